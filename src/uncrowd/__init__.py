@@ -1,0 +1,1 @@
+"""End-to-end object detection for crowded pictures."""

@@ -1,0 +1,104 @@
+"""Box geometry: pure functions of tensors.
+
+`boxes` are always absolute xyxy pixels, (..., 4), at least fp32; any other form says so in its name. Every function
+here is finite, with finite gradients, for zero-area, inverted, far-away and infinite boxes.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# A coordinate past this is as good as infinite, and products of two such sides still fit fp32.
+FAR = 1e9
+# The largest growth of a side in one refinement (Faster R-CNN's convention: 1/16 of a 100,000 pixel picture).
+MAX_LOG_SCALE = math.log(100_000 / 16)
+# How strongly (dx, dy, dw, dh) are scaled down before they move a box (Sparse R-CNN).
+DELTA_WEIGHTS = (2.0, 2.0, 1.0, 1.0)
+
+
+def at_least_fp32(x: Tensor) -> Tensor:
+    """`x` in fp32 when it is a half type, untouched otherwise: float64 stays float64."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def cxcywh_to_xyxy(boxes_cxcywh: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Centre and size to corners, in the unit of the input."""
+    centre, size = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:]
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+
+
+def xywh_to_xyxy(boxes_xywh: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Top left corner and size (COCO's form) to corners."""
+    return torch.cat([boxes_xywh[..., :2], boxes_xywh[..., :2] + boxes_xywh[..., 2:]], dim=-1)
+
+
+def xyxy_to_xywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Corners to top left corner and size (COCO's form)."""
+    return torch.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], dim=-1)
+
+
+def area(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
+    """Width times height in square pixels; 0 for an inverted box, finite for an infinite one."""
+    return _area(_bounded(boxes))
+
+
+def iou(boxes1: Float[Tensor, "*n 4"], boxes2: Float[Tensor, "*m 4"]) -> Float[Tensor, "*nm"]:
+    """Intersection over union of boxes that broadcast against each other; 0 where the union is empty."""
+    return _iou_and_union(_bounded(boxes1), _bounded(boxes2))[0]
+
+
+def pairwise_iou(boxes1: Float[Tensor, "*b n 4"], boxes2: Float[Tensor, "*b m 4"]) -> Float[Tensor, "*b n m"]:
+    """IoU of every box of one set with every box of the other."""
+    return iou(boxes1[..., :, None, :], boxes2[..., None, :, :])
+
+
+def giou(boxes1: Float[Tensor, "*n 4"], boxes2: Float[Tensor, "*m 4"]) -> Float[Tensor, "*nm"]:
+    """Generalized IoU (arXiv:1902.09630) of boxes that broadcast against each other, in [-1, 1]."""
+    boxes1, boxes2 = _bounded(boxes1), _bounded(boxes2)
+    overlap, union = _iou_and_union(boxes1, boxes2)
+    hull = torch.cat([torch.min(boxes1[..., :2], boxes2[..., :2]), torch.max(boxes1[..., 2:], boxes2[..., 2:])], dim=-1)
+    hull_area = _area(hull)
+    return overlap - (hull_area - union) / hull_area.where(hull_area > 0, 1)
+
+
+def pairwise_giou(boxes1: Float[Tensor, "*b n 4"], boxes2: Float[Tensor, "*b m 4"]) -> Float[Tensor, "*b n m"]:
+    """Generalized IoU of every box of one set with every box of the other."""
+    return giou(boxes1[..., :, None, :], boxes2[..., None, :, :])
+
+
+def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Boxes refined by predicted (dx, dy, dw, dh), Faster R-CNN's coding with Sparse R-CNN's weights (2, 2, 1, 1).
+
+    dw and dh are clamped above only, at log(100000 / 16); the result is not clipped to the picture.
+    """
+    deltas, boxes = at_least_fp32(deltas), at_least_fp32(boxes)
+    size = boxes[..., 2:] - boxes[..., :2]
+    centre = boxes[..., :2] + size / 2
+    move, log_scale = (deltas / deltas.new_tensor(DELTA_WEIGHTS)).split(2, dim=-1)
+    centre = centre + move * size
+    size = size * log_scale.clamp(max=MAX_LOG_SCALE).exp()
+    return cxcywh_to_xyxy(torch.cat([centre, size], dim=-1))
+
+
+def clip(boxes: Float[Tensor, "*n 4"], height: float, width: float) -> Float[Tensor, "*n 4"]:
+    """Boxes cut to a picture: 0 <= x <= width, 0 <= y <= height."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)
+
+
+def _bounded(boxes: Tensor) -> Tensor:
+    return at_least_fp32(boxes).nan_to_num(nan=0.0).clamp(-FAR, FAR)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    width, height = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
+    return width * height
+
+
+def _iou_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    corners = torch.cat([torch.max(boxes1[..., :2], boxes2[..., :2]), torch.min(boxes1[..., 2:], boxes2[..., 2:])], -1)
+    intersection = _area(corners)
+    union = _area(boxes1) + _area(boxes2) - intersection
+    return intersection / union.where(union > 0, 1), union

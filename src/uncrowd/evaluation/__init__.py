@@ -1,0 +1,1 @@
+"""Detections and samples to numbers."""

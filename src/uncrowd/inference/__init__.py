@@ -1,0 +1,1 @@
+"""The one path from pixels to detections."""

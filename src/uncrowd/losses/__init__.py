@@ -1,0 +1,1 @@
+"""Stage outputs and targets to a loss."""

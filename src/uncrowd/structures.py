@@ -1,0 +1,137 @@
+"""What two siblings exchange: fields, no behaviour beyond handing them out in other people's form.
+
+Frames: *picture* pixels are those of the file as a person sees it (after its EXIF orientation was settled);
+*network* pixels are those of the tensor the model is fed, after resizing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+
+from uncrowd.boxes import xyxy_to_xywh
+
+if TYPE_CHECKING:
+    import supervision
+
+PictureId = int | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categories:
+    """The classes of a data set: label `i` inside is `ids[i]` in the user's files and `names[i]` on the screen."""
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One picture of a data set and what is in it, in picture pixels. `size` is (height, width)."""
+
+    id: PictureId
+    path: Path
+    size: tuple[int, int]
+    boxes: Float[np.ndarray, "n 4"]
+    labels: Int64[np.ndarray, " n"]
+    ignore: Bool[np.ndarray, " n"]
+    areas: Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the loss compares one picture with, in network pixels. `size` is (height, width) before padding."""
+
+    boxes: Float[Tensor, "n 4"]
+    labels: Int64[Tensor, " n"]
+    ignored: Float[Tensor, "m 4"]
+    size: tuple[int, int]
+
+    def to(self, device: torch.device) -> "Target":
+        boxes, labels, ignored = (t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.ignored))
+        return Target(boxes=boxes, labels=labels, ignored=ignored, size=self.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pictures padded to one size (bottom and right, with 0) and what belongs to them.
+
+    images: RGB, 0-255. sizes: (height, width) of each picture in it, before padding, in network pixels.
+    picture_sizes: (height, width) of the file each came from. skipped: ids of pictures that could not be read and
+    whose place another picture took.
+    """
+
+    images: Shaped[Tensor, "b 3 h w"]
+    sizes: Int64[Tensor, "b 2"]
+    targets: list[Target]
+    ids: list[PictureId]
+    picture_sizes: list[tuple[int, int]]
+    skipped: list[PictureId]
+
+
+class StageOutput(NamedTuple):
+    """What one stage predicts, in network pixels. A NamedTuple, for a dataclass does not pass `torch.export`."""
+
+    logits: Float[Tensor, "b n c"]
+    boxes: Float[Tensor, "b n 4"]
+    queries: Float[Tensor, "b n d"]
+
+
+class Decoded(NamedTuple):
+    """The last stage's predictions as ranked detections, best first, in network pixels, not clipped."""
+
+    boxes: Float[Tensor, "b k 4"]
+    scores: Float[Tensor, "b k"]
+    labels: Int64[Tensor, "b k"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """What was found in one picture, best first, on the CPU, in picture pixels."""
+
+    boxes: Float[Tensor, "k 4"]
+    scores: Float[Tensor, " k"]
+    labels: Int64[Tensor, " k"]
+    categories: Categories
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each detection."""
+        return [self.categories.names[label] for label in self.labels.tolist()]
+
+    def above(self, threshold: float) -> "Detections":
+        """Those with a score of at least `threshold`."""
+        keep = self.scores >= threshold
+        return Detections(
+            boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], categories=self.categories
+        )
+
+    def to_coco(self, image_id: PictureId) -> list[dict[str, Any]]:
+        """Records of a COCO results file: xywh boxes, the data set's own category ids."""
+        return [
+            {"image_id": image_id, "category_id": self.categories.ids[label], "bbox": box, "score": score}
+            for box, score, label in zip(
+                xyxy_to_xywh(self.boxes).tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
+            )
+        ]
+
+    def to_supervision(self) -> "supervision.Detections":
+        """The same as `supervision.Detections`; needs `pip install uncrowd[supervision]`."""
+        import supervision
+
+        return supervision.Detections(
+            xyxy=self.boxes.numpy(),
+            confidence=self.scores.numpy(),
+            class_id=self.labels.numpy(),
+            data={"class_name": np.array(self.names)},
+        )
