@@ -55,6 +55,7 @@ class Target:
     size: tuple[int, int]
 
     def to(self, device: torch.device) -> "Target":
+        """The same on `device`; the copy does not wait where it need not."""
         boxes, labels, ignored = (t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.ignored))
         return Target(boxes=boxes, labels=labels, ignored=ignored, size=self.size)
 
