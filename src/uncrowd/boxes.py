@@ -44,17 +44,17 @@ def area(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
     return _area(_bounded(boxes))
 
 
-def iou(boxes1: Float[Tensor, "*n 4"], boxes2: Float[Tensor, "*m 4"]) -> Float[Tensor, "*nm"]:
+def iou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
     """Intersection over union of boxes that broadcast against each other; 0 where the union is empty."""
     return _iou_and_union(_bounded(boxes1), _bounded(boxes2))[0]
 
 
-def pairwise_iou(boxes1: Float[Tensor, "*b n 4"], boxes2: Float[Tensor, "*b m 4"]) -> Float[Tensor, "*b n m"]:
+def pairwise_iou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
     """IoU of every box of one set with every box of the other."""
     return iou(boxes1[..., :, None, :], boxes2[..., None, :, :])
 
 
-def giou(boxes1: Float[Tensor, "*n 4"], boxes2: Float[Tensor, "*m 4"]) -> Float[Tensor, "*nm"]:
+def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
     """Generalized IoU (arXiv:1902.09630) of boxes that broadcast against each other, in [-1, 1]."""
     boxes1, boxes2 = _bounded(boxes1), _bounded(boxes2)
     overlap, union = _iou_and_union(boxes1, boxes2)
@@ -63,7 +63,7 @@ def giou(boxes1: Float[Tensor, "*n 4"], boxes2: Float[Tensor, "*m 4"]) -> Float[
     return overlap - (hull_area - union) / hull_area.where(hull_area > 0, 1)
 
 
-def pairwise_giou(boxes1: Float[Tensor, "*b n 4"], boxes2: Float[Tensor, "*b m 4"]) -> Float[Tensor, "*b n m"]:
+def pairwise_giou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
     """Generalized IoU of every box of one set with every box of the other."""
     return giou(boxes1[..., :, None, :], boxes2[..., None, :, :])
 

@@ -1,0 +1,190 @@
+"""Pictures to feature maps: any timm network with strides 4, 8, 16, 32, its norms, and its pretrained weights."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import safetensors
+import safetensors.torch
+import timm
+import torch
+from jaxtyping import Float
+from timm.layers.norm_act import BatchNormAct2d, GroupNormAct, freeze_batch_norm_2d
+from torch import Tensor, nn
+
+from uncrowd.errors import InputError
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+MAX_GROUPS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """A timm network by name, and how it starts.
+
+    pretrained: None (random), a local file (.safetensors or .pth), or "timm" for what timm itself offers under `name`.
+    norm: what stands where the network has batch norm: frozen statistics with pretrained weights, GroupNorm without,
+    so that results never depend on how a batch is split. A network of layer norms is left as it is.
+    frozen_stages: 2 freezes the stem and the first stage (res2). mean, std: of RGB in 0-255, as the weights expect.
+    """
+
+    name: str = "resnet50"
+    pretrained: str | None = None
+    norm: Literal["frozen_batch", "group"] = "frozen_batch"
+    frozen_stages: int = 2
+    drop_path: float = 0.0
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.frozen_stages <= 5:
+            raise ValueError(f"frozen_stages is {self.frozen_stages}; 0 is none, 1 the stem, 5 everything")
+
+
+class Backbone(nn.Module):
+    """The last four feature maps of a timm network, strides 4 to 32, channels first."""
+
+    def __init__(self, config: BackboneConfig):
+        super().__init__()
+        self.config = config
+        self.body = _create(config)
+        info: Any = self.body.feature_info
+        if info.reduction() != [4, 8, 16, 32]:
+            raise InputError(
+                f"Backbone {config.name!r} has maps of strides {info.reduction()}; choose one with 4, 8, 16, 32."
+            )
+        self.channels: list[int] = info.channels()
+        self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
+        # Swin ends its stages without a norm; detectors put one on each output.
+        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self.channels_last else None
+        _replace_batch_norm(self.body, config.norm)
+        _freeze(self.body, config.frozen_stages, info.module_name())
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Returns C2 to C5 of normalised images."""
+        features = self.body(images)
+        if self.norms is not None:
+            features = [norm(f).permute(0, 3, 1, 2) for norm, f in zip(self.norms, features, strict=True)]
+        return features
+
+    def load_pretrained(self) -> str:
+        """Loads what the configuration names and returns, in words, what the backbone now starts from.
+
+        Raises InputError when the file is missing, is no weights file, or holds another network.
+        """
+        name, source = self.config.name, self.config.pretrained
+        if source is None:
+            if self.config.norm == "frozen_batch" and self._has_frozen_norm():
+                raise InputError(
+                    f"Backbone {name!r} with frozen batch norm needs pretrained weights: name a file as `pretrained`, "
+                    "or choose `norm` 'group' to train from random initialisation."
+                )
+            return f"{name} from RANDOM initialisation: no pretrained weights were named"
+        state = _timm_state(name) if source == "timm" else _file_state(Path(source))
+        how = _load_matching(self.body, state, source)
+        return f"{name} pretrained, {how}"
+
+    def _has_frozen_norm(self) -> bool:
+        return any("FrozenBatchNorm" in type(m).__name__ for m in self.body.modules())
+
+
+def _create(config: BackboneConfig) -> nn.Module:
+    options = {"features_only": True, "out_indices": (-4, -3, -2, -1), "pretrained": False}
+    if config.drop_path:
+        options["drop_path_rate"] = config.drop_path
+    if config.name.startswith("swin"):
+        options["strict_img_size"] = False
+    try:
+        return timm.create_model(config.name, **options)
+    except RuntimeError as error:
+        raise InputError(f"timm has no backbone {config.name!r}; `timm.list_models()` lists them.") from error
+
+
+def _replace_batch_norm(module: nn.Module, norm: Literal["frozen_batch", "group"]) -> None:
+    if norm == "frozen_batch":
+        for name, child in module.named_children():
+            setattr(module, name, freeze_batch_norm_2d(child))
+        return
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, _group_norm_like(child))
+        else:
+            _replace_batch_norm(child, norm)
+
+
+def _group_norm_like(norm: nn.BatchNorm2d) -> nn.Module:
+    channels = norm.num_features
+    groups = math.gcd(channels, MAX_GROUPS)
+    if isinstance(norm, BatchNormAct2d):  # timm folds the activation into some norms
+        group_norm = GroupNormAct(channels, num_groups=groups, eps=norm.eps)
+        group_norm.add_module("act", cast(nn.Module, norm.act))
+        group_norm.add_module("drop", cast(nn.Module, norm.drop))
+    else:
+        group_norm = nn.GroupNorm(groups, channels, eps=norm.eps)
+    group_norm.weight, group_norm.bias = norm.weight, norm.bias  # keeps timm's zero-initialised last norms
+    return group_norm
+
+
+def _freeze(body: nn.Module, stages: int, stage_modules: list[str]) -> None:
+    """Freezes all parameters up to the end of the given stage, in the order they are registered.
+
+    Stage 1 is everything before the module that yields the stride 4 map.
+    """
+    if stages == 0:
+        return
+    flat = [f"{name.replace('.', '_')}_" for name in stage_modules]
+    reached = 0
+    for name, parameter in body.named_parameters():
+        stage = next((i + 2 for i, prefix in enumerate(flat) if name.replace(".", "_").startswith(prefix)), None)
+        reached = stage if stage is not None else max(reached, 1)
+        if reached > stages:
+            break
+        parameter.requires_grad_(False)
+
+
+def _timm_state(name: str) -> dict[str, Tensor]:
+    try:
+        return dict(timm.create_model(name, pretrained=True).state_dict())
+    except Exception as error:  # timm raises whatever the hub client of the day raises
+        raise InputError(
+            f"timm could not provide pretrained weights for {name!r} ({error}); name a local file as `pretrained`."
+        ) from error
+
+
+def _file_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"The backbone weights {path} do not exist; give the path of a .safetensors or .pth file.")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and safetensors each raise their own
+        raise InputError(f"{path} is no weights file that can be read safely ({type(error).__name__}).") from error
+    state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} holds no dictionary of tensors, so it is no weights file.")
+    return state
+
+
+def _load_matching(body: nn.Module, state: dict[str, Tensor], source: str) -> str:
+    """Loads by name, or, for the same network under another library's names, by order; shapes must fit."""
+    wanted = {k: v for k, v in body.state_dict().items() if not k.endswith("num_batches_tracked")}
+    given = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    if {k.replace(".", "_") for k in wanted} <= (flat := {k.replace(".", "_"): k for k in given}).keys():
+        # timm flattens module names with underscores when it cuts features out of a network
+        pairs = [(k, flat[k.replace(".", "_")]) for k in wanted]
+        how = "loaded by name"
+    else:
+        pairs = list(zip(wanted, given, strict=False))  # a classifier at the end is left over
+        how = "loaded by order, its tensors being those of the network under other names"
+        if len(given) < len(wanted):
+            raise InputError(f"{source} holds {len(given)} tensors, the backbone needs {len(wanted)}: another network.")
+    for name, other in pairs:
+        if wanted[name].shape != given[other].shape:
+            raise InputError(
+                f"{source} is of another network: {other} has shape {tuple(given[other].shape)}, "
+                f"the backbone's {name} needs {tuple(wanted[name].shape)}."
+            )
+    body.load_state_dict({name: given[other] for name, other in pairs}, strict=False)
+    return f"{how} from {source}"

@@ -1,0 +1,95 @@
+"""Self attention among the queries: Equations 1 to 3, Algorithm 1.
+
+Shapes: b pictures, n queries of width d.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from uncrowd.boxes import at_least_fp32, pairwise_iou
+
+AttentionKind = Literal["content", "iou", "iou_only", "none"]
+
+
+def build_self_attention(kind: AttentionKind, width: int, heads: int) -> nn.Module | None:
+    """Returns the module that `forward(queries, boxes)`, or None for no self attention at all (w/o MSA, Table 1)."""
+    match kind:
+        case "content":
+            return ContentAttention(width, heads)
+        case "iou":
+            return IoUEnhancedAttention(width, heads)
+        case "iou_only":
+            return IoUOnlyAttention(width)
+        case "none":
+            return None
+
+
+class ContentAttention(nn.Module):
+    """Multi-head self attention as everyone knows it (MSA, Eq. 1 and 2); the boxes play no part."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
+        """Returns what each query gathered from the others, without residual."""
+        return self.out(self._route(self.qkv(queries), log_prior=None))
+
+    def _route(self, qkv: Float[Tensor, "b n _"], log_prior: Float[Tensor, "b 1 n n"] | None) -> Float[Tensor, "b n d"]:
+        # (b, n, 3d) -> three of (b, heads, n, d / heads); the scale is 1 / sqrt(d / heads)
+        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        routed = F.scaled_dot_product_attention(query, key, value, attn_mask=log_prior)
+        return routed.transpose(1, 2).flatten(2)
+
+
+class IoUEnhancedAttention(ContentAttention):
+    """IoU-ESA (Eq. 3, Algorithm 1): attention weights multiplied by the IoU of the boxes the stage receives.
+
+    exp(attn) * IoU normalised over the row equals softmax(attn + log IoU), which does not overflow; it is computed in
+    at least fp32 also under mixed precision. No parameter is added.
+    """
+
+    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
+        """Returns what each query gathered from those its box overlaps. boxes: network pixels, unclipped."""
+        qkv = at_least_fp32(self.qkv(queries))
+        with torch.autocast(qkv.device.type, enabled=False):
+            routed = self._route(qkv, log_prior=log_iou(boxes).to(qkv.dtype)[:, None])  # shared by all heads
+        return self.out(routed)
+
+
+class IoUOnlyAttention(nn.Module):
+    """IoU-MSA of Table 1: Eq. 3 with attn = 0, so the row-normalised IoU alone routes the values."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
+        """Returns the mean of the values, weighted by overlap. boxes: network pixels, unclipped."""
+        overlap = self_iou(boxes)
+        weights = overlap / overlap.sum(dim=-1, keepdim=True)
+        return self.out(weights.to(queries.dtype) @ self.value(queries))
+
+
+def self_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
+    """IoU of every pair of a picture's boxes, 1 on the diagonal: a box without area still overlaps itself.
+
+    So no row is empty, and every query keeps at least its own value.
+    """
+    overlap = pairwise_iou(boxes, boxes)
+    own = torch.eye(boxes.shape[-2], dtype=torch.bool, device=boxes.device)
+    return overlap.masked_fill(own, 1.0)
+
+
+def log_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
+    """Logarithm of `self_iou`; -inf for pairs that do not overlap, with zero (never NaN) gradient there."""
+    overlap = self_iou(boxes)
+    overlapping = overlap > 0
+    return overlap.where(overlapping, 1.0).log().masked_fill(~overlapping, -torch.inf)

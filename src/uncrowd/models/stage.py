@@ -1,0 +1,105 @@
+"""One stage of the cascade (Fig. 2), and the head that chains the stages."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uncrowd.boxes import apply_deltas
+from uncrowd.models.interaction import InteractionKind, build_interaction
+from uncrowd.models.roi_align import roi_align
+from uncrowd.models.self_attention import AttentionKind, build_self_attention
+from uncrowd.structures import StageOutput
+
+PRIOR_PROBABILITY = 0.01  # of an object, in every class, before training (focal loss, Sec. 4.1 there)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """What all stages of a head are made of; the defaults are the paper's full method.
+
+    width: of the queries and the pyramid (d). attention: Eq. 1-3. interaction: Fig. 3 and 5.
+    """
+
+    attention: AttentionKind = "iou"
+    interaction: InteractionKind = "dcw"
+    width: int = 256
+    heads: int = 8
+    dynamic_width: int = 64
+    feedforward_width: int = 2048
+    class_tower: int = 1
+    box_tower: int = 3
+    pooled_size: int = 7
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.width % 8:
+            raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and of 8")
+
+
+class Stage(nn.Module):
+    """Pools the boxes, lets the queries attend, interact with their RoI features, and refine class and box."""
+
+    def __init__(self, config: StageConfig, num_classes: int):
+        super().__init__()
+        width = config.width
+        self.pooled_size = config.pooled_size
+        self.attention = build_self_attention(config.attention, width, config.heads)
+        self.attention_norm = nn.LayerNorm(width) if self.attention is not None else None
+        self.interaction = build_interaction(
+            config.interaction, width, config.dynamic_width, config.feedforward_width, config.pooled_size**2
+        )
+        self.class_tower = _tower(width, config.class_tower)
+        self.box_tower = _tower(width, config.box_tower)
+        self.class_logits = nn.Linear(width, num_classes)
+        self.box_deltas = nn.Linear(width, 4)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
+
+    def forward(
+        self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
+    ) -> StageOutput:
+        """Returns refined boxes, logits and the next queries.
+
+        features: P2..P5. boxes: network pixels, as the stage before left them.
+        """
+        roi = roi_align(features, boxes, self.pooled_size).flatten(2).transpose(1, 2)  # (b * n, positions, d)
+        if self.attention is not None and self.attention_norm is not None:
+            queries = self.attention_norm(queries + self.attention(queries, boxes))
+        interacted = self.interaction(queries.flatten(0, 1), roi)
+        logits = self.class_logits(self.class_tower(interacted.class_features))
+        deltas = self.box_deltas(self.box_tower(interacted.box_features))
+        per_picture = (len(boxes), -1)
+        return StageOutput(
+            logits=logits.unflatten(0, per_picture),
+            boxes=apply_deltas(deltas.unflatten(0, per_picture), boxes),
+            queries=interacted.queries.unflatten(0, per_picture),
+        )
+
+
+class DynamicHead(nn.Module):
+    """Stages in a row: each starts from the queries and the detached boxes of the one before."""
+
+    def __init__(self, config: StageConfig, stages: int, num_classes: int):
+        super().__init__()
+        self.stages = nn.ModuleList(Stage(config, num_classes) for _ in range(stages))
+
+    def forward(
+        self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
+    ) -> list[StageOutput]:
+        """Returns the outputs of all stages, first to last."""
+        outputs = []
+        for stage in self.stages:
+            outputs.append(stage(features, boxes, queries))
+            boxes, queries = outputs[-1].boxes.detach(), outputs[-1].queries
+        return outputs
+
+
+def _tower(width: int, layers: int) -> nn.Sequential:
+    blocks = [(nn.Linear(width, width, bias=False), nn.LayerNorm(width), nn.ReLU()) for _ in range(layers)]
+    return nn.Sequential(*(layer for block in blocks for layer in block))

@@ -1,0 +1,105 @@
+"""The file one deploys: safetensors, with model configuration, categories and preprocessing in its header."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from uncrowd import config
+from uncrowd.errors import InputError
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.structures import Categories
+
+HEADER = "uncrowd.weights"
+
+
+class Weights(NamedTuple):
+    """A model ready to run and what belongs to it; `preprocessing` is the plain dictionary that was saved."""
+
+    model: SparseRCNN
+    categories: Categories
+    preprocessing: dict[str, Any]
+
+
+def save_weights(path: Path, model: SparseRCNN, categories: Categories, preprocessing: dict[str, Any]) -> None:
+    """Writes the model to one file that `load_weights` can read without knowing anything else.
+
+    Written beside and moved into place, so that a full disk leaves an older file as it was. Raises InputError when it
+    cannot be written.
+    """
+    header = {
+        "architecture": "sparse_rcnn",
+        "model": config.to_dict(model.config),
+        "categories": config.to_dict(categories),
+        "preprocessing": preprocessing,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_safetensors(path, tensors, {HEADER: json.dumps(header)})
+
+
+def load_weights(path: Path) -> Weights:
+    """Reads what `save_weights` wrote.
+
+    Raises InputError when the file does not exist, is not one of ours, or its tensors are not those of its
+    configuration.
+    """
+    tensors, header = read_safetensors(path)
+    if HEADER not in header:
+        raise InputError(
+            f"{path} holds tensors but not uncrowd's description of a model; "
+            "`uncrowd import` turns other people's checkpoints into such a file."
+        )
+    fields = json.loads(header[HEADER])
+    model = SparseRCNN(config.from_dict(SparseRCNNConfig, fields["model"], str(path)))
+    load_exactly(model, tensors, str(path))
+    categories = config.from_dict(Categories, fields["categories"], str(path))
+    return Weights(model.eval(), categories, fields["preprocessing"])
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    """Writes tensors beside `path` and moves them into place: the old file survives whatever goes wrong."""
+    beside = path.with_name(f".{path.name}.writing")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(dict(tensors), beside, header)
+        beside.replace(path)
+    except Exception as error:  # safetensors wraps the operating system's errors in its own
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path} could not be written ({error}); what was there before is untouched.") from error
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Returns the tensors, on the CPU, and the header. Raises InputError when `path` is no safetensors file."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist or is no file.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
+
+
+@torch.no_grad()
+def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copies the tensors into the model; every one must be used, exactly once, in its shape.
+
+    Raises InputError with a table of what differs. Nothing is re-initialised in silence.
+    """
+    wanted = model.state_dict()
+    rows = [f"  {name}: only in the model, {tuple(t.shape)}" for name, t in wanted.items() if name not in tensors]
+    rows += [f"  {name}: only in the file, {tuple(t.shape)}" for name, t in tensors.items() if name not in wanted]
+    rows += [
+        f"  {name}: {tuple(tensors[name].shape)} in the file, {tuple(tensor.shape)} in the model"
+        for name, tensor in wanted.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    if rows:
+        shown = rows[:20] + ([f"  ... and {len(rows) - 20} more"] if len(rows) > 20 else [])
+        raise InputError(f"{source} does not fit the model in {len(rows)} tensors:\n" + "\n".join(shown))
+    for name, tensor in tensors.items():
+        wanted[name].copy_(tensor)

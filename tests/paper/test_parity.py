@@ -1,0 +1,120 @@
+"""The head that `uncrowd train` builds computes what the authors' release and Sparse R-CNN compute.
+
+The fixtures were computed by those in float64: stage outputs, matching, losses, and the gradient of the total loss for
+every weight and every input.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from uncrowd.losses.criterion import Losses, SetCriterion
+from uncrowd.losses.matcher import LossWeights, match, pad_targets
+from uncrowd.models.published import rename
+from uncrowd.models.stage import DynamicHead, StageConfig
+from uncrowd.structures import StageOutput, Target
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
+# (of the tensor's largest value, absolute): facts of double and single arithmetic over three stages
+TOLERANCE = {torch.float64: (1e-6, 1e-9), torch.float32: (1e-3, 1e-5)}
+CHOICES = {
+    "sparse_rcnn": StageConfig(attention="content", interaction="entangled"),
+    "iou_esa_dcw": StageConfig(attention="iou", interaction="dcw"),
+}
+
+
+class Run(NamedTuple):
+    head: DynamicHead
+    features: list[Tensor]
+    boxes: Tensor
+    queries: Tensor
+    outputs: list[StageOutput]
+    targets: list[Target]
+    losses: Losses
+    facts: dict
+    tensors: dict[str, Tensor]
+
+
+@pytest.fixture(scope="module", params=[(n, d) for n in CHOICES for d in TOLERANCE], ids=lambda p: f"{p[0]}-{p[1]}")
+def run(request: pytest.FixtureRequest) -> Run:
+    name, dtype = request.param
+    facts = json.loads((FIXTURES / f"{name}.json").read_text())
+    tensors = load_file(FIXTURES / f"{name}.safetensors")
+    config = replace(
+        CHOICES[name],
+        width=facts["hidden_dim"],
+        heads=facts["num_heads"],
+        dynamic_width=facts["dim_dynamic"],
+        feedforward_width=facts["dim_feedforward"],
+    )
+    head = DynamicHead(config, facts["num_stages"], facts["num_classes"]).to(dtype)
+    weights = {k.removeprefix("weight/"): v for k, v in tensors.items() if k.startswith("weight/")}
+    head.load_state_dict({k.removeprefix("head."): v for k, v in rename(weights).items()})
+    given = {k.removeprefix("input/"): v.to(dtype) for k, v in tensors.items() if k.startswith("input/")}
+    features = [given[level].requires_grad_() for level in ("p2", "p3", "p4", "p5")]
+    boxes, queries = given["proposal_boxes"].requires_grad_(), given["queries"].requires_grad_()
+    outputs = head(features, boxes, queries.expand(len(boxes), -1, -1))
+    targets = [
+        Target(
+            boxes=torch.tensor(target["boxes_xyxy_pixels"], dtype=dtype),
+            labels=torch.tensor(target["labels"]),
+            ignored=torch.zeros(0, 4),
+            size=(int(height), int(width)),
+        )
+        for target, (width, height) in zip(facts["targets"], given["image_wh"].tolist(), strict=True)
+    ]
+    losses = SetCriterion(LossWeights())(outputs, targets, num_boxes=sum(len(t.labels) for t in targets))
+    losses.total.backward()
+    return Run(head, features, boxes, queries, outputs, targets, losses, facts, tensors)
+
+
+def assert_close(actual: Tensor | None, expected: Tensor, name: str) -> None:
+    assert actual is not None, name
+    relative, absolute = TOLERANCE[actual.dtype]
+    difference = (actual.detach().double() - expected).abs().max().item()
+    assert difference <= relative * expected.abs().max().item() + absolute, f"{name}: off by {difference}"
+
+
+def test_stage_outputs(run: Run) -> None:
+    for stage, output in enumerate(run.outputs):
+        assert_close(output.boxes, run.tensors[f"stage{stage}/boxes"], f"boxes of stage {stage}")
+        assert_close(output.logits, run.tensors[f"stage{stage}/class_logits"], f"logits of stage {stage}")
+        assert_close(output.queries, run.tensors[f"stage{stage}/queries"], f"queries of stage {stage}")
+
+
+def test_matching_is_identical(run: Run) -> None:
+    matching, _ = match(run.outputs, pad_targets(run.targets, like=run.boxes), LossWeights())
+    for stage, pictures in enumerate(run.facts["matching"]):
+        prediction = [p for picture in pictures for p in picture["prediction"]]
+        target = [t for picture in pictures for t in picture["target"]]
+        assert matching.prediction[stage].tolist() == prediction
+        assert matching.target[stage].tolist() == target
+
+
+def test_losses(run: Run) -> None:
+    for stage in range(len(run.outputs)):
+        expected = run.facts["losses_unweighted"][f"stage{stage}"]
+        for name, actual in (("class", run.losses.class_), ("l1", run.losses.l1), ("giou", run.losses.giou)):
+            assert_close(actual[stage], torch.tensor(expected[name], dtype=torch.float64), f"{name} of stage {stage}")
+    assert_close(run.losses.total, torch.tensor(run.facts["total_loss"], dtype=torch.float64), "total loss")
+
+
+def test_gradients_of_all_weights(run: Run) -> None:
+    expected = {k.removeprefix("grad/"): v for k, v in run.tensors.items() if k.startswith("grad/")}
+    actual = {f"head.{name}": parameter.grad for name, parameter in run.head.named_parameters()}
+    renamed = rename(expected)
+    assert renamed.keys() == actual.keys()
+    for name, gradient in renamed.items():
+        assert_close(actual[name], gradient, name)
+
+
+def test_gradients_of_all_inputs(run: Run) -> None:
+    inputs = dict(zip(("p2", "p3", "p4", "p5"), run.features, strict=True))
+    for name, tensor in {**inputs, "proposal_boxes": run.boxes, "queries": run.queries}.items():
+        assert_close(tensor.grad, run.tensors[f"grad_input/{name}"], name)
