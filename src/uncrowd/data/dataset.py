@@ -1,0 +1,124 @@
+"""A data set in memory: packed arrays, so that 118,000 pictures are cheap to hold, to pickle and to fork.
+
+Lists of Python objects would be copied into every loader process, page by page, as their reference counts are touched.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from uncrowd.structures import Categories, PictureId, Sample
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectionDataset:
+    """Pictures (not opened) and their boxes, in picture pixels; a sequence of `Sample`s.
+
+    ids: int64, or strings where the format names pictures. file_names: relative to `folder`. sizes: (height, width).
+    The boxes of picture `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
+    user's file come back out as they went in. skipped: what the reader left out, a reason in words -> how many.
+    """
+
+    source: Path
+    split: str
+    categories: Categories
+    folder: Path
+    ids: Shaped[np.ndarray, " n"]
+    file_names: Shaped[np.ndarray, " n"]
+    sizes: Int64[np.ndarray, "n 2"]
+    offsets: Int64[np.ndarray, " n+1"]
+    boxes: Float64[np.ndarray, "m 4"]
+    labels: Int64[np.ndarray, " m"]
+    ignore: Bool[np.ndarray, " m"]
+    areas: Float64[np.ndarray, " m"]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_samples(
+        cls,
+        samples: Iterable[Sample],
+        *,
+        source: Path,
+        split: str,
+        categories: Categories,
+        folder: Path,
+        skipped: Mapping[str, int] | None = None,
+    ) -> "DetectionDataset":
+        """Packs samples; `folder` is where most of their paths start."""
+        samples = list(samples)
+
+        def joined(arrays: list[np.ndarray], empty: np.ndarray) -> np.ndarray:
+            return np.concatenate([empty, *arrays]).astype(empty.dtype)
+
+        names = [s.path.relative_to(folder) if s.path.is_relative_to(folder) else s.path.absolute() for s in samples]
+        return cls(
+            source=source,
+            split=split,
+            categories=categories,
+            folder=folder,
+            ids=pack_ids([s.id for s in samples]),
+            file_names=np.array([str(name) for name in names], dtype=np.str_),
+            sizes=np.array([s.size for s in samples], dtype=np.int64).reshape(-1, 2),
+            offsets=np.cumsum([0, *(len(s.boxes) for s in samples)], dtype=np.int64),
+            boxes=joined([s.boxes for s in samples], np.zeros((0, 4))),
+            labels=joined([s.labels for s in samples], np.zeros(0, dtype=np.int64)),
+            ignore=joined([s.ignore for s in samples], np.zeros(0, dtype=bool)),
+            areas=joined([s.areas for s in samples], np.zeros(0)),
+            skipped=skipped or {},
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Picture `index`, with arrays of its own: writing to them does not reach the data set."""
+        index = range(len(self))[index]
+        rows = slice(self.offsets[index], self.offsets[index + 1])
+        return Sample(
+            id=self.ids[index].item(),
+            path=self.path(index),
+            size=(int(self.sizes[index, 0]), int(self.sizes[index, 1])),
+            boxes=self.boxes[rows].copy(),
+            labels=self.labels[rows].copy(),
+            ignore=self.ignore[rows].copy(),
+            areas=self.areas[rows].copy(),
+        )
+
+    def path(self, index: int) -> Path:
+        """The file of picture `index`."""
+        return self.folder / str(self.file_names[index])
+
+    @property
+    def counts(self) -> Int64[np.ndarray, " n"]:
+        """The number of boxes of each picture, ignored ones included."""
+        return np.diff(self.offsets)
+
+    def subset(self, indices: Sequence[int] | Int64[np.ndarray, " k"], split: str | None = None) -> "DetectionDataset":
+        """These pictures in this order. `skipped` stays with the whole: what was left out belongs to no part."""
+        indices = np.asarray(indices, dtype=np.int64)
+        counts = self.counts[indices]
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+        rows = np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return replace(
+            self,
+            split=self.split if split is None else split,
+            ids=self.ids[indices],
+            file_names=self.file_names[indices],
+            sizes=self.sizes[indices],
+            offsets=offsets,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            ignore=self.ignore[rows],
+            areas=self.areas[rows],
+            skipped={},
+        )
+
+
+def pack_ids(ids: Sequence[PictureId]) -> Shaped[np.ndarray, " n"]:
+    """Ids as one array: int64 when all are numbers, strings when all are strings; they do not mix."""
+    kinds = {type(id) for id in ids}
+    assert kinds <= {int} or kinds <= {str}, f"picture ids of several types: {kinds}"
+    return np.array(ids, dtype=np.str_ if kinds == {str} else np.int64)

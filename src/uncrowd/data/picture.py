@@ -1,0 +1,106 @@
+"""A picture file as an RGB array, the way round that its data set's record says."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import ExifTags, Image
+
+from uncrowd.errors import InputError
+
+# What undoes each EXIF orientation. ImageOps.exif_transpose does the same, but also rewrites the other tags, and fails
+# where a camera wrote an odd one.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_picture(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture as RGB, 0-255, in the orientation that belongs to the data set's record.
+
+    size: (height, width) of the record. Where only one of the stored and the EXIF orientation has that size, that one
+    is returned; where both have it (a square picture, a half turn), or without a size, EXIF is applied.
+
+    Raises InputError when the file is missing, damaged or no picture, or when neither orientation has that size.
+    """
+    try:
+        with Image.open(path) as image:
+            stored, displayed = _sizes(image)
+            if size is not None and tuple(size) not in (stored, displayed):
+                raise InputError(
+                    f"the picture is {_by(stored)} pixels, but its record says {_by(size)}; correct width and height "
+                    f"in the annotations or restore the original picture."
+                )
+            return to_rgb(image if size is not None and tuple(size) != displayed else upright(image))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
+        raise _unreadable(path, error) from error
+
+
+def picture_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height, width) as stored and as displayed after EXIF, from the file's header alone.
+
+    Raises InputError when the file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return _sizes(image)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as a person sees it: turned as its EXIF orientation says, or the same object where there is none."""
+    turn = _UPRIGHT.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels as RGB, 0-255, of a picture in any mode; its orientation stays as it is.
+
+    16-bit grey is scaled down by 257, not clipped. Transparency is dropped, not blended with a background: the colours
+    stored below it are returned. Raises InputError for pixels that have no known range (floats, beyond 16 bits).
+    """
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise InputError("the picture has pixels of more than 16 bits; save it with 8 or 16 bits.")
+        return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise InputError("the picture has floating-point pixels of unknown range; save it with 8 or 16 bits.")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns about the transparency that is dropped anyway
+    return np.array(image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        # The base class's method: PNG's own decodes all pixels first, in case the tags come after them.
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged tags do not make good pixels unusable
+        return 1
+
+
+def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
+    stored = (image.height, image.width)
+    return stored, (image.width, image.height) if _orientation(image) in (5, 6, 7, 8) else stored
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    if not path.exists():
+        return InputError(f"{path} does not exist; put the picture there or remove its record from the annotations.")
+    reason = str(error).rstrip(".") or type(error).__name__
+    return InputError(
+        f"{path} cannot be read as a picture ({reason}); replace the file or remove its record from the annotations."
+    )
