@@ -10,4 +10,11 @@ class InputError(ValueError):
 
 
 class NonFiniteError(RuntimeError):
-    """A loss, a gradient or a box became NaN or infinite; the message says where, and training stops."""
+    """A loss, a gradient or a prediction is NaN or infinite; the message says where.
+
+    `watched` are the values that were to be looked at when it was noticed (`losses.matcher.match`).
+    """
+
+    def __init__(self, message: str, watched: list[float] | None = None):
+        super().__init__(message)
+        self.watched = watched or []

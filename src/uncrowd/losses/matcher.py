@@ -93,7 +93,7 @@ def match(
     host_cost = flat[: cost.numel()].view(cost.shape).numpy()
     finite_on_host, *watched = flat[cost.numel() :].tolist()
     if not finite_on_host:
-        raise NonFiniteError("the model predicts logits or boxes that are not finite")
+        raise NonFiniteError("the model predicts logits or boxes that are not finite", watched)
     pairs = np.stack([_assign(stage, targets.counts) for stage in host_cost])  # (s, 3, m)
     picture, prediction, target = torch.from_numpy(pairs).to(cost.device, non_blocking=True).unbind(1)
     return Matching(picture, prediction, target), watched

@@ -1,0 +1,44 @@
+"""The optimiser and its learning rate: AdamW, linear warm-up, milestones (Sec. 4, implementation details)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW as in the paper; the defaults are its COCO schedule.
+
+    milestones: epochs (fractions allowed) after which the rate is multiplied by `decay`. warmup_steps: linear, from
+    `warmup_factor` of the rate. clip_norm: of the gradient of the whole model. scale_to_batch: the batch size the
+    rate was chosen for; another batch size then scales the rate in proportion. None takes the rate as it is.
+    """
+
+    learning_rate: float = 2.5e-5
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    warmup_steps: int = 1000
+    warmup_factor: float = 0.01
+    milestones: tuple[float, ...] = (27, 33)
+    decay: float = 0.1
+    scale_to_batch: int | None = None
+
+
+def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int, batch_size: int) -> float:
+    """Returns the rate of a step, counted from 0 over the whole run: a pure function, so nothing needs resuming."""
+    rate = config.learning_rate
+    if config.scale_to_batch is not None:
+        rate *= batch_size / config.scale_to_batch
+    if step < config.warmup_steps:
+        progress = step / config.warmup_steps
+        rate *= config.warmup_factor * (1 - progress) + progress
+    passed = sum(step >= milestone * steps_per_epoch for milestone in config.milestones)
+    return rate * config.decay**passed
+
+
+def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
+    """Returns AdamW over every parameter that is not frozen, weight decay on all of them."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fused = parameters[0].is_cuda
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused or None)

@@ -1,0 +1,329 @@
+"""The training loop. It receives built objects, and is told what to do at events; it knows no model by name."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from uncrowd.data.loader import TrainLoader
+from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
+from uncrowd.engine.log import RunLog
+from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
+from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.losses.criterion import Losses
+from uncrowd.structures import Batch, PictureId
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, on how much at a time, and how often to look.
+
+    batch_size: pictures a step over all ranks. accumulate: micro-batches each rank cuts its share into, for memory;
+    the gradient stays that of the whole. bf16: mixed precision; boxes and losses stay in fp32. ema_decay: also keep,
+    evaluate and deploy an exponential average of the weights. evaluate_every: epochs. checkpoint_every: steps, besides
+    each epoch. workers: loading processes a rank.
+    """
+
+    epochs: int = 36
+    batch_size: int = 16
+    accumulate: int = 1
+    bf16: bool = False
+    ema_decay: float | None = None
+    evaluate_every: int = 1
+    checkpoint_every: int = 1000
+    log_every: int = 20
+    workers: int = 2
+    seed: int = 0
+
+    def per_rank(self, world_size: int) -> int:
+        """Pictures a rank and step. Raises InputError where they cannot be split evenly."""
+        if self.batch_size % (world_size * self.accumulate):
+            raise InputError(
+                f"A batch of {self.batch_size} cannot be split over {world_size} processes times "
+                f"{self.accumulate} micro-batches; choose a multiple of {world_size * self.accumulate}."
+            )
+        return self.batch_size // world_size
+
+
+class Events(Protocol):
+    """What a run does beside its steps; called on every rank."""
+
+    def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
+        """Scores the model after `epoch` epochs; the higher the better, None where there is no score."""
+
+    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
+        """The score is the best so far."""
+
+
+class Position(NamedTuple):
+    """Where in the data a run stands: the step of the epoch that comes next."""
+
+    epoch: int
+    step: int
+
+
+class StepRecord(NamedTuple):
+    """What is needed to say where a step went wrong, after the next one has started."""
+
+    step: int
+    learning_rate: float
+    ids: list[PictureId]
+
+
+def build_accelerator(device: str | None = None) -> Accelerator:
+    """Returns the ranks and the device of this process, as `torchrun` or `accelerate launch` set them.
+
+    Precision is not left to accelerate, which would rewrite `forward`; it is a plain autocast around it.
+    """
+    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
+
+
+class Trainer:
+    """A model on its way through its epochs; everything that changes is in the checkpoint."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Callable[..., Losses],
+        loader: TrainLoader,
+        config: TrainConfig,
+        optim: OptimConfig,
+        accelerator: Accelerator,
+        checkpoint: Path,
+        facts: dict[str, Any],
+    ):
+        """`facts` are JSON values of the run that a resumed one must share, such as its configuration and data."""
+        self.config, self.optim, self.accelerator = config, optim, accelerator
+        self.criterion, self.loader = criterion, loader
+        self.checkpoint, self.facts = checkpoint, facts
+        self.bare_model = model.to(accelerator.device)
+        self.optimizer = build_optimizer(optim, model)
+        self.average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=False)
+            if config.ema_decay is not None
+            else None
+        )
+        self.model: nn.Module = accelerator.prepare_model(model)
+        self.position = Position(0, 0)
+        self.best: float | None = None
+        self._watch = torch.zeros(3, device=accelerator.device)  # loss and gradient norm of the last step, stop asked
+        self._last: StepRecord | None = None
+        self._stop_asked = False
+
+    @property
+    def global_step(self) -> int:
+        """Steps done since the run began."""
+        return self.position.epoch * self.loader.steps_per_epoch + self.position.step
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model to score and deploy: the average where there is one."""
+        return self.average.module if self.average is not None else self.bare_model
+
+    def resume(self) -> None:
+        """Goes back to the state of the checkpoint. Raises InputError when it is of another run."""
+        small = load_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average)
+        differing = [key for key, value in self.facts.items() if small["facts"].get(key) != value]
+        if differing:
+            raise InputError(
+                f"{self.checkpoint} is of a run with other {' and '.join(differing)}; "
+                "resume it with the configuration and data it began with, or begin a new run."
+            )
+        self.position, self.best = Position(*small["position"]), small["best"]
+
+    def train(self, log: RunLog | None, events: Events) -> bool:
+        """Runs to the end of the last epoch and returns True, or False when SIGTERM or Ctrl-C asked it to stop.
+
+        Either way the checkpoint is written. log: None on every rank but the first. Raises NonFiniteError, with
+        the step, the learning rate and the pictures, when a loss or gradient is not finite.
+        """
+        with self._stopping_on_signals():
+            while self.position.epoch < self.config.epochs:
+                if not self._train_epoch(log):
+                    self._save()
+                    return False
+                self.position = Position(self.position.epoch + 1, 0)
+                self._check_finite(self._watch.tolist())  # a wait, once an epoch: no damaged weights are kept
+                self._evaluate(log, events)
+                self._save()
+        return True
+
+    def _train_epoch(self, log: RunLog | None) -> bool:
+        epoch, total = self.position.epoch, self.config.epochs * self.loader.steps_per_epoch
+        pictures, waited, since = 0, 0.0, time.perf_counter()
+        batches = iter(self.loader.epoch(epoch, self.position.step))
+        while True:
+            before = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - before
+            if batch is None:
+                return True
+            if log is not None:
+                for picture in batch.skipped:
+                    log.say(f"picture {picture} cannot be read; another one took its place")
+            losses, norm, rate, stop = self._step(batch)
+            self.position = Position(epoch, self.position.step + 1)
+            step, pictures = self.global_step, pictures + self.config.batch_size
+            if step % self.config.log_every == 0 or step == total or step == 1:
+                if log is not None:
+                    seconds = time.perf_counter() - since
+                    self._report(log, losses, norm, rate, pictures / seconds, waited / seconds)
+                pictures, waited, since = 0, 0.0, time.perf_counter()
+            elif log is not None:
+                log.progress(step, total, "", plain=False)
+            if stop:
+                return False
+            if step % self.config.checkpoint_every == 0:
+                self._save()
+
+    def _step(self, batch: Batch) -> tuple[Losses, Tensor, float, bool]:
+        """One update. The step before is checked here, with values that travel in the copy of the matching costs."""
+        device, rate = self.accelerator.device, self._learning_rate()
+        torch.manual_seed(hash((self.config.seed, self.global_step, self.accelerator.process_index)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        num_boxes = self._num_boxes(batch)
+        micro_batches = split(batch, self.config.accumulate)
+        parts: list[Losses] = []
+        for i, micro in enumerate(micro_batches):
+            last = i == len(micro_batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16):
+                    images, sizes = (t.to(device, non_blocking=True) for t in (micro.images, micro.sizes))
+                    outputs = self.model(images, sizes)
+                parts.append(self._losses(outputs, micro, num_boxes, rate))
+                parts[-1].total.backward()
+        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.bare_model)
+        sums = [
+            torch.stack([getattr(part, name) for part in parts]).sum(0) for name in ("total", "class_", "l1", "giou")
+        ]
+        losses = Losses(sums[0].detach(), sums[1], sums[2], sums[3], watched=parts[0].watched)
+        self._watch = torch.cat([torch.stack([losses.total.float(), norm.float()]), self._watch[2:]])
+        self._last = StepRecord(self.global_step, rate, batch.ids)
+        return losses, norm, rate, losses.watched[2] > 0
+
+    def _losses(self, outputs: Any, batch: Batch, num_boxes: float | Tensor, rate: float) -> Losses:
+        try:
+            losses = self.criterion(outputs, batch.targets, num_boxes, watch=self._watch)
+        except NonFiniteError as error:
+            self._check_finite(error.watched)  # the step before may be the cause
+            raise NonFiniteError(_where(StepRecord(self.global_step, rate, batch.ids), str(error))) from error
+        self._check_finite(losses.watched)
+        return losses
+
+    def _num_boxes(self, batch: Batch) -> float | Tensor:
+        """Objects of the whole step over the number of ranks, at least 1; with it the ranks agree on stopping."""
+        count = float(sum(len(target.labels) for target in batch.targets))
+        if self.accelerator.num_processes == 1:
+            self._watch[2] = float(self._stop_asked)
+            return max(count, 1.0)
+        local = torch.tensor([count, float(self._stop_asked)]).to(self.accelerator.device, non_blocking=True)
+        count_and_stop = self.accelerator.reduce(local, "sum")
+        assert isinstance(count_and_stop, Tensor)
+        self._watch[2] = count_and_stop[1]
+        return (count_and_stop[0] / self.accelerator.num_processes).clamp(min=1)
+
+    def _learning_rate(self) -> float:
+        return learning_rate(self.optim, self.global_step, self.loader.steps_per_epoch, self.config.batch_size)
+
+    def _check_finite(self, watched: list[float]) -> None:
+        if self._last is not None and not all(math.isfinite(value) for value in watched[:2]):
+            loss, norm = watched[:2]
+            raise NonFiniteError(_where(self._last, f"the loss is {loss:g} and the gradient's norm {norm:g}"))
+
+    def _evaluate(self, log: RunLog | None, events: Events) -> None:
+        epoch = self.position.epoch
+        if epoch % self.config.evaluate_every and epoch != self.config.epochs:
+            return
+        score = events.evaluate(self.evaluated_model, epoch, self.global_step)
+        if score is not None and (self.best is None or score > self.best):
+            self.best = score
+            events.improved(self.evaluated_model, epoch, self.global_step)
+
+    def _report(
+        self, log: RunLog, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float
+    ) -> None:
+        values = {
+            "epoch": self.global_step / self.loader.steps_per_epoch,
+            "loss": losses.total.item(),
+            "class": losses.class_[-1].item(),
+            "l1": losses.l1[-1].item(),
+            "giou": losses.giou[-1].item(),
+            "gradient_norm": norm.item(),
+            "learning_rate": rate,
+            "pictures_per_second": throughput,
+            "waiting_for_data": waiting,
+        }
+        log.write("train", self.global_step, values)
+        total = self.config.epochs * self.loader.steps_per_epoch
+        remaining = (total - self.global_step) * self.config.batch_size / throughput
+        text = (
+            f"epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  {throughput:.1f} pictures/s  "
+            f"{remaining / 60:.0f} min left"
+        )
+        log.progress(self.global_step, total, text, plain=True)
+
+    def _save(self) -> None:
+        self._check_finite(self._watch.tolist())
+        if self.accelerator.is_main_process:
+            small = {"position": self.position, "best": self.best, "facts": self.facts}
+            save_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average, small)
+
+    @contextmanager
+    def _stopping_on_signals(self) -> Iterator[None]:
+        def ask(number: int, frame: Any) -> None:
+            self._stop_asked = True
+            signal.signal(number, before[signal.Signals(number)])  # a second one ends the process at once
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Cuts a padded batch into micro-batches of equal size; they keep its padding, so nothing else changes."""
+    size = len(batch.ids) // parts
+    return [
+        Batch(
+            images=batch.images[start : start + size],
+            sizes=batch.sizes[start : start + size],
+            targets=batch.targets[start : start + size],
+            ids=batch.ids[start : start + size],
+            picture_sizes=batch.picture_sizes[start : start + size],
+            skipped=[],
+        )
+        for start in range(0, len(batch.ids), size)
+    ]
+
+
+def _sum(parts: list[Losses]) -> Losses:
+    """The losses of a step from those of its micro-batches, which share one normaliser."""
+    total, class_, l1, giou = (torch.stack(values).sum(0) for values in list(zip(*parts, strict=True))[:4])
+    return Losses(total.detach(), class_, l1, giou, watched=parts[0].watched)
+
+
+def _where(record: StepRecord, what: str) -> str:
+    ids = ", ".join(str(picture) for picture in record.ids)
+    return (
+        f"Training stopped at step {record.step} (learning rate {record.learning_rate:g}): {what}; pictures: {ids}. "
+        "The checkpoint on disk is from before; a lower learning rate or a longer warm-up usually mends it."
+    )

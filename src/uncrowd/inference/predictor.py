@@ -1,0 +1,134 @@
+"""From pixels to detections: evaluation during training, `eval` and `predict` all go through here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from uncrowd import config
+from uncrowd.boxes import clip
+from uncrowd.data.loader import inference_batches
+from uncrowd.data.picture import read_picture, to_rgb
+from uncrowd.data.transforms import ResizeConfig, resize
+from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.models.sparse_rcnn import STRIDE, SparseRCNN
+from uncrowd.models.weights import load_weights
+from uncrowd.structures import Batch, Categories, Detections
+
+Picture = str | Path | Image.Image | UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "3 h w"]
+
+
+class Predictor:
+    """A model, the classes it knows and the size it wants its pictures in."""
+
+    def __init__(
+        self,
+        model: SparseRCNN,
+        categories: Categories,
+        resize: ResizeConfig,
+        device: torch.device | str = "cpu",
+        *,
+        bf16: bool = False,
+    ):
+        self.model = model.to(device)
+        self.categories = categories
+        self.resize = resize
+        self.device = torch.device(device)
+        self.bf16 = bf16
+
+    def predict(
+        self, pictures: Picture | Sequence[Picture], threshold: float = 0.0, batch_size: int = 8
+    ) -> Detections | list[Detections]:
+        """Returns what is in a picture, or for each picture of a sequence, with a score of at least `threshold`.
+
+        A picture is a path, a PIL image, an RGB array (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes come
+        back in its own pixels. Pictures share a batch only where that changes nothing: predict([a, b]) is
+        predict(a), predict(b). Raises InputError for a picture that cannot be read.
+        """
+        if isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor):
+            return self._predict_all([pictures], threshold, batch_size)[0]
+        return self._predict_all(list(pictures), threshold, batch_size)
+
+    def _predict_all(self, pictures: list[Picture], threshold: float, batch_size: int) -> list[Detections]:
+        arrays = [_to_array(picture) for picture in pictures]
+        sizes = np.array([array.shape[:2] for array in arrays], np.int64).reshape(-1, 2)
+        found: list[Detections | None] = [None] * len(arrays)
+        for indices in inference_batches(sizes, self.resize, multiple=STRIDE, batch_size=batch_size):
+            images = [resize(arrays[index], self.resize) for index in indices]
+            network_sizes = torch.tensor([image.shape[-2:] for image in images])
+            height, width = network_sizes.amax(dim=0).tolist()
+            padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
+            for row, image in zip(padded, images, strict=True):
+                row[:, : image.shape[-2], : image.shape[-1]] = image
+            detections = self._detect(padded, network_sizes, [arrays[index].shape[:2] for index in indices])
+            for index, detection in zip(indices, detections, strict=True):
+                found[index] = detection.above(threshold)
+        return [detection for detection in found if detection is not None]
+
+    def predict_batch(self, batch: Batch) -> list[Detections]:
+        """Returns the detections of each picture of a batch that is already resized, unthresholded."""
+        if not batch.ids:
+            return []
+        return self._detect(batch.images, batch.sizes, batch.picture_sizes)
+
+    @torch.inference_mode()
+    def _detect(self, images: Tensor, sizes: Tensor, picture_sizes: list[tuple[int, int]]) -> list[Detections]:
+        training = self.model.training
+        self.model.eval()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            outputs = self.model(images.to(self.device, non_blocking=True), sizes.to(self.device, non_blocking=True))
+        decoded = self.model.decode(outputs)
+        self.model.train(training)
+        # one copy to the host; labels are small enough to be exact as floats
+        flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
+        if not torch.isfinite(flat).all():
+            raise NonFiniteError("the model predicts boxes or scores that are not finite; its weights are damaged")
+        return [
+            self._to_picture(rows, network_size, picture_size)
+            for rows, network_size, picture_size in zip(flat, sizes.tolist(), picture_sizes, strict=True)
+        ]
+
+    def _to_picture(self, rows: Tensor, network_size: list[int], picture_size: tuple[int, int]) -> Detections:
+        """Scales boxes back, clips them to the picture and drops those with nothing left inside."""
+        (height, width), (network_height, network_width) = picture_size, network_size
+        scale = torch.tensor([width / network_width, height / network_height]).repeat(2)
+        boxes = clip(rows[:, :4] * scale, height, width)
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+        return Detections(
+            boxes=boxes[inside], scores=rows[inside, 4], labels=rows[inside, 5].long(), categories=self.categories
+        )
+
+
+def load(path: str | Path, device: torch.device | str | None = None) -> Predictor:
+    """Returns a predictor from a weights file, or from a run's folder (its last weights).
+
+    device: by default the GPU where there is one. Raises InputError when the file is missing or is not such a file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "weights.safetensors"
+    weights = load_weights(path)
+    resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Predictor(weights.model, weights.categories, resize_config, device)
+
+
+def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
+    match picture:
+        case str() | Path():
+            return read_picture(Path(picture))
+        case Image.Image():
+            return to_rgb(picture)
+        case Tensor() if picture.dtype == torch.uint8 and picture.dim() == 3 and len(picture) == 3:
+            return picture.permute(1, 2, 0).cpu().numpy()
+        case np.ndarray() if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+            return picture
+        case _:
+            shape = f"{picture.dtype} of shape {tuple(picture.shape)}"
+            raise InputError(
+                f"A picture is given as {shape}; give uint8 RGB, (h, w, 3) as array or (3, h, w) as tensor."
+            )
