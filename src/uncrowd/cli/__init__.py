@@ -1,1 +1,69 @@
 """The command line: parse, call, say what went wrong in a sentence."""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from uncrowd.errors import InputError, NonFiniteError
+
+# verb -> (module of this package, what it does); a module is imported only when its verb is used
+VERBS = {
+    "train": ("train", "train a detector on your own data, or resume a run"),
+    "eval": ("eval", "score a checkpoint or a file of detections"),
+    "predict": ("predict", "detect objects in pictures: annotated pictures and JSON"),
+    "check": ("check", "say what is wrong with a data set"),
+    "import": ("import_published", "turn other people's checkpoints into ours"),
+    "info": ("info", "list experiments, or say what a weights file holds"),
+    "demo": ("demo", "the whole road in ten minutes, on data it draws itself"),
+}
+
+
+def run() -> None:
+    """Entry point of the `uncrowd` command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one verb. Returns 0 when it went well, 2 when the user's input cannot be used, 1 for a fault of ours."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from uncrowd import __version__
+
+        print(f"uncrowd {__version__}")
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        return _refuse(f"there is no verb {verb!r}; there are {', '.join(VERBS)}.")
+    try:
+        command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main
+        return command(rest)
+    except InputError as error:
+        return _refuse(str(error))
+    except NonFiniteError as error:
+        print(f"uncrowd: {error}", file=sys.stderr)
+        return 1
+    except SystemExit as error:  # the parser's: its message is already printed
+        return error.code if isinstance(error.code, int) else 2
+    except KeyboardInterrupt:
+        print("uncrowd: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away
+        return 0
+    except Exception:
+        traceback.print_exc()
+        print("uncrowd: the above is a fault of uncrowd, not of your input; please report it.", file=sys.stderr)
+        return 1
+
+
+def _refuse(sentence: str) -> int:
+    print(f"uncrowd: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _help() -> str:
+    lines = ["usage: uncrowd VERB ...", "", "Finds every object in crowded pictures, end to end.", ""]
+    lines += [f"  {verb:<8} {what}" for verb, (_, what) in VERBS.items()]
+    return "\n".join([*lines, "", "`uncrowd VERB --help` says what a verb takes."])

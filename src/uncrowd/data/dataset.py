@@ -3,7 +3,7 @@
 Lists of Python objects would be copied into every loader process, page by page, as their reference counts are touched.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,6 +72,9 @@ class DetectionDataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Sample:
         """Picture `index`, with arrays of its own: writing to them does not reach the data set."""

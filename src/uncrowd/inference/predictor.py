@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -40,6 +41,12 @@ class Predictor:
         self.device = torch.device(device)
         self.bf16 = bf16
 
+    @overload
+    def predict(self, pictures: Picture, threshold: float = ..., batch_size: int = ...) -> Detections: ...
+    @overload
+    def predict(
+        self, pictures: Sequence[Picture], threshold: float = ..., batch_size: int = ...
+    ) -> list[Detections]: ...
     def predict(
         self, pictures: Picture | Sequence[Picture], threshold: float = 0.0, batch_size: int = 8
     ) -> Detections | list[Detections]:

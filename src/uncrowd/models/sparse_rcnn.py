@@ -19,7 +19,7 @@ STRIDE = 32  # pictures are padded to a multiple of the coarsest level's stride
 class SparseRCNNConfig:
     """The whole model; the defaults are the paper's COCO model with both modules."""
 
-    num_classes: int
+    num_classes: int = 80
     proposals: int = 100
     stages: int = 6
     backbone: BackboneConfig = field(default_factory=BackboneConfig)

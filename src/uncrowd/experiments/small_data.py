@@ -1,0 +1,30 @@
+"""The recipe for one's own data: some hundred to some thousand pictures, from scratch, on one GPU or a CPU."""
+
+from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
+from uncrowd.engine.optim import OptimConfig
+from uncrowd.engine.train import TrainConfig
+from uncrowd.experiments.experiment import Experiment
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+
+
+def small_data() -> Experiment:
+    """The full method with a small trunk and head: ResNet-18-D with GroupNorm, 4 stages of width 128.
+
+    A higher rate and fewer, narrower stages than the paper's, for there are thousands of steps, not hundreds of
+    thousands.
+    """
+    return Experiment(
+        name="small-data",
+        model=SparseRCNNConfig(
+            proposals=100,
+            stages=4,
+            backbone=BackboneConfig(name="resnet18d", norm="group", frozen_stages=0),
+            stage=StageConfig(width=128, heads=4, dynamic_width=32, feedforward_width=512),
+        ),
+        augment=TrainTransformConfig(short_sides=(256, 288, 320, 352, 384), max_size=640),
+        resize=ResizeConfig(short_side=320, max_size=640),
+        optim=OptimConfig(learning_rate=2e-4, warmup_steps=100, milestones=(48,)),
+        train=TrainConfig(epochs=60, batch_size=8, evaluate_every=5),
+    )
