@@ -62,6 +62,15 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def is_turned(path: Path) -> bool:
+    """Whether EXIF turns or mirrors the picture; from the header alone, raising as `picture_sizes`."""
+    try:
+        with Image.open(path) as image:
+            return _orientation(image) in _UPRIGHT
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
 def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """The pixels as RGB, 0-255, of a picture in any mode; its orientation stays as it is.
 
@@ -98,7 +107,7 @@ def _by(size: tuple[int, int]) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    if not path.exists():
+    if isinstance(error, FileNotFoundError):
         return InputError(f"{path} does not exist; put the picture there or remove its record from the annotations.")
     reason = str(error).rstrip(".") or type(error).__name__
     return InputError(

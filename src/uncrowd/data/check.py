@@ -1,0 +1,93 @@
+"""What is wrong with a data set, in words, and what training makes of it: everything at once, not the first mistake."""
+
+from pathlib import Path
+
+from uncrowd.data.check_boxes import check_boxes, describe_crowding
+from uncrowd.data.check_pictures import Look, check_pictures, look_at
+from uncrowd.data.coco import scan_coco
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.open import Layout, find_layout, require_same_classes
+from uncrowd.data.problems import Finding, Problems, Rule
+from uncrowd.data.records import NO_PICTURES
+from uncrowd.errors import InputError
+from uncrowd.structures import PictureId
+
+SHARED_RECORD = Rule(
+    kind="picture in two splits",
+    severity="warning",
+    message="pictures with the same id and file name in two splits",
+    training="scores on pictures that were trained on say nothing; keep each in one split",
+)
+SHARED_CONTENT = Rule(
+    kind="picture in two splits",
+    severity="warning",
+    message="picture files with the same content in two splits",
+    training="scores on pictures that were trained on say nothing; keep each in one split",
+)
+_ORDER = ("error", "warning", "note")
+
+
+def check_path(path: Path) -> list[Finding]:
+    """`check` of a folder or an annotation file. Raises InputError when no data set is found there at all."""
+    return check(find_layout(path))
+
+
+def check(layout: Layout) -> list[Finding]:
+    """Everything that is wrong or worth knowing, errors first, then warnings and notes.
+
+    Works from the files and not from opened data sets, for what a reader refuses is to be listed here with the rest.
+    Every picture is decoded, on all cores.
+    """
+    findings: list[Finding] = []
+    datasets: list[DetectionDataset] = []
+    looks: list[list[Look]] = []
+    for split, file in layout.annotations.items():
+        try:
+            dataset, problems = scan_coco(file, split=split)
+        except InputError as error:
+            findings.append(_refused("annotation file", split, error))
+            continue
+        datasets.append(dataset)
+        looks.append([] if NO_PICTURES in problems else look_at(dataset))
+        check_pictures(dataset, looks[-1], problems)
+        check_boxes(dataset, problems)
+        findings += [*problems.findings(split), *describe_crowding(dataset)]
+    findings += _between_splits(datasets, looks)
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def _between_splits(datasets: list[DetectionDataset], looks: list[list[Look]]) -> list[Finding]:
+    problems = Problems()
+    records: dict[tuple[PictureId, str], str] = {}
+    contents: dict[bytes, Path] = {}
+    for dataset, seen in zip(datasets, looks, strict=True):
+        shared: set[int] = set()
+        for index, record in enumerate(zip(dataset.ids.tolist(), dataset.file_names.tolist(), strict=True)):
+            if records.setdefault(record, dataset.split) != dataset.split:
+                shared.add(index)
+                problems.add(SHARED_RECORD, f"{record[1]}: {records[record]} and {dataset.split}")
+        digests = {index: look.digest for index, look in enumerate(seen) if look.digest is not None}
+        for index, digest in digests.items():
+            if digest in contents and index not in shared:
+                problems.add(SHARED_CONTENT, f"{contents[digest]} and {dataset.path(index)}")
+        for index, digest in digests.items():
+            contents.setdefault(digest, dataset.path(index))
+    findings = problems.findings()
+    try:
+        require_same_classes(datasets)
+    except InputError as error:
+        findings.append(_refused("classes differ", "", error))
+    return findings
+
+
+def _refused(kind: str, split: str, error: InputError) -> Finding:
+    """A refusal, whose sentence is complete, as a finding."""
+    return Finding(
+        kind=kind,
+        severity="error",
+        split=split,
+        count=1,
+        examples=[],
+        message=str(error).rstrip("."),
+        training="training refuses it",
+    )

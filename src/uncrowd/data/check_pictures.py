@@ -1,0 +1,126 @@
+"""The pictures of a data set against their records: each file is read, hashed and decoded."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.picture import is_turned, picture_sizes, read_picture
+from uncrowd.data.problems import Problems, Rule
+from uncrowd.errors import InputError
+
+_REPLACED = "training puts another picture in its place each time and counts it"
+
+MISSING = Rule(kind="missing picture", severity="warning", message="missing picture files", training=_REPLACED)
+UNREADABLE = Rule(
+    kind="unreadable picture", severity="warning", message="picture files that cannot be decoded", training=_REPLACED
+)
+OTHER_SIZE = Rule(
+    kind="other size",
+    severity="warning",
+    message="pictures whose size is not the record's, turned or not",
+    training=_REPLACED,
+)
+TURNED = Rule(
+    kind="EXIF, record as displayed",
+    severity="note",
+    message="pictures that EXIF turns, with records of the displayed size",
+    training="training turns them",
+)
+NOT_TURNED = Rule(
+    kind="EXIF, record as stored",
+    severity="note",
+    message="pictures that EXIF turns, with records of the stored size",
+    training="training leaves them as stored, where their boxes were drawn",
+)
+TURNED_EITHER_WAY = Rule(
+    kind="EXIF, record fits both",
+    severity="warning",
+    message="pictures that EXIF turns or mirrors, with records that fit both ways",
+    training="training turns them; see that their boxes were drawn on the turned picture",
+)
+SAME_FILE = Rule(
+    kind="duplicate file",
+    severity="warning",
+    message="image records of a file that an earlier record names",
+    training="training uses each record as a picture of its own; merge them",
+)
+SAME_CONTENT = Rule(
+    kind="duplicate content",
+    severity="warning",
+    message="picture files with the content of an earlier one",
+    training="training uses each as a picture of its own; keep one",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look at a picture file told; the sizes are None unless it was decoded whole."""
+
+    missing: bool = False
+    digest: bytes | None = None
+    stored: tuple[int, int] | None = None
+    displayed: tuple[int, int] | None = None
+    turned: bool = False
+
+
+def look_at(dataset: DetectionDataset) -> list[Look]:
+    """Reads and decodes every picture; Pillow lets threads decode side by side."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_look, map(dataset.path, range(len(dataset)))))
+
+
+def check_pictures(dataset: DetectionDataset, looks: list[Look], problems: Problems) -> None:
+    """Notes what the files say against the records. `looks` may be empty: then only the records are compared."""
+    files: set[str] = set()
+    contents: dict[bytes, str] = {}
+    for index, name in enumerate(dataset.file_names.tolist()):
+        if name in files:
+            problems.add(SAME_FILE, f"{name}, picture {dataset.ids[index]}")
+        elif looks and (digest := looks[index].digest) is not None:
+            if digest in contents:
+                problems.add(SAME_CONTENT, f"{contents[digest]} and {name}")
+            contents.setdefault(digest, name)
+        files.add(name)
+    for index, look in enumerate(looks):
+        path = dataset.path(index)
+        if look.missing:
+            problems.add(MISSING, str(path))
+        elif look.stored is None:
+            problems.add(UNREADABLE, str(path))
+        else:
+            rule = _compare((int(dataset.sizes[index, 0]), int(dataset.sizes[index, 1])), look)
+            if rule is not None:
+                problems.add(rule, f"{path}: {look.stored[1]}x{look.stored[0]}, record {_record(dataset, index)}")
+
+
+def _compare(record: tuple[int, int], look: Look) -> Rule | None:
+    as_displayed, as_stored = record == look.displayed, record == look.stored
+    if not (as_displayed or as_stored):
+        return OTHER_SIZE
+    if not look.turned:
+        return None
+    if as_displayed and as_stored:
+        return TURNED_EITHER_WAY
+    return TURNED if as_displayed else NOT_TURNED
+
+
+def _look(path: Path) -> Look:
+    try:
+        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+    except FileNotFoundError:
+        return Look(missing=True)
+    except (OSError, ValueError):  # no permission, a folder, an impossible name
+        return Look()
+    try:
+        read_picture(path)
+        stored, displayed = picture_sizes(path)
+        return Look(digest=digest, stored=stored, displayed=displayed, turned=is_turned(path))
+    except InputError:
+        return Look(digest=digest)
+
+
+def _record(dataset: DetectionDataset, index: int) -> str:
+    height, width = dataset.sizes[index]
+    return f"{width}x{height}"

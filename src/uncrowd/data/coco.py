@@ -1,0 +1,254 @@
+"""COCO JSON: https://cocodataset.org/#format-data, boxes only."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncrowd.data.dataset import DetectionDataset, pack_ids
+from uncrowd.data.pictures_folder import find_pictures
+from uncrowd.data.problems import Problems, Rule
+from uncrowd.data.records import NO_PICTURES, Box, as_float, is_id, is_length, is_number, judge_box
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories, PictureId
+
+BAD_CATEGORY = Rule(
+    kind="incomplete class",
+    severity="error",
+    message="categories without a whole-numbered id and a name",
+    training="give each category both",
+)
+NO_CATEGORIES = Rule(
+    kind="no classes",
+    severity="error",
+    message="an empty list of categories",
+    training="add a category for each class to `categories`",
+)
+DUPLICATE_CATEGORY = Rule(
+    kind="duplicate class id",
+    severity="error",
+    message="categories that share one id",
+    training="give each category an id of its own",
+)
+DUPLICATE_NAME = Rule(
+    kind="duplicate class name",
+    severity="error",
+    message="categories that share one name",
+    training="rename one, or merge them under one id",
+)
+NO_IMAGES = Rule(
+    kind="no pictures",
+    severity="error",
+    message="an empty list of images",
+    training="add a record for each picture to `images`",
+)
+BAD_IMAGE = Rule(
+    kind="incomplete picture record",
+    severity="error",
+    message="image records without a valid id, file_name, width and height",
+    training="fill them in (an id is a whole number or a string, width and height are whole numbers of pixels)",
+)
+DUPLICATE_IMAGE = Rule(
+    kind="duplicate picture id",
+    severity="error",
+    message="image records that share one id",
+    training="give each picture an id of its own, in its annotations too",
+)
+MIXED_IDS = Rule(
+    kind="mixed picture ids",
+    severity="error",
+    message="image ids that are numbers beside image ids that are strings",
+    training="use one type for all, in the annotations too",
+)
+UNKNOWN_CATEGORY = Rule(
+    kind="unknown class id",
+    severity="error",
+    message="annotations of a category_id that `categories` does not list",
+    training="add the category or remove the annotations",
+)
+UNKNOWN_IMAGE = Rule(
+    kind="unknown picture id",
+    severity="error",
+    message="annotations of an image_id that `images` does not list",
+    training="add the picture's record or remove the annotations",
+)
+NO_BOX = Rule(
+    kind="no box",
+    severity="warning",
+    message="annotations whose bbox is not four numbers",
+    training="training leaves them out",
+    skips=True,
+)
+
+# The rows of the pictures and labels by the file's own ids; None where the record itself was no good, so that what
+# refers to it is not reported as a second mistake.
+Rows = dict[PictureId, int | None]
+
+
+def read_coco(annotations: Path, pictures: Path | None = None, split: str = "train") -> DetectionDataset:
+    """The data set of one COCO annotation file; the pictures themselves are not opened.
+
+    pictures: their folder, searched near the annotation file when not given. Labels follow the order of the category
+    ids. Crowd annotations become ignored boxes; areas are the file's where it has them. Pictures without boxes stay.
+    Boxes that cannot be used are left out and counted in `skipped`; boxes are not clipped to the picture.
+
+    Raises InputError when the file is missing, cut off or not COCO's, when the pictures are not found, or when a
+    record contradicts another (unknown or duplicate ids) or lacks what training needs.
+    """
+    dataset, problems = scan_coco(annotations, pictures, split)
+    problems.refuse_errors(annotations)
+    return dataset
+
+
+def scan_coco(
+    annotations: Path, pictures: Path | None = None, split: str = "train"
+) -> tuple[DetectionDataset, Problems]:
+    """As `read_coco`, but a bad record is noted and left out instead of refused; of two with one id, the first stays.
+
+    Raises InputError only where the file as a whole cannot be used: missing, cut off, or not COCO's.
+    """
+    raw = _load(annotations)
+    problems = Problems()
+    categories, labels = _categories(raw["categories"], problems)
+    images, rows = _images(raw["images"], problems)
+    names = [image["file_name"] for image in images]
+    folder, looked_in = find_pictures(annotations, names, split, pictures)
+    if folder is None:
+        problems.add(NO_PICTURES, f"{names[0]} in none of {', '.join(map(str, looked_in))}")
+    sizes = [(int(image["height"]), int(image["width"])) for image in images]
+    packed = _pack_annotations(raw["annotations"], sizes, rows, labels, problems)
+    dataset = DetectionDataset(
+        source=annotations,
+        split=split,
+        categories=categories,
+        folder=folder or annotations.parent,
+        ids=pack_ids([image["id"] for image in images]),
+        file_names=np.array(names, dtype=np.str_),
+        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        **packed,
+        skipped=problems.skipped,
+    )
+    return dataset, problems
+
+
+def _load(path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        raw: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(
+            f"{path} is cut off or damaged at {where} ({error.msg}); copy or export the file again."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be read as JSON ({error}); check the path or export the file again."
+        ) from error
+    if isinstance(raw, list) and raw and isinstance(raw[0], dict) and "score" in raw[0]:
+        raise InputError(f"{path} holds detections, not ground truth; give the annotation file they belong to.")
+    keys = ("images", "annotations", "categories")
+    found: dict[str, Any] = raw if isinstance(raw, dict) else {}
+    bad = [key for key in keys if not _is_records(found.get(key))]
+    if bad:
+        raise InputError(
+            f"{path} is no COCO annotation file: it has no list of records named {' or '.join(bad)}; "
+            f"give a JSON file with {', '.join(keys)}."
+        )
+    return found
+
+
+def _categories(records: list[dict[str, Any]], problems: Problems) -> tuple[Categories, Rows]:
+    good: dict[int, str] = {}
+    for position, record in enumerate(records):
+        id, name = record.get("id"), record.get("name")
+        if type(id) is not int or type(name) is not str or not name:
+            problems.add(BAD_CATEGORY, f"number {position + 1} of the list: id {id}, name {name}")
+        elif id in good:
+            problems.add(DUPLICATE_CATEGORY, f"id {id}: {good[id]} and {name}")
+        else:
+            if name in good.values():
+                problems.add(DUPLICATE_NAME, f"{name}: id {next(i for i in good if good[i] == name)} and id {id}")
+            good[id] = name
+    if not records:
+        problems.add(NO_CATEGORIES, "categories: []")
+    ids = sorted(good)
+    labels: Rows = dict.fromkeys(filter(is_id, (record.get("id") for record in records)))
+    labels |= {id: label for label, id in enumerate(ids)}
+    return Categories(ids=tuple(ids), names=tuple(good[id] for id in ids)), labels
+
+
+def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[dict[str, Any]], Rows]:
+    good: list[dict[str, Any]] = []
+    rows: Rows = {}
+    for position, record in enumerate(records):
+        id, name = record.get("id"), record.get("file_name")
+        sides = record.get("width"), record.get("height")
+        if not is_id(id) or not isinstance(name, str) or not name or not all(map(is_length, sides)):
+            what = f"id {id}, file_name {name}, width {sides[0]}, height {sides[1]}"
+            problems.add(BAD_IMAGE, f"number {position + 1} of the list: {what}")
+            if is_id(id):
+                rows.setdefault(id, None)
+        elif good and type(id) is not type(good[0]["id"]):
+            problems.add(MIXED_IDS, f"{id!r} and {good[0]['id']!r}")
+            rows.setdefault(id, None)
+        elif (row := rows.get(id)) is not None:
+            problems.add(DUPLICATE_IMAGE, f"id {id}: {good[row]['file_name']} and {name}")
+        else:
+            rows[id] = len(good)
+            good.append(record)
+    if not records:
+        problems.add(NO_IMAGES, "images: []")
+    return good, rows
+
+
+def _pack_annotations(
+    records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
+) -> dict[str, np.ndarray]:
+    """The fields of `DetectionDataset` that hold boxes, sorted by picture, in the file's order within each."""
+    of_picture: list[int] = []
+    good: list[tuple[Box, int, bool, float]] = []
+    for record in records:
+        name = f"annotation {record.get('id')} of picture {record.get('image_id')}"
+        image_id, category_id = record.get("image_id"), record.get("category_id")
+        if not is_id(image_id) or image_id not in rows:
+            problems.add(UNKNOWN_IMAGE, f"annotation {record.get('id')}: image_id {image_id!r}")
+        elif not is_id(category_id) or category_id not in labels:
+            problems.add(UNKNOWN_CATEGORY, f"{name}: category_id {category_id!r}")
+        elif (row := rows[image_id]) is not None and (label := labels[category_id]) is not None:
+            box = _box(record.get("bbox"), sizes[row])
+            if isinstance(box, Rule):
+                problems.add(box, f"{name}: bbox {record.get('bbox')}")
+            else:
+                of_picture.append(row)
+                good.append((box, label, record.get("iscrowd") in (1, True), _area(record, box)))
+    order = np.argsort(np.array(of_picture, dtype=np.int64), kind="stable")
+    counts = np.bincount(np.array(of_picture, dtype=np.int64), minlength=len(sizes))
+    boxes, label_list, ignore, areas = zip(*good, strict=True) if good else ((), (), (), ())
+    return {
+        "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        "boxes": np.array(boxes, dtype=np.float64).reshape(-1, 4)[order],
+        "labels": np.array(label_list, dtype=np.int64)[order],
+        "ignore": np.array(ignore, dtype=bool)[order],
+        "areas": np.array(areas, dtype=np.float64)[order],
+    }
+
+
+def _box(bbox: Any, size: tuple[int, int]) -> Box | Rule:
+    """COCO's [x, y, width, height] as corners, or what is wrong with it."""
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_number, bbox)):
+        return NO_BOX
+    x, y, width, height = map(as_float, bbox)
+    box = (x, y, x + width, y + height)
+    return judge_box(box, size) or box
+
+
+def _area(record: dict[str, Any], box: Box) -> float:
+    """The file's area (of the object's mask, in COCO) where it is a positive number, else the box's."""
+    area = record.get("area")
+    number = as_float(area) if is_number(area) else 0.0
+    return number if math.isfinite(number) and number > 0 else (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(record, dict) for record in value)

@@ -1,0 +1,71 @@
+"""The rules that hold for a record of any format: what makes an id, a size and a box usable."""
+
+import math
+from typing import Any, TypeGuard
+
+from uncrowd.data.problems import Rule
+from uncrowd.structures import PictureId
+
+NO_PICTURES = Rule(
+    kind="pictures not found",
+    severity="error",
+    message="pictures in no folder that was looked at",
+    training="put the pictures beside the annotation file, in images/, or in a folder named as the split",
+)
+NOT_FINITE = Rule(
+    kind="not finite box",
+    severity="warning",
+    message="boxes with a NaN or infinite number",
+    training="training leaves them out",
+    skips=True,
+)
+NO_AREA = Rule(
+    kind="degenerate box",
+    severity="warning",
+    message="boxes without positive width and height",
+    training="training leaves them out",
+    skips=True,
+)
+OUTSIDE = Rule(
+    kind="box outside",
+    severity="warning",
+    message="boxes fully outside their picture",
+    training="training leaves them out",
+    skips=True,
+)
+
+Box = tuple[float, float, float, float]
+
+
+def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
+    """What makes an xyxy box unusable in a picture of (height, width) `size`; None when it can be used."""
+    if not all(map(math.isfinite, box)):
+        return NOT_FINITE
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return NO_AREA
+    if box[2] <= 0 or box[3] <= 0 or box[0] >= size[1] or box[1] >= size[0]:
+        return OUTSIDE
+    return None
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """A JSON number; true and false are none."""
+    return type(value) in (int, float)
+
+
+def as_float(number: int | float) -> float:
+    """The number as a float, infinite where it is too large: JSON's integers have no limit."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def is_id(value: Any) -> TypeGuard[PictureId]:
+    """A string, or a whole number that 64 bits hold."""
+    return type(value) is str or (type(value) is int and -(2**63) <= value < 2**63)
+
+
+def is_length(value: Any) -> bool:
+    """A positive whole number of pixels, be it written 640 or 640.0."""
+    return is_number(value) and 0 < value < 2**31 and value == int(value)

@@ -1,0 +1,180 @@
+"""A folder or a file is recognised, described and, where it has no validation split, divided."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.data.coco_files import annotation, content, image, write
+
+from uncrowd.data.open import find_layout, hold_out, open_splits
+from uncrowd.data.pictures_folder import split_of
+from uncrowd.errors import InputError
+
+LAYOUTS = {
+    "COCO's own": {
+        "train": ("annotations/instances_train2017.json", "train2017"),
+        "val": ("annotations/instances_val2017.json", "val2017"),
+    },
+    "splits in folders": {
+        "train": ("annotations/instances_train.json", "train"),
+        "val": ("annotations/instances_val.json", "val"),
+    },
+    "one folder of pictures": {
+        "train": ("instances_train.json", "images"),
+        "val": ("instances_val.json", "images"),
+        "test": ("instances_test.json", "images"),
+    },
+    "Roboflow": {
+        "train": ("train/_annotations.coco.json", "train"),
+        "val": ("valid/_annotations.coco.json", "valid"),
+        "test": ("test/_annotations.coco.json", "test"),
+    },
+    "one file": {"train": ("labels.json", "data")},
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_are_recognised(tmp_path, name):
+    for file, pictures in LAYOUTS[name].values():
+        write(tmp_path / file, pictures=tmp_path / pictures)
+    splits = open_splits(tmp_path)
+    assert splits.format == "COCO JSON"
+    assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
+        split: pictures for split, (_, pictures) in LAYOUTS[name].items()
+    }
+    for split, (file, _) in LAYOUTS[name].items():
+        assert getattr(splits, split).source == tmp_path / file
+
+
+def test_a_single_file_is_the_training_split(tmp_path):
+    file = write(tmp_path / "annotations/instances_val2017.json", pictures=tmp_path / "val2017")
+    splits = open_splits(file)
+    assert splits.train is not None
+    assert (len(splits.train), splits.val, splits.test) == (2, None, None)
+
+
+def test_coco_s_captions_and_keypoints_may_lie_beside(tmp_path):
+    for kind in ("instances", "captions", "person_keypoints"):
+        write(tmp_path / f"annotations/{kind}_train2017.json", pictures=tmp_path / "train2017")
+    (tmp_path / "annotations/detections_train.json").write_text("[]")
+    assert find_layout(tmp_path).annotations == {"train": tmp_path / "annotations/instances_train2017.json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("instances_train2017", "train"),
+        ("valid", "val"),
+        ("my-validation", "val"),
+        ("image_info_test-dev2017", "test"),
+        ("trainval", None),
+        ("constrained", None),
+        ("labels", None),
+    ],
+)
+def test_splits_go_by_whole_words(name, split):
+    assert split_of(name) == split
+
+
+def test_the_description_says_what_was_found_and_left_out(tmp_path):
+    annotations = [annotation(1, 1), annotation(2, 1, (1, 1, 0, 5)), annotation(3, 2, iscrowd=1)]
+    write(tmp_path / "instances_train.json", content(annotations=annotations))
+    write(tmp_path / "instances_val.json", content(images=[image(4)], annotations=[annotation(1, 4)]))
+    assert open_splits(tmp_path).describe() == (
+        f"COCO JSON in {tmp_path}: 3 pictures, 3 boxes, 2 classes (cat, dog)\n"
+        "  train: 2 pictures, 2 boxes, 1 of them ignored (instances_train.json)\n"
+        "    left out: boxes without positive width and height: 1\n"
+        "  val: 1 picture, 1 box (instances_val.json)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("categories", "sentence"),
+    [
+        ([{"id": 3, "name": "cow"}, {"id": 7, "name": "dog"}], r"id 3 is cat in the one and cow in the other"),
+        ([{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}, {"id": 8, "name": "cow"}], r"id 8 is missing in the one"),
+    ],
+)
+def test_splits_of_different_classes_are_refused(tmp_path, categories, sentence):
+    write(tmp_path / "instances_train.json")
+    write(tmp_path / "instances_val.json", content(categories=categories))
+    with pytest.raises(InputError, match=sentence):
+        open_splits(tmp_path)
+
+
+def test_two_files_for_one_split_are_refused(tmp_path):
+    write(tmp_path / "instances_train2014.json")
+    write(tmp_path / "instances_train2017.json")
+    with pytest.raises(InputError, match=r"train2014\.json and .*train2017\.json could each be .* the train split"):
+        open_splits(tmp_path)
+
+
+def test_a_damaged_split_is_not_passed_over(tmp_path):
+    write(tmp_path / "instances_val.json")
+    (tmp_path / "instances_train.json").write_text("")
+    with pytest.raises(InputError, match=r"instances_train\.json is cut off"):
+        open_splits(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "format"),
+    [
+        ("annotation_train.odgt", json.dumps({"ID": "a", "gtboxes": []}), "CrowdHuman's odgt"),
+        ("Annotations/1.xml", "<annotation><object><name>cat</name></object></annotation>", "Pascal VOC's XML"),
+        ("data.yaml", "train: images/train\nnames: [cat, dog]\n", "YOLO's YAML"),
+    ],
+)
+def test_formats_not_read_yet_are_named(tmp_path, file, text, format):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    for path in (tmp_path, tmp_path / file):
+        with pytest.raises(InputError, match=rf"{file} looks like {format}, but only COCO JSON is read"):
+            open_splits(path)
+
+
+def test_a_folder_without_annotations_and_no_folder_at_all(tmp_path):
+    with pytest.raises(InputError, match=r"has no annotation file in it.*instances_train\.json"):
+        open_splits(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        open_splits(tmp_path / "nowhere")
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory):
+    images = [image(id) for id in range(10)]
+    annotations = [annotation(id, id, (id, id, 5, 5)) for id in range(10)]
+    return open_splits(write(tmp_path_factory.mktemp("ten") / "a.json", content(images, annotations))).train
+
+
+@given(fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**32))
+def test_pictures_are_held_out_once_each(ten, fraction, seed):
+    train, val = hold_out(ten, fraction, seed)
+    assert sorted([*train.ids, *val.ids]) == list(range(10))
+    assert min(len(train), len(val)) >= 1
+    assert abs(len(val) - 10 * fraction) <= 1
+    assert (train.split, val.split) == ("train", "val")
+    assert train[0].boxes.tolist() == [[train.ids[0]] * 2 + [train.ids[0] + 5] * 2]  # with their own boxes
+
+
+def test_the_seed_decides_which(ten):
+    held = [hold_out(ten, seed=seed)[1].ids.tolist() for seed in (0, 0, 1, 2, 3)]
+    assert held[0] == held[1]
+    assert len({tuple(ids) for ids in held}) > 1
+
+
+def test_nothing_can_be_held_out_of_one_picture(ten):
+    with pytest.raises(InputError, match="1 picture, too few to hold any out"):
+        hold_out(ten.subset([0]))
+
+
+def test_a_file_one_may_not_read_is_named(tmp_path, monkeypatch):
+    file = write(tmp_path / "a.json")
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"a\.json cannot be read \(Permission denied\); check its permissions"):
+        open_splits(file)
