@@ -1,0 +1,283 @@
+"""From a data set to Batches. Plans are pure lists of indices, so a position in the data is (epoch, step).
+
+Workers hold no state: which pictures make up a step, and how each is augmented, depends neither on how many workers
+there are nor on where a run was interrupted.
+"""
+
+import math
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.picture import read_picture
+from uncrowd.data.transforms import (
+    ResizeConfig,
+    TrainTransformConfig,
+    augment,
+    picture_rng,
+    resize,
+    resized_size,
+)
+from uncrowd.errors import InputError
+from uncrowd.structures import Batch, PictureId, Sample, Target
+
+
+def plan_epoch(
+    sizes: Int64[np.ndarray, "n 2"], *, seed: int, epoch: int, batch_size: int, world_size: int = 1, rank: int = 0
+) -> list[list[int]]:
+    """The pictures of each step of `rank` in `epoch`: lists of `batch_size` indices, as many on every rank.
+
+    `sizes`: (height, width) of each picture. A step takes batch_size * world_size pictures over all ranks, and which
+    ones depends on that product alone: 2 ranks with 4 see what 1 rank with 8 sees. They are all landscape or all
+    portrait, but for at most one step. No picture comes twice; the remainder that fills no step is left out, another
+    one each epoch. A data set smaller than one step is repeated to fill it.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    pictures_a_step = batch_size * world_size
+    steps = max(len(sizes) // pictures_a_step, 1)
+    # `np.resize` cuts the remainder off, or repeats what is too short.
+    order = np.resize(rng.permutation(len(sizes)), steps * pictures_a_step)
+    is_portrait = sizes[order, 0] > sizes[order, 1]
+    by_shape = order[np.argsort(is_portrait, kind="stable")]
+    batches = rng.permutation(by_shape.reshape(steps, world_size, batch_size))
+    return batches[:, rank].tolist()
+
+
+def inference_batches(
+    sizes: Int64[np.ndarray, "n 2"], config: ResizeConfig, *, multiple: int, batch_size: int
+) -> list[list[int]]:
+    """Batches of at most `batch_size` pictures that are all padded to the same size; the largest first.
+
+    `sizes`: (height, width) of each picture. Convolutions make something of the padding, so a picture padded to fit
+    its neighbours would score differently: here each gets the padding it would get alone, which is up to `multiple`.
+    """
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, (height, width) in enumerate(sizes.tolist()):
+        new_height, new_width = resized_size(height, width, config.short_side, config.max_size)
+        groups[math.ceil(new_height / multiple), math.ceil(new_width / multiple)].append(index)
+    # The largest first, so that too little memory shows at once.
+    largest_first = sorted(groups, key=math.prod, reverse=True)
+    return [
+        groups[padded][start : start + batch_size]
+        for padded in largest_first
+        for start in range(0, len(groups[padded]), batch_size)
+    ]
+
+
+class TrainLoader:
+    """Augmented batches of one rank, the same for any number of `workers`.
+
+    A picture that cannot be read gives its place to the next one in the data set that can, and is named in
+    `Batch.skipped`.
+    """
+
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        config: TrainTransformConfig,
+        *,
+        seed: int,
+        batch_size: int,
+        workers: int = 0,
+        world_size: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if len(dataset) == 0:
+            raise InputError("The training data has no pictures; check its path and split.")
+        self._batches = _TrainBatches(dataset, config, seed)
+        self._sizes = dataset.sizes
+        self._plan = {"seed": seed, "batch_size": batch_size, "world_size": world_size, "rank": rank}
+        self.steps_per_epoch = len(plan_epoch(self._sizes, epoch=0, **self._plan))
+        self._workers = workers
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from `start_step` on, exactly those of an epoch iterated from its beginning.
+
+        Raises InputError when no picture of the data set can be read.
+        """
+        plan = plan_epoch(self._sizes, epoch=epoch, **self._plan)
+        return _load(self._batches, [(epoch, batch) for batch in plan[start_step:]], self._workers)
+
+
+class InferenceLoader:
+    """Every picture once, resized, in the order of `inference_batches`, of which each rank takes every n-th batch.
+
+    The batches' `targets` are empty. A picture that cannot be read is left out and named in `Batch.skipped`; where
+    that is all of a batch, the batch has no pictures: `len(batch.ids) == 0`.
+    """
+
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        config: ResizeConfig,
+        *,
+        multiple: int,
+        batch_size: int,
+        workers: int = 0,
+        world_size: int = 1,
+        rank: int = 0,
+    ) -> None:
+        plan = inference_batches(dataset.sizes, config, multiple=multiple, batch_size=batch_size)
+        self._plan = plan[rank::world_size]
+        self._batches = _InferenceBatches(dataset, config)
+        self._workers = workers
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return _load(self._batches, self._plan, self._workers)
+
+
+class _Packed(NamedTuple):
+    """A Batch on its way from a worker, the targets' tensors joined.
+
+    A tensor of its own for each target would cost a file descriptor each, of which there are about a thousand; and
+    DataLoader pins the tensors of a NamedTuple, but not those of a dataclass.
+    """
+
+    images: UInt8[Tensor, "b 3 h w"]
+    sizes: Int64[Tensor, "b 2"]
+    boxes: Float[Tensor, "n 4"]
+    labels: Int64[Tensor, " n"]
+    ignored: Float[Tensor, "m 4"]
+    counts: list[tuple[int, int]]
+    ids: list[PictureId]
+    picture_sizes: list[tuple[int, int]]
+    skipped: list[PictureId]
+
+
+class _TrainBatches(Dataset[_Packed | InputError]):
+    """Batches by (epoch, indices). An error is returned, for one raised in a worker arrives as a stack trace."""
+
+    def __init__(self, dataset: DetectionDataset, config: TrainTransformConfig, seed: int) -> None:
+        self.dataset, self.config, self.seed = dataset, config, seed
+
+    def __getitem__(self, key: tuple[int, list[int]]) -> _Packed | InputError:
+        epoch, indices = key
+        images, targets, samples, skipped = [], [], [], []
+        for planned in indices:
+            try:
+                index, sample, picture = self._readable_from(planned)
+            except InputError as error:
+                return error
+            if index != planned:
+                skipped.append(self.dataset[planned].id)
+            image, target = augment(self.config, picture, sample, picture_rng(self.seed, epoch, index))
+            images.append(image)
+            targets.append(target)
+            samples.append(sample)
+        return _pack(images, targets, samples, skipped)
+
+    def _readable_from(self, start: int) -> tuple[int, Sample, UInt8[np.ndarray, "h w 3"]]:
+        """Index, sample and pixels of the first picture from `start` on, around the end, that can be read."""
+        total = len(self.dataset)
+        reason = None
+        for step in range(total):
+            index = (start + step) % total
+            sample = self.dataset[index]
+            try:
+                return index, sample, read_picture(sample.path, sample.size)
+            except InputError as error:
+                reason = reason or error
+        raise InputError(f"None of the {total} pictures of the training data can be read; the first: {reason}")
+
+
+class _InferenceBatches(Dataset[_Packed]):
+    """Batches by indices."""
+
+    def __init__(self, dataset: DetectionDataset, config: ResizeConfig) -> None:
+        self.dataset, self.config = dataset, config
+
+    def __getitem__(self, key: list[int]) -> _Packed:
+        images, samples, skipped = [], [], []
+        for index in key:
+            sample = self.dataset[index]
+            try:
+                picture = read_picture(sample.path, sample.size)
+            except InputError:
+                skipped.append(sample.id)
+                continue
+            images.append(resize(picture, self.config))
+            samples.append(sample)
+        return _pack(images, [], samples, skipped)
+
+
+def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[PictureId]) -> _Packed:
+    sizes = torch.tensor([image.shape[-2:] for image in images], dtype=torch.int64).reshape(-1, 2)
+    height, width = sizes.amax(dim=0).tolist() if images else (0, 0)
+    padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
+    for row, image in zip(padded, images, strict=True):
+        row[:, : image.shape[-2], : image.shape[-1]] = image
+    # The empty tensors are for a batch without targets, which `torch.cat` refuses.
+    return _Packed(
+        images=padded,
+        sizes=sizes,
+        boxes=torch.cat([torch.zeros(0, 4), *(target.boxes for target in targets)]),
+        labels=torch.cat([torch.zeros(0, dtype=torch.int64), *(target.labels for target in targets)]),
+        ignored=torch.cat([torch.zeros(0, 4), *(target.ignored for target in targets)]),
+        counts=[(len(target.boxes), len(target.ignored)) for target in targets],
+        ids=[sample.id for sample in samples],
+        picture_sizes=[sample.size for sample in samples],
+        skipped=skipped,
+    )
+
+
+def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batch]:
+    loader = DataLoader(
+        batches,
+        sampler=keys,
+        batch_size=None,  # a key is a whole batch
+        collate_fn=_as_is,
+        num_workers=workers,
+        worker_init_fn=_leave_process_group,
+        pin_memory=torch.cuda.is_available(),
+        # DataLoader draws a seed that nobody here uses; it must not move the generator of the training.
+        generator=torch.Generator(),
+    )
+    for packed in loader:
+        if isinstance(packed, InputError):
+            raise packed
+        yield _unpack(packed)
+
+
+def _unpack(packed: _Packed) -> Batch:
+    box_counts = [boxes for boxes, _ in packed.counts]
+    ignored_counts = [ignored for _, ignored in packed.counts]
+    parts = zip(
+        packed.boxes.split(box_counts),
+        packed.labels.split(box_counts),
+        packed.ignored.split(ignored_counts),
+        packed.sizes.tolist(),
+        strict=False,  # a batch for inference has sizes and no targets
+    )
+    return Batch(
+        images=packed.images,
+        sizes=packed.sizes,
+        targets=[Target(boxes=b, labels=n, ignored=i, size=(s[0], s[1])) for b, n, i, s in parts],
+        ids=packed.ids,
+        picture_sizes=[(height, width) for height, width in packed.picture_sizes],
+        skipped=packed.skipped,
+    )
+
+
+def _as_is(packed: Any) -> Any:
+    return packed
+
+
+def _leave_process_group(worker: int) -> None:
+    """Leaves it to the training process to end on Ctrl-C or a scheduler's SIGTERM, which reach a whole group.
+
+    It can then save what it has; a worker whose parent is gone notices and ends.
+    """
+    if sys.platform != "win32":
+        os.setpgrp()

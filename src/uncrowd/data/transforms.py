@@ -1,0 +1,141 @@
+"""From a picture's pixels to the network's: flips, crops and resizing, with the boxes following.
+
+Everything is a pure function; chance comes in as a generator, and `picture_rng` makes it from (seed, epoch, picture).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F  # noqa: N812, the name everybody knows it by
+
+from uncrowd import boxes as box_ops
+from uncrowd.structures import Sample, Target
+
+# A box with a shorter side, in pixels, after clipping is none.
+MIN_SIDE = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """DETR's crop: resize the short side to one of `short_sides`, then cut out a window with each side in `sides`."""
+
+    probability: float = 0.5
+    short_sides: tuple[int, ...] = (400, 500, 600)
+    sides: tuple[int, int] = (384, 600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTransformConfig:
+    """What `augment` may do. Without `clip_boxes`, boxes keep the parts outside the picture or crop (full bodies)."""
+
+    short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
+    max_size: int = 1333
+    horizontal_flip: float = 0.5
+    vertical_flip: float = 0.0
+    crop: CropConfig | None = None
+    clip_boxes: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeConfig:
+    """The size at inference: the short side, unless the long side would exceed `max_size`."""
+
+    short_side: int = 800
+    max_size: int = 1333
+
+
+def picture_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The chance that augments picture `index` of the data set in `epoch`, whichever worker does it."""
+    return np.random.default_rng(np.random.SeedSequence((seed, epoch), spawn_key=(index,)))
+
+
+def augment(
+    config: TrainTransformConfig, picture: UInt8[np.ndarray, "h w 3"], sample: Sample, rng: np.random.Generator
+) -> tuple[UInt8[Tensor, "3 new_h new_w"], Target]:
+    """A picture and its boxes as training sees them, in network pixels: flips, perhaps a crop, a random size.
+
+    The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the picture or crop are dropped, so
+    the target may be empty.
+    """
+    image = _as_image(picture)
+    boxes = torch.tensor(sample.boxes, dtype=torch.float32)
+    if rng.random() < config.horizontal_flip:
+        image, boxes = _flip_horizontally(image, boxes)
+    if rng.random() < config.vertical_flip:
+        image, boxes = _flip_vertically(image, boxes)
+    if config.crop is not None and rng.random() < config.crop.probability:
+        image, boxes = _random_crop(config.crop, image, boxes, rng)
+    height, width = image.shape[-2:]
+    size = resized_size(height, width, int(rng.choice(config.short_sides)), config.max_size)
+    image, boxes = _resize(image, boxes, size)
+    return image, _target(boxes, sample, size, config.clip_boxes)
+
+
+def resize(picture: UInt8[np.ndarray, "h w 3"], config: ResizeConfig) -> UInt8[Tensor, "3 new_h new_w"]:
+    """A picture as the network sees it at inference."""
+    height, width = picture.shape[:2]
+    return _resize_image(_as_image(picture), resized_size(height, width, config.short_side, config.max_size))
+
+
+def resized_size(height: int, width: int, short_side: int, max_size: int | float) -> tuple[int, int]:
+    """Height and width after Detectron2's ResizeShortestEdge; each is at least 1.
+
+    The short side becomes `short_side`, up or down, unless the long side would exceed `max_size`; then that one does.
+    """
+    scale = short_side / min(height, width)
+    new_height, new_width = (short_side, scale * width) if height < width else (scale * height, short_side)
+    shrink = min(1.0, max_size / max(new_height, new_width))
+    return max(1, int(new_height * shrink + 0.5)), max(1, int(new_width * shrink + 0.5))
+
+
+def _as_image(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
+    return torch.tensor(picture).permute(2, 0, 1)
+
+
+def _flip_horizontally(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    width = image.shape[-1]
+    return F.horizontal_flip(image), torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+
+
+def _flip_vertically(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    height = image.shape[-2]
+    return F.vertical_flip(image), torch.stack([x1, height - y2, x2, height - y1], dim=-1)
+
+
+def _random_crop(
+    config: CropConfig, image: Tensor, boxes: Float[Tensor, "n 4"], rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[-2:]
+    size = resized_size(height, width, int(rng.choice(config.short_sides)), math.inf)
+    image, boxes = _resize(image, boxes, size)
+    shortest, longest = config.sides
+    height, width = (int(rng.integers(min(shortest, side), min(longest, side), endpoint=True)) for side in size)
+    top, left = (int(rng.integers(side - cut, endpoint=True)) for side, cut in zip(size, (height, width), strict=True))
+    return F.crop(image, top, left, height, width), boxes - boxes.new_tensor([left, top, left, top])
+
+
+def _resize(image: Tensor, boxes: Float[Tensor, "n 4"], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[-2:]
+    y_scale, x_scale = size[0] / height, size[1] / width
+    return _resize_image(image, size), boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
+
+
+def _resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.resize(image, list(size), InterpolationMode.BILINEAR, antialias=True)
+
+
+def _target(boxes: Float[Tensor, "n 4"], sample: Sample, size: tuple[int, int], clip: bool) -> Target:
+    clipped = box_ops.clip(boxes, height=float(size[0]), width=float(size[1]))
+    inside = (clipped[:, 2:] - clipped[:, :2] > MIN_SIDE).all(dim=-1)
+    kept = clipped if clip else boxes
+    ignore = torch.tensor(sample.ignore)
+    is_object = inside & ~ignore
+    labels = torch.tensor(sample.labels)[is_object]
+    return Target(boxes=kept[is_object], labels=labels, ignored=kept[inside & ignore], size=size)

@@ -1,0 +1,285 @@
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.loader import InferenceLoader, TrainLoader, inference_batches, plan_epoch
+from uncrowd.data.transforms import CropConfig, ResizeConfig, TrainTransformConfig
+from uncrowd.errors import InputError
+from uncrowd.structures import Batch, Categories, Sample
+
+SMALL = TrainTransformConfig(short_sides=(24, 32), max_size=64, crop=CropConfig(short_sides=(32, 40), sides=(16, 32)))
+LANDSCAPE, PORTRAIT = (20, 30), (30, 20)
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[..., DetectionDataset]:
+    """A data set of noise with one box and one ignored box a picture, its ids 100, 101, ...; some may be damaged."""
+
+    def make(sizes: list[tuple[int, int]], damaged: tuple[int, ...] = ()) -> DetectionDataset:
+        rng = np.random.default_rng(0)
+        samples = []
+        for index, size in enumerate(sizes):
+            path = tmp_path / f"{index}.png"
+            Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+            if index in damaged:
+                path.write_bytes(b"no picture")
+            boxes = np.array([[1, 2, 11, 12], [3, 4, 19, 15]], dtype=np.float64)
+            samples.append(
+                Sample(
+                    id=100 + index,
+                    path=path,
+                    size=size,
+                    boxes=boxes,
+                    labels=np.array([index, 0]),
+                    ignore=np.array([False, True]),
+                    areas=np.array([100.0, 176.0]),
+                )
+            )
+        categories = Categories(ids=tuple(range(10)), names=tuple("abcdefghij"))
+        return DetectionDataset.from_samples(
+            samples, source=tmp_path, split="train", categories=categories, folder=tmp_path
+        )
+
+    return make
+
+
+def shapes(*pictures: tuple[int, int]) -> np.ndarray:
+    return np.array(pictures, dtype=np.int64).reshape(-1, 2)
+
+
+def assert_same(batch: Batch, other: Batch) -> None:
+    assert batch.ids == other.ids
+    assert batch.skipped == other.skipped
+    assert batch.picture_sizes == other.picture_sizes
+    assert torch.equal(batch.images, other.images)
+    assert torch.equal(batch.sizes, other.sizes)
+    for target, other_target in zip(batch.targets, other.targets, strict=True):
+        assert target.size == other_target.size
+        assert torch.equal(target.boxes, other_target.boxes)
+        assert torch.equal(target.labels, other_target.labels)
+        assert torch.equal(target.ignored, other_target.ignored)
+
+
+# The plan of an epoch
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    portraits=st.lists(st.booleans(), min_size=1, max_size=60),
+    batch_size=st.integers(1, 4),
+    world_size=st.integers(1, 3),
+    epoch=st.integers(0, 3),
+)
+def test_plan_gives_every_rank_as_many_full_batches_and_no_picture_twice(portraits, batch_size, world_size, epoch):
+    sizes = shapes(*(PORTRAIT if portrait else LANDSCAPE for portrait in portraits))
+    plans = [
+        plan_epoch(sizes, seed=1, epoch=epoch, batch_size=batch_size, world_size=world_size, rank=rank)
+        for rank in range(world_size)
+    ]
+    a_step = batch_size * world_size
+    seen = [index for plan in plans for batch in plan for index in batch]
+
+    assert [len(plan) for plan in plans] == [max(len(sizes) // a_step, 1)] * world_size
+    assert all(len(batch) == batch_size for plan in plans for batch in plan)
+    if len(sizes) >= a_step:
+        assert len(set(seen)) == len(seen)
+    else:  # all of a small data set, some of it again
+        assert set(seen) == set(range(len(sizes)))
+
+
+def test_plan_keeps_landscape_and_portrait_apart():
+    sizes = shapes(*[LANDSCAPE] * 27, *[PORTRAIT] * 13)
+
+    kinds = [{index >= 27 for index in batch} for batch in plan_epoch(sizes, seed=0, epoch=0, batch_size=4)]
+
+    assert len(kinds) == 10
+    assert sum(len(kind) == 2 for kind in kinds) == 1  # the three and the one that are left over
+
+
+def test_two_ranks_see_at_each_step_what_one_would():
+    sizes = shapes(*[LANDSCAPE] * 20, *[PORTRAIT] * 15)
+
+    alone = plan_epoch(sizes, seed=5, epoch=2, batch_size=8)
+    first, second = (plan_epoch(sizes, seed=5, epoch=2, batch_size=4, world_size=2, rank=rank) for rank in (0, 1))
+
+    assert [a + b for a, b in zip(first, second, strict=True)] == alone
+
+
+def test_plan_is_another_one_each_epoch_and_in_time_takes_every_picture():
+    # The three portraits fill no batch of four; still they have their turn.
+    sizes = shapes(*[LANDSCAPE] * 20, *[PORTRAIT] * 3)
+    plans = [plan_epoch(sizes, seed=0, epoch=epoch, batch_size=4) for epoch in range(8)]
+
+    assert plans[0] == plan_epoch(sizes, seed=0, epoch=0, batch_size=4)
+    assert len({str(plan) for plan in plans}) == 8
+    assert {index for plan in plans for batch in plan for index in batch} == set(range(23))
+
+
+# Training
+
+
+def test_train_batch_is_padded_and_says_what_belongs_to_it(make_dataset):
+    dataset = make_dataset([LANDSCAPE, PORTRAIT, LANDSCAPE])
+    config = TrainTransformConfig(short_sides=(40,), max_size=100, horizontal_flip=0.0)
+    loader = TrainLoader(dataset, config, seed=0, batch_size=3)
+
+    batch = next(loader.epoch(0))
+
+    assert loader.steps_per_epoch == 1
+    assert sorted(batch.ids) == [100, 101, 102]
+    assert batch.skipped == []
+    assert batch.images.shape == (3, 3, 60, 60)
+    assert batch.images.dtype == torch.uint8
+    for row, (id, target) in enumerate(zip(batch.ids, batch.targets, strict=True)):
+        size = (60, 40) if id == 101 else (40, 60)
+        assert batch.picture_sizes[row] == (PORTRAIT if id == 101 else LANDSCAPE)
+        assert tuple(batch.sizes[row].tolist()) == target.size == size
+        assert not batch.images[row, :, size[0] :].any()
+        assert not batch.images[row, :, :, size[1] :].any()
+        assert [100 + label for label in target.labels.tolist()] == [id]
+        assert target.boxes.tolist() == [[2, 4, 22, 24]]
+        assert target.ignored.tolist() == [[6, 8, 38, 30]]
+
+
+def test_workers_change_nothing(make_dataset):
+    dataset = make_dataset([LANDSCAPE, PORTRAIT] * 4, damaged=(3,))
+    loaders = [TrainLoader(dataset, SMALL, seed=3, batch_size=2, workers=workers) for workers in (0, 2)]
+    state = torch.get_rng_state()
+
+    for epoch in (0, 1):
+        for batch, other in zip(*(loader.epoch(epoch) for loader in loaders), strict=True):
+            assert_same(batch, other)
+
+    assert torch.equal(torch.get_rng_state(), state)  # nor does loading draw from training's chance
+
+
+def test_an_epoch_resumes_where_it_stopped(make_dataset):
+    dataset = make_dataset([LANDSCAPE] * 7)
+    whole = list(TrainLoader(dataset, SMALL, seed=0, batch_size=2).epoch(4))
+
+    rest = list(TrainLoader(dataset, SMALL, seed=0, batch_size=2).epoch(4, start_step=1))
+
+    assert len(whole) == 3
+    for batch, other in zip(whole[1:], rest, strict=True):
+        assert_same(batch, other)
+
+
+def test_each_epoch_augments_anew(make_dataset):
+    loader = TrainLoader(make_dataset([LANDSCAPE]), SMALL, seed=0, batch_size=1)
+
+    assert len({str(next(loader.epoch(epoch)).images.tolist()) for epoch in range(5)}) > 1
+
+
+def test_two_ranks_share_the_batch_of_one(make_dataset):
+    dataset = make_dataset([LANDSCAPE] * 8)
+    alone = TrainLoader(dataset, SMALL, seed=0, batch_size=4).epoch(0)
+    ranks = [TrainLoader(dataset, SMALL, seed=0, batch_size=2, world_size=2, rank=rank).epoch(0) for rank in (0, 1)]
+
+    for whole, first, second in zip(alone, *ranks, strict=True):
+        assert whole.ids == first.ids + second.ids
+        assert torch.equal(whole.sizes, torch.cat([first.sizes, second.sizes]))
+
+
+def test_a_damaged_picture_gives_its_place_to_the_next(make_dataset):
+    dataset = make_dataset([LANDSCAPE] * 4, damaged=(2, 3))
+
+    batch = next(TrainLoader(dataset, SMALL, seed=0, batch_size=4).epoch(0))
+
+    assert sorted(batch.ids) == [100, 100, 100, 101]  # past the end comes the first
+    assert sorted(batch.skipped) == [102, 103]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_no_readable_picture_is_said_in_a_sentence(make_dataset, workers):
+    loader = TrainLoader(make_dataset([LANDSCAPE] * 2, damaged=(0, 1)), SMALL, seed=0, batch_size=2, workers=workers)
+
+    with pytest.raises(InputError, match=r"None of the 2 pictures .* \S+\.png cannot be read") as caught:
+        next(loader.epoch(0))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_pictures_are_refused(make_dataset):
+    with pytest.raises(InputError, match="no pictures"):
+        TrainLoader(make_dataset([]), SMALL, seed=0, batch_size=2)
+
+
+def test_a_worker_that_is_killed_is_an_error_and_no_hang(make_dataset):
+    batches = TrainLoader(make_dataset([LANDSCAPE] * 16), SMALL, seed=0, batch_size=1, workers=1).epoch(0)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+
+    with pytest.raises(RuntimeError, match=r"worker \(pid"):
+        list(batches)
+
+
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="process groups are POSIX's")
+def test_signals_to_the_group_do_not_reach_workers(make_dataset):
+    batches = TrainLoader(make_dataset([LANDSCAPE] * 16), SMALL, seed=0, batch_size=1, workers=1).epoch(0)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+
+    assert worker.pid is not None
+    assert os.getpgid(worker.pid) != os.getpgid(0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pins memory for CUDA")
+def test_batches_for_cuda_are_pinned(make_dataset):
+    batch = next(TrainLoader(make_dataset([LANDSCAPE] * 2), SMALL, seed=0, batch_size=2).epoch(0))
+
+    assert batch.images.is_pinned()
+    assert all(target.boxes.is_pinned() for target in batch.targets)
+
+
+# Inference
+
+
+def test_only_pictures_padded_alike_share_a_batch():
+    # Short sides become 64. With 32s: 64x96 (two), 64x128 (two), 96x64 (one), 64x64 (two).
+    sizes = shapes((64, 90), (64, 97), (90, 64), (32, 48), (64, 64), (10, 10), (64, 128))
+
+    batches = inference_batches(sizes, ResizeConfig(short_side=64, max_size=200), multiple=32, batch_size=8)
+    one_by_one = inference_batches(sizes, ResizeConfig(short_side=64, max_size=200), multiple=32, batch_size=1)
+
+    assert batches == [[1, 6], [0, 3], [2], [4, 5]]  # the largest first
+    assert one_by_one == [[1], [6], [0], [3], [2], [4], [5]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_inference_takes_every_picture_once_and_skips_what_it_cannot_read(make_dataset, workers):
+    dataset = make_dataset([LANDSCAPE, LANDSCAPE, PORTRAIT, LANDSCAPE, (20, 20)], damaged=(1, 2))
+    loader = InferenceLoader(dataset, ResizeConfig(short_side=40), multiple=16, batch_size=2, workers=workers)
+
+    for _ in range(2):
+        batches = list(loader)
+        assert [batch.ids for batch in batches] == [[100], [103], [], [104]]
+        assert [batch.skipped for batch in batches] == [[101], [], [102], []]
+        assert [tuple(batch.images.shape) for batch in batches] == [
+            (1, 3, 40, 60),
+            (1, 3, 40, 60),
+            (0, 3, 0, 0),
+            (1, 3, 40, 40),
+        ]
+        assert all(batch.targets == [] for batch in batches)
+        assert batches[3].sizes.tolist() == [[40, 40]]
+        assert batches[3].picture_sizes == [(20, 20)]
+    assert len(loader) == 4
+
+
+def test_ranks_divide_inference(make_dataset):
+    dataset = make_dataset([LANDSCAPE] * 5)
+    ranks = [
+        InferenceLoader(dataset, ResizeConfig(short_side=20), multiple=32, batch_size=1, world_size=2, rank=rank)
+        for rank in (0, 1)
+    ]
+
+    assert [[batch.ids for batch in rank] for rank in ranks] == [[[100], [102], [104]], [[101], [103]]]
