@@ -1,0 +1,165 @@
+"""Detections in and out as a COCO results file: a JSON list of {"image_id", "category_id", "bbox", "score"}."""
+
+import json
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from uncrowd.boxes import xywh_to_xyxy
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories, Detections, PictureId
+
+KEYS = ("image_id", "category_id", "bbox", "score")
+
+
+def write_coco_results(path: Path, detections: Mapping[PictureId, Detections]) -> None:
+    """Writes all detections, with the data set's own ids, one record a line.
+
+    The file is written beside `path` and moved into place, so it is there whole or not at all. Reading it again gives
+    the same numbers to the last bit. Raises InputError when it cannot be written.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            for n, record in enumerate(_records(detections)):
+                file.write((",\n" if n else "[\n") + json.dumps(record, allow_nan=False))
+            file.write("\n]\n" if any(map(len, detections.values())) else "[]\n")
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_coco_results(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
+    """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where the file has none.
+
+    Equal scores stay in the order of the file. A picture's id may be a number in the file and text in the data set or
+    the other way round. Raises InputError, naming the record, for a file that is missing, cut off or something else
+    than detections, for pictures and categories the data set does not have, and for values that are not finite or
+    sides that are negative.
+    """
+    ids = list(ids)
+    columns = _read_columns(path)
+    boxes_xywh = np.frombuffer(columns.boxes_xywh, dtype=np.float64).reshape(-1, 4)
+    scores = np.frombuffer(columns.scores, dtype=np.float64)
+    negative = (boxes_xywh[:, 2:] < 0).any(axis=1)
+    for bad, complaint in (
+        (~np.isfinite(scores), "a score that is not finite"),
+        (~np.isfinite(boxes_xywh).all(axis=1), "a bbox that is not finite"),
+        (negative, "a bbox of negative width or height; COCO's form is [x, y, width, height]"),
+    ):
+        if bad.any():
+            raise InputError(f"{path}: record {bad.argmax()} (of {bad.sum()} such) has {complaint}.")
+    labels = _labels(path, columns.category_ids, categories)
+    pictures = _pictures(path, columns.image_ids, ids)
+
+    order = np.lexsort((-scores, pictures))  # stable
+    ends = np.cumsum(np.bincount(pictures, minlength=len(ids)))[:-1]
+    return {
+        id: Detections(
+            boxes=xywh_to_xyxy(torch.from_numpy(boxes_xywh[rows])),
+            scores=torch.from_numpy(scores[rows]),
+            labels=torch.from_numpy(labels[rows]),
+            categories=categories,
+        )
+        for id, rows in zip(ids, np.split(order, ends), strict=False)  # no ids: one empty part
+    }
+
+
+def _records(detections: Mapping[PictureId, Detections]) -> Iterator[dict[str, Any]]:
+    for id, found in detections.items():
+        # In fp64, where a side of a box with fp32 corners, and the corner from that side, are exact.
+        yield from replace(found, boxes=found.boxes.double()).to_coco(id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """The records of a file, taken apart while they are parsed: millions of dictionaries would not fit in memory."""
+
+    path: Path
+    image_ids: list[int | float | str] = field(default_factory=list)
+    category_ids: list[int | float] = field(default_factory=list)
+    boxes_xywh: array = field(default_factory=lambda: array("d"))
+    scores: array = field(default_factory=lambda: array("d"))
+
+    def take(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Keeps a detection and returns None; any other dictionary is returned as it is."""
+        if any(key not in record for key in KEYS):
+            return record
+        image_id, category_id, box = record["image_id"], record["category_id"], record["bbox"]
+        where = f"{self.path}: record {len(self.scores)}"
+        if not isinstance(image_id, int | float | str) or not isinstance(category_id, int | float):
+            raise InputError(f"{where} has an image_id or category_id that is neither a number nor text.")
+        if not isinstance(box, list) or len(box) != 4:
+            raise InputError(f"{where} has the bbox {box!r} instead of four numbers [x, y, width, height].")
+        try:
+            self.boxes_xywh.extend(box)
+            self.scores.append(record["score"])
+        except (TypeError, OverflowError):
+            raise InputError(f"{where} has a bbox or score that is no number: {box!r}, {record['score']!r}.") from None
+        self.image_ids.append(image_id)
+        self.category_ids.append(category_id)
+        return None
+
+
+def _read_columns(path: Path) -> _Columns:
+    columns = _Columns(path=path)
+    try:
+        content = json.loads(path.read_bytes(), object_hook=columns.take)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is no complete JSON file: {error}.") from error
+    if isinstance(content, dict) and "annotations" in content:
+        raise InputError(
+            f"{path} is a ground-truth file ('annotations' in it), not a list of detections: give the results file."
+        )
+    if not isinstance(content, list):
+        raise InputError(f"{path} is not a list of detections, each with {', '.join(KEYS)}.")
+    for n, record in enumerate(content):
+        if record is not None:
+            missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else KEYS
+            raise InputError(f"{path}: record {n} is no detection, it lacks {', '.join(missing)}.")
+    if len(content) != len(columns.scores):
+        raise InputError(f"{path} has {len(content)} records but {len(columns.scores)} detections in them.")
+    return columns
+
+
+def _labels(path: Path, category_ids: list[int | float], categories: Categories) -> Int64[np.ndarray, " n"]:
+    label_of: dict[int | float, int] = {id: label for label, id in enumerate(categories.ids)}
+    unknown = sorted(set(category_ids) - label_of.keys())
+    if unknown:
+        raise InputError(
+            f"{path}: record {category_ids.index(unknown[0])} has the category_id {unknown[0]}, one of {len(unknown)} "
+            f"that the data set does not have: its ids are {_some(categories.ids)}."
+        )
+    return np.fromiter(map(label_of.__getitem__, category_ids), dtype=np.int64, count=len(category_ids))
+
+
+def _pictures(path: Path, image_ids: list[int | float | str], ids: list[PictureId]) -> Int64[np.ndarray, " n"]:
+    """The position in `ids` of each record's picture."""
+    position: dict[int | float | str, int] = {str(id): n for n, id in enumerate(ids)}
+    position.update({id: n for n, id in enumerate(ids)})
+    found = {id: position.get(id, position.get(str(id), -1)) for id in set(image_ids)}
+    unknown = sum(n < 0 for n in found.values())
+    if unknown:
+        n = next(n for n, id in enumerate(image_ids) if found[id] < 0)
+        raise InputError(
+            f"{path}: record {n} has the image_id {image_ids[n]!r}, one of {unknown} picture(s) that the data set does "
+            "not have: give the detections of this data set and split."
+        )
+    return np.fromiter(map(found.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))
+
+
+def _some(values: tuple[int, ...]) -> str:
+    return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")

@@ -1,0 +1,189 @@
+"""COCO's scores (cocodataset.org/#detection-eval) through hotcoco, with any number of detections a picture."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import hotcoco
+import numpy as np
+from jaxtyping import Float
+
+from uncrowd.boxes import xyxy_to_xywh
+from uncrowd.errors import InputError
+from uncrowd.evaluation.protocol import Scores, check_same_data_set
+from uncrowd.structures import Categories, Detections, PictureId, Sample
+
+# Positions in hotcoco's arrays: precision (IoU, recall, class, area, max_dets), recall (IoU, class, area, max_dets).
+ALL, SMALL, MEDIUM, LARGE = range(4)
+IOU_50, IOU_75 = 0, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoEvaluator:
+    """COCO's box AP and AR.
+
+    max_dets: how many of the best detections of a picture and class AR is given for, ascending; AP and the scores by
+    area use the last. COCO's own numbers are those of (1, 10, 100), which is too few for a crowd.
+    """
+
+    max_dets: tuple[int, ...] = (1, 10, 100)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for limits that are not ascending positive numbers."""
+        if not self.max_dets or self.max_dets[0] < 1 or list(self.max_dets) != sorted(set(self.max_dets)):
+            raise InputError(f"max_dets is {self.max_dets}: give positive numbers in ascending order, as 1 10 100.")
+
+    def evaluate(
+        self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+    ) -> Scores:
+        """AP, AP50, AP75, APs, APm, APl, AR@k for each k of `max_dets`, ARs, ARm, ARl, and AP of each class.
+
+        Ground truth to ignore is what COCO calls a crowd: detections that lie on it count neither way. A number for
+        which there is nothing to find (no ground truth at all, none of that size or class) is None; without
+        detections the others are 0. Equal to pycocotools, whose summary prints -1 for AP when max_dets is changed.
+        Pictures are matched one at a time, and what is kept of each is a fraction of its detections.
+
+        Raises InputError for detections of pictures or classes that the data set does not have.
+        """
+        samples = _in_pycocotools_order(samples)
+        check_same_data_set(samples, detections, categories)
+        params = hotcoco.Params(iou_type="bbox")
+        params.max_dets = list(self.max_dets)
+        matching = hotcoco.StreamingEval(_categories(categories), "bbox", params=params)
+        annotation_ids = count(1)
+        for number, sample in enumerate(samples, start=1):
+            found = _detections(number, detections.get(sample.id))
+            matching.update([{"id": number}], _ground_truth(number, sample, annotation_ids), found)
+        matched = matching.finalize()
+        matched.accumulate()
+        assert matched.eval is not None
+        return self._summary(matched.eval["precision"], matched.eval["recall"], categories)
+
+    def _summary(
+        self,
+        precision: Float[np.ndarray, "iou recall class area k"],
+        recall: Float[np.ndarray, "iou class area k"],
+        categories: Categories,
+    ) -> Scores:
+        ap = precision[..., -1]
+        ar = recall[..., -1]
+        values = {
+            "AP": _mean(ap[..., ALL]),
+            "AP50": _mean(ap[IOU_50, ..., ALL]),
+            "AP75": _mean(ap[IOU_75, ..., ALL]),
+            "APs": _mean(ap[..., SMALL]),
+            "APm": _mean(ap[..., MEDIUM]),
+            "APl": _mean(ap[..., LARGE]),
+            **{f"AR@{k}": _mean(recall[..., ALL, i]) for i, k in enumerate(self.max_dets)},
+            "ARs": _mean(ar[..., SMALL]),
+            "ARm": _mean(ar[..., MEDIUM]),
+            "ARl": _mean(ar[..., LARGE]),
+        }
+        per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(_unique_names(categories))}
+        return Scores(headline="AP", values=values, per_class=per_class)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureScore:
+    """How one picture went at IoU 0.5: boxes found, detections that are wrong, boxes missed, and F1 of these.
+
+    F1 is 1 where there was nothing to find and nothing was.
+    """
+
+    id: PictureId
+    f1: float
+    found: int
+    wrong: int
+    missed: int
+
+
+def rank_pictures(
+    samples: Iterable[Sample],
+    detections: Mapping[PictureId, Detections],
+    categories: Categories,
+    *,
+    threshold: float,
+) -> list[PictureScore]:
+    """All pictures, the worst first, by F1 at IoU 0.5 of the detections with a score of at least `threshold`.
+
+    Of pictures with the same F1 the one with more mistakes comes first; what lies on ignored ground truth is no
+    mistake. Raises InputError as `CocoEvaluator.evaluate` does.
+    """
+    samples = _in_pycocotools_order(samples)
+    check_same_data_set(samples, detections, categories)
+    kept = {id: found.above(threshold) for id, found in detections.items()}
+    numbered = list(enumerate(samples, start=1))
+    annotation_ids = count(1)
+    ground_truth = hotcoco.COCO(
+        {
+            "images": [{"id": number} for number, _ in numbered],
+            "annotations": [a for number, sample in numbered for a in _ground_truth(number, sample, annotation_ids)],
+            "categories": _categories(categories),
+        }
+    )
+    found = np.concatenate(
+        [np.zeros((0, 7)), *(_detections(number, kept.get(sample.id)) for number, sample in numbered)]
+    )
+    matching = hotcoco.COCOeval(ground_truth, ground_truth.load_res(found), "bbox")
+    matching.params.max_dets = [max(1, *map(len, kept.values()))] if kept else [1]
+    matching.evaluate()
+    by_number = matching.image_diagnostics(iou_thr=0.5)["img_summary"]
+    scores = [_picture_score(sample.id, by_number.get(number)) for number, sample in numbered]
+    return sorted(scores, key=lambda score: (score.f1, -score.wrong - score.missed))
+
+
+def _picture_score(id: PictureId, summary: dict[str, Any] | None) -> PictureScore:
+    found, wrong, missed = (summary["tp"], summary["fp"], summary["fn"]) if summary else (0, 0, 0)
+    total = 2 * found + wrong + missed
+    return PictureScore(id=id, f1=2 * found / total if total else 1.0, found=found, wrong=wrong, missed=missed)
+
+
+def _in_pycocotools_order(samples: Iterable[Sample]) -> list[Sample]:
+    # The order of the pictures decides between equal scores, and pycocotools sorts them by id.
+    return sorted(samples, key=lambda sample: (isinstance(sample.id, str), sample.id))
+
+
+# hotcoco is given numbers of our own for pictures and classes, so the user's ids may be anything.
+
+
+def _categories(categories: Categories) -> list[dict[str, Any]]:
+    return [{"id": label, "name": name} for label, name in enumerate(categories.names)]
+
+
+def _ground_truth(number: int, sample: Sample, annotation_ids: Iterable[int]) -> list[dict[str, Any]]:
+    corners = sample.boxes.astype(np.float64)
+    boxes_xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    columns = (boxes_xywh.tolist(), sample.labels.tolist(), sample.areas.tolist(), sample.ignore.tolist())
+    return [
+        {"id": id, "image_id": number, "category_id": label, "bbox": box, "area": area, "iscrowd": int(ignore)}
+        for box, label, area, ignore, id in zip(*columns, annotation_ids, strict=False)
+    ]
+
+
+def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7"]:
+    """Rows of picture, x, y, width, height, score, class."""
+    if found is None:
+        return np.zeros((0, 7))
+    # In fp64, where the difference of two fp32 corners is exact.
+    rows = np.empty((len(found), 7))
+    rows[:, 0] = number
+    rows[:, 1:5] = xyxy_to_xywh(found.boxes.double()).numpy()
+    rows[:, 5] = found.scores.numpy()
+    rows[:, 6] = found.labels.numpy()
+    assert np.isfinite(rows).all(), "a detection is NaN or infinite"
+    return rows
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """The mean over what is defined; hotcoco, like pycocotools, marks with -1 what is not."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else None
+
+
+def _unique_names(categories: Categories) -> list[str]:
+    """The names of the classes, each with its id where another class has the same name."""
+    return [
+        name if categories.names.count(name) == 1 else f"{name} ({id})"
+        for id, name in zip(categories.ids, categories.names, strict=True)
+    ]

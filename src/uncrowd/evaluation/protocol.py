@@ -1,0 +1,78 @@
+"""What every evaluator takes and gives: anyone's detections in, numbers out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories, Detections, PictureId, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Named numbers between 0 and 1; None where a number is not defined, such as AP of a class without ground truth.
+
+    headline: the key of `values` by which a model is chosen. per_class: AP by class name, in the data set's order.
+    """
+
+    headline: str
+    values: dict[str, float | None]
+    per_class: dict[str, float | None]
+
+    @property
+    def main(self) -> float | None:
+        """The value of the headline."""
+        return self.values[self.headline]
+
+    def table(self) -> str:
+        """Plain text in percent: all values in two lines, then AP of each class where there is more than one."""
+        widths = [max(len(name), 5) for name in self.values]
+        lines = [
+            "  ".join(name.rjust(width) for name, width in zip(self.values, widths, strict=True)),
+            "  ".join(_percent(value).rjust(width) for value, width in zip(self.values.values(), widths, strict=True)),
+        ]
+        if len(self.per_class) > 1:
+            width = max(map(len, self.per_class))
+            lines += ["", *(f"{name.ljust(width)}  {_percent(ap).rjust(5)}" for name, ap in self.per_class.items())]
+        return "\n".join(lines)
+
+
+class Evaluator(Protocol):
+    """A measure of a whole data set, such as `CocoEvaluator`."""
+
+    def evaluate(
+        self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+    ) -> Scores:
+        """Scores the detections of each picture by its id; a picture that is not in `detections` has none.
+
+        Raises InputError for detections of pictures or classes that the data set does not have.
+        """
+        ...
+
+
+def check_same_data_set(
+    samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+) -> None:
+    """Raises InputError for detections of pictures that are not among `samples`, or of other classes."""
+    known = {sample.id for sample in samples}
+    unknown = [repr(id) for id in detections if id not in known]
+    if unknown:
+        raise InputError(
+            f"There are detections for {len(unknown)} picture(s) that the data set does not have, the first has the "
+            f"id {unknown[0]}: score them with the data set they were made for."
+        )
+    for id, found in detections.items():
+        if len(found) and found.categories != categories:
+            raise InputError(
+                f"The detections of picture {id!r} are of the classes {_short(found.categories)}, the data set has "
+                f"{_short(categories)}: score them with a data set of the same classes, ids and order."
+            )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _short(categories: Categories) -> str:
+    pairs = [f"{id} {name}" for id, name in zip(categories.ids, categories.names, strict=True)]
+    return ", ".join(pairs[:3]) + (f", ... ({len(pairs)} in all)" if len(pairs) > 3 else "")

@@ -1,0 +1,77 @@
+"""Curves of a run as SVG or PNG: losses, scores, the learning rate."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+Numbers = Sequence[int | float | None] | np.ndarray
+
+# Below this many points every one is marked, and there is nothing to smooth.
+FEW = 40
+# No screen shows more points than this.
+MANY = 2000
+
+
+def plot_curves(
+    series: Mapping[str, tuple[Numbers, Numbers]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    smooth: bool = False,
+    image_format: Literal["svg", "png"] = "svg",
+) -> bytes:
+    """A plot of named (x, y) series as a file of its own, to be written or embedded as a data address.
+
+    A y that is None or not finite leaves a gap. `smooth` draws the running mean over a fiftieth of the points on top
+    of the pale raw curve. The bytes depend on the arguments alone.
+    """
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (x, y) in series.items():
+        xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        assert xs.shape == ys.shape, f"{name}: {len(xs)} x for {len(ys)} y"
+        _plot(axes, name, xs, np.where(np.isfinite(ys), ys, np.nan), smooth)
+    if not any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
+        axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color="gray")
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize="small")
+    return _rendered(figure, image_format)
+
+
+def running_mean(y: np.ndarray, window: int) -> np.ndarray:
+    """The mean of the finite values within `window` points around each, fewer at the ends; NaN where there is none."""
+    finite = np.isfinite(y)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, y, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    here = np.arange(len(y))
+    first, last = np.maximum(here - window // 2, 0), np.minimum(here + (window + 1) // 2, len(y))
+    number = counts[last] - counts[first]
+    return np.where(number > 0, (sums[last] - sums[first]) / np.maximum(number, 1), np.nan)
+
+
+def _plot(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, smooth: bool) -> None:
+    every = -(-len(x) // MANY) if len(x) else 1
+    if smooth and len(x) > FEW:
+        (raw,) = axes.plot(x[::every], y[::every], linewidth=0.8, alpha=0.3)
+        mean = running_mean(y, len(y) // 50)
+        axes.plot(x[::every], mean[::every], color=raw.get_color(), linewidth=1.8, label=name)
+    else:
+        axes.plot(x[::every], y[::every], marker="o" if len(x) <= FEW else "", markersize=3.5, label=name)
+
+
+def _rendered(figure: Figure, image_format: Literal["svg", "png"]) -> bytes:
+    # Text as text keeps an SVG small and searchable; the salt and the missing date make its bytes reproducible.
+    metadata = {"Date": None} if image_format == "svg" else {"Software": None}
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "uncrowd"}), io.BytesIO() as file:
+        figure.savefig(file, format=image_format, dpi=150, metadata=metadata)
+        return file.getvalue()

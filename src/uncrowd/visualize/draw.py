@@ -1,0 +1,185 @@
+"""Boxes and captions on a picture, and pictures side by side: takes arrays and draws, decides nothing."""
+
+import colorsys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+Colour = tuple[int, int, int]
+# Left, top, right, bottom in pixels of the drawing, the last two included as Pillow counts.
+Rectangle = tuple[int, int, int, int]
+
+# Smaller pictures are enlarged until a caption can be read on them, but never to more than this on the long side.
+READABLE_SHORT_SIDE = 480
+ENLARGED_LONG_SIDE = 1920
+# Distinct on photographs, also from each other under the common colour blindnesses (Okabe and Ito's hues, brightened).
+PALETTE: tuple[Colour, ...] = (
+    (255, 176, 0),
+    (64, 196, 255),
+    (255, 82, 120),
+    (57, 220, 130),
+    (255, 238, 70),
+    (190, 120, 255),
+    (255, 120, 40),
+    (0, 225, 215),
+    (240, 150, 220),
+    (175, 235, 60),
+    (70, 120, 255),
+    (215, 175, 140),
+)
+
+
+def label_colour(label: int) -> Colour:
+    """The colour of a label, always the same; beyond the palette, hues a golden angle apart."""
+    if label < len(PALETTE):
+        return PALETTE[label]
+    hue = label * 0.618034 % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.55 + 0.3 * (label % 2), 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def draw_detections(
+    picture: UInt8[np.ndarray, "h w 3"],
+    boxes: Float[np.ndarray, "n 4"] | Float[Tensor, "n 4"],
+    *,
+    labels: Int64[np.ndarray, " n"] | Int64[Tensor, " n"] | None = None,
+    captions: Sequence[str] | None = None,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture with boxes, given in its pixels and best first, the best on top.
+
+    A picture whose short side is below 480 is enlarged. Lines and letters scale with the picture, and lines get
+    thinner where boxes are small. Each label has its colour (without `labels` all share one; in a crowd, numbering the
+    boxes gives each its own). A caption stands at its box where it hides neither a better one's caption nor more than
+    a fifth of any box, and is left out where there is no such place. What lies outside of the picture, or is no box
+    (inverted, NaN), is not drawn.
+    """
+    canvas, scale = _enlarged(picture)
+    corners = _in_canvas(np.asarray(boxes, dtype=np.float64) * scale, canvas.size)
+    colours = [label_colour(label) for label in ([0] * len(corners) if labels is None else labels.tolist())]
+    draw = ImageDraw.Draw(canvas)
+    width = _line_width(corners, canvas.size)
+    for box, colour in reversed(list(zip(corners, colours, strict=True))):
+        if box is not None:
+            _outline(draw, box, colour, width)
+    if captions is not None:
+        trios = zip(corners, captions, colours, strict=True)
+        shown = [(box, text, colour) for box, text, colour in trios if box is not None]
+        _write(draw, shown, canvas.size)
+    return np.asarray(canvas)
+
+
+def side_by_side(panels: Sequence[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]) -> UInt8[np.ndarray, "height width 3"]:
+    """Pictures in a row, each below its title, all enlarged to the height of the tallest, on white."""
+    assert panels, "there is nothing to show"
+    height = max(picture.shape[0] for _, picture in panels)
+    pictures = [Image.fromarray(picture) for _, picture in panels]
+    pictures = [p.resize((max(1, round(p.width * height / p.height)), height), _FILTER) for p in pictures]
+    gap, size = max(4, height // 60), max(12.0, height / 24)
+    bar = round(1.6 * size)
+    sheet = Image.new("RGB", (sum(p.width for p in pictures) + gap * (len(pictures) - 1), height + bar), "white")
+    draw, left = ImageDraw.Draw(sheet), 0
+    for (title, _), picture in zip(panels, pictures, strict=True):
+        # A title wider than its picture gets smaller letters, down to what can just be read.
+        fitting = size * min(1.0, picture.width / max(1.0, draw.textlength(title, ImageFont.load_default(size))))
+        draw.text((left, bar / 2), title, "black", ImageFont.load_default(max(8.0, fitting)), anchor="lm")
+        sheet.paste(picture, (left, bar))
+        left += picture.width + gap
+    return np.asarray(sheet)
+
+
+_FILTER = Image.Resampling.BICUBIC
+
+
+def _enlarged(picture: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """A copy, enlarged if it is small, and the factors for (x1, y1, x2, y2)."""
+    image = Image.fromarray(picture)
+    factor = max(1.0, min(READABLE_SHORT_SIDE / min(image.size), ENLARGED_LONG_SIDE / max(image.size)))
+    width, height = round(image.width * factor), round(image.height * factor)
+    scale = np.array([width / image.width, height / image.height] * 2)
+    return (image.resize((width, height), _FILTER) if factor > 1 else image.copy()), scale
+
+
+def _in_canvas(boxes: np.ndarray, size: tuple[int, int]) -> list[Rectangle | None]:
+    """Boxes as whole pixels; sides outside stay outside, but near; None for what cannot be seen."""
+    limit = np.array([*size, *size])
+    near = boxes.clip(-limit, 2 * limit)  # NaN stays
+    x1, y1, x2, y2 = near.T
+    visible = (x2 >= x1) & (y2 >= y1) & (x2 > 0) & (y2 > 0) & (x1 < size[0]) & (y1 < size[1])
+    first = np.nan_to_num(near[:, :2]).round().astype(int)
+    # Pixel i covers [i, i + 1), so a box that ends at x2 has x2 - 1 as its last pixel.
+    last = np.maximum(np.nan_to_num(near[:, 2:]).round().astype(int) - 1, first)
+    return [
+        (left, top, right, bottom) if seen else None
+        for (left, top), (right, bottom), seen in zip(first.tolist(), last.tolist(), visible, strict=True)
+    ]
+
+
+def _line_width(boxes: list[Rectangle | None], size: tuple[int, int]) -> int:
+    """A 240th of the short side, less where half of the boxes are smaller than 20 such lines."""
+    sides = [min(box[2] - box[0], box[3] - box[1]) for box in boxes if box is not None]
+    thin = float(np.median(sides)) / 20 if sides else np.inf
+    return max(1, round(min(min(size) / 240, thin)))
+
+
+def _outline(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, width: int) -> None:
+    draw.rectangle(box, outline=colour, width=width)
+    # A dark edge inside keeps the line visible on a background of its own colour.
+    left, top, right, bottom = box[0] + width, box[1] + width, box[2] - width, box[3] - width
+    edge = max(1, width // 3)
+    if min(right - left, bottom - top) > 4 * edge:
+        draw.rectangle((left, top, right, bottom), outline=_darker(colour), width=edge)
+
+
+def _write(draw: ImageDraw.ImageDraw, captions: list[tuple[Rectangle, str, Colour]], size: tuple[int, int]) -> None:
+    """Captions, on the colour of their boxes, each at the first of its places that is free."""
+    font = ImageFont.load_default(max(11.0, min(size) / 36))
+    free = _Free(np.array([box for box, _, _ in captions]).reshape(-1, 4))
+    for box, text, colour in captions:
+        left, top, right, bottom = draw.textbbox((0, 0), text, font)
+        pad = max(2, round((bottom - top) / 4))
+        width, height = round(right - left) + 2 * pad, round(bottom - top) + 2 * pad
+        place = next(filter(free.has, _places(box, width, height, size)), None) if text else None
+        if place is not None:
+            free.taken.append(place)
+            draw.rectangle(place, fill=colour)
+            draw.text((place[0] + pad - left, place[1] + pad - top), text, _ink(colour), font)
+
+
+def _places(box: Rectangle, width: int, height: int, size: tuple[int, int]) -> Iterator[Rectangle]:
+    """Above, at the upper edge inside, below, at the lower edge inside; from the left and from the right."""
+    for y in (box[1] - height, box[1], box[3] + 1, box[3] + 1 - height):
+        for x in (box[0], box[2] + 1 - width):
+            left, top = min(max(x, 0), max(0, size[0] - width)), min(max(y, 0), max(0, size[1] - height))
+            yield left, top, left + width - 1, top + height - 1
+
+
+class _Free:
+    """Where a caption may stand: not on another, and on no more than a fifth of any box."""
+
+    def __init__(self, boxes: np.ndarray) -> None:
+        self.boxes = boxes
+        self.areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+        self.taken: list[Rectangle] = []
+
+    def has(self, place: Rectangle) -> bool:
+        on_another = any(_hidden(np.array(self.taken), place) > 0) if self.taken else False
+        return not on_another and not (_hidden(self.boxes, place) > 0.2 * self.areas).any()
+
+
+def _hidden(boxes: np.ndarray, place: Rectangle) -> np.ndarray:
+    """How many pixels of each box lie below `place`."""
+    sides = np.minimum(boxes[:, 2:], place[2:]) - np.maximum(boxes[:, :2], place[:2]) + 1
+    return sides.clip(min=0).prod(axis=1)
+
+
+def _darker(colour: Colour) -> Colour:
+    red, green, blue = (round(0.25 * channel) for channel in colour)
+    return red, green, blue
+
+
+def _ink(background: Colour) -> str:
+    red, green, blue = background
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else "white"

@@ -1,0 +1,152 @@
+"""Detections written as a COCO results file come back the same, and other files are refused in one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uncrowd.data.results import read_coco_results, write_coco_results
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories, Detections, PictureId
+
+CATEGORIES = Categories(ids=(3, 7), names=("person", "dog"))
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    return {"image_id": 5, "category_id": 7, "bbox": [10, 20, 30, 40], "score": 0.5} | changes
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_ids_become_labels_and_boxes_corners(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.json", [record(), record(category_id=3, bbox=[1, 2, 0.5, 0], score=0.75)])
+    found = read_coco_results(path, CATEGORIES, [5, 6])
+    assert found[5].boxes.tolist() == [[1, 2, 1.5, 2], [10, 20, 40, 60]]  # best first
+    assert found[5].labels.tolist() == [0, 1]
+    assert found[5].names == ["person", "dog"]
+    assert len(found[6]) == 0  # a picture the file does not mention
+
+
+def test_equal_scores_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
+    records = [record(image_id=5 + n % 2, bbox=[n, 0, 1, 1], score=[0.5, 0.9][n // 4 % 2]) for n in range(12)]
+    found = read_coco_results(write(tmp_path / "found.json", records), CATEGORIES, [6, 5])
+    assert found[5].boxes[:, 0].tolist() == [4, 6, 0, 2, 8, 10]
+    assert found[6].boxes[:, 0].tolist() == [5, 7, 1, 3, 9, 11]
+
+
+def test_other_keys_are_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.json", [record(id=1, area=3.5, segmentation={"size": [4, 4], "counts": "abc"})])
+    assert read_coco_results(path, CATEGORIES, [5])[5].scores.tolist() == [0.5]
+
+
+def test_ids_may_be_numbers_here_and_text_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.json", [record(image_id=12), record(image_id="13"), record(image_id=14.0)])
+    found = read_coco_results(path, CATEGORIES, ["12", 13, 14])
+    assert [len(found[id]) for id in ("12", 13, 14)] == [1, 1, 1]
+
+
+def test_no_detections_and_no_pictures(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.json", [])
+    assert len(read_coco_results(path, CATEGORIES, [5])[5]) == 0
+    assert read_coco_results(path, CATEGORIES, []) == {}
+
+
+coordinates = st.floats(-1e4, 1e4, width=32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pictures=st.dictionaries(
+        st.integers() | st.text("abc/. é", min_size=1),
+        st.lists(
+            st.tuples(coordinates, coordinates, st.floats(0, 1e4, width=32), st.floats(0, 1, width=32), st.booleans())
+        ),
+        max_size=4,
+    )
+)
+def test_written_and_read_again_is_the_same_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, pictures: dict[PictureId, list[tuple[float, float, float, float, bool]]]
+) -> None:
+    path = tmp_path_factory.mktemp("results") / "found.json"
+    detections = {}
+    for id, rows in pictures.items():
+        rows = sorted(rows, key=lambda row: -row[3])
+        corner = torch.tensor([[x, y] for x, y, *_ in rows]).reshape(-1, 2)
+        size = torch.tensor([[side, side] for _, _, side, *_ in rows]).reshape(-1, 2)
+        detections[id] = Detections(
+            boxes=torch.cat([corner, corner + size], dim=1),
+            scores=torch.tensor([score for *_, score, _ in rows]),
+            labels=torch.tensor([int(dog) for *_, dog in rows], dtype=torch.int64),
+            categories=CATEGORIES,
+        )
+    write_coco_results(path, detections)
+    again = read_coco_results(path, CATEGORIES, list(detections))
+    assert again.keys() == detections.keys()
+    for id, found in detections.items():
+        torch.testing.assert_close(again[id].boxes, found.boxes.double(), rtol=0, atol=1e-11)
+        assert torch.equal(again[id].scores, found.scores.double())
+        assert torch.equal(again[id].labels, found.labels)
+    assert [file.name for file in path.parent.iterdir()] == ["found.json"]  # nothing is left beside it
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.json", [record()])
+    broken = Detections(
+        boxes=torch.tensor([[0, 0, 1, 1], [0, 0, 1, float("nan")]]),
+        scores=torch.tensor([0.5, 0.4]),
+        labels=torch.tensor([0, 0]),
+        categories=CATEGORIES,
+    )
+    with pytest.raises(ValueError, match="JSON"):
+        write_coco_results(path, {5: broken})
+    assert json.loads(path.read_text()) == [record()]
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match=r"missing.found\.json cannot be written: No such file"):
+        write_coco_results(tmp_path / "missing" / "found.json", {})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.json cannot be read: No such file"):
+        read_coco_results(tmp_path / "absent.json", CATEGORIES, [5])
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_coco_results(tmp_path, CATEGORIES, [5])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (json.dumps([record(), record()])[:-9], "no complete JSON"),
+        ("", "no complete JSON"),
+        ({"images": [], "annotations": [record()], "categories": []}, "ground-truth file"),
+        ({"detections": [record()]}, "not a list of detections"),
+        (record(), "not a list of detections"),
+        ("3", "not a list of detections"),
+        ([record(), {"image_id": 5, "category_id": 7, "score": 1}], "record 1 is no detection, it lacks bbox"),
+        ([record(), 17], "record 1 is no detection, it lacks image_id, category_id, bbox, score"),
+        ([record(), None], "2 records but 1 detections"),
+        ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 picture"),
+        ([record(image_id=None)], "record 0 has an image_id or category_id that is neither"),
+        ([record(category_id=[7])], "record 0 has an image_id or category_id that is neither"),
+        ([record(), record(category_id=1)], "record 1 has the category_id 1, one of 1 .* its ids are 3, 7"),
+        ([record(), record(score=float("nan"))], "record 1 .*score that is not finite"),
+        ([record(score=None)], "record 0 has a bbox or score that is no number"),
+        ([record(bbox=[0, 0, float("inf"), 1])], "record 0 .*bbox that is not finite"),
+        ([record(bbox=[0, 0, 10**400, 1])], "record 0 has a bbox or score that is no number"),
+        ([record(bbox=[0, 0, 1])], "record 0 has the bbox .* instead of four numbers"),
+        ([record(bbox=[0, 0, 1, "2"])], "record 0 has a bbox or score that is no number"),
+        ([record(), record(bbox=[30, 40, -10, 20])], r"record 1 .*negative width or height.*\[x, y, width, height\]"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, content: Any, sentence: str) -> None:
+    path = write(tmp_path / "found.json", content)
+    with pytest.raises(InputError, match=sentence) as error:
+        read_coco_results(path, CATEGORIES, [5, 6])
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)

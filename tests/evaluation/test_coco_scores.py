@@ -1,0 +1,253 @@
+"""Our COCO scores are those of pycocotools, and also defined where pycocotools prints -1 or fails."""
+
+import contextlib
+import io
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from uncrowd.errors import InputError
+from uncrowd.evaluation.coco import CocoEvaluator, rank_pictures
+from uncrowd.structures import Categories, Detections, PictureId, Sample
+
+CATEGORIES = Categories(ids=(3, 7, 12), names=("person", "dog", "kite"))
+
+
+def make_sample(id: PictureId, boxes, labels=None, ignore=None) -> Sample:
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    n = len(boxes)
+    return Sample(
+        id=id,
+        path=Path("unused.jpg"),
+        size=(200, 300),
+        boxes=boxes,
+        labels=np.zeros(n, np.int64) if labels is None else np.asarray(labels, np.int64),
+        ignore=np.zeros(n, bool) if ignore is None else np.asarray(ignore, bool),
+        areas=(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]),
+    )
+
+
+def make_detections(boxes, scores, labels=None, categories=CATEGORIES) -> Detections:
+    return Detections(
+        boxes=torch.as_tensor(boxes, dtype=torch.float64).reshape(-1, 4),
+        scores=torch.as_tensor(scores, dtype=torch.float64),
+        labels=torch.zeros(len(scores), dtype=torch.int64) if labels is None else torch.as_tensor(labels),
+        categories=categories,
+    )
+
+
+def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
+    # Sides from 5 to 160 pixels: all three of COCO's sizes; corners also outside of the picture.
+    corner = rng.uniform(-30, 250, (n, 2)).round()
+    return np.concatenate([corner, corner + rng.choice([5, 20, 31, 60, 95, 120, 160], (n, 2))], axis=1)
+
+
+def random_data(seed: int) -> tuple[list[Sample], dict[PictureId, Detections]]:
+    """A few pictures with crowd boxes, areas that are not the box's, equal scores; some empty, some without finds."""
+    rng = np.random.default_rng(seed)
+    samples, detections = [], {}
+    for id in rng.permutation(50)[:8].tolist():
+        n = int(rng.integers(0, 9))
+        sample = make_sample(id, random_boxes(rng, n), rng.integers(0, 3, n), rng.random(n) < 0.2)
+        samples.append(replace(sample, areas=sample.areas * rng.uniform(0.3, 1, n)))
+        if rng.random() < 0.2:
+            continue
+        near = np.repeat(sample.boxes, 2, axis=0)
+        boxes = np.concatenate([near + rng.normal(0, 4, near.shape), random_boxes(rng, 20)])
+        labels = np.concatenate([np.repeat(sample.labels, 2), rng.integers(0, 3, 20)])
+        scores = -np.sort(-rng.choice([0.1, 0.3, 0.5, 0.7, 0.9], len(boxes)))
+        order = rng.permutation(len(boxes))
+        detections[id] = make_detections(boxes[order], scores, labels[order])
+    return samples, detections
+
+
+def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    truth: Any = COCO()  # its annotations name types that it does not ask for
+    truth.dataset = {
+        "images": [{"id": s.id, "height": s.size[0], "width": s.size[1]} for s in samples],
+        "categories": [{"id": id, "name": name} for id, name in zip(CATEGORIES.ids, CATEGORIES.names, strict=True)],
+        "annotations": [
+            {
+                "id": 1000 * n + i + 1,
+                "image_id": s.id,
+                "category_id": CATEGORIES.ids[s.labels[i]],
+                "bbox": [*s.boxes[i, :2], *(s.boxes[i, 2:] - s.boxes[i, :2])],
+                "area": s.areas[i],
+                "iscrowd": int(s.ignore[i]),
+            }
+            for n, s in enumerate(samples)
+            for i in range(len(s.boxes))
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        found = truth.loadRes([record for id, d in detections.items() for record in d.to_coco(id)])
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.params.maxDets = list(max_dets)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+
+    def mean(values: np.ndarray) -> float | None:
+        return values[values > -1].mean() if (values > -1).any() else None
+
+    values = {
+        "AP": mean(precision[:, :, :, 0, -1]),
+        "AP50": mean(precision[0, :, :, 0, -1]),
+        "AP75": mean(precision[5, :, :, 0, -1]),
+        "APs": mean(precision[:, :, :, 1, -1]),
+        "APm": mean(precision[:, :, :, 2, -1]),
+        "APl": mean(precision[:, :, :, 3, -1]),
+        **{f"AR@{k}": mean(recall[:, :, 0, i]) for i, k in enumerate(max_dets)},
+        "ARs": mean(recall[:, :, 1, -1]),
+        "ARm": mean(recall[:, :, 2, -1]),
+        "ARl": mean(recall[:, :, 3, -1]),
+    }
+    per_class = {name: mean(precision[:, :, label, 0, -1]) for label, name in enumerate(CATEGORIES.names)}
+    if tuple(max_dets) == (1, 10, 100):  # here pycocotools' own summary speaks as well
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.summarize()
+        assert [-1 if v is None else v for v in values.values()] == pytest.approx(evaluation.stats.tolist(), abs=1e-12)
+    return values, per_class
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), max_dets=st.sampled_from([(1, 10, 100), (1, 10, 300), (2, 5), (3,), (1, 2, 3, 9)])
+)
+def test_every_number_is_that_of_pycocotools(seed: int, max_dets: tuple[int, ...]) -> None:
+    samples, detections = random_data(seed)
+    if not detections:
+        return
+    scores = CocoEvaluator(max_dets=max_dets).evaluate(samples, detections, CATEGORIES)
+    values, per_class = pycocotools_scores(samples, detections, max_dets)
+    assert scores.values == pytest.approx(values, abs=1e-9)
+    assert scores.per_class == pytest.approx(per_class, abs=1e-9)
+
+
+def test_keys_carry_the_real_number_of_detections_and_it_matters() -> None:
+    # 150 people side by side, all found: 100 detections a picture can reach two thirds of them.
+    left = np.arange(150.0) * 10
+    boxes = np.stack([left, np.zeros(150), left + 8, np.full(150, 20.0)], axis=1)
+    samples = [make_sample(1, boxes)]
+    detections: dict[PictureId, Detections] = {1: make_detections(boxes, np.linspace(1, 0.5, 150))}
+    few = CocoEvaluator().evaluate(samples, detections, CATEGORIES)
+    enough = CocoEvaluator(max_dets=(1, 10, 300)).evaluate(samples, detections, CATEGORIES)
+    assert few.values["AR@100"] == pytest.approx(100 / 150)
+    assert "AR@100" not in enough.values
+    assert enough.values["AR@300"] == enough.main == pytest.approx(1)
+    assert enough.headline == "AP"
+
+
+def test_ids_may_be_text_and_categories_anything() -> None:
+    samples, detections = random_data(seed=5)
+    as_text = {id: f"{id:03d}.jpg" for id in range(50)}  # keeps the order, on which equal scores depend
+    odd = Categories(ids=(-4, 0, 10**12), names=CATEGORIES.names)
+    renamed: dict[PictureId, Detections] = {as_text[int(k)]: replace(d, categories=odd) for k, d in detections.items()}
+    expected = CocoEvaluator().evaluate(samples, detections, CATEGORIES)
+    text_samples = [replace(s, id=as_text[int(s.id)]) for s in samples]
+    assert CocoEvaluator().evaluate(text_samples, renamed, odd) == expected
+
+
+def test_what_is_not_defined_is_none_and_nothing_warns() -> None:
+    box = [[10, 10, 50, 50]]  # 1600 square pixels: of medium size
+    evaluator = CocoEvaluator()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Nothing found: 0 where there is something to find, None elsewhere.
+        scores = evaluator.evaluate([make_sample(1, box), make_sample(2, [])], {}, CATEGORIES)
+        assert scores.values["AP"] == scores.values["APm"] == scores.values["AR@100"] == 0
+        assert scores.values["APs"] is scores.values["ARl"] is None
+        assert scores.per_class == {"person": 0, "dog": None, "kite": None}
+        # No ground truth, only ground truth to ignore, no pictures at all: nothing is defined.
+        found: dict[PictureId, Detections] = {1: make_detections(box, [0.9])}
+        cases: list[tuple[list[Sample], dict[PictureId, Detections]]] = [
+            ([make_sample(1, [])], found),
+            ([make_sample(1, [])], {1: make_detections([], [])}),
+            ([make_sample(1, box, ignore=[True])], found),
+            ([], {}),
+        ]
+        for samples, detections in cases:
+            scores = evaluator.evaluate(samples, detections, CATEGORIES)
+            assert set(scores.values.values()) == {None}
+            assert set(scores.per_class.values()) == {None}
+        assert " - " in scores.table()
+
+
+def test_the_table_is_plain_text_in_percent() -> None:
+    box = [[10, 10, 50, 50]]
+    found: dict[PictureId, Detections] = {1: make_detections(box, [0.9])}
+    lines = CocoEvaluator().evaluate([make_sample(1, box)], found, CATEGORIES).table().splitlines()
+    assert lines[0].split()[:4] == ["AP", "AP50", "AP75", "APs"]
+    assert lines[1].split()[:4] == ["100.0", "100.0", "100.0", "-"]
+    assert lines[3:] == ["person  100.0", "dog         -", "kite        -"]
+
+
+def test_classes_of_the_same_name_are_told_apart() -> None:
+    twins = Categories(ids=(1, 2), names=("cell", "cell"))
+    samples = [make_sample(1, [[0, 0, 9, 9], [50, 50, 59, 59]], labels=[0, 1])]
+    found: dict[PictureId, Detections] = {1: make_detections([[0, 0, 9, 9]], [0.9], [0], twins)}
+    per_class = CocoEvaluator().evaluate(samples, found, twins).per_class
+    assert per_class == pytest.approx({"cell (1)": 1, "cell (2)": 0})
+
+
+@pytest.mark.parametrize(
+    ("detections", "sentence"),
+    [
+        ({1: make_detections([], []), "7": make_detections([], [])}, "1 picture.* '7'"),
+        ({1: make_detections([[0, 0, 1, 1]], [1], [0], Categories(ids=(1,), names=("person",)))}, "1 person.*3 person"),
+    ],
+)
+def test_detections_of_another_data_set_are_refused(detections: dict[PictureId, Detections], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        CocoEvaluator().evaluate([make_sample(1, [])], detections, CATEGORIES)
+
+
+@pytest.mark.parametrize("max_dets", [(), (0, 10), (100, 10), (10, 10)])
+def test_limits_must_ascend(max_dets: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="ascending"):
+        CocoEvaluator(max_dets=max_dets)
+
+
+def test_pictures_are_ranked_the_worst_first() -> None:
+    two = [[0, 0, 20, 20], [40, 0, 60, 20]]
+    samples = [
+        make_sample("all found", two),
+        make_sample("one missed", two),
+        make_sample("nothing there", []),
+        make_sample("ghost", []),
+        make_sample("all missed", two),
+        make_sample("wrong class", two[:1], labels=[1]),
+        make_sample("a crowd beside", two, ignore=[False, True]),
+    ]
+    detections: dict[PictureId, Detections] = {
+        "all found": make_detections([*two, [100, 100, 120, 120]], [0.9, 0.8, 0.1]),  # the third is below the threshold
+        "one missed": make_detections(two[:1], [0.9]),
+        "ghost": make_detections(two[:1], [0.9]),
+        "wrong class": make_detections(two[:1], [0.9]),
+        "a crowd beside": make_detections([two[0], two[1], [41, 0, 61, 20]], [0.9, 0.8, 0.7]),
+    }
+    ranking = rank_pictures(samples, detections, CATEGORIES, threshold=0.5)
+    counts = {score.id: (score.found, score.wrong, score.missed) for score in ranking}
+    assert counts == {
+        "all found": (2, 0, 0),
+        "one missed": (1, 0, 1),
+        "nothing there": (0, 0, 0),
+        "ghost": (0, 1, 0),
+        "all missed": (0, 0, 2),
+        "wrong class": (0, 1, 1),
+        "a crowd beside": (1, 0, 0),
+    }
+    assert {score.id for score in ranking[:2]} == {"all missed", "wrong class"}
+    assert [score.id for score in ranking[2:4]] == ["ghost", "one missed"]
+    assert [score.f1 for score in ranking] == pytest.approx([0, 0, 0, 2 / 3, 1, 1, 1])
+    assert rank_pictures([], {}, CATEGORIES, threshold=0.5) == []

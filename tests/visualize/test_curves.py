@@ -1,0 +1,61 @@
+"""Curves come out as files that a browser shows, also of runs that recorded little."""
+
+import io
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+from PIL import Image
+
+from uncrowd.visualize.curves import plot_curves, running_mean
+
+
+def texts(svg: bytes) -> list[str]:
+    tree = ElementTree.fromstring(svg)
+    return ["".join(element.itertext()).strip() for element in tree.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_an_svg_carries_its_words_as_text() -> None:
+    series = {"AP": ([1, 2, 3], [0.1, None, 0.3]), "AP50": ([1, 2, 3], [0.2, 0.4, 0.5])}
+    svg = plot_curves(series, title="Scores", x_label="epoch", y_label="AP")
+    assert {"Scores", "epoch", "AP", "AP50"} <= set(texts(svg))
+
+
+def test_the_same_numbers_give_the_same_bytes() -> None:
+    def plot() -> bytes:
+        return plot_curves({"rate": (range(50), np.linspace(1, 0, 50))}, title="Rate", x_label="step", y_label="rate")
+
+    assert plot() == plot()
+
+
+def test_a_png_is_drawn_with_one_colour_a_series() -> None:
+    x = np.arange(100)
+    png = plot_curves({"a": (x, x * 1.0), "b": (x, 100.0 - x)}, title="t", x_label="x", y_label="y", image_format="png")
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    assert picture.shape == (540, 960, 3)
+    for colour in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
+        assert (abs(picture - np.array(colour)).max(axis=-1) < 4).sum() > 500
+
+
+def test_a_long_run_stays_a_small_file() -> None:
+    noisy = np.random.default_rng(0).normal(size=200_000)
+    svg = plot_curves({"loss": (np.arange(200_000), noisy)}, title="t", x_label="x", y_label="y", smooth=True)
+    assert len(svg) < 200_000
+
+
+def test_little_or_nothing_recorded() -> None:
+    for series in ({}, {"loss": ([], [])}, {"AP": ([1, 2], [None, float("inf")])}):
+        assert "nothing recorded" in texts(plot_curves(series, title="t", x_label="x", y_label="y", smooth=True))
+    one = plot_curves({"AP": ([1], [0.5])}, title="t", x_label="x", y_label="y", smooth=True)
+    assert "nothing recorded" not in texts(one)
+
+
+def test_the_running_mean_passes_over_what_is_not_finite() -> None:
+    nan = float("nan")
+    y = np.array([1.0, 2.0, nan, 4.0, 9.0])
+    np.testing.assert_allclose(running_mean(y, 3), [1.5, 1.5, 3.0, 6.5, 6.5])
+    np.testing.assert_allclose(running_mean(y, 1), y)
+    # The obvious way, at each point.
+    y = np.random.default_rng(1).normal(size=40)
+    for window in (1, 2, 5, 8):
+        obvious = [y[max(0, i - window // 2) : i + (window + 1) // 2].mean() for i in range(40)]
+        np.testing.assert_allclose(running_mean(y, window), obvious)
