@@ -154,6 +154,7 @@ def test_splits_that_share_pictures_by_record_or_by_content(tmp_path):
     data = content(images=[image(2), image(3)], annotations=[annotation(1, 2), annotation(2, 3, category_id=7)])
     write(tmp_path / "annotations/instances_val.json", data, pictures=tmp_path / "val")
     (tmp_path / "val/3.png").write_bytes((tmp_path / "train/1.png").read_bytes())
+    (tmp_path / "val/2.png").write_bytes((tmp_path / "train/2.png").read_bytes())  # reported once, by its record
     shared = [finding for finding in check_path(tmp_path) if finding.kind == "picture in two splits"]
     assert [finding.examples for finding in shared] == [
         ["2.png: train and val"],

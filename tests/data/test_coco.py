@@ -57,8 +57,9 @@ def test_pictures_may_have_names_for_ids(tmp_path):
 
 
 def test_boxes_that_reach_outside_are_not_clipped_here(tmp_path):
-    data = content(annotations=[annotation(1, 1, (-5, -5, 10, 100))])
-    assert read_coco(write(tmp_path / "a.json", data))[0].boxes.tolist() == [[-5, -5, 5, 95]]
+    data = content(annotations=[annotation(1, 1, (-5, -5, 10, 100)), annotation(2, 1, (WIDTH - 1, HEIGHT - 1, 9, 9))])
+    dataset = read_coco(write(tmp_path / "a.json", data))
+    assert dataset[0].boxes.tolist() == [[-5, -5, 5, 95], [WIDTH - 1, HEIGHT - 1, WIDTH + 8, HEIGHT + 8]]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,7 @@ def test_boxes_that_reach_outside_are_not_clipped_here(tmp_path):
         ((1, 1, math.inf, 5), "boxes with a NaN or infinite number"),
         ((1, 1, 10**400, 5), "boxes with a NaN or infinite number"),
         ((WIDTH, 1, 5, 5), "boxes fully outside their picture"),
+        ((1, HEIGHT, 5, 5), "boxes fully outside their picture"),
         ((1, -9, 5, 9), "boxes fully outside their picture"),
         ((1, 1, 5), "annotations whose bbox is not four numbers"),
         ((1, 1, "5", 5), "annotations whose bbox is not four numbers"),
