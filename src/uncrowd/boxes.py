@@ -1,7 +1,7 @@
 """Box geometry: pure functions of tensors.
 
-`boxes` are always absolute xyxy pixels, (..., 4), at least fp32; any other form says so in its name. Every function
-here is finite, with finite gradients, for zero-area, inverted, far-away and infinite boxes.
+`boxes` are always absolute xyxy pixels, (..., 4), at least fp32; any other form says so in its name. Area, IoU and
+GIoU are finite, with finite gradients, for zero-area, inverted, far-away, infinite and NaN boxes.
 """
 
 import math
@@ -82,7 +82,7 @@ def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) ->
     return cxcywh_to_xyxy(torch.cat([centre, size], dim=-1))
 
 
-def clip(boxes: Float[Tensor, "*n 4"], height: float, width: float) -> Float[Tensor, "*n 4"]:
+def clip(boxes: Float[Tensor, "*n 4"], height: int | float, width: int | float) -> Float[Tensor, "*n 4"]:
     """Boxes cut to a picture: 0 <= x <= width, 0 <= y <= height."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)

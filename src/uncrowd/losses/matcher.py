@@ -17,7 +17,7 @@ from uncrowd.structures import StageOutput, Target
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """How class, L1 and GIoU terms are weighed, in the matching cost and in the loss alike (Sec. 4), and focal loss."""
+    """How the terms are weighed, in the matching cost and in the loss alike (Sec. 4), and focal loss."""
 
     class_: float = 2.0
     l1: float = 5.0
@@ -87,7 +87,8 @@ def match(
     logits = torch.stack([output.logits for output in outputs])
     boxes = at_least_fp32(torch.stack([output.boxes for output in outputs]))
     cost = matching_cost(logits, boxes, targets, weights)
-    finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all()
+    # A finite box can still be so far away that its cost is not.
+    finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()
     extra = [finite[None].to(cost.dtype)] + ([watch.to(cost.dtype)] if watch is not None else [])
     flat = torch.cat([cost.flatten(), *extra]).cpu()
     host_cost = flat[: cost.numel()].view(cost.shape).numpy()

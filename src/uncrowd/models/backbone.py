@@ -17,24 +17,27 @@ from uncrowd.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MAX_GROUPS = 32
+CLASSIFIERS = ("classifier.", "fc.", "head.")  # what a pretrained network has beyond its features
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
-    """A timm network by name, and how it starts.
+    """A timm network by name, and how it starts."""
 
-    pretrained: None (random), a local file (.safetensors or .pth), or "timm" for what timm itself offers under `name`.
-    norm: what stands where the network has batch norm: frozen statistics with pretrained weights, GroupNorm without,
-    so that results never depend on how a batch is split. A network of layer norms is left as it is.
-    frozen_stages: 2 freezes the stem and the first stage (res2). mean, std: of RGB in 0-255, as the weights expect.
-    """
-
+    # Any network of timm with feature maps of strides 4, 8, 16, 32.
     name: str = "resnet50"
+    # None (random), a local file (.safetensors or .pth), or "timm" for what timm itself offers under `name`.
     pretrained: str | None = None
+    # What stands where the network has batch norm: frozen statistics with pretrained weights, GroupNorm without, so
+    # that results never depend on how a batch is split. Layer norms stay.
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
+    # 2 freezes the stem and the first stage (res2), 0 nothing.
     frozen_stages: int = 2
+    # Stochastic depth, for networks that have it.
     drop_path: float = 0.0
+    # Of RGB in 0-255, as the weights expect it.
     mean: tuple[float, float, float] = IMAGENET_MEAN
+    # Of RGB in 0-255, as the weights expect it.
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
@@ -71,7 +74,8 @@ class Backbone(nn.Module):
     def load_pretrained(self) -> str:
         """Loads what the configuration names and returns, in words, what the backbone now starts from.
 
-        Raises InputError when the file is missing, is no weights file, or holds another network.
+        Raises InputError when the file is missing, is no weights file, or holds another network, and when frozen norms
+        or stages would have nothing to start from.
         """
         name, source = self.config.name, self.config.pretrained
         if source is None:
@@ -79,6 +83,11 @@ class Backbone(nn.Module):
                 raise InputError(
                     f"Backbone {name!r} with frozen batch norm needs pretrained weights: name a file as `pretrained`, "
                     "or choose `norm` 'group' to train from random initialisation."
+                )
+            if self.config.frozen_stages:
+                raise InputError(
+                    f"Backbone {name!r} would freeze {self.config.frozen_stages} stages at random values: name a file "
+                    "as `pretrained`, or set `frozen_stages` to 0."
                 )
             return f"{name} from RANDOM initialisation: no pretrained weights were named"
         state = _timm_state(name) if source == "timm" else _file_state(Path(source))
@@ -129,16 +138,15 @@ def _group_norm_like(norm: nn.BatchNorm2d) -> nn.Module:
 def _freeze(body: nn.Module, stages: int, stage_modules: list[str]) -> None:
     """Freezes all parameters up to the end of the given stage, in the order they are registered.
 
-    Stage 1 is everything before the module that yields the stride 4 map.
+    Stage 1 is everything before the module that yields the stride 4 map; what stands between two such modules belongs
+    to the later one.
     """
-    if stages == 0:
-        return
     flat = [f"{name.replace('.', '_')}_" for name in stage_modules]
     reached = 0
     for name, parameter in body.named_parameters():
         stage = next((i + 2 for i, prefix in enumerate(flat) if name.replace(".", "_").startswith(prefix)), None)
-        reached = stage if stage is not None else max(reached, 1)
-        if reached > stages:
+        reached = stage or reached
+        if (stage or reached + 1) > stages:
             break
         parameter.requires_grad_(False)
 
@@ -157,7 +165,8 @@ def _file_state(path: Path) -> dict[str, Tensor]:
         raise InputError(f"The backbone weights {path} do not exist; give the path of a .safetensors or .pth file.")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            state = safetensors.torch.load_file(path)
+            return dict(sorted(state.items(), key=lambda item: _numbered(item[0])))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and safetensors each raise their own
         raise InputError(f"{path} is no weights file that can be read safely ({type(error).__name__}).") from error
@@ -171,15 +180,15 @@ def _load_matching(body: nn.Module, state: dict[str, Tensor], source: str) -> st
     """Loads by name, or, for the same network under another library's names, by order; shapes must fit."""
     wanted = {k: v for k, v in body.state_dict().items() if not k.endswith("num_batches_tracked")}
     given = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    if not any(k.endswith("running_mean") for k in wanted):  # group norms in the place of batch norms
+        given = {k: v for k, v in given.items() if not k.endswith(("running_mean", "running_var"))}
     if {k.replace(".", "_") for k in wanted} <= (flat := {k.replace(".", "_"): k for k in given}).keys():
         # timm flattens module names with underscores when it cuts features out of a network
         pairs = [(k, flat[k.replace(".", "_")]) for k in wanted]
         how = "loaded by name"
     else:
-        pairs = list(zip(wanted, given, strict=False))  # a classifier at the end is left over
-        how = "loaded by order, its tensors being those of the network under other names"
-        if len(given) < len(wanted):
-            raise InputError(f"{source} holds {len(given)} tensors, the backbone needs {len(wanted)}: another network.")
+        pairs = _pairs_by_order(wanted, given, source)
+        how = "loaded by order, its modules being those of the network under other names"
     for name, other in pairs:
         if wanted[name].shape != given[other].shape:
             raise InputError(
@@ -188,3 +197,22 @@ def _load_matching(body: nn.Module, state: dict[str, Tensor], source: str) -> st
             )
     body.load_state_dict({name: given[other] for name, other in pairs}, strict=False)
     return f"{how} from {source}"
+
+
+def _pairs_by_order(wanted: dict[str, Tensor], given: dict[str, Tensor], source: str) -> list[tuple[str, str]]:
+    """Pairs the modules of two dictionaries in order; what follows the last one wanted is left over."""
+    modules = dict.fromkeys(name.rpartition(".")[0] for name in wanted)
+    others = dict.fromkeys(name.rpartition(".")[0] for name in given if not name.startswith(CLASSIFIERS))
+    if len(others) < len(modules):
+        raise InputError(f"{source} holds {len(others)} modules, the backbone has {len(modules)}: another network.")
+    renamed = dict(zip(modules, others, strict=False))
+    pairs = [(name, f"{renamed[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}") for name in wanted]
+    for name, other in pairs:
+        if other not in given:
+            raise InputError(f"{source} is of another network: it has no {other} to be the backbone's {name}.")
+    return pairs
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    """Sorts layer 10 after layer 9: a safetensors file has lost the order of the network, names may give it back."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

@@ -97,19 +97,20 @@ def infer_config(tensors: Mapping[str, Tensor], source: str) -> SparseRCNNConfig
         branch = "interaction.class_branch." if weighted else "interaction."
         feedforward_width = len(tensors[f"{stage}{branch}feedforward.linear1.weight"])
         blocks = len({m[1] for name in tensors if (m := re.match(r"backbone\.body\.layer3\.(\d+)\.", name))})
-        backbone = _RESNETS[blocks]
     except KeyError as error:
         raise InputError(
             f"{source} is no Sparse R-CNN checkpoint in Detectron2's naming: {error.args[0]} is missing "
             f"among its {len(tensors)} tensors."
         ) from error
+    if blocks not in _RESNETS:
+        raise InputError(f"{source} holds a backbone with {blocks} blocks in res4, which is none of {_RESNETS}.")
     stages = len({m[1] for name in tensors if (m := re.match(r"head\.stages\.(\d+)\.", name))})
     # The authors' release is told from the baseline by its channel masks; it attends with IoU.
     return SparseRCNNConfig(
         num_classes=num_classes,
         proposals=proposals,
         stages=stages,
-        backbone=BackboneConfig(name=backbone),
+        backbone=BackboneConfig(name=_RESNETS[blocks]),
         stage=StageConfig(
             attention="iou" if weighted else "content",
             interaction="dcw" if weighted else "entangled",

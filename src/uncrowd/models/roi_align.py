@@ -27,7 +27,10 @@ def roi_align(
 
     features: P2, P3, ... with strides 4, 8, .... boxes: network pixels, anywhere; samples more than a cell outside
     the feature map are 0. A coordinate that is not finite pools as a very far one (NaN: as 0); boxes get no gradient.
+    Half-precision features are pooled in fp32, for a box in bf16 is up to 4 pixels off, and come back in their dtype.
     """
+    if boxes.is_meta:  # where costs are counted: which box falls on which level is unknown there, the shape is not
+        return features[0].new_empty(boxes.shape[0] * boxes.shape[1], features[0].shape[1], size, size)
     picture = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
     boxes = at_least_fp32(boxes).detach().flatten(0, 1).nan_to_num(nan=0.0).clamp(-FAR, FAR)
     rois = torch.cat([picture[:, None].to(boxes.dtype), boxes], dim=1)
@@ -36,8 +39,8 @@ def roi_align(
     for level, feature in enumerate(features):
         chosen = (level_of == level).nonzero().squeeze(1)
         scale = 1 / 2 ** (level + FINEST_LEVEL)
-        pooled.append(
-            roi_align_level(feature, rois[chosen].to(feature.dtype), size, scale, SAMPLING_RATIO, aligned=True)
-        )
+        precise = at_least_fp32(feature)
+        here = roi_align_level(precise, rois[chosen].to(precise.dtype), size, scale, SAMPLING_RATIO, aligned=True)
+        pooled.append(here.to(feature.dtype))
         order.append(chosen)
     return torch.cat(pooled)[torch.cat(order).argsort()]

@@ -3,6 +3,7 @@
 Shapes: b pictures, n queries of width d.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -58,7 +59,7 @@ class IoUEnhancedAttention(ContentAttention):
     def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
         """Returns what each query gathered from those its box overlaps. boxes: network pixels, unclipped."""
         qkv = at_least_fp32(self.qkv(queries))
-        with torch.autocast(qkv.device.type, enabled=False):
+        with _without_autocast(qkv.device):
             routed = self._route(qkv, log_prior=log_iou(boxes).to(qkv.dtype)[:, None])  # shared by all heads
         return self.out(routed)
 
@@ -93,3 +94,8 @@ def log_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
     overlap = self_iou(boxes)
     overlapping = overlap > 0
     return overlap.where(overlapping, 1.0).log().masked_fill(~overlapping, -torch.inf)
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager:
+    # The meta device, on which costs are counted, knows no autocast.
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,11 +55,14 @@ def load_weights(path: Path) -> Weights:
             f"{path} holds tensors but not uncrowd's description of a model; "
             "`uncrowd import` turns other people's checkpoints into such a file."
         )
-    fields = json.loads(header[HEADER])
-    model = SparseRCNN(config.from_dict(SparseRCNNConfig, fields["model"], str(path)))
+    try:
+        fields = json.loads(header[HEADER])
+        given, names, preprocessing = fields["model"], fields["categories"], fields["preprocessing"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} has a damaged description of its model ({error!r}); save the model again.") from error
+    model = SparseRCNN(config.from_dict(SparseRCNNConfig, given, str(path)))
     load_exactly(model, tensors, str(path))
-    categories = config.from_dict(Categories, fields["categories"], str(path))
-    return Weights(model.eval(), categories, fields["preprocessing"])
+    return Weights(model.eval(), config.from_dict(Categories, names, str(path)), preprocessing)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
@@ -69,7 +73,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[st
         save_file(dict(tensors), beside, header)
         beside.replace(path)
     except Exception as error:  # safetensors wraps the operating system's errors in its own
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise InputError(f"{path} could not be written ({error}); what was there before is untouched.") from error
 
 

@@ -1,0 +1,66 @@
+"""What a model costs: parameters and multiply-accumulates, counted the way the paper's tables count them.
+
+Conventions, those of the counter the paper's figures were made with:
+- "FLOPs" are multiply-accumulates (MACs): `torch.utils.flop_counter` counts two for each, so its sums are halved.
+- A LayerNorm adds 5 per output element. Other norms, activations, RoI pooling, IoU and sums add nothing.
+- Frozen batch norm has buffers and no parameters, so it is not among the parameters.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+LAYER_NORM_MACS = 5  # per output element
+COCO_PIXELS = 904_000  # of an average padded picture of COCO val, short side 800, long side at most 1333
+
+
+class Cost(NamedTuple):
+    """parameters: frozen ones included. macs: of each part (backbone, pyramid, head), for one picture of `pixels`."""
+
+    parameters: int
+    macs: dict[str, int]
+    pixels: int
+
+    def macs_at(self, pixels: int) -> float:
+        """Multiply-accumulates of all parts for a picture of another size; `COCO_PIXELS` gives the paper's figures.
+
+        Every part but the head is scaled: exact for convolutions, a few percent off for windowed attention measured on
+        a small picture.
+        """
+        return sum(count * (1 if part == "head" else pixels / self.pixels) for part, count in self.macs.items())
+
+
+def measure(model: nn.Module, height: int, width: int) -> Cost:
+    """Returns the cost of `model(images, sizes)` for one picture of `height` x `width` network pixels, padded.
+
+    The model must have been built on the meta device (`with torch.device("meta"): SparseRCNN(config)`): nothing is
+    computed there and no memory is used, and attention is counted, which the counter overlooks on CPU.
+    """
+    assert all(parameter.is_meta for parameter in model.parameters()), "build the model on the meta device"
+    norms: Counter[str] = Counter()
+    counter = FlopCounterMode(display=False, depth=2)
+    hooks = [
+        module.register_forward_hook(_count_layer_norm(norms, name.split(".")[0]))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.LayerNorm)
+    ]
+    with counter:
+        model(torch.empty(1, 3, height, width, device="meta"), torch.empty(1, 2, dtype=torch.int64, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    flops = counter.get_flop_counts()
+    of_part = {part: sum(flops[f"{type(model).__name__}.{part}"].values()) for part, _ in model.named_children()}
+    macs = {part: count // 2 + norms[part] for part, count in of_part.items()}
+    assert sum(macs.values()) == counter.get_total_flops() // 2 + norms.total(), "something runs outside the parts"
+    return Cost(parameters=sum(parameter.numel() for parameter in model.parameters()), macs=macs, pixels=height * width)
+
+
+def _count_layer_norm(counts: Counter[str], part: str) -> Callable[..., None]:
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts[part] += LAYER_NORM_MACS * output.numel()
+
+    return count
