@@ -65,8 +65,8 @@ class Batch:
     """Pictures padded to one size (bottom and right, with 0) and what belongs to them.
 
     images: RGB, 0-255. sizes: (height, width) of each picture in it, before padding, in network pixels.
-    picture_sizes: (height, width) of the file each came from. skipped: ids of pictures that could not be read and
-    whose place another picture took.
+    picture_sizes: (height, width) of the file each came from. skipped: ids of pictures that could not be read;
+    in training another picture took their place, at inference it stays empty.
     """
 
     images: Shaped[Tensor, "b 3 h w"]

@@ -73,6 +73,16 @@ def inference_batches(
     ]
 
 
+def pad(images: list[UInt8[Tensor, "3 _h _w"]]) -> tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, "b 2"]]:
+    """Images in one tensor, 0 at the bottom and the right, and the (height, width) of each before."""
+    sizes = torch.tensor([image.shape[-2:] for image in images], dtype=torch.int64).reshape(-1, 2)
+    height, width = sizes.amax(dim=0).tolist() if images else (0, 0)
+    padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
+    for row, image in zip(padded, images, strict=True):
+        row[:, : image.shape[-2], : image.shape[-1]] = image
+    return padded, sizes
+
+
 class TrainLoader:
     """Augmented batches of one rank, the same for any number of `workers`.
 
@@ -213,11 +223,7 @@ class _InferenceBatches(Dataset[_Packed]):
 
 
 def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[PictureId]) -> _Packed:
-    sizes = torch.tensor([image.shape[-2:] for image in images], dtype=torch.int64).reshape(-1, 2)
-    height, width = sizes.amax(dim=0).tolist() if images else (0, 0)
-    padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
-    for row, image in zip(padded, images, strict=True):
-        row[:, : image.shape[-2], : image.shape[-1]] = image
+    padded, sizes = pad(images)
     # The empty tensors are for a batch without targets, which `torch.cat` refuses.
     return _Packed(
         images=padded,

@@ -24,28 +24,39 @@ MIN_SIDE = 1e-5
 class CropConfig:
     """DETR's crop: resize the short side to one of `short_sides`, then cut out a window with each side in `sides`."""
 
+    # How often a picture is cropped at all.
     probability: float = 0.5
+    # Short sides to choose from before the crop.
     short_sides: tuple[int, ...] = (400, 500, 600)
+    # Shortest and longest side of the window.
     sides: tuple[int, int] = (384, 600)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTransformConfig:
-    """What `augment` may do. Without `clip_boxes`, boxes keep the parts outside the picture or crop (full bodies)."""
+    """What `augment` may do."""
 
+    # Short sides to choose from for each picture.
     short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
+    # Longest long side.
     max_size: int = 1333
+    # Probability of a flip left to right.
     horizontal_flip: float = 0.5
+    # Probability of a flip upside down.
     vertical_flip: float = 0.0
+    # Random crops, or None.
     crop: CropConfig | None = None
+    # Cut boxes to the picture or crop; otherwise they keep what is outside, as full bodies do.
     clip_boxes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeConfig:
-    """The size at inference: the short side, unless the long side would exceed `max_size`."""
+    """The size at inference."""
 
+    # Short side, unless the long side would exceed `max_size`.
     short_side: int = 800
+    # Longest long side.
     max_size: int = 1333
 
 

@@ -8,20 +8,21 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW as in the paper; the defaults are its COCO schedule.
-
-    milestones: epochs (fractions allowed) after which the rate is multiplied by `decay`. warmup_steps: linear, from
-    `warmup_factor` of the rate. clip_norm: of the gradient of the whole model. scale_to_batch: the batch size the
-    rate was chosen for; another batch size then scales the rate in proportion. None takes the rate as it is.
-    """
+    """AdamW as in the paper; the defaults are its COCO schedule."""
 
     learning_rate: float = 2.5e-5
+    # On every parameter, norms and biases included.
     weight_decay: float = 1e-4
+    # Largest norm of the gradient of the whole model.
     clip_norm: float = 1.0
+    # Steps over which the rate rises linearly.
     warmup_steps: int = 1000
+    # Share of the rate that the warm-up begins with.
     warmup_factor: float = 0.01
+    # Epochs, fractions allowed, after which the rate is multiplied by `decay`.
     milestones: tuple[float, ...] = (27, 33)
     decay: float = 0.1
+    # The batch size the rate was chosen for: another one then scales it in proportion. None takes the rate as it is.
     scale_to_batch: int | None = None
 
 

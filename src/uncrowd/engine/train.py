@@ -26,23 +26,26 @@ from uncrowd.structures import Batch, PictureId
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, on how much at a time, and how often to look.
-
-    batch_size: pictures a step over all ranks. accumulate: micro-batches each rank cuts its share into, for memory;
-    the gradient stays that of the whole. bf16: mixed precision; boxes and losses stay in fp32. ema_decay: also keep,
-    evaluate and deploy an exponential average of the weights. evaluate_every: epochs. checkpoint_every: steps, besides
-    each epoch. workers: loading processes a rank.
-    """
+    """How long, on how much at a time, and how often to look."""
 
     epochs: int = 36
+    # Pictures a step, over all ranks.
     batch_size: int = 16
+    # Micro-batches each rank cuts its share of a step into, for memory; the gradient stays that of the whole.
     accumulate: int = 1
+    # Mixed precision; boxes, IoU attention and losses stay in fp32.
     bf16: bool = False
+    # Also keep an exponential average of the weights, and score and deploy that.
     ema_decay: float | None = None
+    # Epochs between evaluations; the last epoch is always evaluated.
     evaluate_every: int = 1
+    # Steps between checkpoints; each epoch ends with one as well.
     checkpoint_every: int = 1000
+    # Steps between logged ones.
     log_every: int = 20
+    # Loading processes a rank; what is loaded does not depend on them.
     workers: int = 2
+    # Of initialisation, shuffling, augmentation and held-out pictures.
     seed: int = 0
 
     def per_rank(self, world_size: int) -> int:

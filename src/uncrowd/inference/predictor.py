@@ -12,8 +12,8 @@ from torch import Tensor
 
 from uncrowd import config
 from uncrowd.boxes import clip
-from uncrowd.data.loader import inference_batches
-from uncrowd.data.picture import read_picture, to_rgb
+from uncrowd.data.loader import inference_batches, pad
+from uncrowd.data.picture import read_picture, to_rgb, upright
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.models.sparse_rcnn import STRIDE, SparseRCNN
@@ -65,13 +65,8 @@ class Predictor:
         sizes = np.array([array.shape[:2] for array in arrays], np.int64).reshape(-1, 2)
         found: list[Detections | None] = [None] * len(arrays)
         for indices in inference_batches(sizes, self.resize, multiple=STRIDE, batch_size=batch_size):
-            images = [resize(arrays[index], self.resize) for index in indices]
-            network_sizes = torch.tensor([image.shape[-2:] for image in images])
-            height, width = network_sizes.amax(dim=0).tolist()
-            padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
-            for row, image in zip(padded, images, strict=True):
-                row[:, : image.shape[-2], : image.shape[-1]] = image
-            detections = self._detect(padded, network_sizes, [arrays[index].shape[:2] for index in indices])
+            images, network_sizes = pad([resize(arrays[index], self.resize) for index in indices])
+            detections = self._detect(images, network_sizes, [arrays[index].shape[:2] for index in indices])
             for index, detection in zip(indices, detections, strict=True):
                 found[index] = detection.above(threshold)
         return [detection for detection in found if detection is not None]
@@ -129,7 +124,7 @@ def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
         case str() | Path():
             return read_picture(Path(picture))
         case Image.Image():
-            return to_rgb(picture)
+            return to_rgb(upright(picture))
         case Tensor() if picture.dtype == torch.uint8 and picture.dim() == 3 and len(picture) == 3:
             return picture.permute(1, 2, 0).cpu().numpy()
         case np.ndarray() if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:

@@ -19,7 +19,9 @@ STRIDE = 32  # pictures are padded to a multiple of the coarsest level's stride
 class SparseRCNNConfig:
     """The whole model; the defaults are the paper's COCO model with both modules."""
 
+    # Classes; training sets it to what the data has.
     num_classes: int = 80
+    # Learnable proposals, which is also how many detections come out.
     proposals: int = 100
     stages: int = 6
     backbone: BackboneConfig = field(default_factory=BackboneConfig)

@@ -17,19 +17,24 @@ PRIOR_PROBABILITY = 0.01  # of an object, in every class, before training (focal
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """What all stages of a head are made of; the defaults are the paper's full method.
+    """What all stages of a head are made of; the defaults are the paper's full method."""
 
-    width: of the queries and the pyramid (d). attention: Eq. 1-3. interaction: Fig. 3 and 5.
-    """
-
+    # Self attention among the queries (Eq. 1-3): iou is IoU-ESA, content is Sparse R-CNN's.
     attention: AttentionKind = "iou"
+    # Of queries and RoI features (Fig. 3 and 5): dcw is the paper's, entangled is Sparse R-CNN's.
     interaction: InteractionKind = "dcw"
+    # Of the queries and the pyramid (d).
     width: int = 256
+    # Attention heads.
     heads: int = 8
+    # Channels between the two dynamic convolutions.
     dynamic_width: int = 64
     feedforward_width: int = 2048
+    # Layers before the class logits.
     class_tower: int = 1
+    # Layers before the box deltas.
     box_tower: int = 3
+    # Cells a side of a pooled RoI.
     pooled_size: int = 7
 
     def __post_init__(self) -> None:

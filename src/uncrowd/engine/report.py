@@ -1,0 +1,205 @@
+"""The page a run leaves behind: what was trained on what, how it went, what it finds and what it misses.
+
+One file without any link to another, so it can be opened by double-click, mailed, printed and kept.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.engine.log import read_metrics
+from uncrowd.engine.report_pictures import COLOURS, best_and_worst
+from uncrowd.errors import InputError
+from uncrowd.evaluation.coco import rank_pictures
+from uncrowd.evaluation.protocol import Scores
+from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
+from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.visualize.curves import plot_curves
+
+# Where pictures are shown and counted when no threshold suggests itself.
+FALLBACK_THRESHOLD = 0.5
+
+# matplotlib's colours in an SVG -> the page's, which know light from dark.
+THEME = {
+    "#ffffff": "none",
+    "#000000": "currentColor",
+    "#e6e6e6": "var(--line)",
+    "#1f77b4": "var(--first)",
+    "#ff7f0e": "var(--second)",
+    "#2ca02c": "var(--third)",
+}
+
+
+def write_report(
+    folder: Path,
+    dataset: DetectionDataset,
+    detections: Mapping[PictureId, Detections],
+    scores: Scores,
+    facts: Mapping[str, str],
+) -> Path:
+    """Writes FOLDER/report.html from what the run logged there and from its last evaluation; returns its path.
+
+    detections, scores: of `dataset`, all detections without a threshold. facts: in words, what was trained on what.
+    Pictures that cannot be read are left out, and the page says so. Raises InputError when the page cannot be
+    written; one that was there before then stays as it was.
+    """
+    rows = read_metrics(folder / "metrics.jsonl")
+    trained = [row for row in rows if row["kind"] == "train"]
+    evaluated = [row for row in rows if row["kind"] == "eval"]
+    curve = operating_curve(dataset, detections, dataset.categories)
+    threshold = curve.best.threshold if curve.best else FALLBACK_THRESHOLD
+    ranked = rank_pictures(dataset, detections, dataset.categories, threshold=threshold)
+    config = folder / "config.json"
+    page = _template().render(
+        name=folder.resolve().name,
+        dataset=dataset,
+        scores=scores,
+        history=_history(evaluated, scores.headline),
+        facts={**facts, **_course(rows, trained)},
+        score_curve=_score_curve(evaluated, scores.headline),
+        curves=_training_curves(trained),
+        per_class=_per_class(scores, dataset),
+        best=curve.best,
+        threshold=threshold,
+        threshold_curve=_threshold_curve(curve),
+        found=sum(picture.found for picture in ranked),
+        wrong=sum(picture.wrong for picture in ranked),
+        missed=sum(picture.missed for picture in ranked),
+        pictures=best_and_worst(ranked, dataset, detections, threshold),
+        colours=COLOURS,
+        config=config.read_text(encoding="utf-8") if config.is_file() else None,
+    )
+    return _write(folder / "report.html", page)
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "count": _count}
+    return environment.get_template("report.html.j2")
+
+
+def _write(path: Path, page: str) -> Path:
+    beside = path.with_name(f".{path.name}.writing")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise InputError(f"The report {path} cannot be written: {error.strerror or error}.") from error
+    return path
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share from 0 to 1 as a number of percent without the sign; a dash where it is not defined."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _history(evaluated: Sequence[dict[str, Any]], headline: str) -> dict[str, Any] | None:
+    """The first, the last and the best evaluation by the headline; None where there are not two to compare."""
+    defined = [row for row in evaluated if row.get(headline) is not None]
+    if len(defined) < 2:
+        return None
+    best = max(defined, key=lambda row: row[headline])
+    return {"first": defined[0], "last": defined[-1], "best": best}
+
+
+def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What the log itself tells: how far the run came, when, and how fast."""
+    facts = {}
+    if trained:
+        facts["Trained for"] = f"{_count(trained[-1]['step'], 'step')}, {trained[-1]['epoch']:.4g} epochs"
+        if math.isfinite(trained[-1]["loss"]):
+            facts["Loss"] = f"{trained[0]['loss']:.3g} at the first step, {trained[-1]['loss']:.3g} at the last"
+        speeds = [row["pictures_per_second"] for row in trained]
+        facts["Speed"] = f"{float(np.median(speeds)):.3g} pictures a second (median)"
+    times = [row["time"] for row in rows if "time" in row]
+    if times:
+        begin, end = (datetime.fromtimestamp(time).astimezone() for time in (min(times), max(times)))
+        facts["When"] = f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, {_duration(max(times) - min(times))}"
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    days, hours = minutes // 1440, minutes // 60 % 24
+    words = [f"{days} d"] * (days > 0) + [f"{hours} h"] * (hours > 0) + [f"{minutes % 60} min"] * (days == 0)
+    return " ".join(words)
+
+
+def _score_curve(evaluated: Sequence[dict[str, Any]], headline: str) -> Markup | None:
+    if not evaluated:
+        return None
+    names = [name for name in dict.fromkeys((headline, "AP50")) if name in evaluated[0]]
+    epochs = [row["epoch"] for row in evaluated]
+    return _plot({name: (epochs, _column(evaluated, name, scale=100)) for name in names})
+
+
+def _training_curves(trained: Sequence[dict[str, Any]]) -> list[tuple[str, Markup]]:
+    """Titles and plots over the epochs."""
+    if not trained:
+        return []
+    epochs = [row["epoch"] for row in trained]
+    plots: list[tuple[str, dict[str, str], float, bool]] = [
+        ("Loss, all stages together", {"loss": "loss"}, 1, True),
+        ("Loss of the last stage, by part", {"class": "class", "L1": "l1", "GIoU": "giou"}, 1, True),
+        ("Learning rate", {"learning rate": "learning_rate"}, 1, False),
+        ("Gradient norm, before clipping", {"norm": "gradient_norm"}, 1, True),
+        ("Pictures a second", {"pictures": "pictures_per_second"}, 1, True),
+        ("Time spent waiting for data, in %", {"waiting": "waiting_for_data"}, 100, True),
+    ]
+    return [
+        (title, _plot({name: (epochs, _column(trained, key, scale)) for name, key in keys.items()}, smooth=smooth))
+        for title, keys, scale, smooth in plots
+    ]
+
+
+def _threshold_curve(curve: OperatingCurve) -> Markup:
+    shares = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f1}
+    return _plot({name: (THRESHOLDS, 100 * values) for name, values in shares.items()}, x_label="score threshold")
+
+
+def _column(rows: Sequence[dict[str, Any]], key: str, scale: float) -> list[float | None]:
+    values = [row.get(key) for row in rows]
+    return [None if value is None else scale * value for value in values]
+
+
+def _plot(
+    series: Mapping[str, tuple[Any, Any]], *, x_label: str = "epoch", smooth: bool = False
+) -> Markup:
+    """An SVG element in the page's colours, without what only a file of its own needs."""
+    svg = plot_curves(series, title="", x_label=x_label, y_label="", smooth=smooth).decode()
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every plot, and ids of one page must differ
+    svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg)
+    return Markup(svg)
+
+
+def _per_class(scores: Scores, dataset: DetectionDataset) -> list[tuple[str, float | None, int]]:
+    """Name, AP and number of boxes, the best class first; nothing where one class is all there is."""
+    if len(scores.per_class) < 2:
+        return []
+    boxes = np.bincount(dataset.labels[~dataset.ignore], minlength=len(dataset.categories)).tolist()
+    rows = [(name, ap, number) for (name, ap), number in zip(scores.per_class.items(), boxes, strict=True)]
+    return sorted(rows, key=lambda row: (row[1] is None, -(row[1] or 0)))
