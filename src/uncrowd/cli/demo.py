@@ -1,0 +1,112 @@
+"""`uncrowd demo`: the whole road on a crowd it draws itself, from nothing to a report one can open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import tyro
+from PIL import Image
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.open import open_splits
+from uncrowd.data.picture import read_picture
+from uncrowd.data.synthetic import SceneConfig, mean_best_iou, write_dataset
+from uncrowd.engine.evaluate import detect
+from uncrowd.errors import InputError
+from uncrowd.evaluation.coco import CocoEvaluator
+from uncrowd.evaluation.protocol import Scores
+from uncrowd.experiments.demo import demo, short_demo
+from uncrowd.experiments.experiment import Experiment
+from uncrowd.experiments.run import Run, begin
+from uncrowd.inference.predictor import Predictor, load
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.visualize.draw import draw_detections, side_by_side
+
+TRAIN_PICTURES, TEST_PICTURES, SHORT_PICTURES = 400, 60, 40
+SHOWN = 6
+THRESHOLD = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoArguments:
+    """Draw a crowd, train the full method on it, score it before and after, and detect on scenes it never saw."""
+
+    # Folder for the data, the run and the pictures; it must not exist yet, or be empty.
+    out: Path = Path("demo")
+    # A minute instead of ten: it shows that everything works, not that much is learnt.
+    short: bool = False
+    # "cpu", or by default the GPU where there is one.
+    device: str | None = None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints AP50 before and after, and where the report is."""
+    arguments = tyro.cli(DemoArguments, args=list(argv), prog="uncrowd demo")
+    out = arguments.out
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty; remove it, or name another folder with --out.")
+    experiment = short_demo() if arguments.short else demo()
+    print("1. drawing a crowd: scenes to train on, and scenes with other textures to test on")
+    test = _draw(out / "data", TRAIN_PICTURES if not arguments.short else SHORT_PICTURES)
+
+    print("2. scoring the untrained model on the test scenes")
+    before = _score(_untrained(experiment, test), test)
+
+    print("3. training: IoU-enhanced attention and dynamic channel weighting, three stages, from random values")
+    begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device)
+
+    print("4. scoring and detecting on the test scenes")
+    predictor = load(out / "run", arguments.device)
+    after = _score(predictor, test)
+    _show(predictor, test, out / "detections")
+
+    print(f"\nAP50 before training {_share(before)}, after {_share(after)}")
+    print(f"report:   {out / 'run' / 'report.html'}")
+    print(f"pictures: {out / 'detections'}")
+    return 0
+
+
+def _draw(folder: Path, pictures: int) -> DetectionDataset:
+    """Writes both splits as a COCO data set and reads the one to test on."""
+    scenes = SceneConfig(size=(128, 160), objects=(8, 14), overlap=0.3, textures=0)
+    write_dataset(folder, "train", scenes, pictures, seed=0)
+    write_dataset(folder, "val", replace(scenes, textures=1), min(pictures, TEST_PICTURES), seed=1)
+    splits = open_splits(folder)
+    print(splits.describe())
+    test = splits.val
+    assert test is not None
+    crowding = mean_best_iou([sample.boxes for sample in test])
+    print(
+        f"test scenes: {len(test.boxes) / len(test):.1f} objects each, mean IoU with the closest other {crowding:.2f}"
+    )
+    return test
+
+
+def _untrained(experiment: Experiment, dataset: DetectionDataset) -> Predictor:
+    torch.manual_seed(experiment.train.seed)
+    model = SparseRCNN(replace(experiment.model, num_classes=len(dataset.categories)))
+    return Predictor(model, dataset.categories, experiment.resize)
+
+
+def _score(predictor: Predictor, dataset: DetectionDataset) -> Scores:
+    detections = detect(predictor, dataset).detections
+    return CocoEvaluator().evaluate(dataset, detections, dataset.categories)
+
+
+def _show(predictor: Predictor, dataset: DetectionDataset, folder: Path) -> None:
+    """Writes a few test scenes, what was found beside what is there."""
+    folder.mkdir()
+    for sample in list(dataset)[:SHOWN]:
+        picture = read_picture(sample.path, sample.size)
+        found = predictor.predict(picture, threshold=THRESHOLD)
+        detected = draw_detections(picture, found.boxes, labels=found.labels)
+        truth = draw_detections(picture, sample.boxes, labels=sample.labels)
+        title = f"found (score {THRESHOLD} or more)"
+        Image.fromarray(side_by_side([(title, detected), ("there", truth)])).save(folder / sample.path.name)
+
+
+def _share(scores: Scores) -> str:
+    value = scores.values["AP50"]
+    assert value is not None
+    return f"{value:.3f}"
