@@ -1,0 +1,63 @@
+"""The training loss in loops over stages, pictures, predictions and classes."""
+
+import math
+
+from tests.plain.iou import giou
+from tests.plain.matching_cost import (
+    ALPHA,
+    CLASS_WEIGHT,
+    GAMMA,
+    GIOU_WEIGHT,
+    L1_WEIGHT,
+    cheapest_assignment,
+    l1_cost,
+    pair_cost,
+)
+
+from uncrowd.structures import StageOutput, Target
+
+
+def focal_loss(logit: float, wanted: bool) -> float:
+    p = 1 / (1 + math.exp(-logit))
+    if wanted:
+        return -ALPHA * (1 - p) ** GAMMA * math.log(p)
+    return -(1 - ALPHA) * p**GAMMA * math.log(1 - p)
+
+
+def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[list[list[tuple[int, int]]]]:
+    """(prediction, object) pairs of each stage and picture, by trying every assignment: tiny problems only."""
+    stages = []
+    for output in outputs:
+        pictures = []
+        for logits, boxes, target in zip(output.logits.tolist(), output.boxes.tolist(), targets, strict=True):
+            objects = list(zip(target.labels.tolist(), target.boxes.tolist(), strict=True))
+            cost = [
+                [pair_cost(logits[p], boxes[p], label, box, target.size) for label, box in objects]
+                for p in range(len(boxes))
+            ]
+            pictures.append(cheapest_assignment(cost)[1])
+        stages.append(pictures)
+    return stages
+
+
+def losses(outputs: list[StageOutput], targets: list[Target], num_boxes: float) -> list[tuple[float, float, float]]:
+    """The unweighted class, L1 and GIoU loss of each stage."""
+    results = []
+    for output, pictures in zip(outputs, matched_pairs(outputs, targets), strict=True):
+        class_loss = l1_loss = giou_loss = 0.0
+        for picture, pairs in enumerate(pictures):
+            target, object_of = targets[picture], dict(pairs)
+            labels, objects = target.labels.tolist(), target.boxes.tolist()
+            for prediction, logits in enumerate(output.logits[picture].tolist()):
+                label = labels[object_of[prediction]] if prediction in object_of else None
+                class_loss += sum(focal_loss(logit, wanted=c == label) for c, logit in enumerate(logits))
+            for prediction, index in pairs:
+                box = output.boxes[picture, prediction].tolist()
+                l1_loss += l1_cost(box, objects[index], target.size)
+                giou_loss += 1 - giou(box, objects[index])
+        results.append((class_loss / num_boxes, l1_loss / num_boxes, giou_loss / num_boxes))
+    return results
+
+
+def total(of_stages: list[tuple[float, float, float]]) -> float:
+    return sum(CLASS_WEIGHT * class_ + L1_WEIGHT * l1 + GIOU_WEIGHT * giou_ for class_, l1, giou_ in of_stages)

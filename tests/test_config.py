@@ -1,0 +1,86 @@
+"""Configurations go to JSON and come back the same; what is no configuration is refused in a sentence."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from uncrowd import config
+from uncrowd.errors import InputError
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oven:
+    degrees: float = 180.0
+    fan: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cake:
+    layers: int
+    icing: Literal["none", "lemon"] = "none"
+    notes: str | None = None
+    oven: Oven = field(default_factory=Oven)
+    tins: tuple[int, ...] = (20, 24)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    cake = Cake(layers=3, icing="lemon", notes="for Ada", oven=Oven(fan=True), tins=(18,))
+    config.save(cake, tmp_path / "cake.json")
+    assert config.load(Cake, tmp_path / "cake.json") == cake
+
+
+def test_the_whole_model_goes_through_json() -> None:
+    model = SparseRCNNConfig(
+        num_classes=3, backbone=BackboneConfig(pretrained="weights.pth"), stage=replace(StageConfig(), heads=4)
+    )
+    text = json.dumps(config.to_dict(model))
+    assert config.from_dict(SparseRCNNConfig, json.loads(text), "here") == model
+
+
+def test_what_is_left_out_takes_its_default() -> None:
+    assert config.from_dict(Cake, {"layers": 2}, "here") == Cake(layers=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"layers": 2, "candles": 7}, "candles"),  # an unknown key
+        ({"layers": 2, "oven": {"gas": True}}, "gas"),  # ... further in
+        ({}, "layers"),  # a missing key
+        ({"layers": "many"}, "layers"),  # a wrong type
+        ({"layers": 2, "icing": "mustard"}, "icing"),  # none of the choices
+        ({"layers": 2, "oven": 200}, "oven"),  # no object
+        ({"layers": 2, "tins": ["round"]}, "tins"),
+    ],
+    ids=str,
+)
+def test_what_is_no_configuration_is_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named) as error:
+        config.from_dict(Cake, values, "cake.json")
+    assert "cake.json" in str(error.value)
+
+
+def test_values_that_a_configuration_refuses_itself() -> None:
+    with pytest.raises(InputError, match=r"stage\.json is no StageConfig"):  # 20 is no multiple of the 8 heads
+        config.from_dict(StageConfig, {"width": 20}, "stage.json")
+
+
+@pytest.mark.parametrize("content", ["", "{", "layers: 2"])
+def test_a_file_that_holds_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "cake.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"cake\.json"):
+        config.load(Cake, path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"missing\.json cannot be read"):
+        config.load(Cake, tmp_path / "missing.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        config.load(Cake, tmp_path)  # a folder

@@ -1,0 +1,68 @@
+"""Detections leave in other people's forms with the data set's own ids and names."""
+
+import pytest
+import torch
+
+from uncrowd.structures import Categories, Detections, Target
+
+# COCO's ids have gaps; labels inside do not
+CATEGORIES = Categories(ids=(1, 7, 90), names=("person", "train", "toothbrush"))
+
+
+@pytest.fixture
+def detections() -> Detections:
+    return Detections(
+        boxes=torch.tensor([[10.0, 20, 40, 60], [0, 0, 5, 5], [1, 2, 3, 4]]),
+        scores=torch.tensor([0.75, 0.5, 0.25]),
+        labels=torch.tensor([2, 0, 1]),
+        categories=CATEGORIES,
+    )
+
+
+def test_coco_records_carry_the_data_sets_ids_and_xywh_boxes(detections: Detections) -> None:
+    records = detections.to_coco(image_id=139)
+    assert records[0] == {"image_id": 139, "category_id": 90, "bbox": [10, 20, 30, 40], "score": 0.75}
+    assert [record["category_id"] for record in records] == [90, 1, 7]
+
+
+def test_names(detections: Detections) -> None:
+    assert detections.names == ["toothbrush", "person", "train"]
+    assert len(detections) == 3
+    assert len(CATEGORIES) == 3
+
+
+def test_above_keeps_scores_of_at_least_the_threshold(detections: Detections) -> None:
+    kept = detections.above(0.5)
+    assert kept.scores.tolist() == [0.75, 0.5]
+    assert kept.labels.tolist() == [2, 0]
+    assert kept.boxes.tolist() == detections.boxes[:2].tolist()
+    assert len(detections.above(0.9)) == 0
+    assert detections.above(0.9).to_coco("empty") == []
+
+
+def test_to_supervision(detections: Detections) -> None:
+    theirs = detections.to_supervision()
+    assert len(theirs) == 3
+    assert theirs.xyxy.tolist() == detections.boxes.tolist()
+    assert theirs.confidence is not None
+    assert theirs.confidence.tolist() == [0.75, 0.5, 0.25]
+    assert theirs.class_id is not None
+    assert theirs.class_id.tolist() == [2, 0, 1]
+    assert list(theirs.data["class_name"]) == ["toothbrush", "person", "train"]
+
+
+def test_nothing_found_is_no_special_case() -> None:
+    nothing = Detections(
+        boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64), categories=CATEGORIES
+    )
+    assert nothing.to_coco(1) == []
+    assert nothing.names == []
+    assert len(nothing.to_supervision()) == 0
+
+
+def test_a_target_moves_as_a_whole() -> None:
+    target = Target(
+        boxes=torch.zeros(2, 4), labels=torch.tensor([0, 1]), ignored=torch.zeros(1, 4), size=(480, 640)
+    ).to(torch.device("meta"))
+    assert {target.boxes.device.type, target.labels.device.type, target.ignored.device.type} == {"meta"}
+    assert target.size == (480, 640)
