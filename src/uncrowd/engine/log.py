@@ -1,7 +1,11 @@
 """What a run says: one JSON object a line, TensorBoard, and the terminal. Only rank 0 has a log."""
 
 import json
+import math
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +20,55 @@ class RunLog:
     """Appends to `metrics.jsonl` and TensorBoard events in a run's folder, and shows progress.
 
     start_step: where a resumed run goes on; what an interrupted one logged beyond it is dropped, for it comes again.
+    evaluates_again: the evaluation at `start_step` comes again as well.
     """
 
-    def __init__(self, folder: Path, *, start_step: int = 0):
+    def __init__(self, folder: Path, *, start_step: int = 0, evaluates_again: bool = False):
         self.path = folder / "metrics.jsonl"
-        try:
+        beside = self.path.with_name(f".{self.path.name}.writing")
+
+        def is_kept(row: dict[str, Any]) -> bool:
+            return row["step"] < start_step or (
+                row["step"] == start_step and not (evaluates_again and row["kind"] == "eval")
+            )
+
+        with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
-            kept = [row for row in read_metrics(self.path) if row["step"] <= start_step] if start_step else []
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"The run's folder {folder} cannot be written: {error.strerror or error}.") from error
-        self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step or None)
+            kept = [row for row in read_metrics(self.path) if is_kept(row)] if start_step else []
+            beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            beside.replace(self.path)
+            self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step + 1 if start_step else None)
         self._console = Console()
         self._progress: Progress | None = None
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """Appends one row; numbers among its values go to TensorBoard as well, under `kind/name`."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        for name, value in values.items():
-            if isinstance(value, int | float) and value == value:
-                self._events.add_scalar(f"{kind}/{name}", value, step)
+        """Appends one row with the time (seconds since 1970); numbers go to TensorBoard too, under `kind/name`.
+
+        A number that is not finite is null in the row, for JSON has none. Raises InputError when the disk is full.
+        """
+        finite = {name: value if _is_json(value) else None for name, value in values.items()}
+        row = {"kind": kind, "step": step, **finite, "time": round(time.time(), 3)}
+        with self._writing():
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            for name, value in finite.items():
+                if isinstance(value, int | float):
+                    self._events.add_scalar(f"{kind}/{name}", value, step)
 
     def say(self, text: str) -> None:
         """Prints a line for the user."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def progress(self, done: int, total: int, text: str, *, plain: bool) -> None:
-        """Moves the bar to `done` of `total`; where there is no terminal, prints a plain line if `plain`."""
+    def progress(self, done: int, total: int, text: str | None = None) -> None:
+        """Moves the bar to `done` of `total`; where there is no terminal, prints `text`, if any, as a plain line."""
         if not sys.stdout.isatty():
-            if plain:
+            if text is not None:
                 self.say(f"step {done}/{total}  {text}")
             return
         if self._progress is None:
             columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
             self._progress = Progress(*columns, TextColumn("{task.description}"), console=self._console)
-            self._progress.add_task(text, total=total, completed=done)
+            self._progress.add_task("", total=total, completed=done)
             self._progress.start()
         self._progress.update(self._progress.task_ids[0], completed=done, description=text)
 
@@ -59,7 +76,20 @@ class RunLog:
         """Ends the bar and flushes the events."""
         if self._progress is not None:
             self._progress.stop()
-        self._events.close()
+        with suppress(OSError):  # a full disk was said when it was met
+            self._events.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"The run's folder {self.path.parent} cannot be written: {reason}.") from error
+
+
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

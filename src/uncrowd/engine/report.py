@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.engine.log import read_metrics
@@ -22,7 +21,7 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import rank_pictures
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Detections, PictureId
 from uncrowd.visualize.curves import plot_curves
 
 # Where pictures are shown and counted when no threshold suggests itself.
@@ -36,7 +35,16 @@ THEME = {
     "#1f77b4": "var(--first)",
     "#ff7f0e": "var(--second)",
     "#2ca02c": "var(--third)",
+    "#d62728": "var(--fourth)",
 }
+
+
+class _Plot(NamedTuple):
+    """An SVG element in the page's colours and the names of its series, in their order."""
+
+    title: str
+    svg: str
+    names: list[str]
 
 
 def write_report(
@@ -58,22 +66,26 @@ def write_report(
     curve = operating_curve(dataset, detections, dataset.categories)
     threshold = curve.best.threshold if curve.best else FALLBACK_THRESHOLD
     ranked = rank_pictures(dataset, detections, dataset.categories, threshold=threshold)
+    found, wrong, missed = (sum(getattr(picture, what) for picture in ranked) for what in ("found", "wrong", "missed"))
     config = folder / "config.json"
     page = _template().render(
         name=folder.resolve().name,
         dataset=dataset,
         scores=scores,
         history=_history(evaluated, scores.headline),
+        best_kept=(folder / "best.safetensors").is_file(),
         facts={**facts, **_course(rows, trained)},
-        score_curve=_score_curve(evaluated, scores.headline),
+        score_curves=_score_curves(evaluated, scores.headline),
         curves=_training_curves(trained),
         per_class=_per_class(scores, dataset),
         best=curve.best,
         threshold=threshold,
         threshold_curve=_threshold_curve(curve),
-        found=sum(picture.found for picture in ranked),
-        wrong=sum(picture.wrong for picture in ranked),
-        missed=sum(picture.missed for picture in ranked),
+        found=found,
+        wrong=wrong,
+        missed=missed,
+        precision=found / (found + wrong) if found + wrong else None,
+        recall=found / (found + missed) if found + missed else None,
         pictures=best_and_worst(ranked, dataset, detections, threshold),
         colours=COLOURS,
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
@@ -107,7 +119,7 @@ def _write(path: Path, page: str) -> Path:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share from 0 to 1 as a number of percent without the sign; a dash where it is not defined."""
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f}"
+    return "-" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:
@@ -115,17 +127,18 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 
 def _history(evaluated: Sequence[dict[str, Any]], headline: str) -> dict[str, Any] | None:
-    """The first, the last and the best evaluation by the headline; None where there are not two to compare."""
+    """The first, the last and the best evaluation by the headline; None where none has it."""
     defined = [row for row in evaluated if row.get(headline) is not None]
-    if len(defined) < 2:
+    if not defined:
         return None
     best = max(defined, key=lambda row: row[headline])
     return {"first": defined[0], "last": defined[-1], "best": best}
 
 
 def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """What the log itself tells: how far the run came, when, and how fast."""
-    facts = {}
+    """What the log itself tells: how the run began, how far it came, when, and how fast."""
+    begun = next((row for row in rows if row["kind"] == "begin"), {})
+    facts = {words: begun[key] for words, key in (("Started from", "start"), ("Command", "command")) if key in begun}
     if trained:
         facts["Trained for"] = f"{_count(trained[-1]['step'], 'step')}, {trained[-1]['epoch']:.4g} epochs"
         if math.isfinite(trained[-1]["loss"]):
@@ -148,18 +161,14 @@ def _duration(seconds: float) -> str:
     return " ".join(words)
 
 
-def _score_curve(evaluated: Sequence[dict[str, Any]], headline: str) -> Markup | None:
-    if not evaluated:
-        return None
-    names = [name for name in dict.fromkeys((headline, "AP50")) if name in evaluated[0]]
+def _score_curves(evaluated: Sequence[dict[str, Any]], headline: str) -> list[_Plot]:
+    names = [name for name in dict.fromkeys((headline, "AP50")) if any(name in row for row in evaluated)]
     epochs = [row["epoch"] for row in evaluated]
-    return _plot({name: (epochs, _column(evaluated, name, scale=100)) for name in names})
+    series = {name: (epochs, _column(evaluated, name, 100)) for name in names}
+    return [_plot("Scores after each evaluation", series)] if evaluated else []
 
 
-def _training_curves(trained: Sequence[dict[str, Any]]) -> list[tuple[str, Markup]]:
-    """Titles and plots over the epochs."""
-    if not trained:
-        return []
+def _training_curves(trained: Sequence[dict[str, Any]]) -> list[_Plot]:
     epochs = [row["epoch"] for row in trained]
     plots: list[tuple[str, dict[str, str], float, bool]] = [
         ("Loss, all stages together", {"loss": "loss"}, 1, True),
@@ -170,14 +179,17 @@ def _training_curves(trained: Sequence[dict[str, Any]]) -> list[tuple[str, Marku
         ("Time spent waiting for data, in %", {"waiting": "waiting_for_data"}, 100, True),
     ]
     return [
-        (title, _plot({name: (epochs, _column(trained, key, scale)) for name, key in keys.items()}, smooth=smooth))
-        for title, keys, scale, smooth in plots
+        _plot(title, {name: (epochs, _column(trained, key, scale)) for name, key in keys.items()}, smooth=smooth)
+        for title, keys, scale, smooth in (plots if trained else [])
     ]
 
 
-def _threshold_curve(curve: OperatingCurve) -> Markup:
+def _threshold_curve(curve: OperatingCurve) -> _Plot:
     shares = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f1}
-    return _plot({name: (THRESHOLDS, 100 * values) for name, values in shares.items()}, x_label="score threshold")
+    series = {name: (THRESHOLDS, 100 * values) for name, values in shares.items()}
+    if curve.best:
+        series["suggested"] = (np.array([curve.best.threshold]), np.array([100 * curve.best.f1]))
+    return _plot("Precision, recall and F1, in %", series, x_label="score threshold")
 
 
 def _column(rows: Sequence[dict[str, Any]], key: str, scale: float) -> list[float | None]:
@@ -185,15 +197,15 @@ def _column(rows: Sequence[dict[str, Any]], key: str, scale: float) -> list[floa
     return [None if value is None else scale * value for value in values]
 
 
-def _plot(
-    series: Mapping[str, tuple[Any, Any]], *, x_label: str = "epoch", smooth: bool = False
-) -> Markup:
-    """An SVG element in the page's colours, without what only a file of its own needs."""
+def _plot(title: str, series: Mapping[str, tuple[Any, Any]], *, x_label: str = "epoch", smooth: bool = False) -> _Plot:
     svg = plot_curves(series, title="", x_label=x_label, y_label="", smooth=smooth).decode()
+    # What only a file of its own needs.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every plot, and ids of one page must differ
+    # The ids are the same in every plot, and those of one page must differ. The page hides the drawn legend for its
+    # own, whose letters do not shrink with the plot.
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg.replace('<g id="legend_1"', '<g class="drawn-legend"'))
     svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg)
-    return Markup(svg)
+    return _Plot(title, svg, list(series))
 
 
 def _per_class(scores: Scores, dataset: DetectionDataset) -> list[tuple[str, float | None, int]]:

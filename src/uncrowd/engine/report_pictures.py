@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
@@ -14,7 +15,7 @@ from uncrowd.data.picture import read_picture
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import PictureScore
 from uncrowd.evaluation.matching import Match, match_picture
-from uncrowd.structures import Detections, PictureId, Sample
+from uncrowd.structures import Categories, Detections, PictureId, Sample
 from uncrowd.visualize.draw import PALETTE, draw_detections
 
 # How many of each kind, and the long side that larger pictures are reduced to: 24 drawings must stay a page to mail.
@@ -61,6 +62,10 @@ def best_and_worst(
     ranked: the worst first, at `threshold`. No picture is in both; of few pictures each gets its half.
     """
     indices = {sample_id: index for index, sample_id in enumerate(dataset.ids.tolist())}
+    categories = dataset.categories
+    nothing = Detections(
+        boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64), categories=categories
+    )
     unreadable: list[str] = []
 
     def shown(scores: Iterable[PictureScore], most: int) -> list[ShownPicture]:
@@ -69,7 +74,8 @@ def best_and_worst(
             if len(pictures) == most:
                 break
             try:
-                pictures.append(_shown(dataset[indices[score.id]], score, detections.get(score.id), threshold))
+                found = detections.get(score.id, nothing)
+                pictures.append(_shown(dataset[indices[score.id]], score, found, threshold, categories))
             except InputError as error:
                 unreadable.append(str(error))
         return pictures
@@ -83,40 +89,59 @@ def best_and_worst(
     return ShownPictures(worst=worst, best=best, unreadable=list(dict.fromkeys(unreadable)))
 
 
-def _shown(sample: Sample, score: PictureScore, detections: Detections | None, threshold: float) -> ShownPicture:
+def _shown(
+    sample: Sample, score: PictureScore, detections: Detections, threshold: float, categories: Categories
+) -> ShownPicture:
     picture, scale = _reduced(read_picture(sample.path, sample.size))
-    found = detections.above(threshold) if detections is not None else None
-    match = match_picture(sample, found) if found is not None else None
+    found = detections.above(threshold)
+    match = match_picture(sample, found)
     drawn = _draw_detections(picture, found, match, scale)
     return ShownPicture(
         name=sample.path.name,
         score=score,
         detections=_data_address(drawn),
-        truth=_data_address(_draw_truth(picture, sample, match, scale)),
+        truth=_data_address(_draw_truth(picture, sample, match, scale, categories)),
         size=drawn.shape[:2],
     )
 
 
+def _reduced(picture: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "_h _w 3"], Float64[np.ndarray, " 4"]]:
+    """The picture with a long side of at most `LONG_SIDE`, and what its boxes are to be multiplied with."""
+    height, width = picture.shape[:2]
+    factor = min(1.0, LONG_SIDE / max(height, width))
+    if factor == 1:
+        return picture, np.ones(4)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    reduced = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(reduced), np.array([size[0] / width, size[1] / height] * 2)
+
+
 def _draw_detections(
-    picture: UInt8[np.ndarray, "h w 3"], found: Detections | None, match: Match | None, scale: Float64[np.ndarray, " 4"]
+    picture: UInt8[np.ndarray, "h w 3"], found: Detections, match: Match, scale: Float64[np.ndarray, " 4"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    if found is None or match is None:
-        return draw_detections(picture, np.zeros((0, 4)))
     captions = [f"{name} {score:.2f}" for name, score in zip(found.names, found.scores.tolist(), strict=True)]
     colours = np.where(match.right, RIGHT, np.where(match.ignored, IGNORED, WRONG))
     return draw_detections(picture, found.boxes.double().numpy() * scale, labels=colours, captions=captions)
 
 
 def _draw_truth(
-    picture: UInt8[np.ndarray, "h w 3"], sample: Sample, match: Match | None, scale: Float64[np.ndarray, " 4"]
+    picture: UInt8[np.ndarray, "h w 3"],
+    sample: Sample,
+    match: Match,
+    scale: Float64[np.ndarray, " 4"],
+    categories: Categories,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    found = match.found if match is not None else np.zeros(len(sample.boxes), dtype=bool)
-    colours = np.where(found, RIGHT, np.where(sample.ignore, IGNORED, MISSED))
-    missed_on_top = np.argsort(np.where(found, 1, np.where(sample.ignore, 2, 0)), kind="stable")
-    names = sample_names(sample)
+    colours = np.where(match.found, RIGHT, np.where(sample.ignore, IGNORED, MISSED))
+    missed_on_top = np.argsort(colours != MISSED, kind="stable")
     return draw_detections(
         picture,
         sample.boxes[missed_on_top] * scale,
         labels=colours[missed_on_top],
-        captions=[names[i] for i in missed_on_top],
+        captions=[categories.names[label] for label in sample.labels[missed_on_top]],
     )
+
+
+def _data_address(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    with io.BytesIO() as file:
+        Image.fromarray(picture).save(file, format="WEBP", quality=QUALITY)
+        return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

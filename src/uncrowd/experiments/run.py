@@ -1,9 +1,12 @@
 """Runs one experiment on someone's data: everything is built here, once, and handed to the engine."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -97,8 +100,9 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
 
     torch.manual_seed(experiment.train.seed)
     model = SparseRCNN(experiment.model)
-    if not resume:
-        say(_initialise(model, run, categories))
+    start = None if resume else _initialise(model, run, categories)
+    if start is not None:
+        say(start)
     micro_batch = experiment.train.per_rank(accelerator.num_processes)
     loader = TrainLoader(
         train_set,
@@ -129,9 +133,12 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     log = RunLog(folder, start_step=trainer.global_step) if main else None
     if log is not None and not resume:
         config.save(replace(run, experiment=experiment), folder / "config.json")
+        log.write("begin", 0, {"start": start, "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})
     events = _Scoring(experiment, val_set, accelerator, folder, log)
     try:
         finished = trainer.train(log, events)
+        if finished and events.last is None:  # it had finished before it was resumed
+            events.score(trainer.evaluated_model)
     finally:
         if log is not None:
             log.close()
@@ -141,9 +148,21 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         say(f"stopped as asked; go on with `uncrowd train --resume {folder}`")
         return False
     save_weights(folder / "weights.safetensors", _bare(trainer.evaluated_model), categories, events.preprocessing)
-    write_report(folder)
-    say(f"report: {folder / 'report.html'}")
+    assert events.last is not None
+    report = write_report(
+        folder,
+        val_set,
+        events.last.detections,
+        events.last.scores,
+        _facts(splits, train_set, val_words, experiment, model, accelerator),
+    )
+    say(f"report: {report}")
     return True
+
+
+class _Scored(NamedTuple):
+    detections: dict[PictureId, Detections]
+    scores: Scores
 
 
 class _Scoring:
@@ -161,9 +180,17 @@ class _Scoring:
         self.folder, self.log = folder, log
         self.preprocessing = config.to_dict(experiment.resize)
         self.evaluator = CocoEvaluator(max_dets=max_dets(experiment.model.proposals))
+        self.last: _Scored | None = None
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
         """Logs all scores and returns the headline."""
+        scored = self.score(model)
+        if self.log is not None:
+            self._record(scored, epoch, step)
+        return scored.scores.main
+
+    def score(self, model: nn.Module) -> _Scored:
+        """Scores without logging; `last` keeps the result."""
         predictor = Predictor(
             _bare(model),
             self.dataset.categories,
@@ -180,21 +207,47 @@ class _Scoring:
             accelerator=self.accelerator,
         )
         scores = self.evaluator.evaluate(self.dataset, detected.detections, self.dataset.categories)
-        if self.log is not None:
-            self._record(scores, detected.detections, epoch, step)
-        return scores.main
+        self.last = _Scored(detected.detections, scores)
+        return self.last
 
     def improved(self, model: nn.Module, epoch: int, step: int) -> None:
         """Keeps the deployable weights."""
         if self.accelerator.is_main_process:
             save_weights(self.folder / "best.safetensors", _bare(model), self.dataset.categories, self.preprocessing)
 
-    def _record(self, scores: Scores, detections: dict[PictureId, Detections], epoch: int, step: int) -> None:
+    def _record(self, scored: _Scored, epoch: int, step: int) -> None:
         assert self.log is not None
+        detections, scores = scored
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         self.log.write("eval", step, values)
         self.log.say(f"after epoch {epoch}, on {len(self.dataset)} pictures ({self.dataset.split}):\n{scores.table()}")
         write_coco_results(self.folder / "detections.json", detections)
+
+
+def _facts(
+    splits: Splits,
+    train_set: DetectionDataset,
+    val_words: str,
+    experiment: Experiment,
+    model: SparseRCNN,
+    accelerator: Accelerator,
+) -> dict[str, str]:
+    """What was trained on what, in words."""
+    device = accelerator.device
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "Data": splits.describe(),
+        "Trained on": f"{len(train_set):,} pictures with {len(train_set.boxes):,} boxes",
+        "Scored on": val_words,
+        "Experiment": experiment.name,
+        "Model": (
+            f"Sparse R-CNN on {experiment.model.backbone.name}, {experiment.model.stages} stages, "
+            f"{experiment.model.proposals} proposals, {parameters / 1e6:.1f} million parameters"
+        ),
+        "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
+        "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
+    }
 
 
 def max_dets(proposals: int) -> tuple[int, ...]:
