@@ -1,0 +1,274 @@
+"""Seeded crowded scenes with controlled overlap, written out as a COCO data set like a user's own.
+
+People, dogs and balls stand on a textured ground seen from a little above: the lower in the picture, the nearer, the
+larger, and in front of those farther away. An object that others hide keeps its full box, as in CrowdHuman; what of
+it leaves the picture, at most about a third, is cut off, as in COCO.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from uncrowd import boxes as box_ops
+from uncrowd.data.synthetic_figures import Sprite, ball, bounds, dog, person, render
+from uncrowd.data.synthetic_ground import draw_grain, draw_ground
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories
+
+# The ids these three have in COCO: not contiguous, so nothing works that takes an id for a label.
+CATEGORIES = Categories(ids=(1, 18, 37), names=("person", "dog", "sports ball"))
+FIGURES = (person, dog, ball)
+FREQUENCIES = (0.5, 0.25, 0.25)
+
+# A person's height far away and near, as a share of the picture's short side.
+SCALES = (0.26, 0.62)
+# The share of a box that must be in the picture; more than half, so its centre is, too.
+MIN_INSIDE = 0.65
+# Places that are compared for each object, and how many of the best are tried before it is left out.
+PLACES = 128
+TRIES = 32
+# How far the sum of best IoUs may stray while a scene is built: overlaps within it vary.
+STRAY = 0.3
+# What overlapping more than one object costs: many small groups rather than one heap.
+EXTRA_COST = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneConfig:
+    """A kind of scene.
+
+    size: (height, width) of the picture. objects: the fewest and the most in a picture, all numbers between equally
+    likely. overlap: the mean best-pair IoU (see `mean_best_iou`) that scenes have on average. textures: the family
+    of grounds and surfaces; families share none, so that scenes to test on can be of another one than those to train
+    on. min_visible: the share of each object that must be seen. Raises InputError where a value is out of range.
+    """
+
+    size: tuple[int, int] = (192, 256)
+    objects: tuple[int, int] = (8, 16)
+    overlap: float = 0.3
+    textures: int = 0
+    min_visible: float = 0.25
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 32:
+            raise InputError(f"Scenes of {self.size} pixels are too small to draw in; use 32 or more a side.")
+        if not 0 <= self.objects[0] <= self.objects[1]:
+            raise InputError(f"Scenes with {self.objects} objects cannot be; give the fewest, then the most.")
+        if self.textures < 0:
+            raise InputError(f"There is no texture family {self.textures}; use 0 or more.")
+        if not 0 <= self.overlap <= 0.5:
+            raise InputError(f"Scenes with an overlap of {self.overlap} cannot be; use 0 to 0.5.")
+        if not 0 <= self.min_visible <= 0.5:
+            raise InputError(f"Scenes with {self.min_visible} of each object visible cannot be; use 0 to 0.5.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A picture (RGB) and its objects, the farthest first.
+
+    boxes: of the whole silhouettes, hidden or not, cut to the picture, in picture pixels. labels: indices into
+    `CATEGORIES`. visible: the share of each silhouette in the picture that no other object hides.
+    """
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    boxes: Float[np.ndarray, "n 4"]
+    labels: Int64[np.ndarray, " n"]
+    visible: Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Object:
+    label: int
+    box: Float[np.ndarray, " 4"]
+    feet: float
+    sprite: Sprite
+
+
+def mean_best_iou(boxes: list[Float[np.ndarray, "_ 4"]]) -> float:
+    """How crowded pictures are: each object's largest IoU with another of its picture, averaged over all objects.
+
+    `boxes`: xyxy, one array a picture. An object that is alone counts 0, and so does no object at all.
+    """
+    best = [_best_ious(torch.from_numpy(picture)) for picture in boxes if len(picture)]
+    return torch.cat(best).mean().item() if best else 0.0
+
+
+def draw_scene(config: SceneConfig, seed: int | tuple[int, ...]) -> Scene:
+    """The scene of this seed: always the same. An object for which a crowded picture has no place left is left out."""
+    ground_rng, rng = np.random.default_rng(seed).spawn(2)
+    height, width = config.size
+    horizon = float(height * ground_rng.uniform(0.12, 0.28))
+    ground = draw_ground(config.textures, ground_rng, height, width, horizon)
+    grain = draw_grain(config.textures, ground_rng, min(config.size))
+    objects: list[_Object] = []
+    for _ in range(rng.integers(*config.objects, endpoint=True)):
+        placed = _place(config, objects, horizon, grain, rng)
+        if placed is not None:
+            objects.append(placed)
+    objects.sort(key=lambda placed: placed.feet)
+    return Scene(
+        picture=_paint(ground, objects),
+        boxes=np.array([placed.box for placed in objects]).reshape(-1, 4),
+        labels=np.array([placed.label for placed in objects], dtype=np.int64),
+        visible=_visible(objects, config.size),
+    )
+
+
+def write_dataset(folder: Path, split: str, config: SceneConfig, pictures: int, seed: int) -> Path:
+    """Writes scenes as FOLDER/SPLIT/000001.jpg ... and FOLDER/annotations/instances_SPLIT.json, and returns the latter.
+
+    The same arguments write the same bytes; splits with other pictures need other seeds. Raises InputError where the
+    folder cannot be written to.
+    """
+    scenes = (draw_scene(config, (seed, index)) for index in range(pictures))
+    annotation_file = folder / "annotations" / f"instances_{split}.json"
+    images, annotations = [], []
+    try:
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        annotation_file.parent.mkdir(exist_ok=True)
+        for image_id, scene in enumerate(scenes, start=1):
+            name = f"{image_id:06d}.jpg"
+            Image.fromarray(scene.picture).save(folder / split / name, quality=92)
+            images.append({"id": image_id, "file_name": name, "height": config.size[0], "width": config.size[1]})
+            annotations += _annotations(scene, image_id, first_id=len(annotations) + 1)
+        annotation_file.write_text(json.dumps(_coco(images, annotations)), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to ({error}); give another folder.") from error
+    return annotation_file
+
+
+def _place(
+    config: SceneConfig,
+    others: list[_Object],
+    horizon: float,
+    grain: Float[np.ndarray, "gh gw"],
+    rng: np.random.Generator,
+) -> _Object | None:
+    """One more object, where it brings the overlap closest to what is asked; None where each place hides too much."""
+    label = int(rng.choice(len(FIGURES), p=FREQUENCIES))
+    figure = FIGURES[label](rng)
+    places = _candidates(config, others, horizon, rng)
+    x, y, scale = places.T
+    boxes = bounds(figure) * scale[:, None] + np.stack([x, y, x, y], axis=1)
+    clipped = box_ops.clip(torch.from_numpy(boxes), *config.size)
+    is_inside = box_ops.area(clipped) >= MIN_INSIDE * box_ops.area(torch.from_numpy(boxes))
+    aim = config.overlap * (len(others) + 1) + rng.uniform(-STRAY, STRAY)
+    sums, extra = _overlaps(clipped, others)
+    misses = (sums - aim).abs() + EXTRA_COST * extra
+    best_first = [index for index in misses.argsort(stable=True).tolist() if is_inside[index]]
+    for index in best_first[:TRIES]:
+        sprite = _cut(render(figure, x[index], y[index], scale[index], grain), config.size)
+        candidate = _Object(label=label, box=clipped[index].numpy(), feet=y[index], sprite=sprite)
+        everyone = sorted([*others, candidate], key=lambda placed: placed.feet)
+        if _visible(everyone, config.size).min() >= config.min_visible:
+            return candidate
+    return None
+
+
+def _candidates(
+    config: SceneConfig, others: list[_Object], horizon: float, rng: np.random.Generator
+) -> Float[np.ndarray, "places 3"]:
+    """Places to stand and the scale there: (x, y, pixels to a figure's unit). Half anywhere, half beside another."""
+    height, width = config.size
+    x = rng.uniform(0.02 * width, 0.98 * width, PLACES)
+    y = rng.uniform(horizon + 0.08 * height, 1.05 * height, PLACES)
+    if others:
+        half = PLACES // 2
+        beside = [others[index].box for index in rng.integers(len(others), size=half)]
+        x1, y1, x2, y2 = np.stack(beside, axis=1)
+        x[:half] = (x1 + x2) / 2 + rng.normal(0, 0.4, half) * (x2 - x1)
+        y[:half] = np.clip(y2 + rng.normal(0, 0.15, half) * (y2 - y1), y.min(), 1.05 * height)
+    nearness = (y - horizon) / (height - horizon)
+    scale = min(height, width) * (SCALES[0] + (SCALES[1] - SCALES[0]) * nearness) * rng.uniform(0.85, 1.15, PLACES)
+    return np.stack([x, y, scale], axis=1)
+
+
+def _overlaps(
+    candidates: Float[Tensor, "places 4"], others: list[_Object]
+) -> tuple[Float[Tensor, " places"], Float[Tensor, " places"]]:
+    """Were a further object at each of the candidates: the sum of all best IoUs, and its own IoUs beyond its best."""
+    if not others:
+        return candidates.new_zeros(len(candidates)), candidates.new_zeros(len(candidates))
+    boxes = torch.from_numpy(np.array([other.box for other in others]))
+    ious = box_ops.pairwise_iou(candidates, boxes)
+    own = ious.amax(dim=1)
+    return torch.maximum(ious, _best_ious(boxes)).sum(dim=1) + own, ious.sum(dim=1) - own
+
+
+def _best_ious(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
+    return box_ops.pairwise_iou(boxes, boxes).fill_diagonal_(0).amax(dim=1)
+
+
+def _cut(sprite: Sprite, size: tuple[int, int]) -> Sprite:
+    """What of a sprite is in the picture."""
+    top, left = max(-sprite.top, 0), max(-sprite.left, 0)
+    part = slice(top, size[0] - sprite.top), slice(left, size[1] - sprite.left)
+    return Sprite(
+        rgb=sprite.rgb[part],
+        cover=sprite.cover[part],
+        shadow=sprite.shadow[part],
+        left=sprite.left + left,
+        top=sprite.top + top,
+    )
+
+
+def _area_of(sprite: Sprite) -> tuple[slice, slice]:
+    height, width = sprite.cover.shape
+    return slice(sprite.top, sprite.top + height), slice(sprite.left, sprite.left + width)
+
+
+def _paint(ground: Float[np.ndarray, "h w 3"], objects: list[_Object]) -> UInt8[np.ndarray, "h w 3"]:
+    picture = ground.copy()
+    sprites = [placed.sprite for placed in objects]
+    for sprite in sprites:
+        picture[_area_of(sprite)] *= 1 - sprite.shadow[..., None]
+    for sprite in sprites:
+        pixels = picture[_area_of(sprite)]
+        pixels += sprite.cover[..., None] * (sprite.rgb - pixels)
+    return np.round(picture * 255).astype(np.uint8)
+
+
+def _visible(objects: list[_Object], size: tuple[int, int]) -> Float[np.ndarray, " n"]:
+    """The share of each silhouette in the picture that those after it, which are nearer, leave to be seen."""
+    front = np.zeros(size, dtype=np.int64)
+    totals = np.zeros(len(objects))
+    for index, placed in enumerate(objects):
+        silhouette = placed.sprite.cover >= 0.5
+        front[_area_of(placed.sprite)][silhouette] = index + 1
+        totals[index] = silhouette.sum()
+    return np.bincount(front.ravel(), minlength=len(objects) + 1)[1:] / np.maximum(totals, 1)
+
+
+def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, object]]:
+    # Rounded before they become sizes, so that no box reaches past the picture.
+    boxes_xywh = box_ops.xyxy_to_xywh(torch.from_numpy(scene.boxes.round(2))).tolist()
+    return [
+        {
+            "id": first_id + index,
+            "image_id": image_id,
+            "category_id": CATEGORIES.ids[label],
+            "bbox": [round(value, 2) for value in box],
+            "area": round(box[2] * box[3], 2),
+            "iscrowd": 0,
+            "visible": round(visible, 3),
+        }
+        for index, (box, label, visible) in enumerate(
+            zip(boxes_xywh, scene.labels.tolist(), scene.visible.tolist(), strict=True)
+        )
+    ]
+
+
+def _coco(images: list[dict[str, object]], annotations: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "info": {"description": "Synthetic crowded scenes, drawn by uncrowd"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": id_, "name": name} for id_, name in zip(CATEGORIES.ids, CATEGORIES.names, strict=True)],
+    }
