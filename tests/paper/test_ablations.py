@@ -1,0 +1,98 @@
+"""Every attention goes with every interaction (Tables 1, 2, 3 and 5): each combination learns, with all its weights."""
+
+import itertools
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from uncrowd.losses.criterion import SetCriterion
+from uncrowd.losses.matcher import LossWeights
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.interaction import InteractionKind
+from uncrowd.models.self_attention import AttentionKind
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+from uncrowd.structures import Target
+
+PICTURES, SIDE, STEPS = 4, 64, 60
+COMBINATIONS = list(itertools.product(get_args(AttentionKind), get_args(InteractionKind)))
+criterion = SetCriterion(LossWeights())
+
+
+@pytest.fixture(params=COMBINATIONS, ids=lambda kinds: f"{kinds[0]}-{kinds[1]}")
+def model(request: pytest.FixtureRequest) -> SparseRCNN:
+    attention, interaction = request.param
+    torch.manual_seed(0)
+    return SparseRCNN(
+        SparseRCNNConfig(
+            num_classes=2,
+            proposals=8,
+            stages=2,
+            # timm's smallest network with strides 4 to 32: 82,000 parameters
+            backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
+            stage=StageConfig(
+                attention=attention,
+                interaction=interaction,
+                width=16,
+                heads=2,
+                dynamic_width=8,
+                feedforward_width=32,
+            ),
+        )
+    )
+
+
+def pictures() -> tuple[Tensor, Tensor, list[Target]]:
+    """A grey square that moves and a coloured bar that stays."""
+    images = torch.full((PICTURES, 3, SIDE, SIDE), 30.0)
+    targets = []
+    for i in range(PICTURES):
+        x, y = 8 + 8 * i, 40 - 8 * i
+        images[i, :, y : y + 16, x : x + 20] = 220
+        images[i, i % 3, 4:14, 40:60] = 150
+        boxes = torch.tensor([[x, y, x + 20, y + 16], [40, 4, 60, 14]], dtype=torch.float32)
+        targets.append(Target(boxes=boxes, labels=torch.tensor([0, 1]), ignored=torch.zeros(0, 4), size=(SIDE, SIDE)))
+    return images, torch.full((PICTURES, 2), SIDE), targets
+
+
+def train(model: SparseRCNN, steps: int) -> Iterator[float]:
+    images, sizes, targets = pictures()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        loss = criterion(model(images, sizes), targets, num_boxes=2 * PICTURES).total
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        yield loss.item()
+
+
+def test_the_loss_halves(model: SparseRCNN) -> None:
+    losses = train(model, STEPS)
+    first = next(losses)
+    assert any(loss < first / 2 for loss in losses)
+
+
+def test_every_parameter_gets_a_gradient(model: SparseRCNN) -> None:
+    with torch.no_grad():  # from the whole picture to eight times its side: proposals on all levels of the pyramid
+        model.proposal_boxes_cxcywh_norm[:, 2:] = torch.tensor([1.0, 2, 4, 8]).repeat(2)[:, None]
+    next(train(model, steps=1))
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("attention", ["content", "iou"])
+def test_the_bias_of_the_keys_alone_gets_none(attention: AttentionKind) -> None:
+    """It adds the same to all logits of a query, which a softmax takes away again."""
+    torch.manual_seed(0)
+    stage = StageConfig(attention=attention, width=16, heads=2, dynamic_width=8, feedforward_width=32)
+    backbone = BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0)
+    model = SparseRCNN(SparseRCNNConfig(num_classes=2, proposals=8, stages=1, backbone=backbone, stage=stage)).double()
+    next(train(model, steps=1))
+    gradient = model.head.stages[0].get_parameter("attention.qkv.bias").grad
+    assert gradient is not None
+    query, key, value = (part.abs().max().item() for part in gradient.chunk(3))
+    assert key < 1e-12
+    assert min(query, value) > 1e-6
