@@ -9,41 +9,76 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from uncrowd.errors import InputError
 from uncrowd.models.weights import load_exactly, read_safetensors, write_safetensors
 
 HEADER = "uncrowd.checkpoint"
+SHOWN_DIFFERENCES = 6
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, average: AveragedModel | None, small: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    average: nn.Module | None,
+    *,
+    facts: dict[str, Any],
+    progress: dict[str, Any],
 ) -> None:
-    """Writes everything a run needs to go on. `small` is JSON: position, best score so far, what the data was."""
+    """Writes everything a run needs to go on.
+
+    facts, progress: JSON. The former a resumed run must share, such as its configuration and data; the latter is how
+    far it came. Raises InputError when the file cannot be written; an older one is then untouched.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(model, optimizer).items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_safetensors(path, host, {HEADER: json.dumps(small)})
+    write_safetensors(path, host, {HEADER: json.dumps({"facts": facts, "progress": progress})})
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, average: AveragedModel | None
+    path: Path, model: nn.Module, optimizer: Optimizer, average: nn.Module | None, *, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Restores what `save_checkpoint` wrote and returns `small`.
+    """Restores what `save_checkpoint` wrote and returns `progress`.
 
-    Raises InputError when the file is no checkpoint of a run, or of another model or optimiser.
+    Raises InputError when the file is no checkpoint, a damaged one, or of a run with other `facts`: nothing is
+    restored then.
     """
     tensors, header = read_safetensors(path)
     if HEADER not in header:
-        raise InputError(f"{path} is no checkpoint of a run: it has no position in the data to go on from.")
+        raise InputError(
+            f"{path} is no checkpoint of a run, for it has no position in the data; "
+            "weights alone can begin a new run with --start-from."
+        )
+    try:
+        small = json.loads(header[HEADER])
+        saved, progress = small["facts"], small["progress"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} has a damaged description of its run ({error!r}); begin a new run.") from error
+    differing = _differences(saved, json.loads(json.dumps(facts)))  # through JSON, where tuples are lists
+    if differing:
+        more = f" and {len(differing) - SHOWN_DIFFERENCES} more" if len(differing) > SHOWN_DIFFERENCES else ""
+        raise InputError(
+            f"{path} is of a run that differs: {', '.join(differing[:SHOWN_DIFFERENCES])}{more}; "
+            "resume it with the settings and data it began with, or begin a new run."
+        )
     load_exactly(model, _under(tensors, "model."), str(path))
     if average is not None:
         load_exactly(average, _under(tensors, "average."), str(path))
     _restore_optimizer(model, optimizer, _under(tensors, "optimizer."), path)
-    return json.loads(header[HEADER])
+    return progress
+
+
+def _differences(saved: Any, given: Any, name: str = "") -> list[str]:
+    """What differs between two JSON values, each as `name was ..., is ...`."""
+    if isinstance(saved, dict) and isinstance(given, dict):
+        keys = [*saved, *(key for key in given if key not in saved)]
+        inside = [_differences(saved.get(key), given.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [difference for differences in inside for difference in differences]
+    return [] if saved == given else [f"{name} was {json.dumps(saved)} and is {json.dumps(given)}"]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ class RunLog:
             kept = [row for row in read_metrics(self.path) if is_kept(row)] if start_step else []
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
             beside.replace(self.path)
-            self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step + 1 if start_step else None)
+            self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step + 1)
         self._console = Console()
         self._progress: Progress | None = None
 

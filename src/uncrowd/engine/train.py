@@ -5,15 +5,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -48,6 +49,16 @@ class TrainConfig:
     # Of initialisation, shuffling, augmentation and held-out pictures.
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a value with which there is nothing to train."""
+        least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "workers": 0, "seed": 0}
+        least |= {"evaluate_every": 1, "checkpoint_every": 1, "log_every": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise InputError(f"{name} is {getattr(self, name)}; give {smallest} or more.")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise InputError(f"ema_decay is {self.ema_decay}; give a number between 0 and 1, such as 0.999.")
+
     def per_rank(self, world_size: int) -> int:
         """Pictures a rank and step. Raises InputError where they cannot be split evenly."""
         if self.batch_size % (world_size * self.accumulate):
@@ -67,9 +78,15 @@ class Events(Protocol):
     def improved(self, model: nn.Module, epoch: int, step: int) -> None:
         """The score is the best so far."""
 
+    def finished(self, model: nn.Module) -> None:
+        """The last epoch is done and scored; called again if the run is killed before its last checkpoint."""
+
 
 class Position(NamedTuple):
-    """Where in the data a run stands: the step of the epoch that comes next."""
+    """Where in the data a run stands: the step of the epoch that comes next.
+
+    Past the last step of an epoch, its evaluation comes next.
+    """
 
     epoch: int
     step: int
@@ -86,10 +103,14 @@ class StepRecord(NamedTuple):
 def build_accelerator(device: str | None = None) -> Accelerator:
     """Returns the ranks and the device of this process, as `torchrun` or `accelerate launch` set them.
 
+    device: "cpu", "cuda", or by default the GPU where there is one. Raises InputError where there is no such device.
     Precision is not left to accelerate, which would rewrite `forward`; it is a plain autocast around it.
     """
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
+    if device not in (None, accelerator.device.type):
+        raise InputError(f"There is no device {device!r} here, only {accelerator.device.type!r}; name that or none.")
+    return accelerator
 
 
 class Trainer:
@@ -106,23 +127,21 @@ class Trainer:
         checkpoint: Path,
         facts: dict[str, Any],
     ):
-        """`facts` are JSON values of the run that a resumed one must share, such as its configuration and data."""
+        """`facts`: see `save_checkpoint`."""
         self.config, self.optim, self.accelerator = config, optim, accelerator
         self.criterion, self.loader = criterion, loader
         self.checkpoint, self.facts = checkpoint, facts
         self.bare_model = model.to(accelerator.device)
         self.optimizer = build_optimizer(optim, model)
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=False)
-            if config.ema_decay is not None
-            else None
-        )
+        # Not AveragedModel, whose update waits for the device. Its buffers stay as they are: no model here learns any.
+        self.average = deepcopy(model).requires_grad_(False) if config.ema_decay is not None else None
         self.model: nn.Module = accelerator.prepare_model(model)
         self.position = Position(0, 0)
         self.best: float | None = None
         self._watch = torch.zeros(3, device=accelerator.device)  # loss and gradient norm of the last step, stop asked
         self._last: StepRecord | None = None
         self._stop_asked = False
+        self._unreadable: set[PictureId] = set()
 
     @property
     def global_step(self) -> int:
@@ -132,18 +151,22 @@ class Trainer:
     @property
     def evaluated_model(self) -> nn.Module:
         """The model to score and deploy: the average where there is one."""
-        return self.average.module if self.average is not None else self.bare_model
+        return self.average if self.average is not None else self.bare_model
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing is left to do."""
+        return self.position.epoch >= self.config.epochs
+
+    @property
+    def awaits_evaluation(self) -> bool:
+        """All steps of an epoch are done, but not what comes after them."""
+        return self.position.step == self.loader.steps_per_epoch
 
     def resume(self) -> None:
         """Goes back to the state of the checkpoint. Raises InputError when it is of another run."""
-        small = load_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average)
-        differing = [key for key, value in self.facts.items() if small["facts"].get(key) != value]
-        if differing:
-            raise InputError(
-                f"{self.checkpoint} is of a run with other {' and '.join(differing)}; "
-                "resume it with the configuration and data it began with, or begin a new run."
-            )
-        self.position, self.best = Position(*small["position"]), small["best"]
+        progress = load_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts)
+        self.position, self.best = Position(*progress["position"]), progress["best"]
 
     def train(self, log: RunLog | None, events: Events) -> bool:
         """Runs to the end of the last epoch and returns True, or False when SIGTERM or Ctrl-C asked it to stop.
@@ -152,29 +175,33 @@ class Trainer:
         the step, the learning rate and the pictures, when a loss or gradient is not finite.
         """
         with self._stopping_on_signals():
-            while self.position.epoch < self.config.epochs:
-                if not self._train_epoch(log):
-                    self._save()
+            while not self.is_finished:
+                finished_epoch = self._train_epoch(log)
+                self._save()  # before an evaluation too: if that is killed, it is repeated, but no step is
+                if not finished_epoch:
                     return False
-                self.position = Position(self.position.epoch + 1, 0)
-                self._check_finite(self._watch.tolist())  # a wait, once an epoch: no damaged weights are kept
-                self._evaluate(log, events)
+                epoch = self.position.epoch + 1
+                if epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs:
+                    self._evaluate(events, epoch)
+                    if epoch == self.config.epochs:
+                        events.finished(self.evaluated_model)
+                self.position = Position(epoch, 0)
                 self._save()
         return True
 
     def _train_epoch(self, log: RunLog | None) -> bool:
         epoch, total = self.position.epoch, self.config.epochs * self.loader.steps_per_epoch
         pictures, waited, since = 0, 0.0, time.perf_counter()
+        unreadable: set[PictureId] = set()
         batches = iter(self.loader.epoch(epoch, self.position.step))
         while True:
             before = time.perf_counter()
             batch = next(batches, None)
             waited += time.perf_counter() - before
             if batch is None:
+                self._say_unreadable(log, gather_object(sorted(unreadable, key=str)))
                 return True
-            if log is not None:
-                for picture in batch.skipped:
-                    log.say(f"picture {picture} cannot be read; another one took its place")
+            unreadable |= set(batch.skipped)
             losses, norm, rate, stop = self._step(batch)
             self.position = Position(epoch, self.position.step + 1)
             step, pictures = self.global_step, pictures + self.config.batch_size
@@ -184,7 +211,7 @@ class Trainer:
                     self._report(log, losses, norm, rate, pictures / seconds, waited / seconds)
                 pictures, waited, since = 0, 0.0, time.perf_counter()
             elif log is not None:
-                log.progress(step, total, "", plain=False)
+                log.progress(step, total)
             if stop:
                 return False
             if step % self.config.checkpoint_every == 0:
@@ -197,26 +224,23 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         num_boxes = self._num_boxes(batch)
-        micro_batches = split(batch, self.config.accumulate)
+        micro_batches = split(_on(device, batch), self.config.accumulate)
         parts: list[Losses] = []
         for i, micro in enumerate(micro_batches):
             last = i == len(micro_batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16):
-                    images, sizes = (t.to(device, non_blocking=True) for t in (micro.images, micro.sizes))
-                    outputs = self.model(images, sizes)
+                    outputs = self.model(micro.images, micro.sizes)
                 parts.append(self._losses(outputs, micro, num_boxes, rate))
                 parts[-1].total.backward()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update_parameters(self.bare_model)
-        sums = [
-            torch.stack([getattr(part, name) for part in parts]).sum(0) for name in ("total", "class_", "l1", "giou")
-        ]
-        losses = Losses(sums[0].detach(), sums[1], sums[2], sums[3], watched=parts[0].watched)
+        if self.average is not None and self.config.ema_decay is not None:
+            average_in = get_ema_multi_avg_fn(self.config.ema_decay)
+            average_in(list(self.average.parameters()), list(self.bare_model.parameters()), self.global_step)
+        losses = _sum(parts)
         self._watch = torch.cat([torch.stack([losses.total.float(), norm.float()]), self._watch[2:]])
         self._last = StepRecord(self.global_step, rate, batch.ids)
         return losses, norm, rate, losses.watched[2] > 0
@@ -250,14 +274,19 @@ class Trainer:
             loss, norm = watched[:2]
             raise NonFiniteError(_where(self._last, f"the loss is {loss:g} and the gradient's norm {norm:g}"))
 
-    def _evaluate(self, log: RunLog | None, events: Events) -> None:
-        epoch = self.position.epoch
-        if epoch % self.config.evaluate_every and epoch != self.config.epochs:
-            return
+    def _evaluate(self, events: Events, epoch: int) -> None:
         score = events.evaluate(self.evaluated_model, epoch, self.global_step)
         if score is not None and (self.best is None or score > self.best):
             self.best = score
             events.improved(self.evaluated_model, epoch, self.global_step)
+
+    def _say_unreadable(self, log: RunLog | None, pictures: list[PictureId]) -> None:
+        """Says, once, which pictures others took the place of; all ranks' are told here."""
+        new = [picture for picture in pictures if picture not in self._unreadable]
+        self._unreadable |= set(new)
+        if log is not None and new:
+            shown = ", ".join(map(str, new[:10])) + (", ..." if len(new) > 10 else "")
+            log.say(f"{len(new)} pictures cannot be read, and others took their places: {shown}")
 
     def _report(
         self, log: RunLog, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float
@@ -280,19 +309,22 @@ class Trainer:
             f"epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  {throughput:.1f} pictures/s  "
             f"{remaining / 60:.0f} min left"
         )
-        log.progress(self.global_step, total, text, plain=True)
+        log.progress(self.global_step, total, text)
 
     def _save(self) -> None:
         self._check_finite(self._watch.tolist())
         if self.accelerator.is_main_process:
-            small = {"position": self.position, "best": self.best, "facts": self.facts}
-            save_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average, small)
+            progress = {"position": self.position, "best": self.best}
+            save_checkpoint(
+                self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, progress=progress
+            )
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
         def ask(number: int, frame: Any) -> None:
             self._stop_asked = True
-            signal.signal(number, before[signal.Signals(number)])  # a second one ends the process at once
+            if number == signal.SIGINT:  # a second Ctrl-C ends the process at once; schedulers may send SIGTERM twice
+                signal.signal(number, before[signal.SIGINT])
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -316,6 +348,16 @@ def split(batch: Batch, parts: int) -> list[Batch]:
         )
         for start in range(0, len(batch.ids), size)
     ]
+
+
+def _on(device: torch.device, batch: Batch) -> Batch:
+    """The batch with its tensors on `device`, all of it before the forward pass, so that nothing waits for that."""
+    return replace(
+        batch,
+        images=batch.images.to(device, non_blocking=True),
+        sizes=batch.sizes.to(device, non_blocking=True),
+        targets=[target.to(device) for target in batch.targets],
+    )
 
 
 def _sum(parts: list[Losses]) -> Losses:

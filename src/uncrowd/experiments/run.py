@@ -1,35 +1,31 @@
 """Runs one experiment on someone's data: everything is built here, once, and handed to the engine."""
 
+import hashlib
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.open import Splits, hold_out, open_splits
-from uncrowd.data.results import write_coco_results
-from uncrowd.engine.evaluate import detect
 from uncrowd.engine.log import RunLog
-from uncrowd.engine.report import write_report
 from uncrowd.engine.train import Trainer, build_accelerator
 from uncrowd.errors import InputError
-from uncrowd.evaluation.coco import CocoEvaluator
-from uncrowd.evaluation.protocol import Scores
 from uncrowd.experiments.experiment import Experiment
-from uncrowd.inference.predictor import Predictor
+from uncrowd.experiments.scoring import Scoring
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.models.weights import load_exactly, load_weights, save_weights
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.models.weights import load_exactly, load_weights
+from uncrowd.structures import Categories
 
 Say = Callable[[str], None]
 
@@ -55,7 +51,10 @@ def begin(run: Run, folder: Path, *, device: str | None = None, say: Say = print
 
 
 def resume(folder: Path, *, device: str | None = None, say: Say = print) -> bool:
-    """Goes on where the run in `folder` was interrupted; it ends as if it had not been."""
+    """Goes on where the run in `folder` was interrupted; it ends as if it had not been.
+
+    Raises InputError when there is no run, or its checkpoint is of other settings or data than it would go on with.
+    """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} holds no run: there is no config.json in it.")
     return _run(config.load(Run, folder / "config.json"), folder, resume=True, device=device, say=say)
@@ -73,7 +72,7 @@ def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, Detectio
     else:
         train, val = hold_out(splits.train, seed=seed)
         words = f"{len(val)} pictures held out of the training split (10%, seed {seed}): there is no validation split"
-    if not len(train.boxes):
+    if train.ignore.all():
         raise InputError(f"{train.source} has no boxes, so there is nothing to learn; `uncrowd check` says more.")
     return train, val, words
 
@@ -84,144 +83,112 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     say = say if main else _silent
     if main and not resume and (folder / "config.json").exists():
         raise InputError(f"{folder} already holds a run; go on with `--resume {folder}`, or name another with --out.")
+    checkpoint = folder / "last.safetensors"
+    goes_on = resume and checkpoint.is_file()
     splits = open_splits(Path(run.data))
     say(splits.describe())
-    experiment = run.experiment
-    train_set, val_set, val_words = train_and_val(splits, experiment.train.seed)
+    train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
     say(f"scored on {val_words}")
     categories = train_set.categories
-    experiment = replace(experiment, model=replace(experiment.model, num_classes=len(categories)))
-    most = int(train_set.counts.max())
-    if most > experiment.model.proposals:
-        say(
-            f"NOTE: a picture has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
-            "those left over cannot be found. Raise --model.proposals."
-        )
+    experiment = replace(run.experiment, model=replace(run.experiment.model, num_classes=len(categories)))
+    for sentence in _notes(experiment, train_set):
+        say(sentence)
 
     torch.manual_seed(experiment.train.seed)
     model = SparseRCNN(experiment.model)
-    start = None if resume else _initialise(model, run, categories)
-    if start is not None:
-        say(start)
-    micro_batch = experiment.train.per_rank(accelerator.num_processes)
-    loader = TrainLoader(
-        train_set,
-        experiment.augment,
-        seed=experiment.train.seed,
-        batch_size=micro_batch,
-        workers=experiment.train.workers,
-        world_size=accelerator.num_processes,
-        rank=accelerator.process_index,
-    )
-    facts = {
-        "configuration": config.to_dict(experiment),
-        "data": {"pictures": len(train_set), "boxes": len(train_set.boxes), "categories": config.to_dict(categories)},
-    }
+    start = None if goes_on else _initialise(model, run, categories)
     trainer = Trainer(
         model,
         SetCriterion(experiment.loss),
-        loader,
+        _loader(experiment, train_set, accelerator),
         experiment.train,
         experiment.optim,
         accelerator,
-        folder / "last.safetensors",
-        facts,
+        checkpoint,
+        {
+            "configuration": config.to_dict(experiment),
+            "training data": _summary(train_set),
+            "validation data": _summary(val_set),
+        },
     )
-    if resume:
+    if goes_on:
         trainer.resume()
+        if trainer.is_finished:
+            say(f"the run in {folder} is finished, {trainer.position.epoch} epochs; nothing was changed")
+            return True
         say(f"resumed at epoch {trainer.position.epoch}, step {trainer.position.step}")
-    log = RunLog(folder, start_step=trainer.global_step) if main else None
-    if log is not None and not resume:
-        config.save(replace(run, experiment=experiment), folder / "config.json")
-        log.write("begin", 0, {"start": start, "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})
-    events = _Scoring(experiment, val_set, accelerator, folder, log)
+    elif resume:
+        say("the run was interrupted before its first checkpoint, so it begins again")
+    log = None
+    if main:
+        log = RunLog(folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
+    if start is not None:
+        say(start)
+        if log is not None:
+            _save_config(replace(run, experiment=experiment), folder)
+            log.write("begin", 0, {"start": start, "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})
+    facts = _facts(splits, train_set, val_words, experiment, model, accelerator)
     try:
-        finished = trainer.train(log, events)
-        if finished and events.last is None:  # it had finished before it was resumed
-            events.score(trainer.evaluated_model)
+        finished = trainer.train(log, Scoring(experiment, val_set, accelerator, folder, facts, log))
     finally:
         if log is not None:
             log.close()
-    if not main:
-        return finished
-    if not finished:
-        say(f"stopped as asked; go on with `uncrowd train --resume {folder}`")
-        return False
-    save_weights(folder / "weights.safetensors", _bare(trainer.evaluated_model), categories, events.preprocessing)
-    assert events.last is not None
-    report = write_report(
-        folder,
-        val_set,
-        events.last.detections,
-        events.last.scores,
-        _facts(splits, train_set, val_words, experiment, model, accelerator),
+    say(f"report: {folder / 'report.html'}" if finished else f"stopped; go on with `uncrowd train --resume {folder}`")
+    return finished
+
+
+def _notes(experiment: Experiment, dataset: DetectionDataset) -> list[str]:
+    """What the user should know before it begins."""
+    notes = []
+    objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~dataset.ignore)])
+    most = int(np.diff(objects[dataset.offsets]).max())
+    if most > experiment.model.proposals:
+        notes.append(
+            f"NOTE: a picture has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
+            "those left over cannot be found. Raise --model.proposals."
+        )
+    optim, batch_size = experiment.optim, experiment.train.batch_size
+    if optim.scale_to_batch is not None:
+        scaled = optim.learning_rate * batch_size / optim.scale_to_batch
+        notes.append(
+            f"learning rate {scaled:g}: {optim.learning_rate:g} is for batches of {optim.scale_to_batch}, "
+            f"and was scaled to those of {batch_size}"
+        )
+    return notes
+
+
+def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Accelerator) -> TrainLoader:
+    settings = experiment.train
+    return TrainLoader(
+        dataset,
+        experiment.augment,
+        seed=settings.seed,
+        batch_size=settings.per_rank(accelerator.num_processes),
+        workers=settings.workers,
+        world_size=accelerator.num_processes,
+        rank=accelerator.process_index,
     )
-    say(f"report: {report}")
-    return True
 
 
-class _Scored(NamedTuple):
-    detections: dict[PictureId, Detections]
-    scores: Scores
+def _summary(dataset: DetectionDataset) -> dict[str, Any]:
+    """What tells a data set from another one, in counts and as a digest."""
+    digest = hashlib.sha256()
+    arrays = (dataset.ids, dataset.file_names, dataset.sizes, dataset.offsets)
+    for array in (*arrays, dataset.boxes, dataset.labels, dataset.ignore):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "pictures": len(dataset),
+        "boxes": len(dataset.boxes),
+        "classes": list(dataset.categories.names),
+        "contents": digest.hexdigest()[:16],
+    }
 
 
-class _Scoring:
-    """Scores the model on the validation set through the same path as `eval` and `predict`, and keeps the best."""
-
-    def __init__(
-        self,
-        experiment: Experiment,
-        dataset: DetectionDataset,
-        accelerator: Accelerator,
-        folder: Path,
-        log: RunLog | None,
-    ):
-        self.experiment, self.dataset, self.accelerator = experiment, dataset, accelerator
-        self.folder, self.log = folder, log
-        self.preprocessing = config.to_dict(experiment.resize)
-        self.evaluator = CocoEvaluator(max_dets=max_dets(experiment.model.proposals))
-        self.last: _Scored | None = None
-
-    def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
-        """Logs all scores and returns the headline."""
-        scored = self.score(model)
-        if self.log is not None:
-            self._record(scored, epoch, step)
-        return scored.scores.main
-
-    def score(self, model: nn.Module) -> _Scored:
-        """Scores without logging; `last` keeps the result."""
-        predictor = Predictor(
-            _bare(model),
-            self.dataset.categories,
-            self.experiment.resize,
-            self.accelerator.device,
-            bf16=self.experiment.train.bf16,
-        )
-        settings = self.experiment.train
-        detected = detect(
-            predictor,
-            self.dataset,
-            batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
-            workers=settings.workers,
-            accelerator=self.accelerator,
-        )
-        scores = self.evaluator.evaluate(self.dataset, detected.detections, self.dataset.categories)
-        self.last = _Scored(detected.detections, scores)
-        return self.last
-
-    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
-        """Keeps the deployable weights."""
-        if self.accelerator.is_main_process:
-            save_weights(self.folder / "best.safetensors", _bare(model), self.dataset.categories, self.preprocessing)
-
-    def _record(self, scored: _Scored, epoch: int, step: int) -> None:
-        assert self.log is not None
-        detections, scores = scored
-        values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
-        self.log.write("eval", step, values)
-        self.log.say(f"after epoch {epoch}, on {len(self.dataset)} pictures ({self.dataset.split}):\n{scores.table()}")
-        write_coco_results(self.folder / "detections.json", detections)
+def _save_config(run: Run, folder: Path) -> None:
+    try:
+        config.save(run, folder / "config.json")
+    except OSError as error:
+        raise InputError(f"The run's folder {folder} cannot be written: {error.strerror or error}.") from error
 
 
 def _facts(
@@ -250,11 +217,6 @@ def _facts(
     }
 
 
-def max_dets(proposals: int) -> tuple[int, ...]:
-    """COCO's (1, 10, 100), and all detections where a model reports more."""
-    return (1, 10, 100) if proposals <= 100 else (1, 10, 100, proposals)
-
-
 def _initialise(model: SparseRCNN, run: Run, categories: Categories) -> str:
     if run.start_from is None:
         return f"backbone: {model.backbone.load_pretrained()}"
@@ -266,11 +228,6 @@ def _initialise(model: SparseRCNN, run: Run, categories: Categories) -> str:
         )
     load_exactly(model, weights.model.state_dict(), run.start_from)
     return f"all weights from {run.start_from}"
-
-
-def _bare(model: nn.Module) -> SparseRCNN:
-    assert isinstance(model, SparseRCNN)
-    return model
 
 
 def _silent(text: str) -> None:

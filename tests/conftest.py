@@ -1,0 +1,59 @@
+"""A run small enough for a test: crowded scenes of 64 x 96 pixels and a detector of 0.3 million parameters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from uncrowd.data.synthetic import SceneConfig, write_dataset
+from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
+from uncrowd.engine.optim import OptimConfig
+from uncrowd.engine.train import TrainConfig
+from uncrowd.experiments import Experiment
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+
+SCENES = SceneConfig(size=(64, 96), objects=(2, 4), overlap=0.1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """More threads only get into each other's way on pictures this small."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO data set of 16 scenes to train on and 6 to score on."""
+    folder = tmp_path_factory.mktemp("crowd")
+    write_dataset(folder, "train", SCENES, pictures=16, seed=0)
+    write_dataset(folder, "val", SCENES, pictures=6, seed=1)
+    return folder
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Experiment]:
+    """`tiny(epochs=3)`: the experiment, with these settings of its training."""
+    return tiny_experiment
+
+
+def tiny_experiment(**training: Any) -> Experiment:
+    """2 epochs of 4 steps of 4 pictures, unless `training` says otherwise."""
+    settings = TrainConfig(epochs=2, batch_size=4, workers=0, log_every=1, ema_decay=0.9)
+    return Experiment(
+        name="tiny",
+        model=SparseRCNNConfig(
+            proposals=10,
+            stages=2,
+            backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
+            stage=StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width=64),
+        ),
+        augment=TrainTransformConfig(short_sides=(56, 64), max_size=96),
+        resize=ResizeConfig(short_side=64, max_size=96),
+        optim=OptimConfig(learning_rate=1e-3, warmup_steps=2, milestones=()),
+        train=replace(settings, **training),
+    )
