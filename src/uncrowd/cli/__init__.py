@@ -1,22 +1,27 @@
 """The command line: parse, call, say what went wrong in a sentence."""
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from uncrowd.errors import InputError, NonFiniteError
 
 # verb -> (module of this package, what it does); a module is imported only when its verb is used
 VERBS = {
-    "train": ("train", "train a detector on your own data, or resume a run"),
-    "eval": ("eval", "score a checkpoint or a file of detections"),
+    "train": ("train", "train a detector on your own data, or go on with an interrupted run"),
+    "eval": ("eval", "score a trained detector, or anyone's detections"),
     "predict": ("predict", "detect objects in pictures: annotated pictures and JSON"),
     "check": ("check", "say what is wrong with a data set"),
-    "import": ("import_published", "turn other people's checkpoints into ours"),
-    "info": ("info", "list experiments, or say what a weights file holds"),
+    "import": ("import_published", "turn a published Sparse R-CNN checkpoint into a weights file"),
+    "info": ("info", "list the experiments, or say what a weights file holds"),
     "demo": ("demo", "the whole road in ten minutes, on data it draws itself"),
 }
+# What a machine refuses and no program can mend.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 
 def run() -> None:
@@ -27,7 +32,7 @@ def run() -> None:
 def main(argv: Sequence[str]) -> int:
     """Runs one verb. Returns 0 when it went well, 2 when the user's input cannot be used, 1 for a fault of ours."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(_help())
+        print(_help(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
     if argv[0] == "--version":
         from uncrowd import __version__
@@ -36,23 +41,30 @@ def main(argv: Sequence[str]) -> int:
         return 0
     verb, *rest = argv
     if verb not in VERBS:
-        return _refuse(f"there is no verb {verb!r}; there are {', '.join(VERBS)}.")
+        close = get_close_matches(verb, VERBS, n=1)
+        meant = f"do you mean {close[0]!r}?" if close else f"there are {', '.join(VERBS)}."
+        return _refuse(f"there is no verb {verb!r}; {meant}")
     try:
         command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main
-        return command(rest)
+        status = command(rest)
+        sys.stdout.flush()  # so that a reader that went away is noticed here
+        return status
     except InputError as error:
         return _refuse(str(error))
     except NonFiniteError as error:
         print(f"uncrowd: {error}", file=sys.stderr)
         return 1
     except SystemExit as error:  # the parser's: its message is already printed
-        return error.code if isinstance(error.code, int) else 2
+        return error.code if isinstance(error.code, int) else 0
     except KeyboardInterrupt:
         print("uncrowd: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away
+    except BrokenPipeError:  # the reader of our output went away; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            return _refuse(f"{error.filename or 'a file'} cannot be used: {error.strerror}.")
         traceback.print_exc()
         print("uncrowd: the above is a fault of uncrowd, not of your input; please report it.", file=sys.stderr)
         return 1
@@ -66,4 +78,6 @@ def _refuse(sentence: str) -> int:
 def _help() -> str:
     lines = ["usage: uncrowd VERB ...", "", "Finds every object in crowded pictures, end to end.", ""]
     lines += [f"  {verb:<8} {what}" for verb, (_, what) in VERBS.items()]
-    return "\n".join([*lines, "", "`uncrowd VERB --help` says what a verb takes."])
+    return "\n".join(
+        [*lines, "", "`uncrowd VERB --help` says what a verb takes; `uncrowd --version` which one this is."]
+    )

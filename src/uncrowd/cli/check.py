@@ -3,31 +3,45 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
+from uncrowd.cli.flags import parse
 from uncrowd.data.check import check
 from uncrowd.data.open import find_layout
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckArguments:
-    """Say what is wrong with a data set: every picture is opened, every box looked at."""
+    """Say what is wrong with a data set: every picture is opened, every box looked at; nothing is changed.
 
-    # Folder or annotation file of the data set.
-    data: tyro.conf.Positional[Path]
+    Errors are what training refuses, warnings what it leaves out or what looks like a mistake, notes worth knowing.
+    The exit status is 2 where there are errors.
+    """
+
+    # The data set's folder, or its annotation file (COCO JSON).
+    data: Annotated[Positional[Path], arg(metavar="DATA")]
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the findings; 2 where training would refuse the data, else 0."""
-    arguments = tyro.cli(CheckArguments, args=list(argv), prog="uncrowd check")
+    arguments = parse(CheckArguments, argv, "uncrowd check")
     layout = find_layout(arguments.data)
     files = ", ".join(f"{split} ({file.name})" for split, file in layout.annotations.items())
-    print(f"{layout.format} in {layout.root}: {files}")
+    print(f"{layout.format} in {layout.root}: {files}", flush=True)
     findings = check(layout)
     for finding in findings:
         print(finding.sentence())
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
-    print(f"{errors} errors, {warnings} warnings" if errors or warnings else "Nothing is wrong with it.")
+    print(
+        f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
+        if errors or warnings
+        else "Nothing is wrong with it."
+    )
     return 2 if errors else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import tyro
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+from tyro.conf import Positional, arg
 
 from uncrowd import config
+from uncrowd.cli.flags import OptionalPath, parse
 from uncrowd.data.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
@@ -22,17 +24,17 @@ class ImportArguments:
     """Turn a Detectron2-style checkpoint of Sparse R-CNN, or of the authors' release, into a weights file."""
 
     # The published checkpoint (.pth); it is read without running any code it may contain.
-    source: tyro.conf.Positional[Path]
+    source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
-    destination: tyro.conf.Positional[Path]
+    destination: Annotated[Positional[Path], arg(metavar="DST")]
     # Annotation file with the categories the checkpoint was trained on. Without one, 80 classes are COCO's, 1 is a
     # person (CrowdHuman), and any others get numbers for names.
-    categories: Path | None = None
+    categories: OptionalPath = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file and says what it holds."""
-    arguments = tyro.cli(ImportArguments, args=list(argv), prog="uncrowd import")
+    arguments = parse(ImportArguments, argv, "uncrowd import")
     model = read_published(arguments.source)
     categories = _categories(arguments.categories, model.config.num_classes)
     save_weights(arguments.destination, model, categories, config.to_dict(ResizeConfig()))
@@ -44,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _categories(file: Path | None, classes: int) -> Categories:
     if file is not None:
-        categories = read_coco(file, pictures=file.parent).categories
+        categories = read_coco(file, pictures_needed=False).categories
         if len(categories) != classes:
             raise InputError(
                 f"{file} has {len(categories)} categories, the checkpoint {classes}; "

@@ -4,13 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
-import tyro
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import Positional, arg
 
 from uncrowd import config
+from uncrowd.cli.flags import parse
+from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS
 from uncrowd.inference.predictor import load
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -20,18 +23,18 @@ from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 class InfoArguments:
     """List the experiments; with a name, all its settings; with a weights file or a run, what it holds."""
 
-    # An experiment's name, a weights file (.safetensors), or a run's folder.
-    what: tyro.conf.Positional[str | None] = None
+    # An experiment's name, a weights file (.safetensors), or a run's folder; nothing lists the experiments.
+    what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS]", help_behavior_hint="")] = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints a table, or JSON."""
-    arguments = tyro.cli(InfoArguments, args=list(argv), prog="uncrowd info")
+    arguments = parse(InfoArguments, argv, "uncrowd info")
     if arguments.what is None:
         _list_experiments()
     elif arguments.what in EXPERIMENTS:
         print(json.dumps(config.to_dict(EXPERIMENTS[arguments.what]()), indent=2))
-    else:
+    elif Path(arguments.what).exists():
         predictor = load(Path(arguments.what), "cpu")
         held = {
             "model": config.to_dict(predictor.model.config),
@@ -40,6 +43,9 @@ def main(argv: Sequence[str]) -> int:
             "preprocessing": config.to_dict(predictor.resize),
         }
         print(json.dumps(held, indent=2))
+    else:
+        names = ", ".join(EXPERIMENTS)
+        raise InputError(f"{arguments.what} is neither an experiment ({names}) nor a file or folder that exists.")
     return 0
 
 

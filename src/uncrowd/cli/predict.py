@@ -1,76 +1,104 @@
-"""`uncrowd predict CHECKPOINT PICTURES...`: annotated pictures and JSON."""
+"""`uncrowd predict WEIGHTS PICTURES...`: annotated pictures and JSON."""
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 from pathlib import Path
+from typing import Annotated, Any
 
-import tyro
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
+from tyro.conf import Positional, arg
 
+from uncrowd.cli.flags import OptionalDevice, parse, require_at_least, require_device
 from uncrowd.cli.progress import batches_done
 from uncrowd.data.picture import read_picture
 from uncrowd.errors import InputError
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.predictor import load
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictArguments:
-    """Detect objects in pictures; writes each with its boxes drawn in, and all detections as one JSON file."""
+    """Detect objects in pictures: writes each with its boxes drawn in, and all detections as one JSON file.
 
-    # Weights (.safetensors) or a run's folder.
-    checkpoint: tyro.conf.Positional[Path]
-    # Picture files, or folders of them.
-    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    A picture that cannot be read is said and left out; the exit status is then 2.
+    """
+
+    # Weights (.safetensors), or a run's folder.
+    weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
+    # Picture files, or folders, which are searched with all that is in them.
+    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURE [PICTURE ...]", help_behavior_hint="")] = ()
     # Folder for the annotated pictures and detections.json.
     out: Path = Path("predictions")
-    # Only detections with at least this score.
+    # Only detections with at least this score, between 0 and 1.
     threshold: float = 0.3
-    # Write the JSON alone.
+    # Write detections.json and no pictures.
     json_only: bool = False
     # Pictures at a time; it changes speed and memory alone.
     batch_size: int = 4
-    # "cpu", or by default the GPU where there is one.
-    device: str | None = None
+    # By default the GPU where there is one.
+    device: OptionalDevice = None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Predicts; a picture that cannot be read is said and left out, and then the status is 2."""
-    arguments = tyro.cli(PredictArguments, args=list(argv), prog="uncrowd predict")
-    files = find_pictures(arguments.pictures)
-    predictor = load(arguments.checkpoint, arguments.device)
-    _writable(arguments.out)
-    records, unreadable = [], 0
-    with batches_done("detecting") as on_batch:
-        for done, chunk in enumerate(_chunks(files, arguments.batch_size), start=1):
-            for file, result in _predict(predictor, chunk, arguments):
-                if isinstance(result, InputError):
-                    unreadable += 1
-                    print(f"left out: {result}", file=sys.stderr)
-                    continue
-                records.append(_record(file, result))
-                if not arguments.json_only:
-                    _draw(file, result, arguments.out / _name(file, arguments.pictures))
-            on_batch(done, -(-len(files) // arguments.batch_size))
-    (arguments.out / "detections.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-    found = sum(len(record["detections"]) for record in records)
+    """Predicts, a few pictures at a time; 2 where some could not be read."""
+    arguments = parse(PredictArguments, argv, "uncrowd predict")
+    if not 0 <= arguments.threshold <= 1:
+        raise InputError(f"--threshold is {arguments.threshold:g}; scores are between 0 and 1.")
+    require_at_least(1, batch_size=arguments.batch_size)
+    require_device(arguments.device)
+    files = find_pictures(arguments.pictures, arguments.out)
+    names = None if arguments.json_only else annotated_names(files, arguments.pictures)
+    if names is not None:
+        _refuse_overwriting(files, [arguments.out / name for name in names.values()])
+    predictor = load(arguments.weights, arguments.device)
+    read = objects = 0
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        with json_list(arguments.out / "detections.json") as write, batches_done("detecting") as on_batch:
+            for start in range(0, len(files), arguments.batch_size):
+                pictures = _read(files[start : start + arguments.batch_size])
+                found = predictor.predict(list(pictures.values()), arguments.threshold, arguments.batch_size)
+                for (file, picture), detections in zip(pictures.items(), found, strict=True):
+                    if names is not None:
+                        _draw(picture, detections, arguments.out / names[file])
+                    write(_record(file, detections) | ({} if names is None else {"annotated": str(names[file])}))
+                    read, objects = read + 1, objects + len(detections)
+                on_batch(start + arguments.batch_size, len(files))
+    except OSError as error:  # of writing: what cannot be read is an InputError
+        reason = error.strerror or error
+        raise InputError(f"{arguments.out} cannot be written ({reason}); name another folder with --out.") from error
+    left_out = f", {len(files) - read} left out" if read < len(files) else ""
     print(
-        f"{found} objects with a score of {arguments.threshold:g} or more in {len(records)} pictures: {arguments.out}"
+        f"{objects} objects with a score of {arguments.threshold:g} or more in {read} pictures{left_out}; "
+        f"written to {arguments.out}"
     )
-    return 2 if unreadable else 0
+    return 0 if read == len(files) else 2
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Returns the files, and the pictures of the folders, by name. Raises InputError where there is nothing."""
+def find_pictures(paths: Sequence[Path], out: Path) -> list[Path]:
+    """Returns the files, and the pictures of the folders by name, each once.
+
+    What lies in `out`, from a run before, is no picture of a folder around it. Raises InputError where there is none.
+    """
+    if not paths:
+        raise InputError("Name picture files, or folders of them, after the weights.")
     files: list[Path] = []
-    endings = set(Image.registered_extensions())
+    endings = {ending for ending, format in Image.registered_extensions().items() if format in Image.OPEN}
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
+            own = {out.absolute()} if path.absolute() in out.absolute().parents else set()
+            inside = [
+                file
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in endings and file.is_file() and not own & {*file.absolute().parents}
+            ]
             if not inside:
                 raise InputError(f"{path} has no pictures in it; give picture files or a folder of them.")
             files += inside
@@ -78,63 +106,83 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
             files.append(path)
         else:
             raise InputError(f"{path} does not exist; give picture files or a folder of them.")
-    return files
+    return list({file.absolute(): file for file in files}.values())
 
 
-def _predict(
-    predictor: Predictor, files: list[Path], arguments: PredictArguments
-) -> Iterator[tuple[Path, Detections | InputError]]:
-    """Each file with what was found in it, or why it could not be read."""
-    arrays = {}
+def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
+    """Where each annotated picture goes: below the folder it was found in, as it was there.
+
+    Where two would share a name, say of two folders, the later one is numbered.
+    """
+    names: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for file in files:
+        folder = next((path for path in given if path.is_dir() and file.is_relative_to(path)), file.parent)
+        plain = file.relative_to(folder).with_suffix(".jpg")
+        numbered = (plain if n == 1 else plain.with_stem(f"{plain.stem}-{n}") for n in count(1))
+        names[file] = next(name for name in numbered if str(name).casefold() not in taken)
+        taken.add(str(names[file]).casefold())
+    return names
+
+
+@contextmanager
+def json_list(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yields a function that appends a record to the JSON list in `path`; interrupted, the list is whole so far."""
+    with path.open("w", encoding="utf-8") as file:
+        empty = True
+
+        def write(record: dict[str, Any]) -> None:
+            nonlocal empty
+            file.write(("[\n" if empty else ",\n") + json.dumps(record))
+            empty = False
+
+        try:
+            yield write
+        finally:
+            file.write("[]\n" if empty else "\n]\n")
+
+
+def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path]) -> None:
+    originals = {file.resolve() for file in files}
+    for target in targets:
+        if target.resolve() in originals:
+            raise InputError(
+                f"{target} is one of the pictures and would be overwritten; name another folder with --out."
+            )
+
+
+def _read(files: Sequence[Path]) -> dict[Path, UInt8[np.ndarray, "_h _w 3"]]:
+    """The pixels of those that can be read; of the others it is said why not."""
+    pictures = {}
     for file in files:
         try:
-            arrays[file] = read_picture(file)
+            pictures[file] = read_picture(file)
         except InputError as error:
-            yield file, error
-    found = predictor.predict(list(arrays.values()), arguments.threshold, arguments.batch_size)
-    yield from zip(arrays, found, strict=True)
+            print(f"left out: {error}", file=sys.stderr)
+    return pictures
 
 
-def _record(file: Path, detections: Detections) -> dict:
+def _record(file: Path, detections: Detections) -> dict[str, Any]:
     rows = zip(
-        detections.names,
-        detections.scores.tolist(),
-        detections.boxes.tolist(),
-        strict=True,
+        detections.names, detections.labels.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True
     )
+    ids = detections.categories.ids
     return {
         "picture": str(file),
         "detections": [
-            {"class": name, "score": round(score, 4), "box_xyxy": [round(value, 2) for value in box]}
-            for name, score, box in rows
+            {
+                "class": name,
+                "category_id": ids[label],
+                "score": round(score, 4),
+                "box_xyxy": [round(value, 2) for value in box],
+            }
+            for name, label, score, box in rows
         ],
     }
 
 
-def _draw(file: Path, detections: Detections, target: Path) -> None:
+def _draw(picture: UInt8[np.ndarray, "h w 3"], detections: Detections, target: Path) -> None:
     captions = [f"{name} {score:.2f}" for name, score in zip(detections.names, detections.scores.tolist(), strict=True)]
-    picture = draw_detections(
-        read_picture(file), detections.boxes.numpy(), labels=detections.labels.numpy(), captions=captions
-    )
+    annotated = draw_detections(picture, detections.boxes, labels=detections.labels, captions=captions)
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(target, quality=92)
-
-
-def _name(file: Path, given: Sequence[Path]) -> Path:
-    """Where the annotated picture goes: below the folder it was found in, as it was there."""
-    folder = next((path for path in given if path.is_dir() and file.is_relative_to(path)), file.parent)
-    return file.relative_to(folder).with_suffix(".jpg")
-
-
-def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "detections.json").touch()
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); name another folder with --out.") from error
-
-
-def _chunks(files: list[Path], size: int) -> Iterator[list[Path]]:
-    remaining = iter(files)
-    while chunk := list(islice(remaining, size)):
-        yield chunk
+    Image.fromarray(annotated).save(target, quality=92)

@@ -1,12 +1,13 @@
 """`uncrowd train [EXPERIMENT] --data D` and `uncrowd train --resume RUN`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from tyro.conf import arg
 
+from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment, small_data
 from uncrowd.experiments.run import Run, begin, resume
@@ -17,51 +18,51 @@ class TrainArguments:
     """Train a detector.
 
     `uncrowd train --data D` uses the recipe for one's own, smaller data; `uncrowd train NAME --data D` one of the
-    experiments that `uncrowd info` lists. Every setting of the experiment is a flag.
+    experiments that `uncrowd info` lists; `uncrowd train --resume RUN` goes on with an interrupted run. Every setting
+    of the experiment is a flag, shown with the experiment's value.
     """
 
-    # Folder or annotation file of the data set.
-    data: Path | None = None
-    # Folder of the run; by default runs/<experiment>-<number>.
-    out: Path | None = None
-    # Folder of an interrupted run to go on with; its own configuration and data are used.
-    resume: Path | None = None
-    # Weights file to start from: same model, same classes.
-    start_from: Path | None = None
-    # "cpu", or by default the GPU where there is one.
-    device: str | None = None
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=small_data)
+    # The data set: its folder, or its annotation file. Without a validation split, a tenth is held out.
+    data: OptionalPath = None
+    # Folder of the run; by default runs/NAME-NUMBER.
+    out: OptionalPath = None
+    # Folder of an interrupted run to go on with; its own settings and data are used.
+    resume: OptionalPath = None
+    # Weights (.safetensors) to start from: same model, same classes.
+    start_from: OptionalPath = None
+    # By default the GPU where there is one.
+    device: OptionalDevice = None
+    experiment: Annotated[Experiment, arg(name="")] = field(default_factory=small_data)
 
 
 def main(argv: Sequence[str]) -> int:
     """Trains; 0 also where a signal stopped the run, for it can be resumed."""
-    experiment, rest = _named(argv)
-    arguments = tyro.cli(
-        tyro.conf.AvoidSubcommands[TrainArguments],
-        default=TrainArguments(experiment=experiment),
-        args=rest,
-        prog="uncrowd train",
-    )
+    name, rest = _named(argv)
+    defaults = TrainArguments(experiment=EXPERIMENTS[name]() if name is not None else small_data())
+    arguments = parse(TrainArguments, rest, " ".join(["uncrowd train", *([name] if name else [])]), defaults)
+    require_device(arguments.device)
     if arguments.resume is not None:
-        if arguments.data is not None or arguments.experiment != experiment or experiment != small_data():
-            raise InputError("--resume goes on with the run's own data and settings; give it alone.")
+        if name is not None or replace(arguments, resume=None, device=None) != defaults:
+            raise InputError("--resume goes on with the run's own data and settings; give it alone, or with --device.")
         resume(arguments.resume, device=arguments.device)
         return 0
     if arguments.data is None:
-        raise InputError("Name the data set with --data, a folder or an annotation file.")
+        raise InputError(
+            "Name the data set with --data, a folder or an annotation file; `uncrowd train --help` says more."
+        )
     start_from = str(arguments.start_from.resolve()) if arguments.start_from is not None else None
     run = Run(experiment=arguments.experiment, data=str(arguments.data.resolve()), start_from=start_from)
     begin(run, arguments.out or _fresh_folder(arguments.experiment.name), device=arguments.device)
     return 0
 
 
-def _named(argv: Sequence[str]) -> tuple[Experiment, list[str]]:
-    """The experiment that the first argument names, and the other arguments."""
+def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The name of an experiment where the first argument is one, and the other arguments."""
     if not argv or argv[0].startswith("-"):
-        return small_data(), list(argv)
+        return None, list(argv)
     if argv[0] not in EXPERIMENTS:
         raise InputError(f"There is no experiment {argv[0]!r}; there are {', '.join(EXPERIMENTS)}.")
-    return EXPERIMENTS[argv[0]](), list(argv[1:])
+    return argv[0], list(argv[1:])
 
 
 def _fresh_folder(name: str) -> Path:

@@ -87,10 +87,13 @@ NO_BOX = Rule(
 Rows = dict[PictureId, int | None]
 
 
-def read_coco(annotations: Path, pictures: Path | None = None, split: str = "train") -> DetectionDataset:
+def read_coco(
+    annotations: Path, pictures: Path | None = None, split: str = "train", *, pictures_needed: bool = True
+) -> DetectionDataset:
     """The data set of one COCO annotation file; the pictures themselves are not opened.
 
-    pictures: their folder, searched near the annotation file when not given. Labels follow the order of the category
+    pictures: their folder, searched near the annotation file when not given. pictures_needed: False where the boxes
+    alone are used, as in scoring detections; the pictures may then be anywhere. Labels follow the order of the category
     ids. Crowd annotations become ignored boxes; areas are the file's where it has them. Pictures without boxes stay.
     Boxes that cannot be used are left out and counted in `skipped`; boxes are not clipped to the picture.
 
@@ -98,7 +101,7 @@ def read_coco(annotations: Path, pictures: Path | None = None, split: str = "tra
     record contradicts another (unknown or duplicate ids) or lacks what training needs.
     """
     dataset, problems = scan_coco(annotations, pictures, split)
-    problems.refuse_errors(annotations)
+    problems.refuse_errors(annotations, except_for=() if pictures_needed else (NO_PICTURES,))
     return dataset
 
 

@@ -63,9 +63,18 @@ def open_splits(path: Path) -> Splits:
     Raises InputError as `find_layout` and the format's reader do, and when the splits' classes differ.
     """
     layout = find_layout(path)
-    datasets = {split: read_coco(file, split=split) for split, file in layout.annotations.items()}
+    datasets = {split: open_split(layout, split) for split in layout.annotations}
     require_same_classes(list(datasets.values()))
     return Splits(format=layout.format, root=layout.root, **datasets)
+
+
+def open_split(layout: Layout, split: str, *, pictures_needed: bool = True) -> DetectionDataset:
+    """One data set of a layout, without reading the others.
+
+    pictures_needed: False where boxes alone are used, as in scoring detections. Raises InputError as the format's
+    reader does.
+    """
+    return read_coco(layout.annotations[split], split=split, pictures_needed=pictures_needed)
 
 
 def find_layout(path: Path) -> Layout:

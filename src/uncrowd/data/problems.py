@@ -80,10 +80,10 @@ class Problems:
             for rule, count in self._counts.items()
         ]
 
-    def refuse_errors(self, source: Path) -> None:
-        """Raises InputError for the first error met in `source`; returns where there is none."""
+    def refuse_errors(self, source: Path, except_for: tuple[Rule, ...] = ()) -> None:
+        """Raises InputError for the first error met in `source`; returns where there is none, or but `except_for`."""
         for rule, count in self._counts.items():
-            if rule.severity == "error":
+            if rule.severity == "error" and rule not in except_for:
                 examples = _in_brackets(self._examples[rule], count)
                 raise InputError(f"{source} has {rule.message}{examples}; {rule.training}.")
 

@@ -1,0 +1,37 @@
+"""What the flags of several verbs have in common: how they are parsed and shown, and what they may be."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, cast
+
+import tyro
+
+from uncrowd.errors import InputError
+
+Arguments = TypeVar("Arguments")
+
+# A flag that may be left out is shown without tyro's "{None}|" and "(default: None)": its text says what then happens.
+OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+OptionalDevice = Annotated[Literal["cpu", "cuda"] | None, tyro.conf.arg(metavar="{cpu,cuda}", help_behavior_hint="")]
+
+
+def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Arguments | None = None) -> Arguments:
+    """The arguments as `cls`. What cannot be parsed is said on standard error and raises SystemExit(2)."""
+    # a switch is one flag, not a pair; a configuration that is None has no flags
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+    return cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
+
+
+def require_device(device: str | None) -> None:
+    """Raises InputError when the device asked for is not there."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no GPU here; leave the flag out to use the CPU.")
+
+
+def require_at_least(least: int, **flags: int) -> None:
+    """Raises InputError for the first of the flags, given by their Python names, that is below `least`."""
+    for name, value in flags.items():
+        if value < least:
+            raise InputError(f"--{name.replace('_', '-')} is {value}; it takes {least} or more.")
