@@ -141,15 +141,19 @@ def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -
     facts = {words: begun[key] for words, key in (("Started from", "start"), ("Command", "command")) if key in begun}
     if trained:
         facts["Trained for"] = f"{_count(trained[-1]['step'], 'step')}, {trained[-1]['epoch']:.4g} epochs"
-        if math.isfinite(trained[-1]["loss"]):
-            facts["Loss"] = f"{trained[0]['loss']:.3g} at the first step, {trained[-1]['loss']:.3g} at the last"
-        speeds = [row["pictures_per_second"] for row in trained]
+    if losses := _recorded(trained, "loss"):
+        facts["Loss"] = f"{losses[0]:.3g} at the first step, {losses[-1]:.3g} at the last"
+    if speeds := _recorded(trained, "pictures_per_second"):
         facts["Speed"] = f"{float(np.median(speeds)):.3g} pictures a second (median)"
-    times = [row["time"] for row in rows if "time" in row]
-    if times:
+    if times := _recorded(rows, "time"):
         begin, end = (datetime.fromtimestamp(time).astimezone() for time in (min(times), max(times)))
         facts["When"] = f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, {_duration(max(times) - min(times))}"
     return facts
+
+
+def _recorded(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
+    """The values of a column that are there and finite: the log has null for what is not."""
+    return [row[key] for row in rows if row.get(key) is not None and math.isfinite(row[key])]
 
 
 def _duration(seconds: float) -> str:
@@ -164,19 +168,19 @@ def _duration(seconds: float) -> str:
 def _score_curves(evaluated: Sequence[dict[str, Any]], headline: str) -> list[_Plot]:
     names = [name for name in dict.fromkeys((headline, "AP50")) if any(name in row for row in evaluated)]
     epochs = [row["epoch"] for row in evaluated]
-    series = {name: (epochs, _column(evaluated, name, 100)) for name in names}
+    series = {name: (epochs, _column(evaluated, name, 100.0)) for name in names}
     return [_plot("Scores after each evaluation", series)] if evaluated else []
 
 
 def _training_curves(trained: Sequence[dict[str, Any]]) -> list[_Plot]:
     epochs = [row["epoch"] for row in trained]
     plots: list[tuple[str, dict[str, str], float, bool]] = [
-        ("Loss, all stages together", {"loss": "loss"}, 1, True),
-        ("Loss of the last stage, by part", {"class": "class", "L1": "l1", "GIoU": "giou"}, 1, True),
-        ("Learning rate", {"learning rate": "learning_rate"}, 1, False),
-        ("Gradient norm, before clipping", {"norm": "gradient_norm"}, 1, True),
-        ("Pictures a second", {"pictures": "pictures_per_second"}, 1, True),
-        ("Time spent waiting for data, in %", {"waiting": "waiting_for_data"}, 100, True),
+        ("Loss, all stages together", {"loss": "loss"}, 1.0, True),
+        ("Loss of the last stage, by part", {"class": "class", "L1": "l1", "GIoU": "giou"}, 1.0, True),
+        ("Learning rate", {"learning rate": "learning_rate"}, 1.0, False),
+        ("Gradient norm, before clipping", {"norm": "gradient_norm"}, 1.0, True),
+        ("Pictures a second", {"pictures": "pictures_per_second"}, 1.0, True),
+        ("Time spent waiting for data, in %", {"waiting": "waiting_for_data"}, 100.0, True),
     ]
     return [
         _plot(title, {name: (epochs, _column(trained, key, scale)) for name, key in keys.items()}, smooth=smooth)

@@ -1,0 +1,136 @@
+"""One matching answers for every score threshold, and the suggested one is where F1 is highest."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uncrowd.errors import InputError
+from uncrowd.evaluation.coco import rank_pictures
+from uncrowd.evaluation.matching import match_picture
+from uncrowd.evaluation.threshold import THRESHOLDS, operating_curve
+from uncrowd.structures import Categories, Detections, Sample
+
+CATEGORIES = Categories(ids=(5, 9), names=("person", "dog"))
+PERSON, DOG = 0, 1
+
+
+def make_sample(boxes, labels=None, ignore=None, id: int = 1) -> Sample:
+    corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    n = len(corners)
+    return Sample(
+        id=id,
+        path=Path("unused.jpg"),
+        size=(200, 200),
+        boxes=corners,
+        labels=np.array(labels if labels is not None else [PERSON] * n, dtype=np.int64),
+        ignore=np.array(ignore if ignore is not None else [False] * n, dtype=bool),
+        areas=(corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]),
+    )
+
+
+def make_detections(boxes, scores, labels=None) -> Detections:
+    return Detections(
+        boxes=torch.tensor(np.asarray(boxes, dtype=np.float32).reshape(-1, 4)),
+        scores=torch.tensor(scores, dtype=torch.float32),
+        labels=torch.tensor(labels if labels is not None else [PERSON] * len(scores), dtype=torch.int64),
+        categories=CATEGORIES,
+    )
+
+
+def test_the_best_detection_takes_the_object_and_the_next_on_it_is_wrong() -> None:
+    sample = make_sample([[0, 0, 100, 100]])
+    match = match_picture(sample, make_detections([[0, 0, 100, 90], [0, 0, 100, 100]], [0.9, 0.8]))
+    assert match.right.tolist() == [True, False]
+    assert match.found.tolist() == [True]
+
+
+def test_an_object_of_another_class_is_not_found() -> None:
+    match = match_picture(make_sample([[0, 0, 50, 50]], [DOG]), make_detections([[0, 0, 50, 50]], [0.9], [PERSON]))
+    assert not match.right.any()
+    assert not match.found.any()
+
+
+def test_any_number_of_detections_may_lie_on_ground_truth_to_ignore() -> None:
+    crowd = make_sample([[0, 0, 200, 200]], ignore=[True])
+    # each lies on it wholly, though its IoU with it is small; the last is mostly outside
+    match = match_picture(
+        crowd, make_detections([[0, 0, 20, 20], [50, 50, 70, 90], [190, 0, 300, 50]], [0.9, 0.8, 0.7])
+    )
+    assert match.ignored.tolist() == [True, True, False]
+    assert not match.right.any()
+    assert not match.found.any()
+
+
+def test_the_suggestion_keeps_the_right_and_drops_the_wrong() -> None:
+    sample = make_sample([[0, 0, 50, 50], [100, 100, 150, 150]])
+    found = make_detections([[0, 0, 50, 50], [100, 100, 150, 150], [60, 0, 90, 30]], [0.8, 0.6, 0.3])
+    best = operating_curve([sample], {1: found}, CATEGORIES).best
+    assert best is not None
+    assert (best.precision, best.recall, best.f1) == (1, 1, 1)
+    assert best.threshold == pytest.approx(0.45, abs=0.002)  # of all between 0.3 and 0.6 the middle one
+
+
+def test_a_weak_detection_is_worth_a_mistake_where_that_raises_f1() -> None:
+    sample = make_sample([[0, 0, 50, 50], [100, 100, 150, 150]])
+    found = make_detections([[0, 0, 50, 50], [60, 0, 90, 30], [100, 100, 150, 150]], [0.8, 0.5, 0.2])
+    best = operating_curve([sample], {1: found}, CATEGORIES).best
+    assert best is not None
+    assert best.threshold < 0.2  # F1 is 2/3 with one detection and 4/5 with three
+    assert (best.precision, best.recall, best.f1) == pytest.approx((2 / 3, 1, 4 / 5))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "detected"),
+    [([], []), ([[0, 0, 50, 50]], []), ([], [[0, 0, 50, 50]]), ([[0, 0, 50, 50]], [[60, 60, 90, 90]])],
+    ids=["nothing at all", "no detections", "no objects", "only wrong"],
+)
+def test_without_a_right_detection_nothing_is_suggested(boxes, detected) -> None:
+    curve = operating_curve(
+        [make_sample(boxes)], {1: make_detections(detected, [0.5] * len(detected))} if detected else {}, CATEGORIES
+    )
+    assert curve.best is None
+    assert (curve.f1 == 0).all()
+    assert np.isnan(curve.recall).all() == (not boxes)
+
+
+def test_detections_of_other_pictures_are_refused() -> None:
+    with pytest.raises(InputError, match="has the id 2"):
+        operating_curve([make_sample([])], {2: make_detections([], [])}, CATEGORIES)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), step=st.integers(0, len(THRESHOLDS) - 1))
+def test_each_point_counts_what_matching_at_that_threshold_counts(seed: int, step: int) -> None:
+    """hotcoco, given only the detections at or above the threshold, says the same."""
+    rng = np.random.default_rng(seed)
+    samples, detections = [], {}
+    for id in range(4):
+        n, m = rng.integers(0, 7, 2)
+        truth = random_boxes(rng, n)
+        sample = replace(make_sample(truth, rng.integers(0, 2, n), rng.random(n) < 0.2), id=id)
+        near = truth + rng.normal(0, 8, truth.shape)
+        boxes = np.concatenate([near, near + rng.normal(0, 8, truth.shape), random_boxes(rng, m)])
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+        labels = np.concatenate([sample.labels, sample.labels, rng.integers(0, 2, m)])
+        scores = rng.integers(0, 1001, len(boxes)) / 1000  # many lie on a threshold
+        best_first = np.argsort(-scores, kind="stable")
+        samples.append(sample)
+        detections[id] = make_detections(boxes[best_first], scores[best_first], labels[best_first])
+    curve = operating_curve(samples, detections, CATEGORIES)
+    ranked = rank_pictures(samples, detections, CATEGORIES, threshold=float(THRESHOLDS[step]))
+    found, wrong, missed = (sum(getattr(p, what) for p in ranked) for what in ("found", "wrong", "missed"))
+    assert curve.f1[step] == pytest.approx(2 * found / max(2 * found + wrong + missed, 1))
+    if found + wrong:
+        assert curve.precision[step] == pytest.approx(found / (found + wrong))
+    if found + missed:
+        assert curve.recall[step] == pytest.approx(found / (found + missed))
+
+
+def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
+    corner = rng.uniform(0, 150, (n, 2))
+    return np.concatenate([corner, corner + rng.uniform(10, 80, (n, 2))], axis=1)
