@@ -23,8 +23,8 @@ def demo() -> Experiment:
         ),
         augment=TrainTransformConfig(short_sides=(112, 128, 144), max_size=200),
         resize=ResizeConfig(short_side=128, max_size=200),
-        optim=OptimConfig(learning_rate=5e-4, warmup_steps=50, milestones=(16,)),
-        train=TrainConfig(epochs=20, batch_size=8, evaluate_every=5, workers=0),
+        optim=OptimConfig(learning_rate=5e-4, warmup_steps=50, milestones=(10,)),
+        train=TrainConfig(epochs=12, batch_size=8, evaluate_every=4, workers=0),
     )
 
 
