@@ -103,7 +103,7 @@ def test_detections_of_other_pictures_are_refused() -> None:
         operating_curve([make_sample([])], {2: make_detections([], [])}, CATEGORIES)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), step=st.integers(0, len(THRESHOLDS) - 1))
 def test_each_point_counts_what_matching_at_that_threshold_counts(seed: int, step: int) -> None:
     """hotcoco, given only the detections at or above the threshold, says the same."""
