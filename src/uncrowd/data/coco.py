@@ -136,7 +136,7 @@ def scan_coco(
     return dataset, problems
 
 
-def _load(path: Path) -> dict[str, list[dict[str, Any]]]:
+def _load(path: Path) -> dict[str, Any]:
     try:
         raw: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:

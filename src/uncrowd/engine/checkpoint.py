@@ -78,7 +78,12 @@ def _differences(saved: Any, given: Any, name: str = "") -> list[str]:
         keys = [*saved, *(key for key in given if key not in saved)]
         inside = [_differences(saved.get(key), given.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
         return [difference for differences in inside for difference in differences]
-    return [] if saved == given else [f"{name} was {json.dumps(saved)} and is {json.dumps(given)}"]
+    return [] if saved == given else [f"{name} was {_short(saved)} and is {_short(given)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class RunLog:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
             beside.replace(self.path)
             self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step + 1)
-        self._console = Console()
+        self._console = Console(emoji=False)
         self._progress: Progress | None = None
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:

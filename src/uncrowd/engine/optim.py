@@ -20,7 +20,7 @@ class OptimConfig:
     # Share of the rate that the warm-up begins with.
     warmup_factor: float = 0.01
     # Epochs, fractions allowed, after which the rate is multiplied by `decay`.
-    milestones: tuple[float, ...] = (27, 33)
+    milestones: tuple[float, ...] = (27.0, 33.0)
     decay: float = 0.1
     # The batch size the rate was chosen for: another one then scales it in proportion. None takes the rate as it is.
     scale_to_batch: int | None = None

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -69,6 +69,7 @@ class TrainConfig:
         return self.batch_size // world_size
 
 
+@runtime_checkable
 class Events(Protocol):
     """What a run does beside its steps; called on every rank."""
 

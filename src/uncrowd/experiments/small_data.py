@@ -25,6 +25,6 @@ def small_data() -> Experiment:
         ),
         augment=TrainTransformConfig(short_sides=(256, 288, 320, 352, 384), max_size=640),
         resize=ResizeConfig(short_side=320, max_size=640),
-        optim=OptimConfig(learning_rate=2e-4, warmup_steps=100, milestones=(48,)),
+        optim=OptimConfig(learning_rate=2e-4, warmup_steps=100, milestones=(48.0,)),
         train=TrainConfig(epochs=60, batch_size=8, evaluate_every=5),
     )

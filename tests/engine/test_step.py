@@ -1,0 +1,244 @@
+"""One update: what the gradient is, what the average is, and what happens when a number is none."""
+
+import itertools
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tests.engine.conftest import Told
+from uncrowd.engine.train import Trainer, split
+from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.losses.criterion import Losses
+from uncrowd.models.roi_align import roi_align
+from uncrowd.structures import Batch
+
+Build = Callable[..., Trainer]
+
+
+def gradients(trainer: Trainer, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """What the optimiser is given."""
+    caught: dict[str, Tensor] = {}
+
+    def catch(*_: Any) -> None:
+        named = trainer.bare_model.named_parameters()
+        caught.update({name: p.grad.clone() for name, p in named if p.grad is not None})
+
+    monkeypatch.setattr(trainer.optimizer, "step", catch)
+    trainer._step(batch)
+    return caught
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.bare_model.state_dict().items()}
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_accumulated_gradients_are_those_of_the_whole_batch(
+    build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    """Losses are sums over one count of objects, so the number of objects may differ between the parts."""
+    batch = next(batches)
+    whole, parts = build(ema_decay=None), build(ema_decay=None, accumulate=accumulate)
+    for trainer in (whole, parts):
+        trainer.bare_model.double()
+    expected = gradients(whole, batch, monkeypatch)
+    got = gradients(parts, batch, monkeypatch)
+    assert expected.keys() == got.keys() == dict(whole.bare_model.named_parameters()).keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(got[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
+    torch.testing.assert_close(parts._watch, whole._watch)  # loss and norm
+
+
+def test_every_parameter_gets_a_gradient(
+    build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else distributed training would wait for it for ever."""
+    trainer = build()
+    caught = gradients(trainer, next(batches), monkeypatch)
+    assert caught.keys() == dict(trainer.bare_model.named_parameters()).keys()
+
+
+def test_a_batch_without_objects_trains(build: Build, batches: Iterator[Batch]) -> None:
+    batch = next(batches)
+    for target in batch.targets:
+        object.__setattr__(target, "boxes", target.boxes[:0])
+        object.__setattr__(target, "labels", target.labels[:0])
+    trainer = build()
+    before = weights(trainer)
+    losses, norm, _, _ = trainer._step(batch)
+    assert losses.l1.tolist() == [0, 0]
+    assert losses.total.item() > 0
+    assert math.isfinite(norm.item())
+    assert any((before[name] != tensor).any() for name, tensor in weights(trainer).items())
+
+
+def test_split_keeps_the_padding_and_the_order(batches: Iterator[Batch]) -> None:
+    batch = next(batches)
+    first, second = split(batch, 2)
+    assert torch.equal(torch.cat([first.images, second.images]), batch.images)
+    assert torch.equal(torch.cat([first.sizes, second.sizes]), batch.sizes)
+    assert first.targets + second.targets == batch.targets
+    assert first.ids + second.ids == batch.ids
+
+
+@pytest.mark.parametrize(("world_size", "accumulate"), [(3, 1), (2, 3), (1, 8)])
+def test_a_batch_that_cannot_be_split_is_refused(build: Build, world_size: int, accumulate: int) -> None:
+    config = build(accumulate=accumulate).config
+    with pytest.raises(InputError, match=rf"batch of 4 .* multiple of {world_size * accumulate}"):
+        config.per_rank(world_size)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"epochs": 0}, {"log_every": 0}, {"checkpoint_every": 0}, {"workers": -1}, {"ema_decay": 1.0}]
+)
+def test_settings_without_sense_are_refused(build: Build, setting: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(setting))):
+        build(**setting)
+
+
+def test_average_is_the_one_computed_by_hand(build: Build, batches: Iterator[Batch]) -> None:
+    trainer = build(ema_decay=0.9)
+    assert trainer.average is not None
+    expected = weights(trainer)
+    for step, batch in enumerate(itertools.islice(batches, 3), start=1):
+        trainer._step(batch)
+        trainer.position = trainer.position._replace(step=step)
+        expected = {name: 0.9 * expected[name] + 0.1 * tensor for name, tensor in weights(trainer).items()}
+    for name, tensor in trainer.average.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-7, msg=name)
+    assert trainer.evaluated_model is trainer.average
+    assert build(ema_decay=None).evaluated_model is not None
+
+
+def test_bf16_trains_close_to_fp32(build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features are halved, boxes and losses are not."""
+    pooled: set[torch.dtype] = set()
+
+    def watched(features: list[Tensor], boxes: Tensor, size: int) -> Tensor:
+        assert boxes.dtype == torch.float32
+        pooled.update(feature.dtype for feature in features)
+        return roi_align(features, boxes, size)
+
+    monkeypatch.setattr("uncrowd.models.stage.roi_align", watched)
+    plain, half = build(), build(bf16=True)
+    for step, batch in enumerate(itertools.islice(batches, 3), start=1):
+        expected, got = plain._step(batch)[0], half._step(batch)[0]
+        for trainer in (plain, half):
+            trainer.position = trainer.position._replace(step=step)
+        assert got.total.dtype == torch.float32
+        assert got.total.item() == pytest.approx(expected.total.item(), rel=0.02 if step == 1 else 0.1)
+    assert pooled == {torch.float32, torch.bfloat16}
+    assert {p.dtype for p in half.bare_model.parameters()} == {torch.float32}
+
+
+def spoil_loss(trainer: Trainer, at_step: int) -> None:
+    """The loss of one step becomes infinite, and with it the gradient."""
+    criterion = trainer.criterion
+
+    def spoiled(*args: Any, **kwargs: Any) -> Losses:
+        losses = criterion(*args, **kwargs)
+        return losses._replace(total=losses.total * math.inf) if trainer.global_step == at_step else losses
+
+    trainer.criterion = spoiled
+
+
+def spoil_gradient(trainer: Trainer, at_step: int) -> None:
+    """One gradient of one step overflows, though the loss is finite."""
+    parameter = next(trainer.bare_model.head.parameters())  # pyright: ignore[reportAttributeAccessIssue]
+    parameter.register_hook(lambda gradient: gradient * math.inf if trainer.global_step == at_step else gradient)
+
+
+@pytest.mark.parametrize("spoil", [spoil_loss, spoil_gradient])
+@pytest.mark.parametrize("at_step", [1, 3], ids=["within an epoch", "in the last step of an epoch"])
+def test_a_number_that_is_none_ends_the_run_and_names_the_step(
+    build: Build, spoil: Callable[[Trainer, int], None], at_step: int
+) -> None:
+    """Noticed a step later, or when the epoch ends, but it is the guilty step that is named."""
+    trainer = build(checkpoint_every=1, epochs=2)
+    guilty = list(trainer.loader.epoch(0))[at_step].ids
+    spoil(trainer, at_step)
+    with pytest.raises(NonFiniteError) as caught:
+        trainer.train(None, Told())
+    message = str(caught.value)
+    assert (
+        f"at step {at_step} (learning rate {trainer.optim.learning_rate * (0.505 if at_step == 1 else 1):g})" in message
+    )
+    assert f"pictures: {', '.join(map(str, guilty))}." in message
+    resumed = build(checkpoint_every=1, epochs=2)
+    resumed.resume()
+    assert resumed.position == (0, at_step), "the checkpoint is from before the guilty step"
+    assert all(tensor.isfinite().all() for tensor in load_file(trainer.checkpoint).values())
+
+
+def test_damaged_weights_are_found_in_the_forward_pass(build: Build) -> None:
+    trainer = build()
+    with torch.no_grad():
+        next(trainer.bare_model.parameters()).fill_(math.nan)
+    first = next(trainer.loader.epoch(0)).ids
+    with pytest.raises(NonFiniteError, match=rf"step 0 .* not finite; pictures: {', '.join(map(str, first))}\."):
+        trainer.train(None, Told())
+    assert not trainer.checkpoint.exists()
+
+
+def test_a_step_waits_for_the_device_once(
+    build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the costs of the matching, on their way to the host; all that is checked travels with them."""
+    waits: Counter[str] = Counter()
+
+    def counting(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            caller = sys._getframe(1).f_code.co_filename
+            if "/uncrowd/" in caller:
+                waits[f"{name} in {Path(caller).name}"] += 1
+            return original(*args, **kwargs)
+
+        return counted
+
+    trainer, batch = build(ema_decay=0.9), next(batches)
+    for name in ("cpu", "item", "numpy", "__bool__", "__float__", "__int__", "nonzero"):
+        monkeypatch.setattr(Tensor, name, counting(name, getattr(Tensor, name)))
+    trainer._step(batch)
+    levels, stages = 4, 2
+    assert waits == {
+        "cpu in matcher.py": 1,
+        "numpy in matcher.py": 1,  # of what was just copied
+        "nonzero in roi_align.py": levels * stages,  # not the engine's: which boxes fall on which level
+    }
+
+
+def test_the_best_score_is_kept_and_none_is_no_score(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, told = build(epochs=5), Told([None, 0.2, 0.1, 0.2, 0.3])
+    monkeypatch.setattr(trainer.loader, "epoch", lambda epoch, start: iter(()))
+    assert trainer.train(None, told)
+    evaluated = [("evaluate", epoch) for epoch in (1, 2, 3, 4, 5)]
+    assert told.events == [*evaluated[:2], ("improved", 2), *evaluated[2:], ("improved", 5), ("finished", 0)]
+    assert trainer.best == 0.3
+
+
+def test_the_last_epoch_is_always_evaluated(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, told = build(epochs=5, evaluate_every=2), Told()
+    monkeypatch.setattr(trainer.loader, "epoch", lambda epoch, start: iter(()))
+    trainer.train(None, told)
+    assert told.events == [("evaluate", 2), ("evaluate", 4), ("evaluate", 5), ("finished", 0)]
+
+
+def test_dropout_depends_on_the_step_and_not_on_what_was_before(build: Build, batches: Iterator[Batch]) -> None:
+    """So that a resumed run draws what the uninterrupted one would have drawn."""
+    trainer, batch = build(), next(batches)
+    drawn = []
+    trainer.model.register_forward_hook(lambda *_: drawn.append(torch.rand(()).item()))
+    for step in (5, 6, 5):
+        trainer.position = trainer.position._replace(step=step)
+        torch.rand(step)
+        trainer._step(batch)
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert isinstance(trainer.model, nn.Module)
