@@ -1,0 +1,108 @@
+"""IoU-enhanced attention stays finite for whatever boxes a stage hands over, forwards and backwards."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uncrowd.models.self_attention import (
+    AttentionKind,
+    IoUEnhancedAttention,
+    IoUOnlyAttention,
+    build_self_attention,
+    log_iou,
+    self_iou,
+)
+
+WIDTH, HEADS = 16, 4
+INF, NAN = math.inf, math.nan
+DEGENERATE = {
+    "zero area": [[5.0, 5, 5, 5], [5, 5, 5, 5], [0, 0, 10, 10]],
+    "equal": [[0.0, 0, 10, 10]] * 3,
+    "disjoint": [[0.0, 0, 1, 1], [10, 10, 11, 11], [20, 20, 21, 21]],
+    "inverted": [[10.0, 10, 0, 0], [0, 0, 10, 10], [10, 10, 0, 0]],
+    "far": [[1e30, 1e30, 2e30, 2e30], [-1e30, -1e30, 1e30, 1e30], [0, 0, 1, 1]],
+    "infinite": [[-INF, -INF, INF, INF], [0, 0, INF, INF], [0, 0, 10, 10]],
+    "NaN": [[NAN, NAN, NAN, NAN], [0, NAN, 10, 10], [0, 0, 10, 10]],
+    "barely overlapping": [[0.0, 0, 1, 1], [1 - 1e-7, 1 - 1e-7, 2, 2], [-1e9, -1e9, 1e9, 1e9]],
+}
+
+
+def module_and_queries(kind: AttentionKind) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    module = build_self_attention(kind, WIDTH, HEADS)
+    assert module is not None
+    return module, torch.randn(1, 3, WIDTH, requires_grad=True)
+
+
+@pytest.mark.parametrize("kind", ["iou", "iou_only"])
+@pytest.mark.parametrize("boxes", DEGENERATE.values(), ids=DEGENERATE.keys())
+def test_degenerate_boxes(kind: AttentionKind, boxes: list[list[float]]) -> None:
+    module, queries = module_and_queries(kind)
+    given = torch.tensor([boxes], requires_grad=True)
+    gathered = module(queries, given)
+    gathered.square().sum().backward()
+    assert gathered.isfinite().all()
+    for tensor in (queries, given, *module.parameters()):
+        assert tensor.grad is not None
+        assert tensor.grad.isfinite().all()
+
+
+def test_a_box_overlaps_itself_even_without_area() -> None:
+    boxes = torch.tensor([[[5.0, 5, 5, 5], [5, 5, 5, 5], [0, 0, 10, 10]]])
+    assert self_iou(boxes)[0].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert log_iou(boxes)[0].tolist() == [[0, -INF, -INF], [-INF, 0, -INF], [-INF, -INF, 0]]
+
+
+def test_pairs_that_do_not_overlap_pass_no_gradient_to_their_boxes() -> None:
+    boxes = torch.tensor([DEGENERATE["disjoint"]], requires_grad=True)
+    log_iou(boxes).exp().sum().backward()
+    assert boxes.grad is not None
+    assert boxes.grad.tolist() == torch.zeros(1, 3, 4).tolist()
+
+
+def test_queries_of_disjoint_boxes_do_not_see_each_other() -> None:
+    module, queries = module_and_queries("iou")
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 5, 15, 15], [100, 100, 110, 110]]])
+    changed = queries.detach().clone()
+    changed[0, 2] += 1
+    before, after = module(queries, boxes), module(changed, boxes)
+    assert torch.equal(before[0, :2], after[0, :2])
+    assert not torch.allclose(before[0, 2], after[0, 2])
+
+
+def test_gradient_reaches_boxes_that_are_learned() -> None:
+    module, queries = module_and_queries("iou")
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 5, 15, 15], [2, 2, 12, 12]]], requires_grad=True)
+    module(queries, boxes).square().sum().backward()
+    assert boxes.grad is not None
+    assert boxes.grad.abs().min() > 0
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    module = IoUEnhancedAttention(WIDTH, HEADS).double()
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 4, 15, 13], [2, 3, 12, 14]]], dtype=torch.float64, requires_grad=True)
+    queries = torch.randn(1, 3, WIDTH, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(module, (queries, boxes))
+
+
+def test_mixed_precision_with_huge_logits_does_not_overflow() -> None:
+    """The release's raw exp overflows above 11.09 in fp16 and above 88.7 in bf16; these logits are in the thousands."""
+    module, _ = module_and_queries("iou")
+    queries = 300 * torch.randn(1, 3, WIDTH)
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 5, 15, 15], [2, 2, 12, 12]]])
+    with torch.no_grad():
+        query, key, _ = module.get_submodule("qkv")(queries).chunk(3, dim=-1)
+        assert (query @ key.mT).abs().max() > 1000
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            in_half = module(queries, boxes)
+        assert in_half.dtype == torch.bfloat16
+        in_single = module(queries, boxes)
+    assert in_half.isfinite().all()
+    torch.testing.assert_close(in_half.float(), in_single, rtol=0.1, atol=0.02 * in_single.abs().max().item())
+
+
+def test_iou_only_has_no_query_and_key_projections() -> None:
+    assert {name for name, _ in IoUOnlyAttention(WIDTH).named_children()} == {"value", "out"}
+    assert build_self_attention("none", WIDTH, HEADS) is None

@@ -1,0 +1,146 @@
+"""The whole model: raw pixels in, one output a stage, the same for a picture alone and in a batch."""
+
+import jaxtyping
+import pytest
+import torch
+from torch import Tensor
+
+from uncrowd.boxes import pairwise_iou
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+from uncrowd.structures import StageOutput
+
+TINY = SparseRCNNConfig(
+    num_classes=3,
+    proposals=6,
+    stages=2,
+    backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
+    stage=StageConfig(width=16, heads=2, dynamic_width=8, feedforward_width=32),
+)
+
+
+@pytest.fixture
+def model() -> SparseRCNN:
+    """With weights no training would start from: fresh ones hide much, for timm starts the last norms at zero."""
+    torch.manual_seed(0)
+    model = SparseRCNN(TINY)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def pictures(count: int, height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def sizes_of(*sizes: tuple[int, int]) -> Tensor:
+    return torch.tensor(sizes)
+
+
+def assert_same(actual: list[StageOutput], expected: list[StageOutput], tolerance: float) -> None:
+    for ours, theirs in zip(actual, expected, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max().item())
+
+
+@torch.no_grad()
+def test_one_output_a_stage(model: SparseRCNN) -> None:
+    outputs = model(pictures(2, 50, 70), sizes_of((50, 70), (40, 60)))
+    assert len(outputs) == 2
+    for output in outputs:
+        assert output.logits.shape == (2, 6, 3)
+        assert output.boxes.shape == (2, 6, 4)
+        assert output.queries.shape == (2, 6, 16)
+
+
+@torch.no_grad()
+def test_bytes_and_floats_are_the_same_picture(model: SparseRCNN) -> None:
+    images, sizes = pictures(1, 50, 70), sizes_of((50, 70))
+    assert_same(model(images.float(), sizes), model(images, sizes), tolerance=0)
+
+
+@torch.no_grad()
+def test_training_and_evaluation_compute_the_same(model: SparseRCNN) -> None:
+    images, sizes = pictures(1, 50, 70), sizes_of((50, 70))
+    assert_same(model.train()(images, sizes), model.eval()(images, sizes), tolerance=0)
+
+
+@torch.no_grad()
+def test_what_is_in_the_padding_does_not_matter(model: SparseRCNN) -> None:
+    clean = torch.zeros(1, 3, 64, 96)
+    clean[..., :50, :70] = pictures(1, 50, 70)
+    dirty = torch.full_like(clean, torch.nan)
+    dirty[..., :50, :70] = clean[..., :50, :70]
+    assert_same(model(dirty, sizes_of((50, 70))), model(clean, sizes_of((50, 70))), tolerance=0)
+
+
+@torch.no_grad()
+def test_the_model_pads_to_its_own_multiple(model: SparseRCNN) -> None:
+    bare = pictures(1, 50, 70)
+    padded = torch.nn.functional.pad(bare, (0, 96 - 70, 0, 64 - 50))
+    assert_same(model(bare, sizes_of((50, 70))), model(padded, sizes_of((50, 70))), tolerance=0)
+
+
+@torch.no_grad()
+def test_a_picture_alone_is_the_picture_in_its_batch(model: SparseRCNN) -> None:
+    """In double precision, so that what differs is more than the rounding of another order of sums."""
+    model.double()
+    images, sizes = pictures(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
+    together = model(images, sizes)
+    for i in range(3):
+        alone = model(images[i : i + 1], sizes[i : i + 1])
+        assert_same(alone, [StageOutput(*(part[i : i + 1] for part in stage)) for stage in together], tolerance=1e-9)
+
+
+def test_proposals_start_as_the_whole_unpadded_picture(model: SparseRCNN) -> None:
+    fresh, seen = SparseRCNN(TINY), []
+    fresh.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    fresh(pictures(2, 64, 96), sizes_of((64, 96), (40, 60)))
+    assert seen[0][0].tolist() == [[0, 0, 96, 64]] * 6
+    assert seen[0][1].tolist() == [[0, 0, 60, 40]] * 6
+    assert pairwise_iou(seen[0], seen[0]).min() == 1  # so the first stage's attention is plain attention
+
+
+def test_normalised_pixels_and_zero_padding(model: SparseRCNN) -> None:
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    mean = torch.tensor(TINY.backbone.mean)
+    model(mean[:, None, None].expand(1, 3, 40, 40) + torch.tensor(TINY.backbone.std)[:, None, None], sizes_of((40, 40)))
+    assert seen[0].shape == (1, 3, 64, 64)
+    torch.testing.assert_close(seen[0][..., :40, :40], torch.ones(1, 3, 40, 40))
+    assert not seen[0][..., 40:, :].any()
+    assert not seen[0][..., :, 40:].any()
+
+
+def test_decode_ranks_the_best_n_of_all_classes(model: SparseRCNN) -> None:
+    logits = torch.tensor([[[0.0, 3, -5], [2, -5, -5], [-5, -5, 1], [-9, -9, -9]]])  # 4 proposals, 3 classes
+    boxes = torch.arange(16.0).view(1, 4, 4)
+    last = StageOutput(logits=logits, boxes=boxes, queries=torch.zeros(1, 4, 16))
+    other = StageOutput(logits=-logits, boxes=-boxes, queries=last.queries)  # earlier stages have no say
+    decoded = model.decode([other, last])
+    assert decoded.labels.tolist() == [[1, 0, 2, 0]]
+    torch.testing.assert_close(decoded.scores, torch.tensor([[3.0, 2, 1, 0]]).sigmoid())
+    assert decoded.boxes.tolist() == boxes[:, [0, 1, 2, 0]].tolist()  # the first box comes back with two labels
+
+
+def test_a_gradient_for_a_batch_is_finite_in_mixed_precision(model: SparseRCNN) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = model(pictures(2, 64, 64), sizes_of((64, 64), (64, 64)))
+    assert all(output.boxes.dtype == torch.float32 for output in outputs)
+    torch.stack(
+        [output.logits.float().square().sum() + output.boxes.square().mean() for output in outputs]
+    ).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@torch.no_grad()
+def test_it_can_be_exported(model: SparseRCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    # While tracing, the number of boxes on a level is a symbol, which the shape checks of the tests do not understand.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    images, sizes = pictures(1, 64, 96), sizes_of((64, 96))
+    exported = torch.export.export(model, (images, sizes)).module()
+    other = images.flip(-1)  # other boxes, on other levels
+    assert_same(exported(other, sizes), model(other, sizes), tolerance=1e-5)

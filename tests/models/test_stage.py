@@ -1,0 +1,106 @@
+"""One stage, and stages in a row: what is refined, what is detached, how it starts."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uncrowd.models.stage import PRIOR_PROBABILITY, DynamicHead, Stage, StageConfig
+from uncrowd.structures import StageOutput
+
+TINY = StageConfig(width=16, heads=2, dynamic_width=4, feedforward_width=32)
+PRIOR_LOGIT = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def inputs(pictures: int = 2, queries: int = 3) -> tuple[list[Tensor], Tensor, Tensor]:
+    features = [torch.randn(pictures, 16, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
+    boxes = torch.tensor([[0.0, 0, 20, 30], [10, 5, 60, 50], [0, 0, 64, 64]]).expand(pictures, queries, 4)
+    return features, boxes, torch.randn(pictures, queries, 16)
+
+
+def test_shapes() -> None:
+    output = Stage(TINY, num_classes=5)(*inputs())
+    assert output.logits.shape == (2, 3, 5)
+    assert output.boxes.shape == (2, 3, 4)
+    assert output.queries.shape == (2, 3, 16)
+
+
+@pytest.mark.parametrize("num_classes", [1, 4, 80])
+def test_the_prior_is_on_the_class_bias_only(num_classes: int) -> None:
+    """With 4 classes, too, where a rule by shape would also hit the four numbers of a box."""
+    stage = Stage(TINY, num_classes)
+    assert stage.class_logits.bias.tolist() == pytest.approx([PRIOR_LOGIT] * num_classes)
+    others = {name: p for name, p in stage.named_parameters() if name != "class_logits.bias"}
+    assert [name for name, p in others.items() if torch.isclose(p, torch.tensor(PRIOR_LOGIT)).any()] == []
+
+
+def test_matrices_start_as_xavier_uniform() -> None:
+    stage = Stage(TINY, num_classes=5)
+    for name, parameter in stage.named_parameters():
+        if parameter.dim() > 1:
+            bound = math.sqrt(6 / sum(parameter.shape))
+            assert 0.8 * bound < parameter.abs().max() <= bound, name
+
+
+@pytest.mark.parametrize(("delta", "growth"), [(100.0, 100_000 / 16), (-5.0, math.exp(-5))], ids=["grown", "shrunk"])
+def test_sides_grow_to_a_limit_and_shrink_without(delta: float, growth: float) -> None:
+    stage = Stage(TINY, num_classes=5)
+    nn.init.zeros_(stage.box_deltas.weight)
+    with torch.no_grad():
+        stage.box_deltas.bias.copy_(torch.tensor([0.0, 0, delta, delta]))
+    features, boxes, queries = inputs()
+    refined = stage(features, boxes, queries).boxes
+    before, after = boxes[..., 2:] - boxes[..., :2], refined[..., 2:] - refined[..., :2]
+    torch.testing.assert_close(after, before * growth, rtol=1e-3, atol=1e-3)
+
+
+def test_a_box_is_not_clipped() -> None:
+    stage = Stage(TINY, num_classes=5)
+    nn.init.zeros_(stage.box_deltas.weight)
+    with torch.no_grad():
+        stage.box_deltas.bias.copy_(torch.tensor([2.0, 0, 0, 0]))  # 2 / 2 of its width to the right
+    features, _, queries = inputs()
+    boxes = torch.tensor([0.0, 0, 64, 64]).expand(2, 3, 4)
+    assert stage(features, boxes, queries).boxes[0, 0].tolist() == pytest.approx([64, 0, 128, 64])
+
+
+def test_stages_hand_on_queries_with_and_boxes_without_gradient() -> None:
+    head = DynamicHead(TINY, stages=2, num_classes=5)
+    first, second = head(*inputs())
+    second.boxes.sum().backward(retain_graph=True)
+    stage = head.stages[0]
+    # the second stage's boxes never say anything to the first stage's box layer ...
+    assert stage.get_parameter("box_deltas.weight").grad is None
+    # ... but its queries do to what made them
+    through_queries = stage.get_parameter("interaction.box_branch.feedforward.linear2.weight").grad
+    assert through_queries is not None
+    assert through_queries.any()
+    first.boxes.sum().backward()
+    assert stage.get_parameter("box_deltas.weight").grad is not None
+
+
+def test_boxes_of_the_first_stage_learn_from_the_first_stage_only() -> None:
+    features, boxes, queries = inputs()
+    learned = boxes.clone().requires_grad_()
+    outputs: list[StageOutput] = DynamicHead(TINY, stages=2, num_classes=5)(features, learned, queries)
+    (of_first,) = torch.autograd.grad(outputs[0].boxes.sum(), learned, retain_graph=True)
+    assert of_first.any()
+    # and, through the IoU in the first stage's attention, from the queries it hands on
+    (of_second,) = torch.autograd.grad(outputs[1].logits.sum(), learned)
+    assert of_second.isfinite().all()
+
+
+def test_without_attention_there_is_no_norm_for_it_either() -> None:
+    names = dict(Stage(StageConfig(attention="none", width=16, heads=2), num_classes=5).named_parameters())
+    assert not [name for name in names if name.startswith("attention")]
+
+
+def test_a_width_the_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"width 20 must be a multiple of heads \(8\)"):
+        StageConfig(width=20)

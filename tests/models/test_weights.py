@@ -1,0 +1,137 @@
+"""The file one deploys: everything comes back, nothing is guessed, and a full disk costs nothing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from uncrowd import config
+from uncrowd.errors import InputError
+from uncrowd.models import weights as module
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+from uncrowd.models.weights import HEADER, load_exactly, load_weights, save_weights
+from uncrowd.structures import Categories
+
+TINY = SparseRCNNConfig(
+    num_classes=2,
+    proposals=4,
+    stages=1,
+    backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
+    stage=StageConfig(width=16, heads=2, dynamic_width=4, feedforward_width=32),
+)
+CATEGORIES = Categories(ids=(1, 90), names=("person", "toothbrush"))
+PREPROCESSING = {"short_side": 800, "long_side": 1333}
+
+
+@pytest.fixture
+def model() -> SparseRCNN:
+    torch.manual_seed(0)
+    return SparseRCNN(TINY).eval()
+
+
+def test_round_trip_to_the_bit(model: SparseRCNN, tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "model.safetensors"
+    save_weights(path, model, CATEGORIES, PREPROCESSING)
+    loaded = load_weights(path)
+    assert loaded.categories == CATEGORIES
+    assert loaded.preprocessing == PREPROCESSING
+    assert loaded.model.config == TINY
+    assert not loaded.model.training
+    images, sizes = torch.randint(256, (1, 3, 64, 64)), torch.tensor([[64, 64]])
+    for ours, theirs in zip(loaded.model(images, sizes), model(images, sizes), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_other_classes_are_refused_with_a_table(model: SparseRCNN) -> None:
+    other = SparseRCNN(replace(TINY, num_classes=5))
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(InputError) as error:
+        load_exactly(other, model.state_dict(), "model.safetensors")
+    assert str(error.value).splitlines() == [
+        "model.safetensors does not fit the model in 2 tensors:",
+        "  head.stages.0.class_logits.weight: (2, 16) in the file, (5, 16) in the model",
+        "  head.stages.0.class_logits.bias: (2,) in the file, (5,) in the model",
+    ]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())  # nothing half loaded
+
+
+def test_missing_and_surplus_tensors_are_named(model: SparseRCNN) -> None:
+    state = model.state_dict()
+    del state["proposal_queries"]
+    state["stray"] = torch.zeros(3)
+    with pytest.raises(InputError) as error:
+        load_exactly(model, state, "here")
+    assert "proposal_queries: only in the model, (4, 16)" in str(error.value)
+    assert "stray: only in the file, (3,)" in str(error.value)
+
+
+def test_a_long_table_is_cut(model: SparseRCNN) -> None:
+    with pytest.raises(InputError, match=r"\.\.\. and \d+ more"):
+        load_exactly(model, {}, "here")
+
+
+def test_files_that_are_no_checkpoint(tmp_path: Path, model: SparseRCNN) -> None:
+    with pytest.raises(InputError, match=r"missing\.safetensors does not exist"):
+        load_weights(tmp_path / "missing.safetensors")
+    with pytest.raises(InputError, match="is no file"):
+        load_weights(tmp_path)
+    (tmp_path / "text.safetensors").write_text("no tensors at all, but long enough for a header")
+    with pytest.raises(InputError, match=r"text\.safetensors is no safetensors file"):
+        load_weights(tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "others.safetensors")
+    with pytest.raises(InputError, match="`uncrowd import`"):
+        load_weights(tmp_path / "others.safetensors")
+
+
+def test_a_truncated_file(tmp_path: Path, model: SparseRCNN) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, CATEGORIES, PREPROCESSING)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="a damaged one"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("description", ["{", "[]", "{}", '{"model": {}}'])
+def test_a_damaged_description(tmp_path: Path, description: str) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {HEADER: description})
+    with pytest.raises(InputError, match=r"model\.safetensors has a damaged description"):
+        load_weights(tmp_path / "model.safetensors")
+
+
+def test_a_description_of_another_version(tmp_path: Path) -> None:
+    description = {
+        "model": {**config.to_dict(TINY), "speed": "ludicrous"},
+        "categories": config.to_dict(CATEGORIES),
+        "preprocessing": PREPROCESSING,
+    }
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})
+    with pytest.raises(InputError, match="speed"):
+        load_weights(tmp_path / "model.safetensors")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, model: SparseRCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, CATEGORIES, PREPROCESSING)
+    before = path.read_bytes()
+
+    def half_written(tensors: object, filename: Path, metadata: object) -> None:
+        filename.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", half_written)
+    with pytest.raises(InputError, match="No space left on device"):
+        save_weights(path, model, CATEGORIES, PREPROCESSING)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_place_that_is_no_folder(tmp_path: Path, model: SparseRCNN) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="could not be written"):
+        save_weights(tmp_path / "file" / "model.safetensors", model, CATEGORIES, PREPROCESSING)
