@@ -5,13 +5,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import cattrs
-from cattrs.errors import BaseValidationError
+from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from uncrowd.errors import InputError
 
 Config = TypeVar("Config")
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
+
+
+def _exactly(value: Any, cls: type) -> Any:
+    """JSON's own types alone: Python would make 2 of 2.5, and true of "false"."""
+    wanted = (int, float) if cls is float else (cls,)
+    if type(value) not in wanted:
+        raise ValueError(f"{json.dumps(value)} instead of {_IN_WORDS[cls]}")
+    return cls(value)
+
+
+_IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+for _cls in _IN_WORDS:
+    _converter.register_structure_hook(_cls, _exactly)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -25,9 +38,11 @@ def from_dict(cls: type[Config], values: dict[str, Any], source: str) -> Config:
     Raises InputError, naming `source`, for unknown or missing keys and for values of the wrong type.
     """
     try:
+        if not isinstance(values, dict):
+            raise TypeError
         return _converter.structure(values, cls)
     except (BaseValidationError, TypeError, ValueError) as error:
-        reasons = cattrs.transform_error(error, path=cls.__name__)
+        reasons = cattrs.transform_error(error, path=cls.__name__, format_exception=_reason)
         raise InputError(f"{source} is no {cls.__name__} of this version: {'; '.join(reasons)}.") from error
 
 
@@ -43,3 +58,12 @@ def load(cls: type[Config], path: Path) -> Config:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     return from_dict(cls, values, str(path))
+
+
+def _reason(error: BaseException, cls: type | None) -> str:
+    """What is wrong in words; a class that refuses its values knows best why."""
+    if isinstance(error, TypeError | AttributeError):  # a number where a list is to be, a list where an object is
+        return "something of another form"
+    if isinstance(error, KeyError | ForbiddenExtraKeysError):
+        return cattrs.v.format_exception(error, cls)
+    return str(error).replace("typing.Literal", "").rstrip(".")

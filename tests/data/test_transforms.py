@@ -18,6 +18,7 @@ from uncrowd.data.transforms import (
     resize,
     resized_size,
 )
+from uncrowd.errors import InputError
 from uncrowd.structures import Sample
 
 AS_IT_IS = TrainTransformConfig(short_sides=(60,), max_size=1000, horizontal_flip=0.0)
@@ -195,3 +196,19 @@ def test_chance_is_a_function_of_seed_epoch_and_picture():
 
     assert picture_rng(0, 0, 1).random(4).tolist() == draws[0, 0, 1]
     assert len({tuple(draw) for draw in draws.values()}) == len(draws)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: ResizeConfig(short_side=0), "short_side is 0"),
+        (lambda: ResizeConfig(max_size=-1), "max_size is -1"),
+        (lambda: TrainTransformConfig(short_sides=()), "short_sides is empty"),
+        (lambda: TrainTransformConfig(short_sides=(480, 0)), "short_sides is 480, 0"),
+        (lambda: TrainTransformConfig(horizontal_flip=1.5), "horizontal_flip is 1.5"),
+        (lambda: CropConfig(sides=(600, 384)), "give the shortest first"),
+    ],
+)
+def test_sizes_and_chances_that_cannot_be_are_refused(build, sentence):
+    with pytest.raises(InputError, match=sentence):
+        build()

@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812, the name everybody knows it by
 
 from uncrowd import boxes as box_ops
+from uncrowd.errors import InputError
 from uncrowd.structures import Sample, Target
 
 # A box with a shorter side, in pixels, after clipping is none.
@@ -30,6 +31,14 @@ class CropConfig:
     short_sides: tuple[int, ...] = (400, 500, 600)
     # Shortest and longest side of the window.
     sides: tuple[int, int] = (384, 600)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for what cannot be cut out."""
+        _require_probability("probability", self.probability)
+        _require_lengths("short_sides", self.short_sides)
+        _require_lengths("sides", self.sides)
+        if self.sides[0] > self.sides[1]:
+            raise InputError(f"sides are {self.sides[0]} and {self.sides[1]}; give the shortest first.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +58,13 @@ class TrainTransformConfig:
     # Cut boxes to the picture or crop; otherwise they keep what is outside, as full bodies do.
     clip_boxes: bool = True
 
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that no picture can have, and for what is no probability."""
+        _require_lengths("short_sides", self.short_sides)
+        _require_lengths("max_size", (self.max_size,))
+        _require_probability("horizontal_flip", self.horizontal_flip)
+        _require_probability("vertical_flip", self.vertical_flip)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeConfig:
@@ -58,6 +74,11 @@ class ResizeConfig:
     short_side: int = 800
     # Longest long side.
     max_size: int = 1333
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that no picture can have."""
+        _require_lengths("short_side", (self.short_side,))
+        _require_lengths("max_size", (self.max_size,))
 
 
 def picture_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
@@ -102,6 +123,16 @@ def resized_size(height: int, width: int, short_side: int, max_size: int | float
     new_height, new_width = (short_side, scale * width) if height < width else (scale * height, short_side)
     shrink = min(1.0, max_size / max(new_height, new_width))
     return max(1, int(new_height * shrink + 0.5)), max(1, int(new_width * shrink + 0.5))
+
+
+def _require_lengths(name: str, lengths: tuple[int, ...]) -> None:
+    if not lengths or min(lengths) < 1:
+        raise InputError(f"{name} is {', '.join(map(str, lengths)) or 'empty'}; give 1 pixel or more.")
+
+
+def _require_probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} is {value:g}; give a probability, from 0 to 1.")
 
 
 def _as_image(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
