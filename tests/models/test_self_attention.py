@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.models.self_attention import (
     AttentionKind,
@@ -101,6 +102,20 @@ def test_mixed_precision_with_huge_logits_does_not_overflow() -> None:
         in_single = module(queries, boxes)
     assert in_half.isfinite().all()
     torch.testing.assert_close(in_half.float(), in_single, rtol=0.1, atol=0.02 * in_single.abs().max().item())
+
+
+def test_mixed_precision_leaves_logits_and_iou_in_single(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, queries = module_and_queries("iou")
+    attend, seen = F.scaled_dot_product_attention, []
+
+    def spy(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
+        seen.extend([query.dtype, key.dtype, attn_mask.dtype, torch.is_autocast_enabled("cpu")])
+        return attend(query, key, value, attn_mask=attn_mask)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        module(queries, torch.tensor([DEGENERATE["equal"]]))
+    assert seen == [torch.float32, torch.float32, torch.float32, False]
 
 
 def test_iou_only_has_no_query_and_key_projections() -> None:
