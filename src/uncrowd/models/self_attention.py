@@ -37,6 +37,8 @@ class ContentAttention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
+        for layer in (self.qkv, self.out):  # as in nn.MultiheadAttention, which Sparse R-CNN uses
+            nn.init.zeros_(layer.bias)
 
     def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
         """Returns what each query gathered from the others, without residual."""
