@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plain import iou as plain
 from torch import Tensor
 
+from tests.plain import iou as plain
 from uncrowd.boxes import (
     DELTA_WEIGHTS,
     MAX_LOG_SCALE,

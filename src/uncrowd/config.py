@@ -60,7 +60,7 @@ def load(cls: type[Config], path: Path) -> Config:
     return from_dict(cls, values, str(path))
 
 
-def _reason(error: BaseException, cls: type | None) -> str:
+def _reason(error: BaseException, cls: Any) -> str:
     """What is wrong in words; a class that refuses its values knows best why."""
     if isinstance(error, TypeError | AttributeError):  # a number where a list is to be, a list where an object is
         return "something of another form"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, image, write
 
+from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, image, write
 from uncrowd.data.check import check_path
 from uncrowd.data.problems import Finding
 from uncrowd.errors import InputError

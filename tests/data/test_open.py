@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.coco_files import annotation, content, image, write
 
+from tests.data.coco_files import annotation, content, image, write
 from uncrowd.data.open import find_layout, hold_out, open_splits
 from uncrowd.data.pictures_folder import split_of
 from uncrowd.errors import InputError

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.plain import criterion as plain
 from torch import Tensor
 
+from tests.plain import criterion as plain
 from uncrowd.errors import NonFiniteError
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossWeights

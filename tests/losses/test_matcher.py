@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.plain.criterion import matched_pairs
-from tests.plain.matching_cost import cheapest_assignment, pair_cost
 from torch import Tensor
 
+from tests.plain.criterion import matched_pairs
+from tests.plain.matching_cost import cheapest_assignment, pair_cost
 from uncrowd.errors import NonFiniteError
 from uncrowd.losses.matcher import LossWeights, Matching, match, matching_cost, pad_targets
 from uncrowd.structures import StageOutput, Target

@@ -1,8 +1,8 @@
 """Each query convolves its own RoI features with kernels it generates itself."""
 
 import torch
-from tests.plain import dynamic_conv as plain
 
+from tests.plain import dynamic_conv as plain
 from uncrowd.models.dynamic_conv import DynamicConv
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plain import roi_align as plain
 from torch import Tensor
 from torchvision.ops import roi_align as roi_align_level
 
+from tests.plain import roi_align as plain
 from uncrowd.models.roi_align import assign_levels, roi_align
 
 SIZE, CHANNELS = 3, 2

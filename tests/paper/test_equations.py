@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.plain import attention as plain
-from tests.plain.iou import self_iou as plain_self_iou
 from torch import Tensor, nn
 
+from tests.plain import attention as plain
+from tests.plain.iou import self_iou as plain_self_iou
 from uncrowd.boxes import pairwise_iou
 from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.interaction import (

@@ -13,7 +13,6 @@ from tests.plain.matching_cost import (
     l1_cost,
     pair_cost,
 )
-
 from uncrowd.structures import StageOutput, Target
 
 

@@ -3,8 +3,9 @@
 import math
 
 import torch
-from tests.plain.iou import Box, area
 from torch import Tensor
+
+from tests.plain.iou import Box, area
 
 
 def fpn_level(box: Box) -> int:
