@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     verb, *rest = argv
     if verb not in VERBS:
         close = get_close_matches(verb, VERBS, n=1)
-        meant = f"do you mean {close[0]!r}?" if close else f"there are {', '.join(VERBS)}."
+        meant = f"the nearest is {close[0]!r}." if close else f"there are {', '.join(VERBS)}."
         return _refuse(f"there is no verb {verb!r}; {meant}")
     try:
         command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main

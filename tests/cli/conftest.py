@@ -1,0 +1,118 @@
+"""A data set and a run trained on it for a moment, and two ways to call the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uncrowd.cli import main
+
+# The smallest detector there is: timm's own test network, two narrow stages, ten proposals.
+TINY = [
+    "--model.backbone.name",
+    "test_resnet",
+    "--model.stages",
+    "2",
+    "--model.proposals",
+    "10",
+    "--model.stage.width",
+    "32",
+    "--model.stage.dynamic-width",
+    "8",
+    "--model.stage.feedforward-width",
+    "32",
+    "--augment.short-sides",
+    "48",
+    "--augment.max-size",
+    "96",
+    "--resize.short-side",
+    "48",
+    "--resize.max-size",
+    "96",
+    "--train.epochs",
+    "2",
+    "--train.batch-size",
+    "2",
+    "--train.workers",
+    "0",
+    "--device",
+    "cpu",
+]
+# Ids with a gap, as COCO's own have, so that a label that slips out instead of an id is noticed.
+CATEGORIES = [{"id": 3, "name": "dark"}, {"id": 17, "name": "bright"}]
+HEIGHT, WIDTH = 48, 64
+
+
+class Said(NamedTuple):
+    """What a call returned and printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def uncrowd(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """`uncrowd("check", folder)`: the verb's status and what it printed."""
+
+    def call(*argv: object) -> Said:
+        status = main([str(argument) for argument in argv])
+        return Said(status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def refused(uncrowd: Callable[..., Said]) -> Callable[..., str]:
+    """`refused("check", folder)`: the one sentence with which the verb refuses its input, and nothing else."""
+
+    def call(*argv: object) -> str:
+        said = uncrowd(*argv)
+        assert said.status == 2, said
+        assert said.out == "", said
+        assert said.err.startswith("uncrowd: "), said
+        assert said.err.endswith(".\n"), said
+        assert said.err.count("\n") == 1, said
+        return said.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO data set, 6 pictures of a dark and a bright rectangle to train on and 3 to score on."""
+    folder = tmp_path_factory.mktemp("shapes")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for split, pictures in (("train", 6), ("val", 3)):
+        images, annotations = [], []
+        for id in range(1, pictures + 1):
+            picture = np.full((HEIGHT, WIDTH, 3), 128, dtype=np.uint8)
+            for category, shade in zip(CATEGORIES, (20, 235), strict=True):
+                x, y, width, height = rng.integers((0, 0, 10, 10), (40, 30, 24, 18)).tolist()
+                picture[y : y + height, x : x + width] = shade
+                record = {"bbox": [x, y, width, height], "area": width * height, "iscrowd": 0}
+                annotations.append({"id": len(annotations) + 1, "image_id": id, "category_id": category["id"]} | record)
+            images.append({"id": id, "file_name": f"{split}{id}.png", "width": WIDTH, "height": HEIGHT})
+            Image.fromarray(picture).save(folder / "images" / f"{split}{id}.png")
+        content = {"images": images, "annotations": annotations, "categories": CATEGORIES}
+        (folder / f"instances_{split}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of 2 epochs of 3 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "shapes"
+    assert main(["train", "--data", str(shapes), "--out", str(folder), *TINY]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(run: Path) -> Path:
+    """What the run deploys."""
+    return run / "weights.safetensors"

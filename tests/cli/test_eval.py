@@ -1,0 +1,176 @@
+"""`uncrowd eval`: a run, its weights, its detections or anyone's, against ground truth in a folder or a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.data.coco_files import content, image, write
+
+
+def scores(uncrowd, *argv) -> dict:
+    said = uncrowd("eval", *argv, "--json")
+    assert said.status == 0, said.err
+    return json.loads(said.out)  # fails where there is more than one object
+
+
+def test_a_run_its_weights_and_its_detections_score_alike(uncrowd, shapes, run, tmp_path):
+    of_run = scores(uncrowd, run, "--data", shapes, "--workers", 0, "--device", "cpu", "--out", tmp_path / "found.json")
+    assert of_run == scores(uncrowd, run / "weights.safetensors", "--data", shapes, "--workers", 0, "--batch-size", 1)
+    assert of_run == scores(uncrowd, run / "detections.json", "--data", shapes)  # of the last epoch
+    assert of_run == scores(uncrowd, tmp_path / "found.json", "--data", shapes)
+    assert set(of_run["per_class"]) == {"dark", "bright"}
+    assert {record["category_id"] for record in json.loads((tmp_path / "found.json").read_text())} <= {3, 17}
+
+
+def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):
+    said = uncrowd("eval", results(tmp_path / "truth.json", shapes / "instances_val.json"), "--data", shapes)
+    assert (said.status, said.err) == (0, "")
+    assert f"on the 3 pictures of {shapes / 'instances_val.json'}, COCO protocol:" in said.out
+    assert said.out.split()[-4:] == ["dark", "100.0", "bright", "100.0"]
+
+
+def test_a_results_file_needs_the_annotation_file_and_no_pictures(uncrowd, shapes, tmp_path):
+    alone = tmp_path / "instances_val2017.json"
+    alone.write_text((shapes / "instances_val.json").read_text())
+    said = scores(uncrowd, results(tmp_path / "truth.json", alone), "--data", alone)
+    assert said["AP"] == pytest.approx(1)
+
+
+def test_only_the_split_that_is_scored_is_read(uncrowd, shapes, tmp_path):
+    for name in ("instances_train.json", "instances_val.json"):
+        (tmp_path / name).write_text((shapes / name).read_text())
+    (tmp_path / "instances_train.json").write_text('{"images": [')
+    truth = results(tmp_path / "truth.json", shapes / "instances_val.json")
+    assert scores(uncrowd, truth, "--data", tmp_path)["AP"] == pytest.approx(1)
+
+
+def test_without_a_validation_split_it_says_that_training_pictures_are_scored(uncrowd, shapes, tmp_path):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data/instances_train.json"
+    file.write_text((shapes / "instances_train.json").read_text())
+    said = uncrowd("eval", results(tmp_path / "truth.json", file), "--data", tmp_path / "data")
+    assert said.status == 0
+    assert "has no validation split: the training split is scored" in said.err
+
+
+def test_the_split_asked_for(uncrowd, refused, shapes, tmp_path):
+    truth = results(tmp_path / "truth.json", shapes / "instances_train.json")
+    assert scores(uncrowd, truth, "--data", shapes, "--split", "train")["AP"] == pytest.approx(1)
+    assert "has no test split; it has train, val" in refused("eval", truth, "--data", shapes, "--split", "test")
+    one = shapes / "instances_train.json"
+    assert "leave --split out" in refused("eval", truth, "--data", one, "--split", "val")
+
+
+def test_max_dets_name_the_recalls(uncrowd, shapes, tmp_path):
+    truth = results(tmp_path / "truth.json", shapes / "instances_val.json")
+    said = scores(uncrowd, truth, "--data", shapes, "--max-dets", 1, 5, 300)
+    assert {"AR@1", "AR@5", "AR@300"} <= said.keys()
+
+
+def test_ground_truth_without_boxes_has_no_scores_but_is_json(uncrowd, tmp_path):
+    file = write(tmp_path / "labels.json", content(annotations=[]))
+    (tmp_path / "found.json").write_text("[]")
+    said = scores(uncrowd, tmp_path / "found.json", "--data", file)
+    assert said["AP"] is None
+    assert said["per_class"] == {"cat": None, "dog": None}
+
+
+def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes, run, tmp_path):
+    file = tmp_path / "labels.json"
+    truth = json.loads((shapes / "instances_val.json").read_text())
+    write(file, truth)
+    (tmp_path / "val2.png").write_bytes((tmp_path / "val2.png").read_bytes()[:300])
+    said = uncrowd("eval", run, "--data", file, "--workers", 0, "--json")
+    assert said.status == 0
+    assert said.err == "pictures that cannot be read and count as empty: 1 (2)\n"
+    json.loads(said.out)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--max-dets", 10, 5], "rising positive numbers"),
+        (["--max-dets", 0], "rising positive numbers"),
+        (["--max-dets"], "rising positive numbers"),
+        (["--batch-size", 0], "--batch-size is 0; it takes 1 or more"),
+        (["--workers", -1], "--workers is -1; it takes 0 or more"),
+        (["--out", "nowhere/found.json"], "--out names a file in a folder that exists"),
+    ],
+)
+def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):
+    assert sentence in refused("eval", run, "--data", shapes, *flags)
+
+
+def test_a_gpu_that_is_not_there(refused, shapes, run, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "torch finds no GPU here" in refused("eval", run, "--data", shapes, "--device", "cuda")
+
+
+def test_weights_of_other_classes(refused, run, tmp_path):
+    sentence = refused("eval", run, "--data", write(tmp_path / "pets.json"))
+    assert "knows 2 classes (dark, bright)" in sentence
+    assert "has 2 classes (cat, dog)" in sentence
+
+
+def test_no_ground_truth(refused, run, tmp_path):
+    assert "nowhere does not exist" in refused("eval", run, "--data", tmp_path / "nowhere")
+    assert "has no annotation file in it" in refused("eval", run, "--data", tmp_path)
+    (tmp_path / "val.odgt").write_text('{"ID": "1", "gtboxes": []}\n')
+    assert "looks like CrowdHuman's odgt" in refused("eval", run, "--data", tmp_path / "val.odgt")
+    (tmp_path / "val.txt").write_text("0 0.5 0.5 1 1\n")
+    assert "val.txt is cut off or damaged" in refused("eval", run, "--data", tmp_path / "val.txt")
+
+
+NOT_WEIGHTS = {
+    "w.safetensors": (b"", "w.safetensors is no safetensors file"),
+    "noise.safetensors": (b"\x00\xff" * 5000, "noise.safetensors is no safetensors file"),
+    "model.pth": (b"", "model.pth is neither a weights file (.safetensors) nor a COCO results file (.json)"),
+    "found.odgt": (b"{}", "found.odgt is neither a weights file"),
+    "found.txt": (b"cat 0.9 1 2 3 4", "found.txt is neither a weights file"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_WEIGHTS)
+def test_files_that_are_neither_weights_nor_results(refused, shapes, tmp_path, name):
+    written, sentence = NOT_WEIGHTS[name]
+    (tmp_path / name).write_bytes(written)
+    assert sentence in refused("eval", tmp_path / name, "--data", shapes)
+
+
+def test_a_path_that_does_not_exist_and_a_folder_without_a_run(refused, shapes, tmp_path):
+    assert "nothing.json does not exist" in refused("eval", tmp_path / "nothing.json", "--data", shapes)
+    assert f"{tmp_path}" in refused("eval", tmp_path, "--data", shapes)
+
+
+GOOD = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
+BAD_RESULTS = {
+    "score of NaN": ([GOOD, GOOD | {"score": float("nan")}], "record 1 (of 1 such) has a score that is not finite"),
+    "box of NaN": ([GOOD | {"bbox": [1, 2, float("nan"), 4]}], "a bbox that is not finite"),
+    "negative width": ([GOOD | {"bbox": [9, 9, -3, 4]}], "negative width or height"),
+    "unknown picture": ([GOOD | {"image_id": 4711}], "image_id 4711"),
+    "unknown class": ([GOOD | {"category_id": 1}], "its ids are 3, 17"),
+    "no score": ([{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}], "it lacks score"),
+    "ground truth": (content(images=[image(1)]), "is a ground-truth file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RESULTS)
+def test_results_that_are_none_of_this_data_set(refused, shapes, tmp_path, name):
+    records, sentence = BAD_RESULTS[name]
+    (tmp_path / "found.json").write_text(json.dumps(records))
+    assert sentence in refused("eval", tmp_path / "found.json", "--data", shapes)
+
+
+def test_results_cut_off_in_the_middle(refused, shapes, run, tmp_path):
+    text = (run / "detections.json").read_text()
+    (tmp_path / "found.json").write_text(text[: len(text) // 2])
+    assert "found.json is no complete JSON file" in refused("eval", tmp_path / "found.json", "--data", shapes)
+
+
+def results(file: Path, annotations: Path) -> Path:
+    """The ground truth as somebody's detections."""
+    records = json.loads(annotations.read_text())["annotations"]
+    keys = ("image_id", "category_id", "bbox")
+    file.write_text(json.dumps([{key: record[key] for key in keys} | {"score": 0.9} for record in records]))
+    return file

@@ -1,0 +1,97 @@
+"""What all verbs share: help at once, exit codes, one sentence for what cannot be used."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uncrowd import __version__
+from uncrowd.cli import VERBS
+from uncrowd.errors import NonFiniteError
+
+
+def test_help_lists_every_verb_and_waits_for_no_torch():
+    script = "import sys, uncrowd.cli; uncrowd.cli.main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(f"\n  {verb} " in done.stdout for verb in VERBS)
+
+
+def test_version(uncrowd):
+    assert uncrowd("--version") == (0, f"uncrowd {__version__}\n", "")
+
+
+def test_without_a_verb_the_help_goes_to_standard_error(uncrowd):
+    said = uncrowd()
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("usage: uncrowd VERB")
+
+
+def test_an_unknown_verb(refused):
+    assert "the nearest is 'predict'." in refused("pedict")
+    assert "there are train, eval, predict" in refused("xyzzy")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_under_its_own_name(uncrowd, verb):
+    said = uncrowd(verb, "--help")
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(f"usage: uncrowd {verb} ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [
+        (["predict", "w.safetensors", "a.png", "--treshold", "0.5"], "--threshold FLOAT"),
+        (["eval", "w.safetensors", "--data", "d", "--batchsize", "2"], "--batch-size INT"),
+        (["train", "--data", "d", "--train.epoch", "3"], "--train.epochs INT"),
+        (["train", "coco-r50-100", "--data", "d", "--model.proposal", "3"], "--model.proposals INT"),
+    ],
+)
+def test_a_misspelt_flag_brings_the_one_that_was_meant(uncrowd, argv, meant):
+    said = uncrowd(*argv)
+    assert (said.status, said.out) == (2, "")
+    assert meant in said.err
+    assert f"uncrowd {argv[0]}" in said.err
+    assert "Traceback" not in said.err
+    assert said.err.count("\n") < 15
+
+
+def test_a_fault_of_ours_is_1_with_all_there_is_to_report(uncrowd, monkeypatch, tmp_path):
+    monkeypatch.setattr("uncrowd.cli.check.find_layout", lambda path: 1 / 0)
+    said = uncrowd("check", tmp_path)
+    assert said.status == 1
+    assert "ZeroDivisionError" in said.err
+    assert "please report it" in said.err
+
+
+def test_a_loss_that_is_not_finite_is_1_in_a_sentence(uncrowd, monkeypatch, tmp_path):
+    monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(NonFiniteError("the loss is nan")))
+    assert uncrowd("check", tmp_path) == (1, "", "uncrowd: the loss is nan\n")
+
+
+def test_what_the_machine_refuses_is_said_in_a_sentence(refused, monkeypatch, tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device", "runs/1/metrics.jsonl")
+    monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(full))
+    assert "runs/1/metrics.jsonl cannot be used: No space left on device." in refused("check", tmp_path)
+
+
+def test_interrupted(uncrowd, monkeypatch, tmp_path):
+    monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(KeyboardInterrupt()))
+    assert uncrowd("check", tmp_path) == (130, "", "uncrowd: interrupted\n")
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    # a pipe whose other end is closed before anything is written
+    script = f"{sys.executable} -m uncrowd info coco-r50-100 | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def raises(error: BaseException):
+    def fail(path: Path):
+        raise error
+
+    return fail

@@ -1,0 +1,193 @@
+"""`uncrowd predict`: any picture file in, annotated pictures and one JSON file out, and nothing of the user's lost."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def predict(uncrowd, weights, tmp_path):
+    """`predict(pictures)`: all detections, for with no threshold a model reports as many as it has proposals."""
+
+    def call(*pictures, out="out", flags=()):
+        argv = (weights, *pictures, "--out", tmp_path / out, "--threshold", 0, "--device", "cpu", *flags)
+        said = uncrowd("predict", *argv)
+        return said, json.loads((tmp_path / out / "detections.json").read_text())
+
+    return call
+
+
+def test_files_and_folders(predict, shapes, tmp_path):
+    said, records = predict(shapes / "images/train1.png", shapes / "images")
+    assert (said.status, said.err) == (0, "")
+    assert "in 9 pictures; written to" in said.out  # the one given twice counts once
+    assert [record["picture"] for record in records][:2] == [
+        str(shapes / "images/train1.png"),
+        str(shapes / "images/train2.png"),
+    ]
+    for record in records:
+        assert (tmp_path / "out" / record["annotated"]).is_file()
+        for found in record["detections"]:
+            assert (found["class"], found["category_id"]) in {("dark", 3), ("bright", 17)}
+            x1, y1, x2, y2 = found["box_xyxy"]
+            assert 0 <= x1 < x2 <= 64
+            assert 0 <= y1 < y2 <= 48
+
+
+def test_a_run_s_folder_serves_as_its_weights(uncrowd, run, shapes, tmp_path):
+    said = uncrowd("predict", run, shapes / "images/val1.png", "--out", tmp_path, "--json-only")
+    assert said.status == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["detections.json"]
+    assert "annotated" not in json.loads((tmp_path / "detections.json").read_text())[0]
+
+
+def test_the_batch_size_changes_nothing(predict, shapes):
+    _, one = predict(shapes / "images", out="one", flags=["--batch-size", 1])
+    _, four = predict(shapes / "images", out="four", flags=["--batch-size", 4])
+    for a, b in zip(one, four, strict=True):
+        assert a["picture"] == b["picture"]
+        boxes = [np.array([found["box_xyxy"] for found in record["detections"]]) for record in (a, b)]
+        np.testing.assert_allclose(*boxes, atol=0.05)
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(predict, tmp_path):
+    for name in ("a/1.png", "b/1.png", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48), "grey").save(tmp_path / name)
+    said, records = predict(tmp_path / "a", tmp_path / "b")
+    assert said.status == 0
+    assert [record["annotated"] for record in records] == ["1.jpg", "1-2.jpg", "1-3.jpg"]
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.jpg")) == ["1-2.jpg", "1-3.jpg", "1.jpg"]
+
+
+def test_folders_in_a_folder_stay_apart(predict, tmp_path):
+    for name in ("in/1.png", "in/night/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48), "grey").save(tmp_path / name)
+    _, records = predict(tmp_path / "in")
+    assert [record["annotated"] for record in records] == ["1.jpg", "night/1.jpg"]
+
+
+def test_what_it_wrote_before_is_no_picture_to_look_at(predict, tmp_path):
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.png")
+    assert predict(tmp_path)[1] == predict(tmp_path)[1]  # `out` lies in the folder it is given
+
+
+def test_the_user_s_own_pictures_are_not_overwritten(refused, weights, tmp_path):
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.jpg")
+    before = (tmp_path / "1.jpg").read_bytes()
+    assert "would be overwritten" in refused("predict", weights, tmp_path, "--out", tmp_path)
+    assert (tmp_path / "1.jpg").read_bytes() == before
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+MODES = {
+    "rgb.png": Image.fromarray(PIXELS),
+    "grey.png": Image.fromarray(PIXELS[..., 0]),
+    "deep.png": Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257),
+    "cmyk.jpg": Image.fromarray(PIXELS).convert("CMYK"),
+    "rgba.png": Image.fromarray(PIXELS).convert("RGBA"),
+    "palette.gif": Image.fromarray(PIXELS).convert("P"),
+    "one-bit.tiff": Image.fromarray(PIXELS).convert("1"),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_pictures_of_any_mode(predict, tmp_path, name):
+    MODES[name].save(tmp_path / name)
+    said, (record,) = predict(tmp_path / name)
+    assert (said.status, said.err) == (0, "")
+    assert len(record["detections"]) > 0
+
+
+def test_a_picture_that_cannot_be_read_is_said_and_the_others_are_done(predict, shapes, tmp_path):
+    (tmp_path / "in").mkdir()
+    for n in (1, 2):
+        (tmp_path / f"in/{n}.png").write_bytes((shapes / f"images/val{n}.png").read_bytes())
+    Image.fromarray(PIXELS).save(tmp_path / "in/cut.jpg")
+    (tmp_path / "in/cut.jpg").write_bytes((tmp_path / "in/cut.jpg").read_bytes()[:1000])
+    (tmp_path / "in/text.jpg").write_text("no picture")
+    said, records = predict(tmp_path / "in")
+    assert said.status == 2
+    assert len(records) == 2
+    assert "in 2 pictures, 2 left out" in said.out
+    first, second = said.err.splitlines()
+    assert first.startswith(f"left out: {tmp_path / 'in/cut.jpg'} cannot be read as a picture (image file is truncated")
+    assert second.startswith(f"left out: {tmp_path / 'in/text.jpg'} cannot be read as a picture")
+
+
+def test_a_picture_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights, shapes, tmp_path, monkeypatch):
+    from uncrowd.data.picture import read_picture
+
+    read, held = [], []
+
+    def counting(path):
+        read.append(path.name)
+        return read_picture(path)
+
+    def holding(self, pictures, *rest):
+        held.append(len(pictures))
+        return predict_all(self, pictures, *rest)
+
+    from uncrowd.inference.predictor import Predictor
+
+    predict_all = Predictor.predict
+    monkeypatch.setattr("uncrowd.cli.predict.read_picture", counting)
+    monkeypatch.setattr(Predictor, "predict", holding)
+    argv = ("predict", weights, shapes / "images", "--out", tmp_path, "--batch-size", 2)
+    assert uncrowd(*argv).status == 0
+    assert sorted(read) == sorted(file.name for file in (shapes / "images").iterdir())
+    assert held == [2, 2, 2, 2, 1]
+
+
+def test_the_threshold(uncrowd, weights, shapes, tmp_path):
+    said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--threshold", 1)
+    assert said.status == 0
+    assert "0 objects with a score of 1 or more in 9 pictures" in said.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--threshold", 1.5], "--threshold is 1.5; scores are between 0 and 1"),
+        (["--threshold", -0.1], "scores are between 0 and 1"),
+        (["--threshold", "nan"], "scores are between 0 and 1"),
+        (["--batch-size", 0], "--batch-size is 0; it takes 1 or more"),
+    ],
+)
+def test_flags_that_cannot_be(refused, weights, shapes, flags, sentence):
+    assert sentence in refused("predict", weights, shapes / "images", *flags)
+
+
+def test_nothing_to_look_at(refused, weights, tmp_path):
+    assert "Name picture files" in refused("predict", weights)
+    assert "has no pictures in it" in refused("predict", weights, tmp_path)
+    assert "nowhere.jpg does not exist" in refused("predict", weights, tmp_path / "nowhere.jpg")
+
+
+def test_weights_that_are_none(refused, run, shapes, tmp_path):
+    picture = shapes / "images/val1.png"
+    assert "does not exist" in refused("predict", tmp_path / "w.safetensors", picture)
+    assert "no safetensors file" in refused("predict", picture, picture)
+    assert "last.safetensors" in refused("predict", run / "last.safetensors", picture)
+
+
+def test_a_folder_that_cannot_be_written(refused, weights, shapes, tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    sentence = refused("predict", weights, shapes / "images", "--out", tmp_path / "out")
+    assert f"{tmp_path / 'out'} cannot be written (File exists); name another folder with --out." in sentence
+
+
+def test_a_disk_that_gets_full_leaves_whole_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
+    def full(self, target, **options):
+        if target.name == "val1.jpg":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert "No space left on device" in said.err
+    assert len(json.loads((tmp_path / "detections.json").read_text())) == 6  # those before it

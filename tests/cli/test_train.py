@@ -1,0 +1,232 @@
+"""`uncrowd train`: from a folder of pictures to a run, stopped and resumed, and what it refuses to begin with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TINY
+from tests.data.coco_files import annotation, content, image, write
+from uncrowd.cli.train import TrainArguments
+from uncrowd.engine.train import Trainer
+from uncrowd.experiments import small_data
+
+
+def test_a_run_leaves_all_there_is_to_know(run):
+    left = {file.name for file in run.iterdir()}
+    assert {"config.json", "metrics.jsonl", "last.safetensors", "weights.safetensors", "report.html"} <= left
+    assert json.loads((run / "config.json").read_text())["experiment"]["train"]["epochs"] == 2
+    results = json.loads((run / "detections.json").read_text())
+    assert {record["category_id"] for record in results} <= {3, 17}
+
+
+def test_it_says_what_it_trains_on_and_how_far_it_is(uncrowd, shapes, tmp_path):
+    said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY, "--train.epochs", 1)
+    assert (said.status, said.err) == (0, "")
+    assert "9 pictures, 18 boxes, 2 classes (dark, bright)" in said.out
+    assert "RANDOM initialisation" in said.out
+    assert "step 3/3" in said.out  # a plain line, for this is no terminal
+    assert "\r" not in said.out
+    assert "\x1b" not in said.out
+
+
+def test_a_run_without_a_name_gets_the_next_number(uncrowd, shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/small-data-1").mkdir(parents=True)
+    assert uncrowd("train", "--data", shapes, *TINY, "--train.epochs", 1).status == 0
+    assert (tmp_path / "runs/small-data-2/weights.safetensors").is_file()
+
+
+def test_a_stopped_run_goes_on_where_it_was(uncrowd, shapes, tmp_path, monkeypatch, run):
+    stop_after(4, monkeypatch)
+    said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY)
+    assert said.status == 0
+    assert f"go on with `uncrowd train --resume {tmp_path / 'run'}`" in said.out
+    assert not (tmp_path / "run/weights.safetensors").exists()
+
+    monkeypatch.undo()
+    said = uncrowd("train", "--resume", tmp_path / "run", "--device", "cpu")
+    assert said.status == 0
+    assert "resumed at epoch 1, step 1" in said.out
+    assert (tmp_path / "run/weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+
+
+def test_it_starts_from_weights_of_the_same_model_and_classes(uncrowd, shapes, weights, tmp_path):
+    begin = ("train", "--data", shapes, *TINY, "--start-from", weights, "--train.epochs", 1)
+    said = uncrowd(*begin, "--out", tmp_path / "same")
+    assert said.status == 0
+    assert f"all weights from {weights}" in said.out
+
+    said = uncrowd(*begin, "--out", tmp_path / "other", "--model.stages", 1)
+    assert said.status == 2
+    assert "does not fit the model" in said.err
+    assert "\n  head.stages.1.attention.qkv.weight: only in the file" in said.err  # a table of what differs
+
+    write(tmp_path / "pets/instances_train.json")
+    said = uncrowd("train", "--data", tmp_path / "pets", *TINY, "--start-from", weights, "--out", tmp_path / "pets/run")
+    assert said.status == 2
+    assert "knows the classes dark, bright, the data has cat, dog" in said.err
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_replaced(uncrowd, tmp_path):
+    write(tmp_path / "instances_train.json", content(images=[image(id) for id in (1, 2, 3, 4)]))
+    write(tmp_path / "instances_val.json", content(images=[image(5), image(6)], annotations=[annotation(1, 5)]))
+    (tmp_path / "1.png").unlink()
+    truncated = (tmp_path / "2.png").read_bytes()[:2000]
+    (tmp_path / "2.png").write_bytes(truncated)
+    said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
+    assert said.status == 0
+    assert "2 pictures cannot be read, and others took their places: 1, 2" in said.out
+
+
+def test_boxes_that_cannot_be_used_are_left_out_and_counted(uncrowd, tmp_path):
+    nan = float("nan")
+    boxes = [(1, 2, 30, 20), (5, 5, 0, 8), (5, 5, -3, 8), (nan, 1, 2, 3), (900, 1, 5, 5)]
+    annotations = [annotation(n, 1, box) for n, box in enumerate(boxes)] + [annotation(9, 2, category_id=7)]
+    write(tmp_path / "instances_train.json", content(annotations=annotations))
+    said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY, "--train.epochs", 1)
+    assert said.status == 0
+    assert "left out: boxes without positive width and height: 2" in said.out
+    assert "left out: boxes with a NaN or infinite number: 1" in said.out
+    assert "left out: boxes fully outside their picture: 1" in said.out
+    assert "held out of the training split" in said.out
+
+
+BAD_DATA = {
+    "unknown class": (content(annotations=[annotation(1, 1, category_id=99)]), "category_id 99"),
+    "unknown picture": (content(annotations=[annotation(1, 77)]), "image_id 77"),
+    "one name twice": (
+        content(categories=[{"id": 3, "name": "cat"}, {"id": 7, "name": "cat"}]),
+        "categories that share one name",
+    ),
+    "no boxes": (content(annotations=[]), "has no boxes, so there is nothing to learn"),
+    "no pictures": (content(images=[], annotations=[]), "an empty list of images"),
+    "one picture": (content(images=[image(1)], annotations=[annotation(1, 1)]), "too few to hold any out"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_data_that_cannot_be_learnt_from_is_refused(uncrowd, tmp_path, name):
+    data, sentence = BAD_DATA[name]
+    write(tmp_path / "labels.json", data)
+    said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert sentence in said.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_annotation_file_cut_off_in_the_middle(refused, shapes, tmp_path):
+    text = (shapes / "instances_train.json").read_text()
+    (tmp_path / "instances_train.json").write_text(text[: len(text) // 2])
+    sentence = refused("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
+    assert "instances_train.json is cut off or damaged at line 1, column" in sentence
+
+
+def test_pictures_that_are_nowhere(refused, shapes, tmp_path):
+    (tmp_path / "instances_train.json").write_text((shapes / "instances_train.json").read_text())
+    sentence = refused("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
+    assert "pictures in no folder that was looked at (train1.png in none of" in sentence
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--data", "nowhere"], "nowhere does not exist"),
+        ([], "Name the data set with --data"),
+        (["coco-r50", "--data", "d"], "There is no experiment 'coco-r50'; there are small-data"),
+        (["--resume", "nowhere"], "nowhere holds no run: there is no config.json in it"),
+        (["--resume", "run", "--data", "d"], "give it alone"),
+        (["--resume", "run", "--out", "elsewhere"], "give it alone"),
+        (["--resume", "run", "--train.epochs", "9"], "give it alone"),
+        (["small-data", "--resume", "run"], "give it alone"),
+    ],
+)
+def test_what_cannot_be_begun(refused, tmp_path, monkeypatch, argv, sentence):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused("train", *argv)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--train.batch-size", 0, "batch_size is 0; give 1 or more"),
+        ("--train.epochs", -1, "epochs is -1; give 1 or more"),
+        ("--resize.short-side", 0, "short_side is 0; give 1 pixel or more"),
+        ("--model.stage.width", 33, "width 33 must be a multiple of heads (4)"),
+        ("--train.epochs", "many", "'many'"),
+        ("--model.stage.attention", "iuo", "'iuo'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_as_flags(uncrowd, flag, value, sentence):
+    said = uncrowd("train", "--data", "d", flag, value)
+    assert (said.status, said.out) == (2, "")
+    assert "Traceback" not in said.err
+    assert sentence in " ".join(said.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("group", "setting", "sentence"),
+    [
+        ("train", {"batch_size": 0}, "batch_size is 0; give 1 or more"),
+        ("train", {"epochs": 2.5}, "2.5 instead of a whole number"),
+        ("train", {"epoch": 3}, "extra fields found (epoch)"),
+        ("resize", {"short_side": 0}, "short_side is 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_a_file(refused, run, tmp_path, group, setting, sentence):
+    saved = json.loads((run / "config.json").read_text())
+    saved["experiment"][group] |= setting
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    said = refused("train", "--resume", tmp_path)
+    assert f"{tmp_path / 'config.json'} is no Run" in said
+    assert sentence in said
+
+
+def test_a_folder_that_holds_a_run_is_not_begun_again(refused, shapes, run):
+    before = (run / "metrics.jsonl").read_bytes()
+    assert "already holds a run" in refused("train", "--data", shapes, "--out", run, *TINY)
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_file_stands_where_the_run_s_folder_should_be(uncrowd, shapes, tmp_path):
+    (tmp_path / "run").write_text("")
+    said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert f"{tmp_path / 'run'} cannot be" in said.err
+
+
+def test_a_disk_that_is_full_leaves_the_checkpoint_before(uncrowd, shapes, tmp_path, monkeypatch):
+    stop_after(2, monkeypatch)
+    assert uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY).status == 0
+    monkeypatch.undo()
+    before = (tmp_path / "run/last.safetensors").read_bytes()
+
+    def full(tensors, filename, metadata):
+        Path(filename).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("uncrowd.models.weights.save_file", full)
+    said = uncrowd("train", "--resume", tmp_path / "run", "--device", "cpu")
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert "No space left on device" in said.err
+    assert (tmp_path / "run/last.safetensors").read_bytes() == before
+    assert not list((tmp_path / "run").glob(".*"))  # nothing half written stays
+
+
+def test_the_recipe_of_a_bare_train_is_for_small_data():
+    assert TrainArguments().experiment == small_data()
+
+
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if Ctrl-C came during step number `steps`."""
+    step = Trainer._step
+
+    def stopping(self, batch):
+        if self.global_step == steps - 1:
+            self._stop_asked = True
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "_step", stopping)
