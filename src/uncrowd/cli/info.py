@@ -16,7 +16,10 @@ from uncrowd.cli.flags import parse
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS
 from uncrowd.inference.predictor import load
+from uncrowd.models.cost import COCO_PIXELS, Cost, measure
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+
+COUNTED_SIZE = (800, 1120)  # network pixels; a picture of another size costs in proportion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         predictor = load(Path(arguments.what), "cpu")
         held = {
             "model": config.to_dict(predictor.model.config),
-            "parameters": count_parameters(predictor.model.config),
+            "parameters": cost(predictor.model.config).parameters,
             "categories": dict(zip(map(str, predictor.categories.ids), predictor.categories.names, strict=True)),
             "preprocessing": config.to_dict(predictor.resize),
         }
@@ -49,17 +52,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def count_parameters(model: SparseRCNNConfig) -> int:
-    """Returns the number of parameters, frozen ones included, without allocating any."""
+def cost(model: SparseRCNNConfig) -> Cost:
+    """Returns what the model costs, without allocating any of it."""
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in SparseRCNN(model).parameters())
+        built = SparseRCNN(model)
+    return measure(built, *COUNTED_SIZE)
 
 
 def _list_experiments() -> None:
-    table = Table("experiment", "backbone", "proposals", "stages", "attention", "interaction", "epochs", "parameters")
+    table = Table()
+    table.add_column("experiment", no_wrap=True)
+    columns = ("backbone", "proposals", "stages", "attention", "interaction", "epochs")
+    for column in (*columns, "parameters", "GMACs a COCO picture"):
+        table.add_column(column)
     for name, build in EXPERIMENTS.items():
         experiment = build()
         model = experiment.model
+        costs = cost(model)
         table.add_row(
             name,
             model.backbone.name,
@@ -68,6 +77,7 @@ def _list_experiments() -> None:
             model.stage.attention,
             model.stage.interaction,
             str(experiment.train.epochs),
-            f"{count_parameters(model) / 1e6:.1f}M",
+            f"{costs.parameters / 1e6:.1f}M",
+            f"{costs.macs_at(COCO_PIXELS) / 1e9:.0f}",
         )
     Console(width=130).print(table)

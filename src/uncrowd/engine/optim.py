@@ -10,6 +10,7 @@ from torch import nn
 class OptimConfig:
     """AdamW as in the paper; the defaults are its COCO schedule."""
 
+    # After the warm-up and before the first milestone.
     learning_rate: float = 2.5e-5
     # On every parameter, norms and biases included.
     weight_decay: float = 1e-4
@@ -21,6 +22,7 @@ class OptimConfig:
     warmup_factor: float = 0.01
     # Epochs, fractions allowed, after which the rate is multiplied by `decay`.
     milestones: tuple[float, ...] = (27.0, 33.0)
+    # What a milestone multiplies the rate by.
     decay: float = 0.1
     # The batch size the rate was chosen for: another one then scales it in proportion. None takes the rate as it is.
     scale_to_batch: int | None = None

@@ -29,6 +29,7 @@ from uncrowd.structures import Batch, PictureId
 class TrainConfig:
     """How long, on how much at a time, and how often to look."""
 
+    # Times through the data.
     epochs: int = 36
     # Pictures a step, over all ranks.
     batch_size: int = 16

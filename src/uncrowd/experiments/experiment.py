@@ -13,10 +13,17 @@ from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 class Experiment:
     """What to train and how; the data comes from the user. `model.num_classes` becomes what the data has."""
 
+    # What the run's folder is called.
     name: str
+    # The detector.
     model: SparseRCNNConfig = field(default_factory=SparseRCNNConfig)
+    # What training does to pictures.
     augment: TrainTransformConfig = field(default_factory=TrainTransformConfig)
+    # The size of pictures in evaluation, and wherever the weights are used.
     resize: ResizeConfig = field(default_factory=ResizeConfig)
+    # The objective.
     loss: LossWeights = field(default_factory=LossWeights)
+    # The optimiser and its schedule.
     optim: OptimConfig = field(default_factory=OptimConfig)
+    # How long, and on how much at a time.
     train: TrainConfig = field(default_factory=TrainConfig)

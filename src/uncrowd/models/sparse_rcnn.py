@@ -23,8 +23,11 @@ class SparseRCNNConfig:
     num_classes: int = 80
     # Learnable proposals, which is also how many detections come out.
     proposals: int = 100
+    # Stages that refine them, one after another.
     stages: int = 6
+    # The trunk that the pyramid stands on.
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    # What every stage is made of.
     stage: StageConfig = field(default_factory=StageConfig)
 
 

@@ -29,6 +29,7 @@ class StageConfig:
     heads: int = 8
     # Channels between the two dynamic convolutions.
     dynamic_width: int = 64
+    # Hidden channels of the feed-forward layers.
     feedforward_width: int = 2048
     # Layers before the class logits.
     class_tower: int = 1
