@@ -6,7 +6,9 @@ there are nor on where a run was interrupted.
 
 import math
 import os
+import signal
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -245,7 +247,7 @@ def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batc
         batch_size=None,  # a key is a whole batch
         collate_fn=_as_is,
         num_workers=workers,
-        worker_init_fn=_leave_process_group,
+        worker_init_fn=_heed_parent_alone,
         pin_memory=torch.cuda.is_available(),
         # DataLoader draws a seed that nobody here uses; it must not move the generator of the training.
         generator=torch.Generator(),
@@ -280,10 +282,20 @@ def _as_is(packed: Any) -> Any:
     return packed
 
 
-def _leave_process_group(worker: int) -> None:
-    """Leaves it to the training process to end on Ctrl-C or a scheduler's SIGTERM, which reach a whole group.
+def _heed_parent_alone(worker: int) -> None:
+    """Leaves it to the training process to end on Ctrl-C or a scheduler's SIGTERM.
 
-    It can then save what it has; a worker whose parent is gone notices and ends.
+    These reach a whole group, or every process of a job; the training process can then still save what it has. A
+    worker ends when its parent tells it to, or is gone.
     """
     if sys.platform != "win32":
         os.setpgrp()
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_on_parents_sigterm, daemon=True).start()
+
+
+def _end_on_parents_sigterm() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
