@@ -1,0 +1,188 @@
+"""An interrupted run ends as if it had not been: every file that holds numbers is the same, bit for bit."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import tiny_experiment
+from tests.experiments.conftest import Process, prepare
+from uncrowd.engine.log import read_metrics
+from uncrowd.experiments.run import Run, begin, resume
+from uncrowd.experiments.scoring import Scoring
+
+AtStep = Callable[[int, Callable[[], None]], None]
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from uncrowd.engine.train import Trainer
+from uncrowd.experiments.run import resume
+
+def step(self, batch, original=Trainer._step):
+    if self.global_step == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, batch)
+
+Trainer._step = step
+resume(Path(sys.argv[1]), device="cpu")
+"""
+
+
+def assert_same_end(folder: Path, expected: Path) -> None:
+    """Weights, average, optimiser, best score and position; detections; and each row of the log, once."""
+    for name in ("last", "best", "weights"):
+        file = f"{name}.safetensors"
+        assert (folder / file).read_bytes() == (expected / file).read_bytes(), file
+    assert (folder / "detections.json").read_bytes() == (expected / "detections.json").read_bytes()
+    assert logged(folder) == logged(expected)
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    timing = ("time", "pictures_per_second", "waiting_for_data")
+    rows = read_metrics(folder / "metrics.jsonl")
+    return [{key: row[key] for key in row if key not in timing} for row in rows if row["kind"] != "begin"]
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("step", [1, 3, 6, 7], ids=["1", "3, last of its epoch", "6", "7, last of the run"])
+def test_stopped_and_resumed(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep, step: int) -> None:
+    folder, said = tmp_path / "run", []
+    at_step(step, terminate)
+    run = Run(experiment=tiny_experiment(), data=str(crowd))
+    assert not begin(run, folder, device="cpu", say=said.append)
+    assert said[-1] == f"stopped; go on with `uncrowd train --resume {folder}`"
+    assert not (folder / "weights.safetensors").exists()
+    assert resume(folder, device="cpu", say=said.append)
+    assert f"resumed at epoch {step // 4}, step {step % 4 + 1}" in said
+    assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_stopped_again_and_again(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
+    run, folder = Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run"
+    at_step(0, terminate)
+    assert not begin(run, folder, device="cpu")
+    for step in (2, 4):
+        at_step(step, terminate)
+        assert not resume(folder, device="cpu")
+    assert resume(folder, device="cpu")
+    assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_workers_change_nothing(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
+    """Neither when a run goes through with them nor when they are stopped with it."""
+    folder = prepare(tmp_path / "run", crowd, workers=2)
+    at_step(2, terminate)
+    assert not resume(folder, device="cpu")
+    assert resume(folder, device="cpu")
+    for name in ("best", "weights"):  # the checkpoint names the number of workers
+        assert (folder / f"{name}.safetensors").read_bytes() == (finished / f"{name}.safetensors").read_bytes()
+    assert logged(folder) == logged(finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_killed_in_an_evaluation(crowd: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evaluation is repeated, and no step is."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self: Scoring, *_: Any) -> None:
+        raise Killed
+
+    folder, said = tmp_path / "run", []
+    with monkeypatch.context() as patch:
+        patch.setattr(Scoring, "improved", killed)  # after the scores were logged, before the checkpoint
+        with pytest.raises(Killed):
+            begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    assert [row["kind"] for row in logged(folder)] == ["train"] * 4 + ["eval"]
+    assert resume(folder, device="cpu", say=said.append)
+    assert "resumed at epoch 0, step 4" in said
+    assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_killed_while_the_results_were_written(
+    crowd: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("uncrowd.experiments.scoring.write_report", killed)
+        with pytest.raises(Killed):
+            begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    assert resume(folder, device="cpu")
+    assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_kill_9(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
+    """At step 6 with a checkpoint after step 5; both in the middle of an epoch, with workers at work."""
+    settings = {"checkpoint_every": 5, "workers": 2}
+    whole, killed = (prepare(tmp_path / name, crowd, **settings) for name in ("whole", "killed"))
+    process = start("-c", KILLED_AT, str(killed), "6")
+    assert resume(whole, device="cpu")
+    assert process.end() == -signal.SIGKILL, process.err
+    said: list[str] = []
+    assert resume(killed, device="cpu", say=said.append)
+    assert "resumed at epoch 1, step 1" in said
+    assert_same_end(killed, whole)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_interrupted_before_the_first_checkpoint(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
+    def kill() -> None:
+        raise SystemExit
+
+    folder, said = tmp_path / "run", []
+    at_step(2, kill)
+    with pytest.raises(SystemExit):
+        begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    assert not (folder / "last.safetensors").exists()
+    assert resume(folder, device="cpu", say=said.append)
+    assert "the run was interrupted before its first checkpoint, so it begins again" in said
+    assert_same_end(folder, finished)
+
+
+def test_a_second_ctrl_c_ends_it_at_once(crowd: Path, tmp_path: Path, at_step: AtStep) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    at_step(1, twice)
+    with pytest.raises(KeyboardInterrupt):
+        begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_sigterm_to_every_process_twice(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
+    """As Slurm does: loading processes included, and to the training process also by its launcher."""
+    folder = prepare(tmp_path / "run", crowd, epochs=1000, workers=2, evaluate_every=1000)
+    process = start("-m", "uncrowd", "train", "--resume", str(folder), "--device", "cpu")
+    process.wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) > 2 and len(process.descendants()) >= 2)
+    workers = process.descendants()
+    for _ in range(2):
+        for pid in [*workers, process.process.pid]:
+            os.kill(pid, signal.SIGTERM)
+    assert process.end() == 0, process.err
+    assert process.out.splitlines()[-1] == f"stopped; go on with `uncrowd train --resume {folder}`"
+    assert process.err == ""
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers), "no worker is left"
+    assert (folder / "last.safetensors").exists()
+    last = read_metrics(folder / "metrics.jsonl")[-1]
+    assert last["step"] < 4000
