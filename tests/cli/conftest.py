@@ -61,7 +61,8 @@ def uncrowd(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 
     def call(*argv: object) -> Said:
         status = main([str(argument) for argument in argv])
-        return Said(status, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return Said(status, out, err)
 
     return call
 

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from uncrowd.data.picture import read_picture
+from uncrowd.inference.predictor import Predictor
+
 
 @pytest.fixture
 def predict(uncrowd, weights, tmp_path):
@@ -48,8 +51,8 @@ def test_the_batch_size_changes_nothing(predict, shapes):
     _, four = predict(shapes / "images", out="four", flags=["--batch-size", 4])
     for a, b in zip(one, four, strict=True):
         assert a["picture"] == b["picture"]
-        boxes = [np.array([found["box_xyxy"] for found in record["detections"]]) for record in (a, b)]
-        np.testing.assert_allclose(*boxes, atol=0.05)
+        ours, theirs = ([found["box_xyxy"] for found in record["detections"]] for record in (a, b))
+        np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
 def test_two_pictures_of_one_name_do_not_overwrite_each_other(predict, tmp_path):
@@ -119,8 +122,6 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_others_are_done(predict, 
 
 
 def test_a_picture_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights, shapes, tmp_path, monkeypatch):
-    from uncrowd.data.picture import read_picture
-
     read, held = [], []
 
     def counting(path):
@@ -130,8 +131,6 @@ def test_a_picture_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights
     def holding(self, pictures, *rest):
         held.append(len(pictures))
         return predict_all(self, pictures, *rest)
-
-    from uncrowd.inference.predictor import Predictor
 
     predict_all = Predictor.predict
     monkeypatch.setattr("uncrowd.cli.predict.read_picture", counting)

@@ -110,6 +110,4 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path} does not exist; put the picture there or remove its record from the annotations.")
     reason = str(error).rstrip(".") or type(error).__name__
-    return InputError(
-        f"{path} cannot be read as a picture ({reason}); replace the file or remove its record from the annotations."
-    )
+    return InputError(f"{path} cannot be read as a picture ({reason}); replace the file or leave it out.")

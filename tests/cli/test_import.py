@@ -1,0 +1,109 @@
+"""`uncrowd import`: a published checkpoint becomes a weights file that every verb takes, and no pickle runs code."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import uncrowd as package
+from tests.data.coco_files import content
+from tests.models.test_published import published_state
+from uncrowd.models import published
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+
+
+def checkpoint(file: Path, monkeypatch: pytest.MonkeyPatch, classes: int = 2) -> Path:
+    """A model under the authors' names. A backbone is told by its number of blocks: here 2, of the small one."""
+    monkeypatch.setitem(published._RESNETS, 2, "resnet18")
+    stage = StageConfig(width=16, dynamic_width=4, feedforward_width=32)
+    backbone = BackboneConfig(name="resnet18")
+    torch.manual_seed(0)
+    model = SparseRCNN(SparseRCNNConfig(num_classes=classes, proposals=5, stages=1, backbone=backbone, stage=stage))
+    torch.save({"model": published_state(model)}, file)
+    return file
+
+
+def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path, monkeypatch):
+    source, weights = checkpoint(tmp_path / "model.pth", monkeypatch), tmp_path / "w.safetensors"
+    said = uncrowd("import", source, weights)
+    assert (said.status, said.err) == (0, "")
+    assert f"every tensor of {source} was used" in said.out
+
+    held = json.loads(uncrowd("info", weights).out)
+    assert held["categories"] == {"1": "class 1", "2": "class 2"}
+    assert (held["model"]["num_classes"], held["model"]["proposals"]) == (2, 5)
+    assert held["preprocessing"] == {"short_side": 800, "max_size": 1333}
+
+    predictor = package.load(weights, "cpu")
+    assert len(predictor.predict(shapes / "images/val1.png")) <= 5
+    assert uncrowd("predict", weights, shapes / "images/val1.png", "--out", tmp_path / "out").status == 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "some"),
+    [(1, {"1": "person"}), (80, {"1": "person", "13": "stop sign", "90": "toothbrush"})],
+)
+def test_the_classes_of_crowdhuman_and_coco_are_known(uncrowd, tmp_path, monkeypatch, classes, some):
+    uncrowd("import", checkpoint(tmp_path / "model.pth", monkeypatch, classes), tmp_path / "w.safetensors")
+    categories = json.loads(uncrowd("info", tmp_path / "w.safetensors").out)["categories"]
+    assert len(categories) == classes
+    assert some.items() <= categories.items()
+
+
+def test_classes_come_from_an_annotation_file_whose_pictures_need_not_be_there(uncrowd, refused, tmp_path, monkeypatch):
+    (tmp_path / "labels.json").write_text(json.dumps(content()))
+    source = checkpoint(tmp_path / "model.pth", monkeypatch)
+    flags = (tmp_path / "w.safetensors", "--categories", tmp_path / "labels.json")
+    assert uncrowd("import", source, *flags).status == 0
+    assert json.loads(uncrowd("info", flags[0]).out)["categories"] == {"3": "cat", "7": "dog"}
+
+    source = checkpoint(tmp_path / "model.pth", monkeypatch, classes=4)
+    assert "has 2 categories, the checkpoint 4" in refused("import", source, *flags)
+
+
+class WantsToRun:
+    """A pickle that makes a file when it is opened."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_a_pickle_that_wants_to_run_code_does_not(uncrowd, refused, shapes, tmp_path):
+    torch.save({"model": WantsToRun(tmp_path / "ran")}, tmp_path / "model.pth")
+    said = uncrowd("import", tmp_path / "model.pth", tmp_path / "w.safetensors")
+    assert (said.status, said.out) == (2, "")
+    assert "model.pth is no PyTorch checkpoint that can be read without running code" in said.err
+    refused("predict", tmp_path / "model.pth", shapes / "images/val1.png")
+    refused("eval", tmp_path / "model.pth", "--data", shapes)
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "model.pth", weights_only=False)  # it would have
+    assert (tmp_path / "ran").exists()
+
+
+def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path, monkeypatch):
+    weights = tmp_path / "w.safetensors"
+    assert "does not exist" in refused("import", tmp_path / "nothing.pth", weights)
+    (tmp_path / "text.pth").write_text("no checkpoint")
+    assert "text.pth is no PyTorch checkpoint" in refused("import", tmp_path / "text.pth", weights)
+    torch.save({"model": {"conv.weight": torch.zeros(3)}}, tmp_path / "other.pth")
+    assert "is no Sparse R-CNN checkpoint" in refused("import", tmp_path / "other.pth", weights)
+
+    whole = torch.load(checkpoint(tmp_path / "part.pth", monkeypatch))
+    del whole["model"]["init_proposal_boxes.weight"]
+    torch.save(whole, tmp_path / "part.pth")
+    said = uncrowd("import", tmp_path / "part.pth", weights)
+    assert said.status == 2
+    assert "does not fit the model in 1 tensors:\n  proposal_boxes_cxcywh_norm: only in the model, (5, 4)" in said.err
+    assert not weights.exists()
+
+
+def test_weights_that_cannot_be_written(refused, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("where a folder should be")
+    source = checkpoint(tmp_path / "model.pth", monkeypatch)
+    assert "could not be written" in refused("import", source, tmp_path / "file/w.safetensors")
