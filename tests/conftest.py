@@ -47,6 +47,7 @@ def tiny_experiment(**training: Any) -> Experiment:
     return Experiment(
         name="tiny",
         model=SparseRCNNConfig(
+            num_classes=3,
             proposals=10,
             stages=2,
             backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),

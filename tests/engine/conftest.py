@@ -11,7 +11,8 @@ from torch import nn
 from tests.conftest import tiny_experiment
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.open import open_splits
-from uncrowd.engine.train import Trainer, build_accelerator
+from uncrowd.engine.accelerator import build_accelerator
+from uncrowd.engine.train import Trainer
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Batch

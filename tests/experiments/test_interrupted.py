@@ -132,8 +132,7 @@ def test_killed_while_the_results_were_written(
 @pytest.mark.usefixtures("no_report")
 def test_kill_9(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
     """At step 6 with a checkpoint after step 5; both in the middle of an epoch, with workers at work."""
-    settings = {"checkpoint_every": 5, "workers": 2}
-    whole, killed = (prepare(tmp_path / name, crowd, **settings) for name in ("whole", "killed"))
+    whole, killed = (prepare(tmp_path / n, crowd, checkpoint_every=5, workers=2) for n in ("whole", "killed"))
     process = start("-c", KILLED_AT, str(killed), "6")
     assert resume(whole, device="cpu")
     assert process.end() == -signal.SIGKILL, process.err

@@ -1,10 +1,9 @@
 """The training loop. It receives built objects, and is told what to do at events; it knows no model by name."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +11,17 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from uncrowd.data.loader import TrainLoader
+from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
-from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.engine.stop import StopRequest
+from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.losses.criterion import Losses
 from uncrowd.structures import Batch, PictureId
 
@@ -52,11 +53,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for a value with which there is nothing to train."""
-        least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "workers": 0, "seed": 0}
-        least |= {"evaluate_every": 1, "checkpoint_every": 1, "log_every": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise InputError(f"{name} is {getattr(self, name)}; give {smallest} or more.")
+        require_at_least(1, epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
+        require_at_least(1, evaluate_every=self.evaluate_every, checkpoint_every=self.checkpoint_every)
+        require_at_least(1, log_every=self.log_every)
+        require_at_least(0, workers=self.workers, seed=self.seed)
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise InputError(f"ema_decay is {self.ema_decay}; give a number between 0 and 1, such as 0.999.")
 
@@ -102,19 +102,6 @@ class StepRecord(NamedTuple):
     ids: list[PictureId]
 
 
-def build_accelerator(device: str | None = None) -> Accelerator:
-    """Returns the ranks and the device of this process, as `torchrun` or `accelerate launch` set them.
-
-    device: "cpu", "cuda", or by default the GPU where there is one. Raises InputError where there is no such device.
-    Precision is not left to accelerate, which would rewrite `forward`; it is a plain autocast around it.
-    """
-    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
-    if device not in (None, accelerator.device.type):
-        raise InputError(f"There is no device {device!r} here, only {accelerator.device.type!r}; name that or none.")
-    return accelerator
-
-
 class Trainer:
     """A model on its way through its epochs; everything that changes is in the checkpoint."""
 
@@ -137,12 +124,12 @@ class Trainer:
         self.optimizer = build_optimizer(optim, model)
         # Not AveragedModel, whose update waits for the device. Its buffers stay as they are: no model here learns any.
         self.average = deepcopy(model).requires_grad_(False) if config.ema_decay is not None else None
-        self.model: nn.Module = accelerator.prepare_model(model)
+        self.model = distribute(model, accelerator)
         self.position = Position(0, 0)
         self.best: float | None = None
         self._watch = torch.zeros(3, device=accelerator.device)  # loss and gradient norm of the last step, stop asked
         self._last: StepRecord | None = None
-        self._stop_asked = False
+        self._stop = StopRequest()
         self._unreadable: set[PictureId] = set()
 
     @property
@@ -176,7 +163,7 @@ class Trainer:
         Either way the checkpoint is written. log: None on every rank but the first. Raises NonFiniteError, with
         the step, the learning rate and the pictures, when a loss or gradient is not finite.
         """
-        with self._stopping_on_signals():
+        with self._stop:
             while not self.is_finished:
                 finished_epoch = self._train_epoch(log)
                 self._save()  # before an evaluation too: if that is killed, it is repeated, but no step is
@@ -208,9 +195,8 @@ class Trainer:
             self.position = Position(epoch, self.position.step + 1)
             step, pictures = self.global_step, pictures + self.config.batch_size
             if step % self.config.log_every == 0 or step == total or step == 1:
-                if log is not None:
-                    seconds = time.perf_counter() - since
-                    self._report(log, losses, norm, rate, pictures / seconds, waited / seconds)
+                seconds = time.perf_counter() - since
+                self._report(log, losses, norm, rate, pictures / seconds, waited / seconds)
                 pictures, waited, since = 0, 0.0, time.perf_counter()
             elif log is not None:
                 log.progress(step, total)
@@ -260,9 +246,9 @@ class Trainer:
         """Objects of the whole step over the number of ranks, at least 1; with it the ranks agree on stopping."""
         count = float(sum(len(target.labels) for target in batch.targets))
         if self.accelerator.num_processes == 1:
-            self._watch[2] = float(self._stop_asked)
+            self._watch[2] = float(self._stop.asked)
             return max(count, 1.0)
-        local = torch.tensor([count, float(self._stop_asked)]).to(self.accelerator.device, non_blocking=True)
+        local = torch.tensor([count, float(self._stop.asked)]).to(self.accelerator.device, non_blocking=True)
         count_and_stop = self.accelerator.reduce(local, "sum")
         assert isinstance(count_and_stop, Tensor)
         self._watch[2] = count_and_stop[1]
@@ -291,27 +277,29 @@ class Trainer:
             log.say(f"{len(new)} pictures cannot be read, and others took their places: {shown}")
 
     def _report(
-        self, log: RunLog, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float
+        self, log: RunLog | None, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float
     ) -> None:
+        """Logs the losses of the whole step, over all ranks."""
+        terms = torch.stack([losses.total, losses.class_[-1], losses.l1[-1], losses.giou[-1]])
+        terms = self.accelerator.reduce(terms, "mean")
+        assert isinstance(terms, Tensor)
+        if log is None:
+            return
+        step, total = self.global_step, self.config.epochs * self.loader.steps_per_epoch
+        loss, *last_stage, gradient_norm = [*terms.tolist(), norm.item()]
         values = {
-            "epoch": self.global_step / self.loader.steps_per_epoch,
-            "loss": losses.total.item(),
-            "class": losses.class_[-1].item(),
-            "l1": losses.l1[-1].item(),
-            "giou": losses.giou[-1].item(),
-            "gradient_norm": norm.item(),
+            "epoch": step / self.loader.steps_per_epoch,
+            "loss": loss,
+            **dict(zip(("class", "l1", "giou"), last_stage, strict=True)),
+            "gradient_norm": gradient_norm,
             "learning_rate": rate,
             "pictures_per_second": throughput,
             "waiting_for_data": waiting,
         }
-        log.write("train", self.global_step, values)
-        total = self.config.epochs * self.loader.steps_per_epoch
-        remaining = (total - self.global_step) * self.config.batch_size / throughput
-        text = (
-            f"epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  {throughput:.1f} pictures/s  "
-            f"{remaining / 60:.0f} min left"
-        )
-        log.progress(self.global_step, total, text)
+        log.write("train", step, values)
+        remaining = (total - step) * self.config.batch_size / throughput
+        speed = f"{throughput:.1f} pictures/s  {remaining / 60:.0f} min left"
+        log.progress(step, total, f"epoch {values['epoch']:.2f}  loss {loss:.3f}  {speed}")
 
     def _save(self) -> None:
         self._check_finite(self._watch.tolist())
@@ -320,20 +308,6 @@ class Trainer:
             save_checkpoint(
                 self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, progress=progress
             )
-
-    @contextmanager
-    def _stopping_on_signals(self) -> Iterator[None]:
-        def ask(number: int, frame: Any) -> None:
-            self._stop_asked = True
-            if number == signal.SIGINT:  # a second Ctrl-C ends the process at once; schedulers may send SIGTERM twice
-                signal.signal(number, before[signal.SIGINT])
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

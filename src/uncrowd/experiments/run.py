@@ -17,8 +17,9 @@ from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.open import Splits, hold_out, open_splits
+from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
-from uncrowd.engine.train import Trainer, build_accelerator
+from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.scoring import Scoring

@@ -1,0 +1,105 @@
+"""Detections of a whole data set: of every picture once, however the work is split."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from tests.conftest import tiny_experiment
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.open import open_splits
+from uncrowd.engine.accelerator import build_accelerator
+from uncrowd.engine.evaluate import Detected, detect
+from uncrowd.inference.predictor import Predictor
+from uncrowd.models.sparse_rcnn import SparseRCNN
+
+
+@pytest.fixture
+def dataset(crowd: Path) -> DetectionDataset:
+    train = open_splits(crowd).train
+    assert train is not None
+    return train
+
+
+@pytest.fixture
+def predictor(dataset: DetectionDataset) -> Predictor:
+    torch.manual_seed(0)
+    experiment = tiny_experiment()
+    return Predictor(SparseRCNN(experiment.model), dataset.categories, experiment.resize)
+
+
+def assert_same(ours: Detected, theirs: Detected) -> None:
+    assert ours.detections.keys() == theirs.detections.keys()
+    for picture, expected in theirs.detections.items():
+        got = ours.detections[picture]
+        torch.testing.assert_close(got.scores, expected.scores, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(got.boxes, expected.boxes, rtol=1e-3, atol=1e-2)
+
+
+def test_batches_and_workers_change_nothing(predictor: Predictor, dataset: DetectionDataset) -> None:
+    alone = detect(predictor, dataset, batch_size=1)
+    assert set(alone.detections) == {sample.id for sample in dataset}
+    assert_same(detect(predictor, dataset, batch_size=5, workers=2), alone)
+
+
+@pytest.mark.parametrize("ranks", [2, 20])
+def test_ranks_share_the_pictures(
+    predictor: Predictor, dataset: DetectionDataset, monkeypatch: pytest.MonkeyPatch, ranks: int
+) -> None:
+    """The union of what the ranks find is what one finds; some of 20 ranks have no picture of 16 at all."""
+    alone = detect(predictor, dataset, batch_size=3)
+    accelerator = build_accelerator("cpu")
+    monkeypatch.setattr("uncrowd.engine.evaluate.gather_object", lambda found: found)
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: ranks))
+    together: dict[Any, Any] = {}
+    for rank in range(ranks):
+        monkeypatch.setattr(Accelerator, "process_index", property(lambda _, rank=rank: rank))
+        part = detect(predictor, dataset, batch_size=3, accelerator=accelerator)
+        assert not together.keys() & part.detections.keys()
+        together |= part.detections
+    assert_same(Detected(together, []), alone)
+
+
+def test_progress_is_told(predictor: Predictor, dataset: DetectionDataset) -> None:
+    told: list[tuple[int, int]] = []
+    detect(predictor, dataset, batch_size=6, on_batch=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_what_cannot_be_read_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:
+    shutil.copytree(crowd, tmp_path / "crowd")
+    (tmp_path / "crowd" / "train" / "000003.jpg").write_bytes(b"no picture")
+    dataset = open_splits(tmp_path / "crowd").train
+    assert dataset is not None
+    detected = detect(predictor, dataset, batch_size=4)
+    assert detected.unreadable == [3]
+    assert len(detected.detections) == 15
+
+
+def test_detections_hold_on_to_no_batch(predictor: Predictor, dataset: DetectionDataset) -> None:
+    """Else memory would grow through an evaluation by far more than what is found."""
+    for found in detect(predictor, dataset, batch_size=8).detections.values():
+        for tensor in (found.boxes, found.scores, found.labels):
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+def test_training_goes_on_as_before(predictor: Predictor, dataset: DetectionDataset) -> None:
+    """An evaluation neither leaves the model in another mode nor draws from the generator of the training."""
+    predictor.model.train()
+    state = torch.get_rng_state()
+    detect(predictor, dataset, workers=2)
+    assert predictor.model.training
+    assert all(module.training for module in predictor.model.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.requires_grad for parameter in predictor.model.parameters())
+
+
+def test_results_are_json(predictor: Predictor, dataset: DetectionDataset) -> None:
+    detected = detect(predictor, dataset)
+    records = [record for id, found in detected.detections.items() for record in found.to_coco(id)]
+    assert json.loads(json.dumps(records)) == records
+    assert {record["category_id"] for record in records} <= {1, 18, 37}

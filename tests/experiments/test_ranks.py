@@ -1,0 +1,91 @@
+"""Two processes started by torchrun do what one does, and stop together."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import tiny_experiment
+from tests.experiments.conftest import Process, prepare
+from uncrowd.data.transforms import TrainTransformConfig
+from uncrowd.engine.log import read_metrics
+from uncrowd.engine.optim import OptimConfig
+from uncrowd.experiments import Experiment
+from uncrowd.experiments.run import resume
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "uncrowd")
+
+
+def one_size(**training: int) -> Experiment:
+    """Pictures of one size, for a batch is padded to its largest, and a rank sees only its own.
+
+    The steps are small, for Adam makes steps of the same length of gradients that are rounding alone; and there is one
+    stage, for a later one may look outside the picture, where layer norms blow rounding up.
+    """
+    experiment = tiny_experiment(epochs=1000, **training)
+    return replace(
+        experiment,
+        model=replace(experiment.model, stages=1),
+        augment=TrainTransformConfig(short_sides=(64,), max_size=96),
+        optim=OptimConfig(learning_rate=3e-5, warmup_steps=0, milestones=()),
+    )
+
+
+def rows(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    return {(row["kind"], row["step"]): row for row in read_metrics(folder / "metrics.jsonl")}
+
+
+@pytest.mark.usefixtures("no_report")
+def test_two_ranks_are_one_and_stop_at_one_step(
+    crowd: Path, tmp_path: Path, start: Callable[..., Process], at_step: Callable[[int, Callable[[], None]], None]
+) -> None:
+    """Both accumulate. Were they to disagree on when to stop, one would wait for the other until it is killed."""
+    two = prepare(tmp_path / "two", crowd, one_size(accumulate=2))
+    process = start(*TORCHRUN, "train", "--resume", str(two), "--device", "cpu")
+    process.wait_for(lambda: ("eval", 4) in rows(two))
+    descendants = process.descendants()
+    os.kill(process.process.pid, signal.SIGTERM)
+    process.end()
+
+    assert f"stopped; go on with `uncrowd train --resume {two}`" in process.out
+    for text in ("COCO JSON", "scored on", "backbone:", "step 4/", "after epoch 1,", "stopped"):
+        assert process.out.count(text) == 1, f"only rank 0 says {text!r}"
+    assert "SIGKILL" not in process.err
+    assert "Warning" not in process.err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in descendants), "nobody is left"
+
+    done = len([key for key in rows(two) if key[0] == "train"])
+    one = prepare(tmp_path / "one", crowd, one_size())
+    at_step(done - 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert not resume(one, device="cpu")
+    assert_same_but_for_rounding(two, one)
+
+
+def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
+    assert list(rows(folder)) == list(rows(expected))
+    for key, row in rows(expected).items():
+        for name in {"loss", "class", "l1", "giou", "gradient_norm", "AP", "AP50", "AR@100"} & row.keys():
+            assert rows(folder)[key][name] == pytest.approx(row[name], rel=1e-3), (key, name)
+
+    found = [json.loads((run / "detections.json").read_text()) for run in (folder, expected)]
+    ours, theirs = (sorted((record["image_id"], record["score"]) for record in records) for records in found)
+    assert [picture for picture, _ in ours] == [picture for picture, _ in theirs]
+    assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], rel=1e-3)
+
+    ours, theirs = (load_file(run / "last.safetensors") for run in (folder, expected))
+    assert ours.keys() == theirs.keys()
+    weights = [key for key in theirs if key.startswith("model.")]
+    apart = torch.cat([(ours[key] - theirs[key]).abs().flatten() for key in weights])
+    moved = torch.cat([(theirs[key] - theirs[f"average.{key[6:]}"]).abs().flatten() for key in weights])
+    assert (apart < 1e-5).float().mean() > 0.999
+    assert (moved > 3e-5).float().mean() > 0.5, "they moved by more than that"
+    for key in weights:
+        gradient = f"optimizer.exp_avg.{key[6:]}"  # its average over the steps
+        assert (ours[gradient] - theirs[gradient]).abs().max() <= 0.05 * theirs[gradient].abs().max(), key
