@@ -38,16 +38,14 @@ class Scoring:
     ):
         self.experiment, self.dataset, self.accelerator = experiment, dataset, accelerator
         self.folder, self.facts, self.log = folder, facts, log
-        self.evaluator = CocoEvaluator(max_dets=max_dets(experiment.model.proposals))
+        self.evaluator = CocoEvaluator()
         self._last: tuple[Detected, Scores] | None = None
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
         """Logs all scores and returns the headline."""
         settings = self.experiment.train
         categories = self.dataset.categories
-        predictor = Predictor(
-            _bare(model), categories, self.experiment.resize, self.accelerator.device, bf16=settings.bf16
-        )
+        predictor = Predictor(_bare(model), categories, self.experiment.resize, self.accelerator.device)
         detected = detect(
             predictor,
             self.dataset,
@@ -86,11 +84,6 @@ class Scoring:
         log.write("eval", step, values)
         log.say(f"after epoch {epoch}, on {len(self.dataset)} pictures ({self.dataset.split}):\n{scores.table()}")
         write_coco_results(self.folder / "detections.json", detected.detections)
-
-
-def max_dets(proposals: int) -> tuple[int, ...]:
-    """COCO's (1, 10, 100), and all detections where a model reports more."""
-    return (1, 10, 100) if proposals <= 100 else (1, 10, 100, proposals)
 
 
 def _bare(model: nn.Module) -> SparseRCNN:

@@ -20,7 +20,8 @@ from uncrowd.models.sparse_rcnn import STRIDE, SparseRCNN
 from uncrowd.models.weights import load_weights
 from uncrowd.structures import Batch, Categories, Detections
 
-Picture = str | Path | Image.Image | UInt8[np.ndarray, "h w 3"] | UInt8[Tensor, "3 h w"]
+# Arrays are (h, w, 3), tensors (3, h, w), both uint8; others get a sentence.
+Picture = str | Path | Image.Image | np.ndarray | Tensor
 
 
 class Predictor:
@@ -32,14 +33,11 @@ class Predictor:
         categories: Categories,
         resize: ResizeConfig,
         device: torch.device | str = "cpu",
-        *,
-        bf16: bool = False,
     ):
         self.model = model.to(device)
         self.categories = categories
         self.resize = resize
         self.device = torch.device(device)
-        self.bf16 = bf16
 
     @overload
     def predict(self, pictures: Picture, threshold: float = ..., batch_size: int = ...) -> Detections: ...
@@ -54,8 +52,11 @@ class Predictor:
 
         A picture is a path, a PIL image, an RGB array (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes come
         back in its own pixels. Pictures share a batch only where that changes nothing: predict([a, b]) is
-        predict(a), predict(b). Raises InputError for a picture that cannot be read.
+        predict(a), predict(b). Raises InputError for a picture that cannot be read or is given in another form, and
+        NonFiniteError when the weights are damaged.
         """
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give 1 or more.")
         if isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor):
             return self._predict_all([pictures], threshold, batch_size)[0]
         return self._predict_all(list(pictures), threshold, batch_size)
@@ -81,10 +82,11 @@ class Predictor:
     def _detect(self, images: Tensor, sizes: Tensor, picture_sizes: list[tuple[int, int]]) -> list[Detections]:
         training = self.model.training
         self.model.eval()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        try:
             outputs = self.model(images.to(self.device, non_blocking=True), sizes.to(self.device, non_blocking=True))
+        finally:
+            self.model.train(training)
         decoded = self.model.decode(outputs)
-        self.model.train(training)
         # one copy to the host; labels are small enough to be exact as floats
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
         if not torch.isfinite(flat).all():
@@ -112,11 +114,22 @@ def load(path: str | Path, device: torch.device | str | None = None) -> Predicto
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "weights.safetensors"
+        path = _weights_of_run(path)
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Predictor(weights.model, weights.categories, resize_config, device)
+    try:
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return Predictor(weights.model, weights.categories, resize_config, device)
+    except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
+        raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
+
+
+def _weights_of_run(folder: Path) -> Path:
+    last, best = folder / "weights.safetensors", folder / "best.safetensors"
+    if last.is_file():
+        return last
+    hint = f"; {best} holds the best so far" if best.is_file() else ""
+    raise InputError(f"{folder} holds no weights.safetensors, for no run was finished there{hint}.")
 
 
 def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
@@ -125,12 +138,15 @@ def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
             return read_picture(Path(picture))
         case Image.Image():
             return to_rgb(upright(picture))
-        case Tensor() if picture.dtype == torch.uint8 and picture.dim() == 3 and len(picture) == 3:
+        case Tensor() if picture.dtype == torch.uint8 and picture.dim() == 3 and len(picture) == 3 and picture.numel():
             return picture.permute(1, 2, 0).cpu().numpy()
-        case np.ndarray() if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        case np.ndarray() if picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
             return picture
+        case Tensor() | np.ndarray():
+            form = f"{picture.dtype} of shape {tuple(picture.shape)}"
         case _:
-            shape = f"{picture.dtype} of shape {tuple(picture.shape)}"
-            raise InputError(
-                f"A picture is given as {shape}; give uint8 RGB, (h, w, 3) as array or (3, h, w) as tensor."
-            )
+            form = type(picture).__name__
+    raise InputError(
+        f"A picture is given as {form}; give a path, a PIL image, or uint8 RGB: (h, w, 3) as array, "
+        "(3, h, w) as tensor."
+    )

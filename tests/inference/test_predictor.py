@@ -1,0 +1,223 @@
+"""The one path from pixels to detections: what shares a batch, and what a picture is given as, changes nothing."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import uncrowd
+from tests.conftest import tiny_experiment
+from uncrowd import Categories, Detections, InputError, Predictor
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.errors import NonFiniteError
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.weights import save_weights
+
+CATEGORIES = Categories(ids=(1, 18, 37), names=("person", "dog", "sports ball"))
+RESIZE = {"short_side": 64, "max_size": 100}
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    """A detector none of whose parameters is as it was initialised: fresh networks hide what padding does.
+
+    Its boxes are small and scattered over the picture, as those of a trained one.
+    """
+    generator = torch.Generator().manual_seed(0)
+    model = SparseRCNN(replace(tiny_experiment().model, stages=2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        centres = torch.rand(len(model.proposal_boxes_cxcywh_norm), 2, generator=generator)
+        model.proposal_boxes_cxcywh_norm.copy_(torch.cat([centres, torch.full_like(centres, 0.3)], dim=1))
+    return Predictor(model, CATEGORIES, ResizeConfig(**RESIZE))
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Blurred noise, which has something at every scale."""
+    noise = np.random.default_rng(seed).integers(0, 256, (max(height // 8, 2), max(width // 8, 2), 3), dtype=np.uint8)
+    return np.array(Image.fromarray(noise).resize((width, height)))
+
+
+def assert_same(ours: Detections, theirs: Detections) -> None:
+    assert len(ours) == len(theirs)
+    torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.boxes, theirs.boxes, rtol=1e-5, atol=1e-3)  # of 100 pixels
+    assert ours.labels.tolist() == theirs.labels.tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_pictures_in_one_call_are_as_alone(predictor: Predictor, batch_size: int) -> None:
+    sizes = [(64, 96), (60, 90), (64, 96), (96, 64), (64, 64), (200, 133), (30, 500), (64, 90)]
+    pictures = [picture(*size, seed=seed) for seed, size in enumerate(sizes)]
+    together = predictor.predict(pictures, batch_size=batch_size)
+    for given_picture, found in zip(pictures, together, strict=True):
+        assert len(found) > 3
+        assert_same(found, predictor.predict(given_picture))
+    assert not torch.allclose(together[0].boxes[:3], together[2].boxes[:3], atol=0.1), "pictures make a difference"
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=st.lists(st.tuples(st.integers(1, 150), st.integers(1, 150)), min_size=1, max_size=4))
+def test_boxes_are_in_the_picture(predictor: Predictor, sizes: list[tuple[int, int]]) -> None:
+    pictures = [picture(*size, seed=seed) for seed, size in enumerate(sizes)]
+    for (height, width), found in zip(sizes, predictor.predict(pictures), strict=True):
+        x1, y1, x2, y2 = found.boxes.unbind(1)
+        assert (x1 >= 0).all()
+        assert (y1 >= 0).all()
+        assert (x2 <= width).all()
+        assert (y2 <= height).all()
+        assert (x2 > x1).all()
+        assert (y2 > y1).all()
+        assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+        assert found.boxes.dtype == torch.float32
+
+
+def test_boxes_grow_with_the_picture(predictor: Predictor) -> None:
+    """One colour in any size shows the network the same pixels; boxes come back in those of the picture."""
+    small, large = (np.full((height, 3 * height // 2, 3), 128, np.uint8) for height in (64, 320))
+    ours, theirs = predictor.predict(large), predictor.predict(small)
+    assert len(ours) > 3
+    torch.testing.assert_close(ours.scores, theirs.scores)
+    torch.testing.assert_close(ours.boxes, 5 * theirs.boxes, rtol=1e-4, atol=1e-2)
+
+
+def test_every_form_of_a_picture_is_the_same(predictor: Predictor, tmp_path: Path) -> None:
+    array = picture(64, 96)
+    file = tmp_path / "picture.png"
+    Image.fromarray(array).save(file)
+    expected = predictor.predict(array)
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    for form in (file, str(file), Image.open(file), tensor, tensor.contiguous(), array.copy(order="F")):
+        assert_same(predictor.predict(form), expected)
+    together = predictor.predict([file, Image.fromarray(array), tensor, array])
+    for found in together:
+        assert_same(found, expected)
+
+
+def test_exif_orientation_is_applied_as_for_a_file(predictor: Predictor, tmp_path: Path) -> None:
+    upright = picture(64, 96)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned; to be shown turned back, by 90 degrees clockwise
+    stored = Image.fromarray(np.rot90(upright).copy())
+    stored.save(tmp_path / "turned.png", exif=exif)
+    expected = predictor.predict(upright)
+    with Image.open(tmp_path / "turned.png") as image:
+        assert image.size == (64, 96)
+        assert_same(predictor.predict(image), expected)
+    assert_same(predictor.predict(tmp_path / "turned.png"), expected)
+
+
+def test_grey_and_transparent_files_are_pictures(predictor: Predictor) -> None:
+    grey = Image.fromarray(picture(64, 96)).convert("L")
+    expected = predictor.predict(np.array(grey.convert("RGB")))
+    assert_same(predictor.predict(grey), expected)
+    assert_same(predictor.predict(grey.convert("LA")), expected)
+
+
+def test_threshold_keeps_the_best(predictor: Predictor) -> None:
+    everything = predictor.predict(picture(64, 96))
+    threshold = everything.scores[4].item()
+    some = predictor.predict(picture(64, 96), threshold=threshold)
+    assert len(some) == 5
+    assert_same(some, everything.above(threshold))
+    assert len(predictor.predict(picture(64, 96), threshold=1.1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (torch.rand(3, 64, 96), "torch.float32 of shape (3, 64, 96)"),
+        (np.zeros((64, 96), np.uint8), "uint8 of shape (64, 96)"),
+        (np.zeros((64, 96, 4), np.uint8), "uint8 of shape (64, 96, 4)"),
+        (np.zeros((3, 64, 96), np.uint8), "uint8 of shape (3, 64, 96)"),
+        (np.zeros((0, 96, 3), np.uint8), "uint8 of shape (0, 96, 3)"),
+        (np.zeros((64, 96, 3)), "float64 of shape (64, 96, 3)"),
+        (torch.zeros(1, 3, 64, 96, dtype=torch.uint8), "torch.uint8 of shape (1, 3, 64, 96)"),
+        (torch.zeros(3, 0, 96, dtype=torch.uint8), "torch.uint8 of shape (3, 0, 96)"),
+    ],
+)
+def test_what_is_no_picture_is_refused(predictor: Predictor, wrong: Any, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        predictor.predict(wrong)
+    assert f"given as {said}; give " in str(caught.value)
+    with pytest.raises(InputError):
+        predictor.predict([picture(64, 96), wrong])
+
+
+def test_a_file_that_is_no_picture_is_named(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        predictor.predict(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match=r"missing\.jpg"):
+        predictor.predict([str(tmp_path / "missing.jpg")])
+
+
+def test_no_pictures_have_no_detections(predictor: Predictor) -> None:
+    assert predictor.predict([]) == []
+
+
+def test_a_batch_size_without_sense_is_refused(predictor: Predictor) -> None:
+    with pytest.raises(InputError, match="batch_size is 0"):
+        predictor.predict([picture(64, 96)], batch_size=0)
+
+
+def test_damaged_weights_are_said(predictor: Predictor) -> None:
+    model = SparseRCNN(predictor.model.config)
+    with torch.no_grad():
+        model.proposal_queries[0, 0] = math.nan
+    model.train()
+    with pytest.raises(NonFiniteError, match="its weights are damaged"):
+        Predictor(model, CATEGORIES, ResizeConfig(**RESIZE)).predict(picture(64, 96))
+    assert model.training, "left as it was"
+
+
+def test_the_mode_of_the_model_is_left_as_it_was(predictor: Predictor) -> None:
+    for training in (True, False):
+        predictor.model.train(training)
+        predictor.predict(picture(64, 96))
+        assert predictor.model.training == training
+
+
+@pytest.fixture
+def weights(predictor: Predictor, tmp_path: Path) -> Path:
+    save_weights(tmp_path / "run" / "weights.safetensors", predictor.model, CATEGORIES, RESIZE)
+    return tmp_path / "run" / "weights.safetensors"
+
+
+def test_a_file_and_a_run_can_be_loaded(predictor: Predictor, weights: Path) -> None:
+    expected = predictor.predict(picture(64, 96))
+    for source in (weights, str(weights), weights.parent):
+        loaded = uncrowd.load(source, "cpu")
+        assert loaded.categories == CATEGORIES
+        assert loaded.resize == ResizeConfig(**RESIZE)
+        assert_same(loaded.predict(picture(64, 96)), expected)
+
+
+def test_a_run_that_is_not_finished_is_said(weights: Path) -> None:
+    weights.rename(weights.with_name("best.safetensors"))
+    with pytest.raises(InputError, match=r"no run was finished there; .*best\.safetensors holds the best so far"):
+        uncrowd.load(weights.parent)
+    with pytest.raises(InputError, match=r"no run was finished there\.$"):
+        uncrowd.load(weights.parent.parent)
+
+
+def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, predictor: Predictor) -> None:
+    with pytest.raises(InputError, match=r"nothing\.safetensors does not exist"):
+        uncrowd.load(tmp_path / "nothing.safetensors")
+    save_weights(weights, predictor.model, CATEGORIES, {"short": 3})
+    with pytest.raises(InputError, match=r"weights\.safetensors is no ResizeConfig"):
+        uncrowd.load(weights)
+
+
+@pytest.mark.parametrize("device", ["no device", "cuda:99"])
+def test_a_device_that_is_not_there_is_said(weights: Path, device: str) -> None:
+    with pytest.raises(InputError, match=f"There is no device '{device}' here"):
+        uncrowd.load(weights, device)
