@@ -93,8 +93,8 @@ def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shap
         (["--max-dets", 10, 5], "rising positive numbers"),
         (["--max-dets", 0], "rising positive numbers"),
         (["--max-dets"], "rising positive numbers"),
-        (["--batch-size", 0], "--batch-size is 0; it takes 1 or more"),
-        (["--workers", -1], "--workers is -1; it takes 0 or more"),
+        (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
+        (["--workers", -1], "--workers is -1; give 0 or more"),
         (["--out", "nowhere/found.json"], "--out names a file in a folder that exists"),
     ],
 )

@@ -153,7 +153,7 @@ def test_the_threshold(uncrowd, weights, shapes, tmp_path):
         (["--threshold", 1.5], "--threshold is 1.5; scores are between 0 and 1"),
         (["--threshold", -0.1], "scores are between 0 and 1"),
         (["--threshold", "nan"], "scores are between 0 and 1"),
-        (["--batch-size", 0], "--batch-size is 0; it takes 1 or more"),
+        (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
     ],
 )
 def test_flags_that_cannot_be(refused, weights, shapes, flags, sentence):

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_at_least, require_device
+from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.cli.progress import batches_done
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.open import find_layout, open_split
 from uncrowd.data.results import read_coco_results, write_coco_results
 from uncrowd.engine.evaluate import detect
-from uncrowd.errors import InputError
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.inference.predictor import load
 from uncrowd.structures import Categories, Detections, PictureId
@@ -91,8 +91,8 @@ def _require_usable(arguments: EvalArguments) -> None:
     max_dets = arguments.max_dets
     if not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1:
         raise InputError("--max-dets takes rising positive numbers, such as 1 10 100.")
-    require_at_least(1, batch_size=arguments.batch_size)
-    require_at_least(0, workers=arguments.workers)
+    require_at_least(1, **{"--batch-size": arguments.batch_size})
+    require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
     if not arguments.what.exists():
         raise InputError(f"{arguments.what} does not exist; give weights, a run's folder, or a COCO results file.")

@@ -28,10 +28,3 @@ def require_device(device: str | None) -> None:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU here; leave the flag out to use the CPU.")
-
-
-def require_at_least(least: int, **flags: int) -> None:
-    """Raises InputError for the first of the flags, given by their Python names, that is below `least`."""
-    for name, value in flags.items():
-        if value < least:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it takes {least} or more.")

@@ -14,10 +14,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, parse, require_at_least, require_device
+from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.cli.progress import batches_done
 from uncrowd.data.picture import read_picture
-from uncrowd.errors import InputError
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import load
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(PredictArguments, argv, "uncrowd predict")
     if not 0 <= arguments.threshold <= 1:
         raise InputError(f"--threshold is {arguments.threshold:g}; scores are between 0 and 1.")
-    require_at_least(1, batch_size=arguments.batch_size)
+    require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_device(arguments.device)
     files = find_pictures(arguments.pictures, arguments.out)
     names = None if arguments.json_only else annotated_names(files, arguments.pictures)
