@@ -1,0 +1,261 @@
+"""What a run says, refuses and leaves behind."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import uncrowd
+from tests.conftest import tiny_experiment
+from tests.experiments.conftest import prepare
+from uncrowd import config
+from uncrowd.engine.log import read_metrics
+from uncrowd.errors import InputError
+from uncrowd.experiments import EXPERIMENTS, Experiment
+from uncrowd.experiments.run import Run, begin, resume
+
+AtStep = Callable[[int, Callable[[], None]], None]
+
+
+def stop() -> None:
+    """Ends a run that has said all it has to say before its first step."""
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def sayings(at_step: AtStep, tmp_path: Path) -> Callable[..., list[str]]:
+    """What a run says before its first step."""
+
+    def said_by(data: Path, experiment: Experiment, **run: Any) -> list[str]:
+        at_step(0, stop)
+        said: list[str] = []
+        with pytest.raises(KeyboardInterrupt):
+            begin(Run(experiment=experiment, data=str(data), **run), tmp_path / "run", device="cpu", say=said.append)
+        return said
+
+    return said_by
+
+
+def copy(crowd: Path, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Path:
+    """A copy of the data set with its training annotations changed."""
+    shutil.copytree(crowd, folder)
+    file = folder / "annotations" / "instances_train.json"
+    raw = json.loads(file.read_text())
+    change(raw)
+    file.write_text(json.dumps(raw))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_run_leaves_all_behind(finished: Path, crowd: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    weights = {f"{name}.safetensors" for name in ("last", "best", "weights")}
+    assert names == {*weights, "config.json", "metrics.jsonl", "tensorboard", "detections.json", "report.html"}
+
+    steps = [(row["kind"], row["step"]) for row in read_metrics(finished / "metrics.jsonl")]
+    first, second = [("train", step) for step in (1, 2, 3, 4)], [("train", step) for step in (5, 6, 7, 8)]
+    assert steps == [("begin", 0), *first, ("eval", 4), *second, ("eval", 8)]
+    events = EventAccumulator(str(finished / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [event.step for event in events.Scalars("eval/AP")] == [4, 8]
+
+    run = config.load(Run, finished / "config.json")
+    assert run == Run(experiment=tiny_experiment(), data=str(crowd))
+    assert "tiny" in (finished / "report.html").read_text()
+
+
+def test_the_deployed_weights_are_the_average(finished: Path) -> None:
+    last, weights = (load_file(finished / f"{name}.safetensors") for name in ("last", "weights"))
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, last[f"average.{name}"]), name
+    assert any(not torch.equal(tensor, last[f"model.{name}"]) for name, tensor in weights.items())
+    assert uncrowd.load(finished, "cpu").categories.names == ("person", "dog", "sports ball")
+
+
+def test_a_finished_run_is_left_as_it_is(finished: Path) -> None:
+    before, said = contents(finished), []
+    assert resume(finished, device="cpu", say=said.append)
+    assert said[-1] == f"the run in {finished} is finished, 2 epochs; nothing was changed"
+    assert contents(finished) == before
+
+
+def test_a_folder_that_holds_a_run_is_refused(finished: Path, crowd: Path) -> None:
+    before = contents(finished)
+    with pytest.raises(InputError, match=rf"{finished} already holds a run; go on with `--resume"):
+        begin(Run(experiment=tiny_experiment(), data=str(crowd)), finished, device="cpu")
+    assert contents(finished) == before
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no run: there is no config\.json in it"):
+        resume(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_can_be_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    run = Run(experiment=EXPERIMENTS[name](), data="somewhere", start_from="weights.safetensors")
+    config.save(run, tmp_path / "config.json")
+    assert config.load(Run, tmp_path / "config.json") == run
+
+
+def test_other_settings_are_refused_by_name(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    run = json.loads((folder / "config.json").read_text())
+    run["experiment"]["optim"]["learning_rate"] = 0.5
+    run["experiment"]["train"]["epochs"] = 3
+    (folder / "config.json").write_text(json.dumps(run))
+    with pytest.raises(InputError) as caught:
+        resume(folder, device="cpu")
+    assert "configuration.optim.learning_rate was 0.001 and is 0.5" in str(caught.value)
+    assert "configuration.train.epochs was 2 and is 3" in str(caught.value)
+
+
+def test_other_data_are_refused(finished: Path, crowd: Path, tmp_path: Path) -> None:
+    """Also where only one number in a box differs."""
+
+    def resume_with(change: Callable[[dict[str, Any]], None], name: str) -> str:
+        folder = tmp_path / f"run with {name}"
+        shutil.copytree(finished, folder)
+        run = json.loads((folder / "config.json").read_text())
+        run["data"] = str(copy(crowd, tmp_path / name, change))
+        (folder / "config.json").write_text(json.dumps(run))
+        with pytest.raises(InputError) as caught:
+            resume(folder, device="cpu")
+        return str(caught.value)
+
+    def move_box(raw: dict[str, Any]) -> None:
+        raw["annotations"][0]["bbox"][2] -= 1
+
+    assert "training data.contents was" in resume_with(move_box, "moved box")
+    fewer = resume_with(lambda raw: raw["annotations"].pop(), "a box less")
+    assert "training data.boxes was 50 and is 49" in fewer
+    assert "validation data" not in fewer
+
+
+def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
+    """What counts is what is in it."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    run = config.load(Run, folder / "config.json")
+    config.save(replace(run, data=str(copy(crowd, tmp_path / "elsewhere"))), folder / "config.json")
+    assert resume(folder, device="cpu")
+
+
+def test_held_out_pictures_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    said = sayings(crowd / "annotations" / "instances_train.json", tiny_experiment())
+    words = "2 pictures held out of the training split (10%, seed 0): there is no validation split"
+    assert f"scored on {words}" in said
+
+
+def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=3)))
+    (note,) = [line for line in said if line.startswith("NOTE")]
+    assert note.startswith("NOTE: a picture has up to 4 boxes, more than the 3 proposals;")
+
+
+def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=4)))
+    assert not any("proposals" in line for line in said)
+
+
+def test_a_scaled_learning_rate_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, optim=replace(experiment.optim, scale_to_batch=16)))
+    assert "learning rate 0.00025: 0.001 is for batches of 16, and was scaled to those of 4" in said
+
+
+def test_random_initialisation_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    assert any("RANDOM initialisation" in line for line in sayings(crowd, tiny_experiment()))
+
+
+def test_start_from_uses_every_weight(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
+    """The first step is taken from the weights of the other run."""
+    source = finished / "weights.safetensors"
+    run = Run(experiment=tiny_experiment(ema_decay=0.999999), data=str(crowd), start_from=str(source))
+    said: list[str] = []
+    at_step(0, lambda: os.kill(os.getpid(), 15))
+    assert not begin(run, tmp_path / "run", device="cpu", say=said.append)
+    assert f"all weights from {source}" in said
+    average, start = load_file(tmp_path / "run" / "last.safetensors"), load_file(source)
+    for name, tensor in start.items():
+        torch.testing.assert_close(average[f"average.{name}"], tensor, atol=1e-6, rtol=1e-4)
+
+
+def test_start_from_other_weights_is_refused(crowd: Path, finished: Path, tmp_path: Path) -> None:
+    experiment, source = tiny_experiment(), str(finished / "weights.safetensors")
+    wider = replace(experiment, model=replace(experiment.model, stages=3))
+    with pytest.raises(InputError, match=r"does not fit the model in \d+ tensors:\n  head\.stages\.2\.") as caught:
+        begin(Run(experiment=wider, data=str(crowd), start_from=source), tmp_path / "run", device="cpu")
+    assert "only in the model" in str(caught.value)
+
+    def rename(raw: dict[str, Any]) -> None:
+        raw["categories"][0]["name"] = "human"
+
+    data = copy(crowd, tmp_path / "data", rename) / "annotations" / "instances_train.json"
+    with pytest.raises(InputError, match="knows the classes person, dog, sports ball, the data has human, dog,"):
+        begin(Run(experiment=experiment, data=str(data), start_from=source), tmp_path / "run", device="cpu")
+    with pytest.raises(InputError, match=r"no\.safetensors does not exist"):
+        begin(
+            Run(experiment=experiment, data=str(crowd), start_from=str(tmp_path / "no.safetensors")),
+            tmp_path / "run",
+            device="cpu",
+        )
+    assert not (tmp_path / "run").exists(), "nothing was begun"
+
+
+def test_data_without_boxes_are_refused(crowd: Path, tmp_path: Path) -> None:
+    data = copy(crowd, tmp_path / "empty", lambda raw: raw["annotations"].clear())
+    with pytest.raises(InputError, match=r"has no boxes, so there is nothing to learn; `uncrowd check`"):
+        begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu")
+
+
+def test_a_folder_that_cannot_be_written_is_said(crowd: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"folder .*file/run cannot be written: Not a directory\."):
+        begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "file" / "run", device="cpu")
+
+
+def test_a_device_that_is_not_there_is_said(crowd: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no device 'tpu' here"):
+        begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run", device="tpu")
+
+
+@pytest.mark.usefixtures("no_report")
+def test_unreadable_pictures_are_said_once(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In training others take their places, in each of two epochs; to score on, they count as empty."""
+    data = copy(crowd, tmp_path / "data")
+    for split, names in (("train", (3, 5)), ("val", (2,))):
+        for name in names:
+            (data / split / f"{name:06d}.jpg").write_bytes(b"no picture")
+    assert begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu")
+    out = capsys.readouterr().out
+    assert out.count("2 pictures cannot be read, and others took their places: 3, 5\n") == 1
+    assert out.count("1 pictures to score on cannot be read and count as empty: 2\n") == 1
+    assert out.count("cannot be read") == 2
+
+
+@pytest.mark.usefixtures("no_report")
+def test_without_a_terminal_there_are_plain_lines(
+    crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = prepare(tmp_path / "run", crowd, log_every=3)
+    assert resume(folder, device="cpu")
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("step ")] == ["1/8", "3/8", "6/8", "8/8"]
+    assert "\x1b" not in out
+    assert "\r" not in out
