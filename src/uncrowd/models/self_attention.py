@@ -3,7 +3,6 @@
 Shapes: b pictures, n queries of width d.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import at_least_fp32, pairwise_iou
+from uncrowd.models.precision import full_precision
 
 AttentionKind = Literal["content", "iou", "iou_only", "none"]
 
@@ -29,20 +29,12 @@ def build_self_attention(kind: AttentionKind, width: int, heads: int) -> nn.Modu
             return None
 
 
-class ContentAttention(nn.Module):
-    """Multi-head self attention as everyone knows it (MSA, Eq. 1 and 2); the boxes play no part."""
-
+class _MultiHeadAttention(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        for layer in (self.qkv, self.out):  # as in nn.MultiheadAttention, which Sparse R-CNN uses
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from the others, without residual."""
-        return self.out(self._route(self.qkv(queries), log_prior=None))
 
     def _route(self, qkv: Float[Tensor, "b n _"], log_prior: Float[Tensor, "b 1 n n"] | None) -> Float[Tensor, "b n d"]:
         # (b, n, 3d) -> three of (b, heads, n, d / heads); the scale is 1 / sqrt(d / heads)
@@ -51,7 +43,21 @@ class ContentAttention(nn.Module):
         return routed.transpose(1, 2).flatten(2)
 
 
-class IoUEnhancedAttention(ContentAttention):
+class ContentAttention(_MultiHeadAttention):
+    """Multi-head self attention as everyone knows it (MSA, Eq. 1 and 2); the boxes play no part."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__(width, heads)
+        # Sparse R-CNN's is nn.MultiheadAttention, whose biases start at 0; the release's IoU-ESA has plain linears.
+        for layer in (self.qkv, self.out):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
+        """Returns what each query gathered from the others, without residual."""
+        return self.out(self._route(self.qkv(queries), log_prior=None))
+
+
+class IoUEnhancedAttention(_MultiHeadAttention):
     """IoU-ESA (Eq. 3, Algorithm 1): attention weights multiplied by the IoU of the boxes the stage receives.
 
     exp(attn) * IoU normalised over the row equals softmax(attn + log IoU), which does not overflow; it is computed in
@@ -61,7 +67,7 @@ class IoUEnhancedAttention(ContentAttention):
     def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
         """Returns what each query gathered from those its box overlaps. boxes: network pixels, unclipped."""
         qkv = at_least_fp32(self.qkv(queries))
-        with _without_autocast(qkv.device):
+        with full_precision(qkv.device):
             routed = self._route(qkv, log_prior=log_iou(boxes).to(qkv.dtype)[:, None])  # shared by all heads
         return self.out(routed)
 
@@ -77,8 +83,10 @@ class IoUOnlyAttention(nn.Module):
     def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
         """Returns the mean of the values, weighted by overlap. boxes: network pixels, unclipped."""
         overlap = self_iou(boxes)
-        weights = overlap / overlap.sum(dim=-1, keepdim=True)
-        return self.out(weights.to(queries.dtype) @ self.value(queries))
+        value = at_least_fp32(self.value(queries))
+        with full_precision(value.device):
+            routed = (overlap / overlap.sum(dim=-1, keepdim=True)).to(value.dtype) @ value
+        return self.out(routed)
 
 
 def self_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
@@ -96,8 +104,3 @@ def log_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
     overlap = self_iou(boxes)
     overlapping = overlap > 0
     return overlap.where(overlapping, 1.0).log().masked_fill(~overlapping, -torch.inf)
-
-
-def _without_autocast(device: torch.device) -> AbstractContextManager:
-    # The meta device, on which costs are counted, knows no autocast.
-    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()

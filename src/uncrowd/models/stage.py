@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uncrowd.boxes import apply_deltas
+from uncrowd.boxes import apply_deltas, at_least_fp32
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.interaction import InteractionKind, build_interaction
+from uncrowd.models.precision import full_precision
 from uncrowd.models.roi_align import roi_align
 from uncrowd.models.self_attention import AttentionKind, build_self_attention
 from uncrowd.structures import StageOutput
@@ -39,8 +41,12 @@ class StageConfig:
     pooled_size: int = 7
 
     def __post_init__(self) -> None:
+        """Raises InputError for sizes that no stage can have."""
+        require_at_least(1, width=self.width, heads=self.heads, dynamic_width=self.dynamic_width)
+        require_at_least(1, feedforward_width=self.feedforward_width, pooled_size=self.pooled_size)
+        require_at_least(0, class_tower=self.class_tower, box_tower=self.box_tower)
         if self.width % self.heads or self.width % 8:
-            raise ValueError(f"width {self.width} must be a multiple of heads ({self.heads}) and of 8")
+            raise InputError(f"width is {self.width}; give a multiple of 8 and of heads, which is {self.heads}.")
 
 
 class Stage(nn.Module):
@@ -78,8 +84,10 @@ class Stage(nn.Module):
         if self.attention is not None and self.attention_norm is not None:
             queries = self.attention_norm(queries + self.attention(queries, boxes))
         interacted = self.interaction(queries.flatten(0, 1), roi)
-        logits = self.class_logits(self.class_tower(interacted.class_features))
-        deltas = self.box_deltas(self.box_tower(interacted.box_features))
+        class_features = at_least_fp32(self.class_tower(interacted.class_features))
+        box_features = at_least_fp32(self.box_tower(interacted.box_features))
+        with full_precision(boxes.device):  # bf16 would make most scores of a picture equal to others
+            logits, deltas = self.class_logits(class_features), self.box_deltas(box_features)
         per_picture = (len(boxes), -1)
         return StageOutput(
             logits=logits.unflatten(0, per_picture),
