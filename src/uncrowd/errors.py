@@ -1,4 +1,4 @@
-"""The two errors that end a verb with one sentence instead of a stack trace."""
+"""The two errors that end a verb with one sentence instead of a stack trace, and the check most settings need."""
 
 
 class InputError(ValueError):
@@ -18,3 +18,10 @@ class NonFiniteError(RuntimeError):
     def __init__(self, message: str, watched: list[float] | None = None):
         super().__init__(message)
         self.watched = watched or []
+
+
+def require_at_least(least: int | float, **values: int | float) -> None:
+    """Raises InputError, in words, for the first of the named values that is below `least` (NaN is)."""
+    for name, value in values.items():
+        if not value >= least:
+            raise InputError(f"{name} is {value}; give {least} or more.")

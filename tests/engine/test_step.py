@@ -111,7 +111,8 @@ def test_average_is_the_one_computed_by_hand(build: Build, batches: Iterator[Bat
     for step, batch in enumerate(itertools.islice(batches, 3), start=1):
         trainer._step(batch)
         trainer.position = trainer.position._replace(step=step)
-        expected = {name: 0.9 * expected[name] + 0.1 * tensor for name, tensor in weights(trainer).items()}
+        decay = min(0.9, step / (step + 9))  # 1/10, 2/11, 3/12: it rises to its value
+        expected = {name: decay * expected[name] + (1 - decay) * tensor for name, tensor in weights(trainer).items()}
     for name, tensor in trainer.average.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-7, msg=name)
     assert trainer.evaluated_model is trainer.average

@@ -130,20 +130,29 @@ def torchvision_mobilenet() -> dict[str, Tensor]:
     return random_state(torchvision.models.mobilenet_v2(weights=None))
 
 
-@pytest.mark.parametrize("norm", ["frozen_batch", "group"])
-def test_loading_the_same_network_under_other_names_by_order(tmp_path: Path, norm: Any) -> None:
+def test_loading_the_same_network_under_other_names_by_order(tmp_path: Path) -> None:
     state = torchvision_mobilenet()
     torch.save(OrderedDict(state), tmp_path / "mobilenet.pth")
-    config = BackboneConfig(
-        name="mobilenetv2_100", pretrained=str(tmp_path / "mobilenet.pth"), norm=norm, frozen_stages=0
-    )
-    backbone = Backbone(config)
+    backbone = Backbone(BackboneConfig(name="mobilenetv2_100", pretrained=str(tmp_path / "mobilenet.pth")))
     assert "loaded by order" in backbone.load_pretrained()
     body = backbone.body.state_dict()
     assert torch.equal(body["conv_stem.weight"], state["features.0.0.weight"])
     assert torch.equal(body["bn1.bias"], state["features.0.1.bias"])
     assert torch.equal(body["blocks.1.0.bn2.weight"], state["features.2.conv.1.1.weight"])
     assert torch.equal(body["blocks.6.0.bn3.weight"], state["features.17.conv.3.weight"])
+
+
+def test_group_norm_is_no_place_for_weights_trained_with_batch_norm(tmp_path: Path) -> None:
+    torch.save(torchvision_mobilenet(), tmp_path / "mobilenet.pth")
+    config = BackboneConfig(name="mobilenetv2_100", pretrained=str(tmp_path / "mobilenet.pth"), norm="group")
+    with pytest.raises(InputError, match="choose `norm` 'frozen_batch'"):
+        Backbone(config).load_pretrained()
+
+
+def test_weights_of_timm_that_expect_other_pixels_are_refused() -> None:
+    config = BackboneConfig(name="tf_efficientnetv2_s.in21k_ft_in1k", pretrained="timm")
+    with pytest.raises(InputError, match=r"expect pixels of mean \[127.5, 127.5, 127.5\]"):
+        Backbone(config).load_pretrained()
 
 
 def test_torchvisions_weights_compute_what_torchvision_computes(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from uncrowd.errors import require_at_least
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
@@ -26,6 +28,13 @@ class OptimConfig:
     decay: float = 0.1
     # The batch size the rate was chosen for: another one then scales it in proportion. None takes the rate as it is.
     scale_to_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for numbers with which nothing would be learnt."""
+        require_at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, decay=self.decay)
+        require_at_least(0, clip_norm=self.clip_norm, warmup_steps=self.warmup_steps, warmup_factor=self.warmup_factor)
+        if self.scale_to_batch is not None:
+            require_at_least(1, scale_to_batch=self.scale_to_batch)
 
 
 def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int, batch_size: int) -> float:

@@ -226,7 +226,9 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None and self.config.ema_decay is not None:
-            average_in = get_ema_multi_avg_fn(self.config.ema_decay)
+            # rises to its value, or a short run would deploy what is mostly its random beginning
+            decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
+            average_in = get_ema_multi_avg_fn(decay)
             average_in(list(self.average.parameters()), list(self.bare_model.parameters()), self.global_step)
         losses = _sum(parts)
         self._watch = torch.cat([torch.stack([losses.total.float(), norm.float()]), self._watch[2:]])

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from uncrowd.boxes import at_least_fp32, pairwise_giou
-from uncrowd.errors import NonFiniteError
+from uncrowd.errors import NonFiniteError, require_at_least
 from uncrowd.structures import StageOutput, Target
 
 
@@ -29,6 +29,11 @@ class LossWeights:
     focal_alpha: float = 0.25
     # How much the focal loss cares less for what is already right.
     focal_gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a negative weight."""
+        require_at_least(0, class_=self.class_, l1=self.l1, giou=self.giou)
+        require_at_least(0, focal_alpha=self.focal_alpha, focal_gamma=self.focal_gamma)
 
 
 class PaddedTargets(NamedTuple):

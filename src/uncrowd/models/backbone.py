@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import timm
@@ -41,8 +42,11 @@ class BackboneConfig:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
+        """Raises InputError for what cannot be frozen, and for pixels that cannot be normalised."""
         if not 0 <= self.frozen_stages <= 5:
-            raise ValueError(f"frozen_stages is {self.frozen_stages}; 0 is none, 1 the stem, 5 everything")
+            raise InputError(f"frozen_stages is {self.frozen_stages}; 0 is none, 1 the stem, 5 everything.")
+        if not all(value > 0 for value in self.std):
+            raise InputError(f"std is {self.std}; give three positive numbers.")
 
 
 class Backbone(nn.Module):
@@ -90,7 +94,12 @@ class Backbone(nn.Module):
                     "as `pretrained`, or set `frozen_stages` to 0."
                 )
             return f"{name} from RANDOM initialisation: no pretrained weights were named"
-        state = _timm_state(name) if source == "timm" else _file_state(Path(source))
+        state = _timm_state(self.config) if source == "timm" else _file_state(Path(source))
+        if self.config.norm == "group" and any(key.endswith("running_mean") for key in state):
+            raise InputError(
+                f"The pretrained weights of {name!r} ({source}) were trained with batch norm, which GroupNorm cannot "
+                "stand in for; choose `norm` 'frozen_batch'."
+            )
         how = _load_matching(self.body, state, source)
         return f"{name} pretrained, {how}"
 
@@ -151,12 +160,18 @@ def _freeze(body: nn.Module, stages: int, stage_modules: list[str]) -> None:
         parameter.requires_grad_(False)
 
 
-def _timm_state(name: str) -> dict[str, Tensor]:
+def _timm_state(config: BackboneConfig) -> dict[str, Tensor]:
+    expected = timm.get_pretrained_cfg(config.name)
+    if expected is not None:
+        mean, std = ([round(255 * value, 3) for value in values] for values in (expected.mean, expected.std))
+        if not np.allclose([config.mean, config.std], [mean, std], atol=0.5):
+            raise InputError(f"The weights of {config.name!r} expect pixels of mean {mean} and std {std}; set both so.")
     try:
-        return dict(timm.create_model(name, pretrained=True).state_dict())
+        return dict(timm.create_model(config.name, pretrained=True).state_dict())
     except Exception as error:  # timm raises whatever the hub client of the day raises
         raise InputError(
-            f"timm could not provide pretrained weights for {name!r} ({error}); name a local file as `pretrained`."
+            f"timm could not provide pretrained weights for {config.name!r} ({error}); "
+            "name a local file as `pretrained`."
         ) from error
 
 
@@ -180,8 +195,6 @@ def _load_matching(body: nn.Module, state: dict[str, Tensor], source: str) -> st
     """Loads by name, or, for the same network under another library's names, by order; shapes must fit."""
     wanted = {k: v for k, v in body.state_dict().items() if not k.endswith("num_batches_tracked")}
     given = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    if not any(k.endswith("running_mean") for k in wanted):  # group norms in the place of batch norms
-        given = {k: v for k, v in given.items() if not k.endswith(("running_mean", "running_var"))}
     if {k.replace(".", "_") for k in wanted} <= (flat := {k.replace(".", "_"): k for k in given}).keys():
         # timm flattens module names with underscores when it cuts features out of a network
         pairs = [(k, flat[k.replace(".", "_")]) for k in wanted]

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
+from uncrowd.errors import require_at_least
 from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.pyramid import Pyramid
 from uncrowd.models.stage import DynamicHead, StageConfig
@@ -29,6 +30,10 @@ class SparseRCNNConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     # What every stage is made of.
     stage: StageConfig = field(default_factory=StageConfig)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a model that could detect nothing."""
+        require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, stages=self.stages)
 
 
 class SparseRCNN(nn.Module):

@@ -52,8 +52,8 @@ def load_weights(path: Path) -> Weights:
     tensors, header = read_safetensors(path)
     if HEADER not in header:
         raise InputError(
-            f"{path} holds tensors but not uncrowd's description of a model; "
-            "`uncrowd import` turns other people's checkpoints into such a file."
+            f"{path} holds tensors but not uncrowd's description of a model; give a run's weights.safetensors or "
+            "best.safetensors, and other people's checkpoints to `uncrowd import` first."
         )
     try:
         fields = json.loads(header[HEADER])
