@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, image, write
-from uncrowd.data.check import check_path
+from uncrowd.data.check import check as check_layout
+from uncrowd.data.open import find_layout
 from uncrowd.data.problems import Finding
 from uncrowd.errors import InputError
 
@@ -24,7 +25,7 @@ def kinds(findings: list[Finding]) -> dict[str, int]:
 def check(folder: Path, **parts: Any) -> list[Finding]:
     write(folder / "a.json")
     (folder / "a.json").write_text(json.dumps(content(**parts)))
-    return check_path(folder / "a.json")
+    return check_layout(find_layout(folder / "a.json"))
 
 
 def test_a_sound_data_set_has_nothing_but_its_crowding(tmp_path):
@@ -37,7 +38,7 @@ def test_sentences_say_what_how_many_which_and_what_follows(tmp_path):
     assert sentences[0] == (
         "warning: train: boxes without positive width and height: 5 (annotation 10 of picture 1: bbox [1, 1, 0, 5], "
         "annotation 11 of picture 1: bbox [1, 1, 0, 5], annotation 12 of picture 1: bbox [1, 1, 0, 5], ...); "
-        "training leaves them out."
+        "training leaves them out, scores count them as COCO's do."
     )
 
 
@@ -110,7 +111,7 @@ def test_pictures_that_are_missing_cut_off_of_another_size_or_twice_there(tmp_pa
     (tmp_path / "6.png").write_bytes((tmp_path / "1.png").read_bytes())
     (tmp_path / "7.png").unlink()
     (tmp_path / "7.png").mkdir()
-    findings = {finding.kind: finding for finding in check_path(file)}
+    findings = {finding.kind: finding for finding in check_layout(find_layout(file))}
     assert findings["missing picture"].examples == [str(tmp_path / "3.png")]
     assert findings["unreadable picture"].examples == [str(tmp_path / "4.png"), str(tmp_path / "7.png")]
     assert findings["other size"].examples == [f"{tmp_path / '5.png'}: 64x49, record 64x48"]
@@ -126,7 +127,7 @@ def test_exif_is_counted_both_ways(tmp_path):
     draw(tmp_path / "2.png", orientation=6)
     draw(tmp_path / "3.png", orientation=6)
     draw(tmp_path / "4.png", orientation=3)
-    findings = {finding.kind: finding for finding in check_path(file)}
+    findings = {finding.kind: finding for finding in check_layout(find_layout(file))}
     assert findings["EXIF, record as stored"].examples == [f"{tmp_path / '2.png'}: 64x48, record 64x48"]
     assert findings["EXIF, record as displayed"].examples == [f"{tmp_path / '3.png'}: 64x48, record 48x64"]
     assert findings["EXIF, record fits both"].examples == [f"{tmp_path / '4.png'}: 64x48, record 64x48"]
@@ -136,7 +137,7 @@ def test_a_file_cut_in_the_middle_is_one_finding_and_the_other_split_is_still_ch
     train = write(tmp_path / "instances_train.json")
     write(tmp_path / "instances_val.json", content(annotations=[annotation(1, 1, (1, 1, 0, 5)), annotation(2, 2)]))
     train.write_text(train.read_text()[:100])
-    findings = check_path(tmp_path)
+    findings = check_layout(find_layout(tmp_path))
     assert [(f.kind, f.split) for f in findings if f.severity != "note"] == [
         ("annotation file", "train"),
         ("degenerate box", "val"),
@@ -146,7 +147,7 @@ def test_a_file_cut_in_the_middle_is_one_finding_and_the_other_split_is_still_ch
 
 def test_pictures_nowhere_are_one_finding(tmp_path):
     write(tmp_path / "a.json", pictures=tmp_path / "elsewhere")
-    assert kinds(check_path(tmp_path / "a.json")) == {"pictures not found": 1}
+    assert kinds(check_layout(find_layout(tmp_path / "a.json"))) == {"pictures not found": 1}
 
 
 def test_splits_that_share_pictures_by_record_or_by_content(tmp_path):
@@ -155,7 +156,7 @@ def test_splits_that_share_pictures_by_record_or_by_content(tmp_path):
     write(tmp_path / "annotations/instances_val.json", data, pictures=tmp_path / "val")
     (tmp_path / "val/3.png").write_bytes((tmp_path / "train/1.png").read_bytes())
     (tmp_path / "val/2.png").write_bytes((tmp_path / "train/2.png").read_bytes())  # reported once, by its record
-    shared = [finding for finding in check_path(tmp_path) if finding.kind == "picture in two splits"]
+    shared = [finding for finding in check_layout(find_layout(tmp_path)) if finding.kind == "picture in two splits"]
     assert [finding.examples for finding in shared] == [
         ["2.png: train and val"],
         [f"{tmp_path / 'train/1.png'} and {tmp_path / 'val/3.png'}"],
@@ -166,7 +167,7 @@ def test_splits_of_different_classes(tmp_path):
     write(tmp_path / "instances_train.json")
     data = content(images=[image(5), image(6)], annotations=[annotation(1, 5), annotation(2, 6)])
     write(tmp_path / "instances_val.json", data | {"categories": [{"id": 3, "name": "cow"}]})
-    findings = check_path(tmp_path)
+    findings = check_layout(find_layout(tmp_path))
     assert kinds(findings) == {"classes differ": 1}
     assert "id 3 is cat in the one and cow in the other" in findings[0].message
 
@@ -189,4 +190,4 @@ def test_crowding_is_told_in_numbers(tmp_path):
 
 def test_a_path_that_leads_nowhere_is_the_user_s_mistake(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
-        check_path(tmp_path / "nowhere")
+        check_layout(find_layout(tmp_path / "nowhere"))

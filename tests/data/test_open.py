@@ -83,9 +83,9 @@ def test_the_description_says_what_was_found_and_left_out(tmp_path):
     write(tmp_path / "instances_train.json", content(annotations=annotations))
     write(tmp_path / "instances_val.json", content(images=[image(4)], annotations=[annotation(1, 4)]))
     assert open_splits(tmp_path).describe() == (
-        f"COCO JSON in {tmp_path}: 3 pictures, 3 boxes, 2 classes (cat, dog)\n"
-        "  train: 2 pictures, 2 boxes, 1 of them ignored (instances_train.json)\n"
-        "    left out: boxes without positive width and height: 1\n"
+        f"COCO JSON in {tmp_path}: 3 pictures, 4 boxes, 2 classes (cat, dog)\n"
+        "  train: 2 pictures, 3 boxes, 1 of them ignored (instances_train.json)\n"
+        "    training leaves out: boxes without positive width and height: 1\n"
         "  val: 1 picture, 1 box (instances_val.json)"
     )
 

@@ -6,7 +6,7 @@ from uncrowd.data.check_boxes import check_boxes, describe_crowding
 from uncrowd.data.check_pictures import Look, check_pictures, look_at
 from uncrowd.data.coco import scan_coco
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import Layout, find_layout, require_same_classes
+from uncrowd.data.open import Layout, require_same_classes
 from uncrowd.data.problems import Finding, Problems, Rule
 from uncrowd.data.records import NO_PICTURES
 from uncrowd.errors import InputError
@@ -25,11 +25,6 @@ SHARED_CONTENT = Rule(
     training="scores on pictures that were trained on say nothing; keep each in one split",
 )
 _ORDER = ("error", "warning", "note")
-
-
-def check_path(path: Path) -> list[Finding]:
-    """`check` of a folder or an annotation file. Raises InputError when no data set is found there at all."""
-    return check(find_layout(path))
 
 
 def check(layout: Layout) -> list[Finding]:

@@ -65,13 +65,14 @@ CLASS_WITHOUT_BOXES = Rule(
 
 
 def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
-    """Notes boxes, pictures and classes that look like a mistake. Ignored boxes count as none."""
+    """Notes boxes, pictures and classes that look like a mistake. What training leaves out counts as no box."""
     pictures = np.repeat(np.arange(len(dataset)), dataset.counts)
     x1, y1, x2, y2 = dataset.boxes.T
     height, width = dataset.sizes[pictures].T
+    usable = (x2 > x1) & (y2 > y1) & (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
     masks = {
-        PARTLY_OUTSIDE: (x1 < -EDGE) | (y1 < -EDGE) | (x2 > width + EDGE) | (y2 > height + EDGE),
-        TINY_BOX: np.minimum(x2 - x1, y2 - y1) < TINY,
+        PARTLY_OUTSIDE: usable & ((x1 < -EDGE) | (y1 < -EDGE) | (x2 > width + EDGE) | (y2 > height + EDGE)),
+        TINY_BOX: usable & (np.minimum(x2 - x1, y2 - y1) < TINY),
         SAME_BOX: _repeats(np.column_stack([pictures, dataset.labels, dataset.boxes])),
         IGNORED: dataset.ignore,
     }
@@ -80,11 +81,12 @@ def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
             box = ", ".join(f"{number:.6g}" for number in dataset.boxes[row])
             problems.add(rule, f"[{box}] of picture {dataset.ids[pictures[row]]}")
 
-    labels = dataset.labels[~dataset.ignore]
+    learnt = usable & ~dataset.ignore
+    labels = dataset.labels[learnt]
     if len(labels) == 0:
         problems.add(NOTHING_TO_LEARN if dataset.split == "train" else NOTHING_TO_SCORE, str(dataset.source))
         return
-    for index in np.flatnonzero(np.bincount(pictures[~dataset.ignore], minlength=len(dataset)) == 0):
+    for index in np.flatnonzero(np.bincount(pictures[learnt], minlength=len(dataset)) == 0):
         problems.add(WITHOUT_BOXES, str(dataset.file_names[index]))
     if dataset.split == "train":
         for label in np.flatnonzero(np.bincount(labels, minlength=len(dataset.categories)) == 0):

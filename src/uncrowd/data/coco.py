@@ -10,7 +10,7 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.pictures_folder import find_pictures
 from uncrowd.data.problems import Problems, Rule
-from uncrowd.data.records import NO_PICTURES, Box, as_float, is_id, is_length, is_number, judge_box
+from uncrowd.data.records import NO_PICTURES, Box, as_float, counts_in_scores, is_id, is_length, is_number, judge_box
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, PictureId
 
@@ -219,10 +219,11 @@ def _pack_annotations(
         elif not is_id(category_id) or category_id not in labels:
             problems.add(UNKNOWN_CATEGORY, f"{name}: category_id {category_id!r}")
         elif (row := rows[image_id]) is not None and (label := labels[category_id]) is not None:
-            box = _box(record.get("bbox"), sizes[row])
-            if isinstance(box, Rule):
-                problems.add(box, f"{name}: bbox {record.get('bbox')}")
-            else:
+            box = _box(record.get("bbox"))
+            rule = NO_BOX if box is None else judge_box(box, sizes[row])
+            if rule is not None:
+                problems.add(rule, f"{name}: bbox {record.get('bbox')}")
+            if box is not None and counts_in_scores(box):
                 of_picture.append(row)
                 good.append((box, label, record.get("iscrowd") in (1, True), _area(record, box)))
     order = np.argsort(np.array(of_picture, dtype=np.int64), kind="stable")
@@ -237,13 +238,12 @@ def _pack_annotations(
     }
 
 
-def _box(bbox: Any, size: tuple[int, int]) -> Box | Rule:
-    """COCO's [x, y, width, height] as corners, or what is wrong with it."""
+def _box(bbox: Any) -> Box | None:
+    """COCO's [x, y, width, height] as corners; None where it is not four numbers."""
     if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_number, bbox)):
-        return NO_BOX
+        return None
     x, y, width, height = map(as_float, bbox)
-    box = (x, y, x + width, y + height)
-    return judge_box(box, size) or box
+    return x, y, x + width, y + height
 
 
 def _area(record: dict[str, Any], box: Box) -> float:

@@ -19,7 +19,7 @@ class DetectionDataset:
 
     ids: int64, or strings where the format names pictures. file_names: relative to `folder`. sizes: (height, width).
     The boxes of picture `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
-    user's file come back out as they went in. skipped: what the reader left out, a reason in words -> how many.
+    user's file come back out as they went in. skipped: what training does without, a reason in words -> how many.
     """
 
     source: Path

@@ -53,7 +53,7 @@ class Splits:
             crowd = f", {ignored} of them ignored" if ignored else ""
             counts = _content(len(dataset), len(dataset.boxes))
             lines.append(f"  {dataset.split}: {counts}{crowd} ({dataset.source.name})")
-            lines += [f"    left out: {reason}: {count}" for reason, count in dataset.skipped.items()]
+            lines += [f"    training leaves out: {reason}: {count}" for reason, count in dataset.skipped.items()]
         return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ class Rule:
     """One thing that can be wrong.
 
     severity: "error" means that readers refuse the file. message: what the records are, in the plural. training: what
-    training does about it, or for an error what the user should do. skips: the reader leaves the record out.
+    training does about it, or for an error what the user should do. skips: training does without the record.
     """
 
     kind: str

@@ -23,14 +23,14 @@ NO_AREA = Rule(
     kind="degenerate box",
     severity="warning",
     message="boxes without positive width and height",
-    training="training leaves them out",
+    training="training leaves them out, scores count them as COCO's do",
     skips=True,
 )
 OUTSIDE = Rule(
     kind="box outside",
     severity="warning",
     message="boxes fully outside their picture",
-    training="training leaves them out",
+    training="training leaves them out, scores count them as COCO's do",
     skips=True,
 )
 
@@ -38,7 +38,7 @@ Box = tuple[float, float, float, float]
 
 
 def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
-    """What makes an xyxy box unusable in a picture of (height, width) `size`; None when it can be used."""
+    """What makes an xyxy box useless to train on in a picture of (height, width) `size`; None when it can be used."""
     if not all(map(math.isfinite, box)):
         return NOT_FINITE
     if box[2] <= box[0] or box[3] <= box[1]:
@@ -46,6 +46,14 @@ def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
     if box[2] <= 0 or box[3] <= 0 or box[0] >= size[1] or box[1] >= size[0]:
         return OUTSIDE
     return None
+
+
+def counts_in_scores(box: Box) -> bool:
+    """Whether a data set keeps the box: COCO's scores count an object without area, or outside its picture, as missed.
+
+    What is no box at all (inverted, NaN, infinite) is left out altogether.
+    """
+    return all(map(math.isfinite, box)) and box[2] >= box[0] and box[3] >= box[1]
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
