@@ -13,6 +13,9 @@ setup: .venv/installed
 	touch $@
 
 demo: setup
+ifndef DEMO
+	rm -rf demo
+endif
 	$(BIN)/uncrowd demo $(DEMO)
 
 lint: setup

@@ -25,6 +25,11 @@ _PUBLIC = {
 __all__ = [*_PUBLIC, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
+def __dir__() -> list[str]:
+    """Lists the public names, imported or not."""
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """Imports a public name when it is first asked for (PEP 562)."""
     if name not in _PUBLIC:

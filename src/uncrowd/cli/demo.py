@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import tyro
 from PIL import Image
 
+from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.open import open_splits
 from uncrowd.data.picture import read_picture
@@ -36,13 +36,14 @@ class DemoArguments:
     out: Path = Path("demo")
     # A minute instead of ten: it shows that everything works, not that much is learnt.
     short: bool = False
-    # "cpu", or by default the GPU where there is one.
-    device: str | None = None
+    # By default the GPU where there is one.
+    device: OptionalDevice = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints AP50 before and after, and where the report is."""
-    arguments = tyro.cli(DemoArguments, args=list(argv), prog="uncrowd demo")
+    arguments = parse(DemoArguments, argv, "uncrowd demo")
+    require_device(arguments.device)
     out = arguments.out
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty; remove it, or name another folder with --out.")
