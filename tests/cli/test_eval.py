@@ -14,13 +14,18 @@ def scores(uncrowd, *argv) -> dict:
     return json.loads(said.out)  # fails where there is more than one object
 
 
-def test_a_run_its_weights_and_its_detections_score_alike(uncrowd, shapes, run, tmp_path):
-    of_run = scores(uncrowd, run, "--data", shapes, "--workers", 0, "--device", "cpu", "--out", tmp_path / "found.json")
-    assert of_run == scores(uncrowd, run / "weights.safetensors", "--data", shapes, "--workers", 0, "--batch-size", 1)
-    assert of_run == scores(uncrowd, run / "detections.json", "--data", shapes)  # of the last epoch
-    assert of_run == scores(uncrowd, tmp_path / "found.json", "--data", shapes)
+def test_a_run_its_weights_and_its_detections_are_one(uncrowd, shapes, run, tmp_path):
+    flags = ("--data", shapes, "--workers", 0, "--batch-size", 2, "--device", "cpu")
+    of_run = scores(uncrowd, run, *flags, "--out", tmp_path / "run.json")
+    assert of_run == scores(uncrowd, run / "weights.safetensors", *flags, "--out", tmp_path / "weights.json")
+    assert of_run == scores(uncrowd, run / "detections.json", "--data", shapes)
     assert set(of_run["per_class"]) == {"dark", "bright"}
-    assert {record["category_id"] for record in json.loads((tmp_path / "found.json").read_text())} <= {3, 17}
+
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert len(found) > 0
+    assert {record["category_id"] for record in found} <= {3, 17}
+    for file in (tmp_path / "weights.json", run / "detections.json"):  # the latter as training scored its last epoch
+        assert in_order(json.loads(file.read_text())) == in_order(found)
 
 
 def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):
@@ -174,3 +179,7 @@ def results(file: Path, annotations: Path) -> Path:
     keys = ("image_id", "category_id", "bbox")
     file.write_text(json.dumps([{key: record[key] for key in keys} | {"score": 0.9} for record in records]))
     return file
+
+
+def in_order(records: list[dict]) -> list[dict]:
+    return sorted(records, key=lambda record: (record["image_id"], -record["score"], record["bbox"]))
