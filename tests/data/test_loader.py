@@ -218,9 +218,10 @@ def test_a_worker_that_is_killed_is_an_error_and_no_hang(make_dataset):
     batches = TrainLoader(make_dataset([LANDSCAPE] * 16), SMALL, seed=0, batch_size=1, workers=1).epoch(0)
     next(batches)
     (worker,) = multiprocessing.active_children()
-    worker.kill()
 
     with pytest.raises((RuntimeError, ConnectionError)):  # whichever notices it first
+        worker.kill()
+        worker.join()  # the signal of its death arrives here, and not in the middle of another test
         list(batches)
 
 

@@ -348,5 +348,5 @@ def _where(record: StepRecord, what: str) -> str:
     ids = ", ".join(str(picture) for picture in record.ids)
     return (
         f"Training stopped at step {record.step} (learning rate {record.learning_rate:g}): {what}; pictures: {ids}. "
-        "The checkpoint on disk is from before; a lower learning rate or a longer warm-up usually mends it."
+        "What is on disk is from before; a lower learning rate or a longer warm-up usually mends it."
     )
