@@ -65,8 +65,11 @@ def read_published(path: Path) -> SparseRCNN:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and EOF errors alike
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is no PyTorch checkpoint that can be read without running code: {reason}") from error
+        # torch's own words advise to run the code
+        raise InputError(
+            f"{path} is no PyTorch checkpoint that can be read without running code ({type(error).__name__}); "
+            "have its author save the tensors alone."
+        ) from error
     tensors = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(f"{path} holds no dictionary of tensors, neither at its top nor under 'model'.")
