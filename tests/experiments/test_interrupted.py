@@ -162,11 +162,14 @@ def test_a_second_ctrl_c_ends_it_at_once(crowd: Path, tmp_path: Path, at_step: A
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
+    # a shell that started the tests in the background left Ctrl-C ignored
+    given = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     at_step(1, twice)
     with pytest.raises(KeyboardInterrupt):
         begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    signal.signal(signal.SIGINT, given)
 
 
 def test_sigterm_to_every_process_twice(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
