@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
     before = _score(_untrained(experiment, test), test)
 
     print("3. training: IoU-enhanced attention and dynamic channel weighting, three stages, from random values")
-    begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device)
+    if not begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device):
+        return 0  # stopped by a signal; how to go on is said
 
     print("4. scoring and detecting on the test scenes")
     predictor = load(out / "run", arguments.device)
