@@ -67,7 +67,7 @@ def test_what_is_no_configuration_is_refused(values: dict[str, Any], named: str)
 
 
 def test_values_that_a_configuration_refuses_itself() -> None:
-    with pytest.raises(InputError, match=r"stage\.json is no StageConfig.*width is 20; give a multiple of 8 and of heads"):
+    with pytest.raises(InputError, match=r"stage\.json is no StageConfig.*width is 20; give a multiple of 8 and"):
         config.from_dict(StageConfig, {"width": 20}, "stage.json")
 
 

@@ -219,10 +219,13 @@ def test_a_worker_that_is_killed_is_an_error_and_no_hang(make_dataset):
     next(batches)
     (worker,) = multiprocessing.active_children()
 
-    with pytest.raises((RuntimeError, ConnectionError)):  # whichever notices it first
+    def go_on() -> None:
         worker.kill()
         worker.join()  # the signal of its death arrives here, and not in the middle of another test
         list(batches)
+
+    with pytest.raises((RuntimeError, ConnectionError)):  # whichever notices it first
+        go_on()
 
 
 @pytest.mark.skipif(not hasattr(os, "getpgid"), reason="process groups are POSIX's")
