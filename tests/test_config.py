@@ -43,6 +43,29 @@ def test_the_whole_model_goes_through_json() -> None:
     assert config.from_dict(SparseRCNNConfig, json.loads(text), "here") == model
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kettle:
+    litres: float = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kitchen:
+    heat: Oven | Kettle = field(default_factory=Oven)
+
+
+@pytest.mark.parametrize("heat", [Oven(fan=True), Kettle(litres=2.0)])
+def test_one_of_several_says_which(heat: Oven | Kettle) -> None:
+    values = config.to_dict(Kitchen(heat=heat))
+    assert values["heat"]["kind"] == type(heat).__name__
+    assert config.from_dict(Kitchen, json.loads(json.dumps(values)), "here") == Kitchen(heat=heat)
+
+
+@pytest.mark.parametrize("heat", [{"kind": "Fire"}, {"litres": 1.0}, {"kind": "Oven", "litres": 1.0}, 3])
+def test_none_of_several_is_refused(heat: object) -> None:
+    with pytest.raises(InputError, match="Fire|null|litres|another form"):
+        config.from_dict(Kitchen, {"heat": heat}, "here")
+
+
 def test_what_is_left_out_takes_its_default() -> None:
     assert config.from_dict(Cake, {"layers": 2}, "here") == Cake(layers=2)
 

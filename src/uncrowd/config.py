@@ -1,8 +1,11 @@
 """Frozen dataclasses to JSON and back: a run's configuration is saved with it and can be loaded again."""
 
 import json
+from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import cattrs
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
@@ -27,12 +30,41 @@ for _cls in _IN_WORDS:
     _converter.register_structure_hook(_cls, _exactly)
 
 
+# One of several dataclasses: the JSON says which by its name, under this key.
+KIND = "kind"
+
+
+def _is_choice(cls: Any) -> bool:
+    members = get_args(cls) if get_origin(cls) in (UnionType, Union) else ()
+    return len(members) > 1 and all(map(is_dataclass, members))
+
+
+@_converter.register_unstructure_hook_factory(_is_choice)
+def _choice_to_dict(_: Any) -> Callable[[Any], dict[str, Any]]:
+    return lambda value: {KIND: type(value).__name__, **_converter.unstructure(value, type(value))}
+
+
+@_converter.register_structure_hook_factory(_is_choice)
+def _choice_from_dict(cls: Any) -> Callable[[Any, Any], Any]:
+    members = {member.__name__: member for member in get_args(cls)}
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise TypeError
+        kind = value.get(KIND)
+        if kind not in members:
+            raise ValueError(f"{json.dumps(kind)} as its {KIND}, which is none of {', '.join(members)}")
+        return _converter.structure({key: item for key, item in value.items() if key != KIND}, members[kind])
+
+    return structure
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """A configuration as JSON-able dictionaries, lists and scalars."""
     return _converter.unstructure(config)
 
 
-def from_dict(cls: type[Config], values: dict[str, Any], source: str) -> Config:
+def from_dict(cls: type[Config], values: Any, source: str) -> Config:
     """The configuration that `to_dict` wrote.
 
     Raises InputError, naming `source`, for unknown or missing keys and for values of the wrong type.

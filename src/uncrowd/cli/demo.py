@@ -20,7 +20,7 @@ from uncrowd.experiments.demo import demo, short_demo
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.run import Run, begin
 from uncrowd.inference.predictor import Predictor, load
-from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.build import build_detector
 from uncrowd.visualize.draw import draw_detections, side_by_side
 
 TRAIN_PICTURES, TEST_PICTURES, SHORT_PICTURES = 400, 60, 40
@@ -87,7 +87,7 @@ def _draw(folder: Path, pictures: int) -> DetectionDataset:
 
 def _untrained(experiment: Experiment, dataset: DetectionDataset) -> Predictor:
     torch.manual_seed(experiment.train.seed)
-    model = SparseRCNN(replace(experiment.model, num_classes=len(dataset.categories)))
+    model = build_detector(replace(experiment.model, num_classes=len(dataset.categories)))
     return Predictor(model, dataset.categories, experiment.resize)
 
 

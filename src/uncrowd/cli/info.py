@@ -16,8 +16,8 @@ from uncrowd.cli.flags import parse
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS
 from uncrowd.inference.predictor import load
+from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.cost import COCO_PIXELS, Cost, measure
-from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 
 COUNTED_SIZE = (800, 1120)  # network pixels; a picture of another size costs in proportion
 
@@ -39,9 +39,11 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(config.to_dict(EXPERIMENTS[arguments.what]()), indent=2))
     elif Path(arguments.what).exists():
         predictor = load(Path(arguments.what), "cpu")
+        config_of_model = predictor.model.config
+        assert isinstance(config_of_model, AnyDetectorConfig)
         held = {
             "model": config.to_dict(predictor.model.config),
-            "parameters": cost(predictor.model.config).parameters,
+            "parameters": cost(config_of_model).parameters,
             "categories": dict(zip(map(str, predictor.categories.ids), predictor.categories.names, strict=True)),
             "preprocessing": config.to_dict(predictor.resize),
         }
@@ -52,10 +54,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def cost(model: SparseRCNNConfig) -> Cost:
+def cost(model: AnyDetectorConfig) -> Cost:
     """Returns what the model costs, without allocating any of it."""
     with torch.device("meta"):
-        built = SparseRCNN(model)
+        built = build_detector(model)
     return measure(built, *COUNTED_SIZE)
 
 

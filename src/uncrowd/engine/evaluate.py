@@ -9,7 +9,6 @@ from accelerate.utils import gather_object
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.inference.predictor import Predictor
-from uncrowd.models.sparse_rcnn import STRIDE
 from uncrowd.structures import Detections, PictureId
 
 
@@ -37,7 +36,7 @@ def detect(
     loader = InferenceLoader(
         dataset,
         predictor.resize,
-        multiple=STRIDE,
+        multiple=predictor.model.multiple,
         batch_size=batch_size,
         workers=workers,
         world_size=ranks,

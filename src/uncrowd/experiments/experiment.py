@@ -6,6 +6,7 @@ from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
 from uncrowd.losses.matcher import LossWeights
+from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 
@@ -16,7 +17,7 @@ class Experiment:
     # What the run's folder is called.
     name: str
     # The detector.
-    model: SparseRCNNConfig = field(default_factory=SparseRCNNConfig)
+    model: AnyDetectorConfig = field(default_factory=SparseRCNNConfig)
     # What training does to pictures.
     augment: TrainTransformConfig = field(default_factory=TrainTransformConfig)
     # The size of pictures in evaluation, and wherever the weights are used.

@@ -24,7 +24,8 @@ from uncrowd.errors import InputError
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.scoring import Scoring
 from uncrowd.losses.criterion import SetCriterion
-from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.build import build_detector
+from uncrowd.models.detector import Detector
 from uncrowd.models.weights import load_exactly, load_weights
 from uncrowd.structures import Categories
 
@@ -96,7 +97,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         say(sentence)
 
     torch.manual_seed(experiment.train.seed)
-    model = SparseRCNN(experiment.model)
+    model = build_detector(experiment.model)
     start = None if goes_on else _initialise(model, run, categories)
     trainer = Trainer(
         model,
@@ -197,7 +198,7 @@ def _facts(
     train_set: DetectionDataset,
     val_words: str,
     experiment: Experiment,
-    model: SparseRCNN,
+    model: Detector,
     accelerator: Accelerator,
 ) -> dict[str, str]:
     """What was trained on what, in words."""
@@ -218,7 +219,7 @@ def _facts(
     }
 
 
-def _initialise(model: SparseRCNN, run: Run, categories: Categories) -> str:
+def _initialise(model: Detector, run: Run, categories: Categories) -> str:
     if run.start_from is None:
         return f"backbone: {model.backbone.load_pretrained()}"
     weights = load_weights(Path(run.start_from))

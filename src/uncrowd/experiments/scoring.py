@@ -17,7 +17,7 @@ from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.inference.predictor import Predictor
-from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.detector import Detector
 from uncrowd.models.weights import save_weights
 
 
@@ -86,6 +86,6 @@ class Scoring:
         write_coco_results(self.folder / "detections.json", detected.detections)
 
 
-def _bare(model: nn.Module) -> SparseRCNN:
-    assert isinstance(model, SparseRCNN)
+def _bare(model: nn.Module) -> Detector:
+    assert isinstance(model, Detector)
     return model

@@ -16,7 +16,7 @@ from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.picture import read_picture, to_rgb, upright
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError
-from uncrowd.models.sparse_rcnn import STRIDE, SparseRCNN
+from uncrowd.models.detector import Detector
 from uncrowd.models.weights import load_weights
 from uncrowd.structures import Batch, Categories, Detections
 
@@ -29,7 +29,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: SparseRCNN,
+        model: Detector,
         categories: Categories,
         resize: ResizeConfig,
         device: torch.device | str = "cpu",
@@ -65,7 +65,7 @@ class Predictor:
         arrays = [_to_array(picture) for picture in pictures]
         sizes = np.array([array.shape[:2] for array in arrays], np.int64).reshape(-1, 2)
         found: list[Detections | None] = [None] * len(arrays)
-        for indices in inference_batches(sizes, self.resize, multiple=STRIDE, batch_size=batch_size):
+        for indices in inference_batches(sizes, self.resize, multiple=self.model.multiple, batch_size=batch_size):
             images, network_sizes = pad([resize(arrays[index], self.resize) for index in indices])
             detections = self._detect(images, network_sizes, [arrays[index].shape[:2] for index in indices])
             for index, detection in zip(indices, detections, strict=True):

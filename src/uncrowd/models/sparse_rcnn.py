@@ -3,17 +3,16 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import require_at_least
-from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.detector import Detector
 from uncrowd.models.pyramid import Pyramid
 from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.structures import Decoded, StageOutput
-
-STRIDE = 32  # pictures are padded to a multiple of the coarsest level's stride
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,33 +35,28 @@ class SparseRCNNConfig:
         require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, stages=self.stages)
 
 
-class SparseRCNN(nn.Module):
-    """`forward(images, sizes)` gives what every stage predicts; `decode` ranks the last stage's predictions.
+class SparseRCNN(Detector):
+    """Sparse R-CNN: boxes and queries that every stage refines."""
 
-    Both are the same in training and in evaluation. Nothing is resized, clipped, thresholded or suppressed here.
-    """
-
-    mean: Tensor
-    std: Tensor
+    multiple = 32  # the coarsest level's stride
 
     def __init__(self, config: SparseRCNNConfig):
-        super().__init__()
-        self.config = config
-        self.backbone = Backbone(config.backbone)
+        super().__init__(config)
+        self._config = config
         self.pyramid = Pyramid(self.backbone.channels, config.stage.width)
         # All proposals start as the whole picture, and differ by their queries.
         self.proposal_boxes_cxcywh_norm = nn.Parameter(torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(config.proposals, 1))
         self.proposal_queries = nn.Parameter(torch.randn(config.proposals, config.stage.width))
         self.head = DynamicHead(config.stage, config.stages, config.num_classes)
-        self.register_buffer("mean", torch.tensor(config.backbone.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.backbone.std).view(3, 1, 1), persistent=False)
+
+    @property
+    def config(self) -> SparseRCNNConfig:
+        """What it was built from."""
+        return self._config
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
-        """Returns one StageOutput a stage, in network pixels.
-
-        images: RGB in 0-255, uint8 or float, of any size. sizes: (height, width) of each before padding.
-        """
-        features = self.pyramid(self.backbone(self._normalise(images, sizes)))
+        """Returns one StageOutput a stage, in network pixels: see `Detector.forward`."""
+        features = self.pyramid(self.backbone(self.normalise(images, sizes)))
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)
         boxes = cxcywh_to_xyxy(self.proposal_boxes_cxcywh_norm * scale[:, None])
@@ -79,12 +73,3 @@ class SparseRCNN(nn.Module):
         scores, best = at_least_fp32(last.logits).sigmoid().flatten(1).topk(last.logits.shape[1], dim=1)
         boxes = last.boxes.gather(1, (best // classes)[..., None].expand(-1, -1, 4))
         return Decoded(boxes=boxes, scores=scores, labels=best % classes)
-
-    def _normalise(self, images: Tensor, sizes: Tensor) -> Float[Tensor, "b 3 H W"]:
-        """Pads to a multiple of the stride and standardises; the padding is 0 afterwards, whatever it was before."""
-        height, width = images.shape[-2:]
-        images = nn.functional.pad(images.to(self.mean.dtype), (0, -width % STRIDE, 0, -height % STRIDE))
-        rows = torch.arange(images.shape[-2], device=images.device) < sizes[:, :1]
-        columns = torch.arange(images.shape[-1], device=images.device) < sizes[:, 1:]
-        inside = rows[:, None, :, None] & columns[:, None, None, :]
-        return ((images - self.mean) / self.std).where(inside, 0)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from uncrowd import config
 from uncrowd.errors import InputError
-from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories
 
 HEADER = "uncrowd.weights"
@@ -22,25 +24,30 @@ HEADER = "uncrowd.weights"
 class Weights(NamedTuple):
     """A model ready to run and what belongs to it; `preprocessing` is the plain dictionary that was saved."""
 
-    model: SparseRCNN
+    model: Detector
     categories: Categories
     preprocessing: dict[str, Any]
 
 
-def save_weights(path: Path, model: SparseRCNN, categories: Categories, preprocessing: dict[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the file's header says of its tensors."""
+
+    model: AnyDetectorConfig
+    categories: Categories
+    preprocessing: dict[str, Any]
+
+
+def save_weights(path: Path, model: Detector, categories: Categories, preprocessing: dict[str, Any]) -> None:
     """Writes the model to one file that `load_weights` can read without knowing anything else.
 
     Written beside and moved into place, so that a full disk leaves an older file as it was. Raises InputError when it
     cannot be written.
     """
-    header = {
-        "architecture": "sparse_rcnn",
-        "model": config.to_dict(model.config),
-        "categories": config.to_dict(categories),
-        "preprocessing": preprocessing,
-    }
+    assert isinstance(model.config, AnyDetectorConfig), model.config
+    description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_safetensors(path, tensors, {HEADER: json.dumps(header)})
+    write_safetensors(path, tensors, {HEADER: json.dumps(config.to_dict(description))})
 
 
 def load_weights(path: Path) -> Weights:
@@ -56,13 +63,13 @@ def load_weights(path: Path) -> Weights:
             "best.safetensors, and other people's checkpoints to `uncrowd import` first."
         )
     try:
-        fields = json.loads(header[HEADER])
-        given, names, preprocessing = fields["model"], fields["categories"], fields["preprocessing"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} has a damaged description of its model ({error!r}); save the model again.") from error
-    model = SparseRCNN(config.from_dict(SparseRCNNConfig, given, str(path)))
+        values = json.loads(header[HEADER])
+    except ValueError as error:
+        raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
+    description = config.from_dict(Description, values, f"the header of {path}")
+    model = build_detector(description.model)
     load_exactly(model, tensors, str(path))
-    return Weights(model.eval(), config.from_dict(Categories, names, str(path)), preprocessing)
+    return Weights(model.eval(), description.categories, description.preprocessing)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:

@@ -1,0 +1,81 @@
+"""What every detector has in common: raw pixels in, what each stage predicts out, and how that is ranked."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+
+from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.structures import Decoded, StageOutput
+
+
+@runtime_checkable
+class DetectorConfig(Protocol):
+    """What the configuration of any detector says."""
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of objects."""
+        ...
+
+    @property
+    def proposals(self) -> int:
+        """Learnable queries, which is also how many detections come out."""
+        ...
+
+    @property
+    def backbone(self) -> BackboneConfig:
+        """The trunk."""
+        ...
+
+
+class Detector(nn.Module, ABC):
+    """`forward(images, sizes)` gives what every stage predicts; `decode` ranks the last stage's predictions.
+
+    Both are the same in training and in evaluation. Nothing is resized, clipped, thresholded or suppressed here.
+    multiple: what sides pictures are padded to by `forward`; only pictures of the same padded size share a batch where
+    results must not depend on it.
+    """
+
+    multiple: ClassVar[int]
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: DetectorConfig):
+        super().__init__()
+        self.backbone = Backbone(config.backbone)
+        self.register_buffer("mean", torch.tensor(config.backbone.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.backbone.std).view(3, 1, 1), persistent=False)
+
+    @property
+    @abstractmethod
+    def config(self) -> DetectorConfig:
+        """The frozen dataclass it was built from."""
+
+    @abstractmethod
+    def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
+        """Returns one StageOutput a stage, in network pixels.
+
+        images: RGB in 0-255, uint8 or float, of any size. sizes: (height, width) of each before padding.
+        """
+
+    @abstractmethod
+    def decode(self, outputs: list[StageOutput]) -> Decoded:
+        """Returns the last stage's predictions as detections, best first."""
+
+    def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
+        """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
+        height, width = images.shape[-2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        images = nn.functional.pad(images.to(self.mean.dtype), padding)
+        inside = inside_picture(sizes, images.shape[-2], images.shape[-1])
+        return ((images - self.mean) / self.std).where(inside[:, None], 0)
+
+
+def inside_picture(sizes: Int64[Tensor, "b 2"], height: int, width: int) -> Shaped[Tensor, "b {height} {width}"]:
+    """True for the pixels of each picture, False for its padding. sizes: (height, width) before padding."""
+    rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
+    columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
+    return rows[:, :, None] & columns[:, None, :]
