@@ -18,10 +18,12 @@ from uncrowd.boxes import (
     area,
     clip,
     cxcywh_to_xyxy,
+    flip_horizontally,
     giou,
     iou,
     pairwise_giou,
     pairwise_iou,
+    rescale,
     xywh_to_xyxy,
     xyxy_to_xywh,
 )
@@ -154,3 +156,12 @@ def test_half_precision_deltas_move_boxes_in_single() -> None:
 def test_clip_cuts_to_the_picture() -> None:
     boxes = double([[-5, -5, 50, 50], [90, 90, 300, 300], [200, 200, 300, 300]])
     assert clip(boxes, height=100, width=120).tolist() == [[0, 0, 50, 50], [90, 90, 120, 100], [120, 100, 120, 100]]
+
+
+def test_boxes_grow_with_their_picture() -> None:
+    # of 100 x 50 (height x width) and of 300 x 100: three times as high, twice as wide
+    assert rescale(double([[10, 20, 30, 40]]), (100, 50), (300, 100)).tolist() == [[20, 60, 60, 120]]
+
+
+def test_boxes_flip_with_their_picture() -> None:
+    assert flip_horizontally(double([10, 20, 30, 40]), 100).tolist() == [70, 20, 90, 40]

@@ -88,6 +88,18 @@ def clip(boxes: Float[Tensor, "*n 4"], height: int | float, width: int | float) 
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)
 
 
+def rescale(boxes: Float[Tensor, "*n 4"], size: tuple[int, int], new_size: tuple[int, int]) -> Float[Tensor, "*n 4"]:
+    """Boxes of a picture of (height, width) `size`, in pixels of the same picture resized to `new_size`."""
+    x_scale, y_scale = new_size[1] / size[1], new_size[0] / size[0]
+    return boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
+
+
+def flip_horizontally(boxes: Float[Tensor, "*n 4"], width: int) -> Float[Tensor, "*n 4"]:
+    """Boxes of a picture of `width`, in the same picture flipped left to right."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+
+
 def _bounded(boxes: Tensor) -> Tensor:
     return at_least_fp32(boxes).nan_to_num(nan=0.0).clamp(-FAR, FAR)
 

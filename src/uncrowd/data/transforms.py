@@ -140,9 +140,7 @@ def _as_image(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
 
 
 def _flip_horizontally(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    width = image.shape[-1]
-    return F.horizontal_flip(image), torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+    return F.horizontal_flip(image), box_ops.flip_horizontally(boxes, image.shape[-1])
 
 
 def _flip_vertically(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:
@@ -164,9 +162,7 @@ def _random_crop(
 
 
 def _resize(image: Tensor, boxes: Float[Tensor, "n 4"], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    height, width = image.shape[-2:]
-    y_scale, x_scale = size[0] / height, size[1] / width
-    return _resize_image(image, size), boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
+    return _resize_image(image, size), box_ops.rescale(boxes, (image.shape[-2], image.shape[-1]), size)
 
 
 def _resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
