@@ -1,0 +1,133 @@
+"""Attention rows and channel masks for those who ask: Figure 1. The model itself computes and keeps none of them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uncrowd.boxes import at_least_fp32
+from uncrowd.models.channel_weighting import ChannelMask
+from uncrowd.models.interaction import ChannelWeighted
+from uncrowd.models.precision import full_precision
+from uncrowd.models.self_attention import (
+    ContentAttention,
+    IoUEnhancedAttention,
+    IoUOnlyAttention,
+    log_iou,
+    self_iou,
+)
+from uncrowd.models.stage import Stage
+from uncrowd.structures import StageOutput
+
+
+class Attention(NamedTuple):
+    """How much each query (row) takes from each of a picture's queries, by head; every row sums to 1.
+
+    before: softmax(q k / sqrt(d_head)), Eq. 1; None where only the IoU routes the values. after: with the IoU of the
+    boxes, Eq. 3; None where attention does not look at the boxes.
+    """
+
+    before: Float[Tensor, "b heads n n"] | None
+    after: Float[Tensor, "b heads n n"] | None
+
+
+class Masked(NamedTuple):
+    """One branch of Eq. 4.
+
+    mask: the weight in (0, 1) of each channel. response: the RoI features times it, before any norm, at the p cells
+    of the pooled box, row by row.
+    """
+
+    mask: Float[Tensor, "b n d"]
+    response: Float[Tensor, "b n p d"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTap:
+    """What happened in one stage, of b pictures and n queries.
+
+    boxes: as the stage received them, in network pixels: attention compared these, RoI features were pooled from
+    these. output: what it made of them. attention: None without self attention. class_mask, box_mask: None without
+    dynamic channel weighting.
+    """
+
+    boxes: Float[Tensor, "b n 4"]
+    output: StageOutput
+    attention: Attention | None
+    class_mask: Masked | None
+    box_mask: Masked | None
+
+
+@contextmanager
+def tap(model: nn.Module) -> Iterator[list[StageTap]]:
+    """`with tap(model) as taps: model(images, sizes)`: then `taps` has one entry a stage, of the last forward.
+
+    It listens with forward hooks, all of which are gone afterwards; it changes no result and passes no gradient. A
+    model without stages, such as DETR, gives no entries.
+    """
+    stages = [module for module in model.modules() if isinstance(module, Stage)]
+    taps: list[StageTap] = []
+    heard: dict[nn.Module, _Call] = {}
+
+    def hear(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        heard[module] = _Call(inputs, output)
+
+    def finish(stage: nn.Module, inputs: tuple[list[Tensor], Tensor, Tensor], output: StageOutput) -> None:
+        assert isinstance(stage, Stage)
+        if stage is stages[0]:
+            taps.clear()
+        taps.append(_tapped(stage, inputs[1], output, heard))
+        heard.clear()
+
+    with ExitStack() as hooks:
+        for stage in stages:
+            hooks.enter_context(stage.register_forward_hook(finish))
+            for module in stage.modules():
+                if module is stage.attention or isinstance(module, ChannelMask):
+                    hooks.enter_context(module.register_forward_hook(hear))
+        yield taps
+
+
+@torch.no_grad()
+def attention_weights(module: nn.Module, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Attention:
+    """What a self attention module routes its values with, in at least fp32, given what its forward is given."""
+    if isinstance(module, IoUOnlyAttention):
+        overlap = self_iou(boxes)
+        return Attention(before=None, after=(overlap / overlap.sum(dim=-1, keepdim=True))[:, None])
+    assert isinstance(module, ContentAttention | IoUEnhancedAttention), type(module)
+    query, key, _ = at_least_fp32(module.qkv(queries)).unflatten(-1, (3, module.heads, -1)).permute(2, 0, 3, 1, 4)
+    with full_precision(query.device):
+        logits = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    before = logits.softmax(dim=-1)
+    if isinstance(module, ContentAttention):
+        return Attention(before=before, after=None)
+    return Attention(before=before, after=(logits + log_iou(boxes).to(logits.dtype)[:, None]).softmax(dim=-1))
+
+
+class _Call(NamedTuple):
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+
+@torch.no_grad()
+def _tapped(stage: Stage, boxes: Tensor, output: StageOutput, heard: Mapping[nn.Module, _Call]) -> StageTap:
+    module, branches = stage.attention, stage.interaction
+    weighted = isinstance(branches, ChannelWeighted)
+    return StageTap(
+        boxes=boxes.detach(),
+        output=StageOutput(*(tensor.detach() for tensor in output)),
+        attention=None if module is None else attention_weights(module, *heard[module].inputs),
+        class_mask=_masked(branches.class_branch.mask, heard, len(boxes)) if weighted else None,
+        box_mask=_masked(branches.box_branch.mask, heard, len(boxes)) if weighted else None,
+    )
+
+
+def _masked(module: ChannelMask, heard: Mapping[nn.Module, _Call], pictures: int) -> Masked:
+    """Pictures and queries, which the stage runs together, apart again."""
+    (queries, _), response = heard[module]
+    per_picture = (pictures, -1)
+    return Masked(module.mask(queries).unflatten(0, per_picture), response.detach().unflatten(0, per_picture))
