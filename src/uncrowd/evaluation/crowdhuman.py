@@ -1,0 +1,104 @@
+"""CrowdHuman's scores (arXiv:1805.00123, section 4.1) as CrowdDet and its successors compute them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from uncrowd.errors import InputError
+from uncrowd.evaluation.crowd_overlaps import OVERLAP, CrowdOverlaps, crowd_overlaps
+from uncrowd.evaluation.jaccard_index import PairCounts, count_pairs, jaccard_index
+from uncrowd.evaluation.protocol import Scores, check_same_data_set
+from uncrowd.structures import Categories, Detections, PictureId, Sample
+
+# False positives a picture at which the miss rate is taken, evenly spaced on a logarithmic scale.
+REFERENCE_FPPI = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrowdHumanEvaluator:
+    """AP, mMR, Recall and JI of one class, over all detections of a picture.
+
+    with_jaccard_index: whether JI is computed, which takes most of the time.
+    """
+
+    with_jaccard_index: bool = True
+
+    def evaluate(
+        self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+    ) -> Scores:
+        """AP at IoU 0.5, the log-average miss rate (mMR, the lower the better), Recall, and JI.
+
+        Boxes may reach out of the picture, they are clipped here. Ground truth to ignore is an ignore region: a
+        detection that finds no object and of which more than half lies there counts neither way. The order of the
+        pictures decides between equal scores. All numbers are None where there is nothing to find. Pictures are
+        matched one at a time, and what is kept of each is the size of its scores.
+
+        Raises InputError for more than one class, and for detections of pictures or classes that the data set does not
+        have.
+        """
+        samples = list(samples)
+        if len(categories) != 1:
+            raise InputError(
+                f"CrowdHuman's protocol scores one class, the data set has {len(categories)} "
+                f"({', '.join(categories.names[:3])}{', ...' if len(categories) > 3 else ''}); use COCO's for these."
+            )
+        check_same_data_set(samples, detections, categories)
+        matched: list[_Matched] = []
+        counts: list[PairCounts] = []
+        for sample in samples:
+            overlaps = crowd_overlaps(sample, detections.get(sample.id))
+            matched.append(_match(overlaps))
+            if self.with_jaccard_index:
+                counts.append(count_pairs(overlaps))
+        objects = sum(int((~sample.ignore).sum()) for sample in samples)
+        values = _curve_values(matched, objects)
+        if self.with_jaccard_index:
+            by_threshold = jaccard_index(counts)
+            defined = objects > 0 and not np.isnan(by_threshold).all()
+            values["JI"] = float(np.nanmax(by_threshold)) if defined else None
+        return Scores(headline="AP", values=values, per_class={categories.names[0]: values["AP"]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Matched:
+    """The detections of one picture that count, the best first, and which of them found an object."""
+
+    scores: Float64[np.ndarray, " k"]
+    right: Bool[np.ndarray, " k"]
+
+
+def _match(overlaps: CrowdOverlaps) -> _Matched:
+    """Each detection, the best first, takes the free object it overlaps most; without one, an ignore region."""
+    detections, objects = np.nonzero(overlaps.iou > OVERLAP)
+    most_first = np.lexsort((-overlaps.iou[detections, objects], detections))  # stable
+    right = np.zeros(len(overlaps.scores), dtype=bool)
+    taken: set[int] = set()
+    last = -1
+    for detection, object_ in zip(detections[most_first].tolist(), objects[most_first].tolist(), strict=True):
+        if detection != last and object_ not in taken:
+            taken.add(object_)
+            right[detection] = True
+            last = detection
+    counts = right | ~overlaps.detections_ignorable
+    return _Matched(scores=overlaps.scores[counts], right=right[counts])
+
+
+def _curve_values(matched: list[_Matched], objects: int) -> dict[str, float | None]:
+    """AP, mMR and Recall of all pictures' detections together; equal scores stay in the order of the pictures."""
+    if objects == 0:
+        return {"AP": None, "mMR": None, "Recall": None}
+    scores = np.concatenate([np.zeros(0), *(picture.scores for picture in matched)])
+    right = np.concatenate([np.zeros(0, dtype=bool), *(picture.right for picture in matched)])
+    if not len(scores):
+        return {"AP": 0.0, "mMR": 1.0, "Recall": 0.0}
+    right = right[np.argsort(-scores, kind="stable")]
+    found, wrong = np.cumsum(right), np.cumsum(~right)
+    recall, precision = found / objects, found / (found + wrong)
+    # Between the points alone: no envelope, and nothing from recall 0 to the first.
+    ap = (np.diff(recall) * (precision[1:] + precision[:-1]) / 2).sum()
+    at_reference = np.searchsorted(wrong / len(matched), REFERENCE_FPPI, side="left")
+    with np.errstate(divide="ignore"):  # where nothing is missed the mean is 0
+        miss_rate = np.log(1 - recall[np.minimum(at_reference, len(recall) - 1)])
+    return {"AP": float(ap), "mMR": float(np.exp(miss_rate.mean())), "Recall": float(recall[-1])}
