@@ -29,6 +29,11 @@ def cxcywh_to_xyxy(boxes_cxcywh: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
+def xyxy_to_cxcywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Corners to centre and size, in the unit of the input."""
+    return torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], dim=-1)
+
+
 def xywh_to_xyxy(boxes_xywh: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
     """Top left corner and size (COCO's form) to corners."""
     return torch.cat([boxes_xywh[..., :2], boxes_xywh[..., :2] + boxes_xywh[..., 2:]], dim=-1)
@@ -52,6 +57,13 @@ def iou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float
 def pairwise_iou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
     """IoU of every box of one set with every box of the other."""
     return iou(boxes1[..., :, None, :], boxes2[..., None, :, :])
+
+
+def pairwise_own_share(boxes: Float[Tensor, "*#b n 4"], regions: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
+    """Share of each box's own area that lies on each region; 0 for a box without area."""
+    boxes, regions = _bounded(boxes)[..., :, None, :], _bounded(regions)[..., None, :, :]
+    own = _area(boxes)
+    return _intersection(boxes, regions) / own.where(own > 0, 1)
 
 
 def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
@@ -109,8 +121,13 @@ def _area(boxes: Tensor) -> Tensor:
     return width * height
 
 
+def _intersection(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    return _area(
+        torch.cat([torch.max(boxes1[..., :2], boxes2[..., :2]), torch.min(boxes1[..., 2:], boxes2[..., 2:])], dim=-1)
+    )
+
+
 def _iou_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
-    corners = torch.cat([torch.max(boxes1[..., :2], boxes2[..., :2]), torch.min(boxes1[..., 2:], boxes2[..., 2:])], -1)
-    intersection = _area(corners)
+    intersection = _intersection(boxes1, boxes2)
     union = _area(boxes1) + _area(boxes2) - intersection
     return intersection / union.where(union > 0, 1), union

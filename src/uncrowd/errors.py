@@ -10,14 +10,7 @@ class InputError(ValueError):
 
 
 class NonFiniteError(RuntimeError):
-    """A loss, a gradient or a prediction is NaN or infinite; the message says where.
-
-    `watched` are the values that were to be looked at when it was noticed (`losses.matcher.match`).
-    """
-
-    def __init__(self, message: str, watched: list[float] | None = None):
-        super().__init__(message)
-        self.watched = watched or []
+    """A loss, a gradient or a prediction is NaN or infinite; the message says where."""
 
 
 def require_at_least(least: int | float, **values: int | float) -> None:

@@ -54,3 +54,19 @@ def test_frozen_parameters_are_left_out_and_all_others_decay() -> None:
     (group,) = optimizer.param_groups
     assert [p.shape for p in group["params"]] == [torch.Size([3])] * 3
     assert group["weight_decay"] == 0.01
+
+
+def test_the_backbone_can_learn_at_a_rate_of_its_own() -> None:
+    """DETR's does, at a tenth: after one step without decay, Adam has moved every weight by its rate."""
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 3), "head": nn.Linear(2, 3)})
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = build_optimizer(OptimConfig(weight_decay=0.0, backbone_factor=0.1), model)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01 * group["rate_factor"]
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        moved = (before[name] - parameter).tolist()
+        expected = 0.001 if name.startswith("backbone") else 0.01
+        assert torch.tensor(moved).flatten().tolist() == pytest.approx([expected] * parameter.numel(), rel=1e-3)

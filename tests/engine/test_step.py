@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.engine.conftest import Told
-from uncrowd.engine.train import Trainer, split
+from uncrowd.engine.micro_batches import split
+from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.losses.criterion import Losses
 from uncrowd.models.roi_align import roi_align
@@ -54,7 +55,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
     assert expected.keys() == got.keys() == dict(whole.bare_model.named_parameters()).keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(got[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
-    torch.testing.assert_close(parts._watch, whole._watch)  # loss and norm
+    torch.testing.assert_close(parts._watch.values, whole._watch.values)  # loss and norm
 
 
 def test_every_parameter_gets_a_gradient(

@@ -1,47 +1,25 @@
 """The loss is the plain sum of Section 3.4, and does not care how a batch was cut into pieces."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
+from tests.losses.cases import CLASSES, picture_with, random_boxes, random_stages
 from tests.plain import criterion as plain
-from uncrowd.errors import NonFiniteError
+from tests.plain import detr_criterion as detr
+from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.losses.criterion import SetCriterion
-from uncrowd.losses.matcher import LossWeights
+from uncrowd.losses.matcher import LossConfig
 from uncrowd.structures import StageOutput, Target
 
-HEIGHT, WIDTH, CLASSES = 80, 120, 3
-criterion = SetCriterion(LossWeights())
+criterion = SetCriterion(LossConfig())
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-def random_boxes(*shape: int) -> Tensor:
-    corner = torch.rand(*shape, 2, dtype=torch.float64) * torch.tensor([WIDTH, HEIGHT])
-    return torch.cat([corner, corner + 1 + torch.rand(*shape, 2, dtype=torch.float64) * 50], dim=-1)
-
-
-def random_stages(stages: int = 2, pictures: int = 2, predictions: int = 5) -> list[StageOutput]:
-    return [
-        StageOutput(
-            logits=torch.randn(pictures, predictions, CLASSES, dtype=torch.float64).requires_grad_(),
-            boxes=random_boxes(pictures, predictions).requires_grad_(),
-            queries=torch.zeros(pictures, predictions, 8, dtype=torch.float64),
-        )
-        for _ in range(stages)
-    ]
-
-
-def picture_with(objects: int) -> Target:
-    return Target(
-        boxes=random_boxes(objects),
-        labels=torch.randint(CLASSES, (objects,)),
-        ignored=torch.zeros(0, 4),
-        size=(HEIGHT, WIDTH),
-    )
 
 
 def gradients(stages: list[StageOutput]) -> list[Tensor]:
@@ -114,11 +92,76 @@ def test_weights_weigh() -> None:
     assert weighted.total.item() == pytest.approx(expected.sum().item())
 
 
-def test_watched_values_and_what_is_not_finite_come_through() -> None:
-    stages, targets = random_stages(), [picture_with(2), picture_with(3)]
-    assert criterion(stages, targets, 5, watch=torch.tensor([1.5])).watched == [1.5]
+def test_what_is_not_finite_is_noticed() -> None:
+    stages = random_stages()
     with torch.no_grad():
         stages[0].logits[0, 0, 0] = torch.nan
-    with pytest.raises(NonFiniteError) as error:
-        criterion(stages, targets, 5, watch=torch.tensor([1.5]))
-    assert error.value.watched == [1.5]
+    with pytest.raises(NonFiniteError):
+        criterion(stages, [picture_with(2), picture_with(3)], 5)
+
+
+@pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0)], ids=str)
+def test_detrs_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
+    """Softmax with a last logit for no object, weighed .1; L1 of centre and size."""
+    stages, targets = random_stages(logits=CLASSES + 1), [picture_with(n) for n in objects]
+    losses = SetCriterion(detr.CONFIG)(stages, targets, max(sum(objects), 1))
+    for stage, output in enumerate(stages):
+        class_, l1, giou = detr.losses(output, targets)
+        if sum(objects):  # without objects ours counts one, so as not to divide by nothing
+            assert losses.class_[stage].item() == pytest.approx(class_)
+        assert losses.l1[stage].item() == pytest.approx(l1)
+        assert losses.giou[stage].item() == pytest.approx(giou)
+    losses.total.backward()
+    assert all(gradient.isfinite().all() for gradient in gradients(stages))
+
+
+def test_detrs_micro_batches_add_up() -> None:
+    stages, targets = random_stages(pictures=4, logits=CLASSES + 1), [picture_with(n) for n in (3, 0, 1, 2)]
+    in_parts = SetCriterion(detr.CONFIG)
+    whole = in_parts(stages, targets, 6)
+    parts = [
+        in_parts([StageOutput(*(tensor[cut] for tensor in stage)) for stage in stages], targets[cut], 6, 4)
+        for cut in (slice(0, 3), slice(3, 4))
+    ]
+    torch.testing.assert_close(parts[0].class_ + parts[1].class_, whole.class_)
+
+
+def test_what_lies_on_an_ignored_box_can_go_unpunished() -> None:
+    """A region in the left half: of four unmatched predictions those with at least .7 of their area in it."""
+    region = torch.tensor([[0.0, 0, 60, 80]])
+    there = Target(boxes=torch.tensor([[100.0, 10, 110, 30]]), labels=torch.tensor([1]), ignored=region, size=(80, 120))
+    boxes = [[100.0, 10, 110, 30], [5, 5, 25, 25], [50, 0, 70, 20], [53, 0, 63, 20], [80, 50, 90, 60]]
+    shares = [0, 1, 0.5, 0.7, 0]  # of their own area, on the region
+    stage = StageOutput(
+        logits=torch.zeros(1, 5, CLASSES, dtype=torch.float64).requires_grad_(),
+        boxes=torch.tensor([boxes], dtype=torch.float64),
+        queries=torch.zeros(1, 5, 8),
+    )
+    lenient = SetCriterion(LossConfig(ignore_above=0.7))([stage], [there], 1)
+    strict = SetCriterion(LossConfig())([stage], [there], 1)
+    of_one = plain.focal_loss(0.0, wanted=False) * CLASSES
+    left_out = sum(share >= 0.7 for share in shares)
+    assert left_out == 2
+    assert (strict.class_ - lenient.class_).item() == pytest.approx(left_out * of_one)
+    lenient.total.backward()
+    assert stage.logits.grad is not None
+    assert [bool(row.any()) for row in stage.logits.grad[0]] == [True, False, True, False, True]
+
+
+def test_a_match_on_an_ignored_box_still_counts() -> None:
+    everywhere = torch.tensor([[0.0, 0, 120, 80]])
+    target = picture_with(2, ignored=everywhere)
+    stage = StageOutput(
+        logits=torch.zeros(1, 5, CLASSES, dtype=torch.float64).requires_grad_(),
+        boxes=random_boxes(1, 5).clamp(0, 70),
+        queries=torch.zeros(1, 5, 8),
+    )
+    SetCriterion(LossConfig(ignore_above=0.7))([stage], [target], 2).total.backward()
+    assert stage.logits.grad is not None
+    assert sum(bool(row.any()) for row in stage.logits.grad[0]) == 2
+
+
+@pytest.mark.parametrize("bad", [{"class_": -1.0}, {"ignore_above": 0.0}, {"ignore_above": 1.5}])
+def test_settings_without_sense_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(bad))):
+        LossConfig(**bad)

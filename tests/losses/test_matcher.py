@@ -2,46 +2,21 @@
 
 import pytest
 import torch
-from torch import Tensor
 
+from tests.losses.cases import CLASSES, HEIGHT, WIDTH, picture_with, random_stages
+from tests.plain import detr_criterion as detr
 from tests.plain.criterion import matched_pairs
 from tests.plain.matching_cost import cheapest_assignment, pair_cost
 from uncrowd.errors import NonFiniteError
-from uncrowd.losses.matcher import LossWeights, Matching, match, matching_cost, pad_targets
+from uncrowd.losses.matcher import LossConfig, Matching, match, matching_cost, pad_targets
 from uncrowd.structures import StageOutput, Target
 
-HEIGHT, WIDTH, CLASSES = 80, 120, 3
-WEIGHTS = LossWeights()
+CONFIG = LossConfig()
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-def random_boxes(*shape: int) -> Tensor:
-    corner = torch.rand(*shape, 2, dtype=torch.float64) * torch.tensor([WIDTH, HEIGHT]) - 5  # some leave the picture
-    return torch.cat([corner, corner + 1 + torch.rand(*shape, 2, dtype=torch.float64) * 50], dim=-1)
-
-
-def random_stages(stages: int = 2, pictures: int = 2, predictions: int = 5) -> list[StageOutput]:
-    return [
-        StageOutput(
-            logits=torch.randn(pictures, predictions, CLASSES, dtype=torch.float64),
-            boxes=random_boxes(pictures, predictions),
-            queries=torch.zeros(pictures, predictions, 8, dtype=torch.float64),
-        )
-        for _ in range(stages)
-    ]
-
-
-def picture_with(objects: int) -> Target:
-    return Target(
-        boxes=random_boxes(objects),
-        labels=torch.randint(CLASSES, (objects,)),
-        ignored=torch.zeros(0, 4),
-        size=(HEIGHT, WIDTH),
-    )
 
 
 def pairs_of(matching: Matching, stage: int, picture: int) -> list[tuple[int, int]]:
@@ -53,7 +28,7 @@ def test_the_cost_is_the_plain_loop() -> None:
     stages, targets = random_stages(), [picture_with(3), picture_with(4)]
     padded = pad_targets(targets, like=stages[0].boxes)
     logits, boxes = (torch.stack(part) for part in list(zip(*stages, strict=True))[:2])
-    cost = matching_cost(logits, boxes, padded, WEIGHTS)
+    cost = matching_cost(logits, boxes, padded, CONFIG)
     assert cost.shape == (2, 2, 5, 4)  # stages, pictures, predictions, places for objects
     for stage, output in enumerate(stages):
         for picture, target in enumerate(targets):
@@ -72,13 +47,25 @@ def test_the_cost_is_the_plain_loop() -> None:
 @pytest.mark.parametrize("objects", [(3, 3), (1, 4), (0, 2), (5, 5), (7, 1)], ids=str)
 def test_the_assignment_is_the_best_of_all(objects: tuple[int, int]) -> None:
     stages, targets = random_stages(), [picture_with(n) for n in objects]
-    matching, _ = match(stages, pad_targets(targets, like=stages[0].boxes), WEIGHTS)
+    matching = match(stages, pad_targets(targets, like=stages[0].boxes), CONFIG)
     expected = matched_pairs(stages, targets)  # tries every permutation
     for stage in range(len(stages)):
         for picture, count in enumerate(objects):
             pairs = pairs_of(matching, stage, picture)
             assert len(pairs) == min(5, count)  # more objects than proposals leave some objects out
             assert pairs == expected[stage][picture]
+
+
+def test_detrs_cost_is_the_plain_loop() -> None:
+    """Minus the probability, and L1 of centre and size."""
+    stages, targets = random_stages(stages=1, logits=CLASSES + 1), [picture_with(3), picture_with(2)]
+    padded = pad_targets(targets, like=stages[0].boxes)
+    cost = matching_cost(stages[0].logits[None], stages[0].boxes[None], padded, detr.CONFIG)
+    for picture, target in enumerate(targets):
+        for prediction in range(5):
+            for index in range(len(target.labels)):
+                expected = detr.pair_cost(stages[0], target, picture, prediction, index)
+                assert cost[0, picture, prediction, index].item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_trying_all_assignments_finds_the_obvious_one() -> None:
@@ -88,7 +75,7 @@ def test_trying_all_assignments_finds_the_obvious_one() -> None:
 
 def test_pictures_without_objects_match_nothing() -> None:
     stages, targets = random_stages(), [picture_with(0), picture_with(0)]
-    matching, _ = match(stages, pad_targets(targets, like=stages[0].boxes), WEIGHTS)
+    matching = match(stages, pad_targets(targets, like=stages[0].boxes), CONFIG)
     assert matching.prediction.shape == (2, 0)
 
 
@@ -100,18 +87,10 @@ def test_ties_are_broken_alike_every_time() -> None:
         queries=torch.zeros(1, 6, 8),
     )
     padded = pad_targets([picture_with(3)], like=output.boxes)
-    first, _ = match([output], padded, WEIGHTS)
-    again, _ = match([output], padded, WEIGHTS)
+    first = match([output], padded, CONFIG)
+    again = match([output], padded, CONFIG)
     assert pairs_of(first, 0, 0) == pairs_of(again, 0, 0)
     assert len(set(first.prediction[0].tolist())) == 3
-
-
-def test_watched_values_ride_along() -> None:
-    stages = random_stages()
-    _, watched = match(
-        stages, pad_targets([picture_with(1)] * 2, like=stages[0].boxes), WEIGHTS, torch.tensor([0.5, 3])
-    )
-    assert watched == [0.5, 3]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -119,10 +98,9 @@ def test_watched_values_ride_along() -> None:
 @pytest.mark.parametrize("objects", [0, 2])
 def test_predictions_that_are_not_finite_are_noticed(part: str, bad: float, objects: int) -> None:
     stages = random_stages()
-    getattr(stages[1], part)[0, 2, 1] = bad
-    with pytest.raises(NonFiniteError, match="not finite") as error:
-        match(stages, pad_targets([picture_with(objects)] * 2, like=stages[0].boxes), WEIGHTS, torch.tensor([7.0]))
-    assert error.value.watched == [7]
+    getattr(stages[1], part).detach()[0, 2, 1] = bad
+    with pytest.raises(NonFiniteError, match="not finite"):
+        match(stages, pad_targets([picture_with(objects)] * 2, like=stages[0].boxes), CONFIG)
 
 
 def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
@@ -135,13 +113,13 @@ def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
         boxes=torch.tensor([[0.0, 0, 1, 1]]), labels=torch.tensor([0]), ignored=torch.zeros(0, 4), size=(1, 1)
     )
     with pytest.raises(NonFiniteError):
-        match([output], pad_targets([tiny], like=output.boxes), WEIGHTS)
+        match([output], pad_targets([tiny], like=output.boxes), CONFIG)
 
 
 def test_half_precision_is_matched_in_single() -> None:
     stages = [StageOutput(*(part.bfloat16() for part in stage)) for stage in random_stages()]
     padded = pad_targets([picture_with(2), picture_with(3)], like=stages[0].boxes)
     assert padded.boxes.dtype == torch.float32
-    in_half, _ = match(stages, padded, WEIGHTS)
-    in_single, _ = match([StageOutput(*(part.float() for part in stage)) for stage in stages], padded, WEIGHTS)
+    in_half = match(stages, padded, CONFIG)
+    in_single = match([StageOutput(*(part.float() for part in stage)) for stage in stages], padded, CONFIG)
     assert torch.equal(in_half.prediction, in_single.prediction)

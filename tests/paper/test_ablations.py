@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from uncrowd.losses.criterion import SetCriterion
-from uncrowd.losses.matcher import LossWeights
+from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind
@@ -19,7 +19,7 @@ from uncrowd.structures import Target
 
 PICTURES, SIDE, STEPS = 4, 64, 60
 COMBINATIONS = list(itertools.product(get_args(AttentionKind), get_args(InteractionKind)))
-criterion = SetCriterion(LossWeights())
+criterion = SetCriterion(LossConfig())
 
 
 @pytest.fixture(params=COMBINATIONS, ids=lambda kinds: f"{kinds[0]}-{kinds[1]}")

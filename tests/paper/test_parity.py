@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from uncrowd.losses.criterion import Losses, SetCriterion
-from uncrowd.losses.matcher import LossWeights, match, pad_targets
-from uncrowd.models.published import rename
+from uncrowd.losses.matcher import LossConfig, match, pad_targets
+from uncrowd.models.published.detectron2 import rename
 from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.structures import StageOutput, Target
 
@@ -69,7 +69,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         )
         for target, (width, height) in zip(facts["targets"], given["image_wh"].tolist(), strict=True)
     ]
-    losses = SetCriterion(LossWeights())(outputs, targets, num_boxes=sum(len(t.labels) for t in targets))
+    losses = SetCriterion(LossConfig())(outputs, targets, num_boxes=sum(len(t.labels) for t in targets))
     losses.total.backward()
     return Run(head, features, boxes, queries, outputs, targets, losses, facts, tensors)
 
@@ -89,7 +89,7 @@ def test_stage_outputs(run: Run) -> None:
 
 
 def test_matching_is_identical(run: Run) -> None:
-    matching, _ = match(run.outputs, pad_targets(run.targets, like=run.boxes), LossWeights())
+    matching = match(run.outputs, pad_targets(run.targets, like=run.boxes), LossConfig())
     for stage, pictures in enumerate(run.facts["matching"]):
         prediction = [p for picture in pictures for p in picture["prediction"]]
         target = [t for picture in pictures for t in picture["target"]]

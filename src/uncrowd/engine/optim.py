@@ -14,6 +14,8 @@ class OptimConfig:
 
     # After the warm-up and before the first milestone.
     learning_rate: float = 2.5e-5
+    # Share of the rate that the backbone learns with.
+    backbone_factor: float = 1.0
     # On every parameter, norms and biases included.
     weight_decay: float = 1e-4
     # Largest norm of the gradient of the whole model.
@@ -33,6 +35,7 @@ class OptimConfig:
         """Raises InputError for numbers with which nothing would be learnt."""
         require_at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, decay=self.decay)
         require_at_least(0, clip_norm=self.clip_norm, warmup_steps=self.warmup_steps, warmup_factor=self.warmup_factor)
+        require_at_least(0, backbone_factor=self.backbone_factor)
         if self.scale_to_batch is not None:
             require_at_least(1, scale_to_batch=self.scale_to_batch)
 
@@ -50,7 +53,18 @@ def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int, batch_si
 
 
 def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
-    """Returns AdamW over every parameter that is not frozen, weight decay on all of them."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = parameters[0].is_cuda
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused or None)
+    """Returns AdamW over every parameter that is not frozen, weight decay on all of them.
+
+    Each group's `rate_factor` is what the rate of a step is multiplied by for it: parameters under `backbone.` have
+    their own.
+    """
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    backbone = [parameter for name, parameter in trained.items() if name.startswith("backbone.")]
+    others = [parameter for name, parameter in trained.items() if not name.startswith("backbone.")]
+    groups = [
+        {"params": parameters, "rate_factor": factor}
+        for parameters, factor in ((others, 1.0), (backbone, config.backbone_factor))
+        if parameters
+    ]
+    fused = others[0].is_cuda
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused or None)

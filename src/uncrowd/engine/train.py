@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -19,11 +19,13 @@ from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
 from uncrowd.engine.log import RunLog
+from uncrowd.engine.micro_batches import split, sum_losses, to_device
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
 from uncrowd.engine.stop import StopRequest
+from uncrowd.engine.watch import Watch
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.losses.criterion import Losses
-from uncrowd.structures import Batch, PictureId
+from uncrowd.structures import Batch, PictureId, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,7 @@ class Trainer:
         self.model = distribute(model, accelerator)
         self.position = Position(0, 0)
         self.best: float | None = None
-        self._watch = torch.zeros(3, device=accelerator.device)  # loss and gradient norm of the last step, stop asked
+        self._watch = Watch(3, accelerator.device)  # loss and gradient norm of the last step, stop asked in this one
         self._last: StepRecord | None = None
         self._stop = StopRequest()
         self._unreadable: set[PictureId] = set()
@@ -206,20 +208,22 @@ class Trainer:
                 self._save()
 
     def _step(self, batch: Batch) -> tuple[Losses, Tensor, float, bool]:
-        """One update. The step before is checked here, with values that travel in the copy of the matching costs."""
+        """One update. The step before is checked here, where the matching waits for the device anyway."""
         device, rate = self.accelerator.device, self._learning_rate()
         torch.manual_seed(hash((self.config.seed, self.global_step, self.accelerator.process_index)))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_factor"]
         num_boxes = self._num_boxes(batch)
-        micro_batches = split(_on(device, batch), self.config.accumulate)
+        self._watch.send()
+        micro_batches = split(to_device(batch, device), self.config.accumulate)
         parts: list[Losses] = []
         for i, micro in enumerate(micro_batches):
             last = i == len(micro_batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16):
                     outputs = self.model(micro.images, micro.sizes)
-                parts.append(self._losses(outputs, micro, num_boxes, rate))
+                record = StepRecord(self.global_step, rate, batch.ids)
+                parts.append(self._losses(outputs, micro.targets, num_boxes, record))
                 parts[-1].total.backward()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)
@@ -230,30 +234,30 @@ class Trainer:
             decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
             average_in = get_ema_multi_avg_fn(decay)
             average_in(list(self.average.parameters()), list(self.bare_model.parameters()), self.global_step)
-        losses = _sum(parts)
-        self._watch = torch.cat([torch.stack([losses.total.float(), norm.float()]), self._watch[2:]])
+        losses = sum_losses(parts)
+        self._watch.values[:2] = torch.stack([losses.total.float(), norm.float()])
         self._last = StepRecord(self.global_step, rate, batch.ids)
-        return losses, norm, rate, losses.watched[2] > 0
+        return losses, norm, rate, self._watch.seen()[2] > 0
 
-    def _losses(self, outputs: Any, batch: Batch, num_boxes: float | Tensor, rate: float) -> Losses:
+    def _losses(self, outputs: Any, targets: list[Target], num_boxes: float | Tensor, record: StepRecord) -> Losses:
         try:
-            losses = self.criterion(outputs, batch.targets, num_boxes, watch=self._watch)
+            losses = self.criterion(outputs, targets, num_boxes, len(record.ids))
         except NonFiniteError as error:
-            self._check_finite(error.watched)  # the step before may be the cause
-            raise NonFiniteError(_where(StepRecord(self.global_step, rate, batch.ids), str(error))) from error
-        self._check_finite(losses.watched)
+            self._check_finite(self._watch.seen())  # the step before may be the cause
+            raise NonFiniteError(_where(record, str(error))) from error
+        self._check_finite(self._watch.seen())
         return losses
 
     def _num_boxes(self, batch: Batch) -> float | Tensor:
         """Objects of the whole step over the number of ranks, at least 1; with it the ranks agree on stopping."""
         count = float(sum(len(target.labels) for target in batch.targets))
         if self.accelerator.num_processes == 1:
-            self._watch[2] = float(self._stop.asked)
+            self._watch.values[2] = float(self._stop.asked)
             return max(count, 1.0)
         local = torch.tensor([count, float(self._stop.asked)]).to(self.accelerator.device, non_blocking=True)
         count_and_stop = self.accelerator.reduce(local, "sum")
         assert isinstance(count_and_stop, Tensor)
-        self._watch[2] = count_and_stop[1]
+        self._watch.values[2] = count_and_stop[1]
         return (count_and_stop[0] / self.accelerator.num_processes).clamp(min=1)
 
     def _learning_rate(self) -> float:
@@ -304,44 +308,12 @@ class Trainer:
         log.progress(step, total, f"epoch {values['epoch']:.2f}  loss {loss:.3f}  {speed}")
 
     def _save(self) -> None:
-        self._check_finite(self._watch.tolist())
+        self._check_finite(self._watch.values.tolist())
         if self.accelerator.is_main_process:
             progress = {"position": self.position, "best": self.best}
             save_checkpoint(
                 self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, progress=progress
             )
-
-
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """Cuts a padded batch into micro-batches of equal size; they keep its padding, so nothing else changes."""
-    size = len(batch.ids) // parts
-    return [
-        Batch(
-            images=batch.images[start : start + size],
-            sizes=batch.sizes[start : start + size],
-            targets=batch.targets[start : start + size],
-            ids=batch.ids[start : start + size],
-            picture_sizes=batch.picture_sizes[start : start + size],
-            skipped=[],
-        )
-        for start in range(0, len(batch.ids), size)
-    ]
-
-
-def _on(device: torch.device, batch: Batch) -> Batch:
-    """The batch with its tensors on `device`, all of it before the forward pass, so that nothing waits for that."""
-    return replace(
-        batch,
-        images=batch.images.to(device, non_blocking=True),
-        sizes=batch.sizes.to(device, non_blocking=True),
-        targets=[target.to(device) for target in batch.targets],
-    )
-
-
-def _sum(parts: list[Losses]) -> Losses:
-    """The losses of a step from those of its micro-batches, which share one normaliser."""
-    total, class_, l1, giou = (torch.stack(values).sum(0) for values in list(zip(*parts, strict=True))[:4])
-    return Losses(total.detach(), class_, l1, giou, watched=parts[0].watched)
 
 
 def _where(record: StepRecord, what: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
-from uncrowd.losses.matcher import LossWeights
+from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
@@ -23,7 +23,7 @@ class Experiment:
     # The size of pictures in evaluation, and wherever the weights are used.
     resize: ResizeConfig = field(default_factory=ResizeConfig)
     # The objective.
-    loss: LossWeights = field(default_factory=LossWeights)
+    loss: LossConfig = field(default_factory=LossConfig)
     # The optimiser and its schedule.
     optim: OptimConfig = field(default_factory=OptimConfig)
     # How long, and on how much at a time.

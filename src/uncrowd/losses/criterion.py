@@ -1,62 +1,72 @@
-"""The training objective (Sec. 3.4): focal, L1 and GIoU loss of every stage, each stage matched on its own."""
+"""The training objective (Sec. 3.4): class, L1 and GIoU loss of every stage, each stage matched on its own."""
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
-from torchvision.ops import sigmoid_focal_loss
 
-from uncrowd.boxes import at_least_fp32, giou
-from uncrowd.losses.matcher import LossWeights, match, pad_targets
+from uncrowd.boxes import at_least_fp32, giou, pairwise_own_share
+from uncrowd.losses.classification import class_loss
+from uncrowd.losses.matcher import LossConfig, PaddedTargets, l1_form, match, pad_targets
 from uncrowd.structures import StageOutput, Target
 
 
 class Losses(NamedTuple):
-    """total: what is minimised. The others: each stage's unweighted terms. watched: see `matcher.match`."""
+    """total: what is minimised. The others: each stage's unweighted terms."""
 
     total: Float[Tensor, ""]
     class_: Float[Tensor, " s"]
     l1: Float[Tensor, " s"]
     giou: Float[Tensor, " s"]
-    watched: list[float]
 
 
 class SetCriterion(nn.Module):
     """Set prediction loss, in at least fp32 also under mixed precision; it never communicates with other ranks."""
 
-    def __init__(self, weights: LossWeights):
+    def __init__(self, config: LossConfig):
         super().__init__()
-        self.weights = weights
+        self.config = config
 
     def forward(
         self,
         outputs: list[StageOutput],
         targets: list[Target],
         num_boxes: int | float | Float[Tensor, ""],
-        watch: Float[Tensor, " w"] | None = None,
+        num_pictures: int | None = None,
     ) -> Losses:
-        """Returns the losses of a (micro-)batch, its sums divided by `num_boxes`.
+        """Returns the losses of a (micro-)batch.
 
         num_boxes: objects of the whole step over the number of ranks, at least 1, the same for all stages.
-        watch: scalars to look at on the host without waiting for the device again.
+        num_pictures: of the whole step, on this rank; left out, these targets are the whole of it.
         """
+        config = self.config
         logits = at_least_fp32(torch.stack([output.logits for output in outputs]))  # (s, b, n, c)
         boxes = at_least_fp32(torch.stack([output.boxes for output in outputs]))
         padded = pad_targets(targets, like=boxes)
-        (picture, prediction, target), watched = match(outputs, padded, self.weights, watch)
+        picture, prediction, target = match(outputs, padded, config)
 
         stage = torch.arange(len(outputs), device=logits.device)[:, None].expand_as(picture)
-        wanted = torch.zeros_like(logits)
-        wanted[stage, picture, prediction, padded.labels[picture, target]] = 1
-        alpha, gamma = self.weights.focal_alpha, self.weights.focal_gamma
-        class_loss = sigmoid_focal_loss(logits, wanted, alpha=alpha, gamma=gamma).sum(dim=(1, 2, 3)) / num_boxes
+        wanted = torch.full(logits.shape[:3], -1, device=logits.device)
+        wanted[stage, picture, prediction] = padded.labels[picture, target]
+        counts = self._counts(boxes, wanted, padded)
+        of_classes = class_loss(config.classes, logits, wanted, counts, num_boxes, num_pictures or len(targets))
 
         matched, objects = boxes[stage, picture, prediction], padded.boxes[picture, target]  # (s, m, 4)
         scale = padded.scale[picture, 0]
-        l1_loss = (matched / scale - objects / scale).abs().sum(dim=(1, 2)) / num_boxes
+        distance = l1_form(matched, scale, config) - l1_form(objects, scale, config)
+        l1_loss = distance.abs().sum(dim=(1, 2)) / num_boxes
         giou_loss = (1 - giou(matched, objects)).sum(dim=1) / num_boxes
 
-        weights = self.weights
-        total = (weights.class_ * class_loss + weights.l1 * l1_loss + weights.giou * giou_loss).sum()
-        return Losses(total, class_loss.detach(), l1_loss.detach(), giou_loss.detach(), watched)
+        total = (config.class_ * of_classes + config.l1 * l1_loss + config.giou * giou_loss).sum()
+        return Losses(total, of_classes.detach(), l1_loss.detach(), giou_loss.detach())
+
+    @torch.no_grad()
+    def _counts(
+        self, boxes: Float[Tensor, "s b n 4"], wanted: Int64[Tensor, "s b n"], targets: PaddedTargets
+    ) -> Bool[Tensor, "s b n"]:
+        """Whose class counts: all but, where that is chosen, unmatched predictions that lie on an ignored box."""
+        if self.config.ignore_above is None or targets.ignored.shape[1] == 0:
+            return torch.ones_like(wanted, dtype=torch.bool)
+        on_ignored = pairwise_own_share(boxes, targets.ignored).amax(dim=-1) >= self.config.ignore_above
+        return ~on_ignored | (wanted >= 0)
