@@ -100,19 +100,21 @@ def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float |
     def mean(values: np.ndarray) -> float | None:
         return values[values > -1].mean() if (values > -1).any() else None
 
+    own = list(max_dets).index(100) if 100 in max_dets else -1
     values = {
-        "AP": mean(precision[:, :, :, 0, -1]),
-        "AP50": mean(precision[0, :, :, 0, -1]),
-        "AP75": mean(precision[5, :, :, 0, -1]),
-        "APs": mean(precision[:, :, :, 1, -1]),
-        "APm": mean(precision[:, :, :, 2, -1]),
-        "APl": mean(precision[:, :, :, 3, -1]),
+        "AP": mean(precision[:, :, :, 0, own]),
+        "AP50": mean(precision[0, :, :, 0, own]),
+        "AP75": mean(precision[5, :, :, 0, own]),
+        "APs": mean(precision[:, :, :, 1, own]),
+        "APm": mean(precision[:, :, :, 2, own]),
+        "APl": mean(precision[:, :, :, 3, own]),
         **{f"AR@{k}": mean(recall[:, :, 0, i]) for i, k in enumerate(max_dets)},
-        "ARs": mean(recall[:, :, 1, -1]),
-        "ARm": mean(recall[:, :, 2, -1]),
-        "ARl": mean(recall[:, :, 3, -1]),
+        "ARs": mean(recall[:, :, 1, own]),
+        "ARm": mean(recall[:, :, 2, own]),
+        "ARl": mean(recall[:, :, 3, own]),
+        **{f"AP@{k}": mean(precision[:, :, :, 0, i]) for i, k in enumerate(max_dets) if k > 100},
     }
-    per_class = {name: mean(precision[:, :, label, 0, -1]) for label, name in enumerate(CATEGORIES.names)}
+    per_class = {name: mean(precision[:, :, label, 0, own]) for label, name in enumerate(CATEGORIES.names)}
     if tuple(max_dets) == (1, 10, 100):  # here pycocotools' own summary speaks as well
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation.summarize()
@@ -122,7 +124,8 @@ def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float |
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), max_dets=st.sampled_from([(1, 10, 100), (1, 10, 300), (2, 5), (3,), (1, 2, 3, 9)])
+    seed=st.integers(0, 2**32 - 1),
+    max_dets=st.sampled_from([(1, 10, 100), (1, 10, 300), (1, 10, 100, 500), (2, 5), (3,), (1, 2, 3, 9)]),
 )
 def test_every_number_is_that_of_pycocotools(seed: int, max_dets: tuple[int, ...]) -> None:
     samples, detections = random_data(seed)
@@ -134,18 +137,24 @@ def test_every_number_is_that_of_pycocotools(seed: int, max_dets: tuple[int, ...
     assert scores.per_class == pytest.approx(per_class, abs=1e-9)
 
 
-def test_keys_carry_the_real_number_of_detections_and_it_matters() -> None:
+def test_beyond_100_detections_cocos_own_numbers_stay_and_the_crowds_stand_beside_them() -> None:
     # 150 people side by side, all found: 100 detections a picture can reach two thirds of them.
     left = np.arange(150.0) * 10
     boxes = np.stack([left, np.zeros(150), left + 8, np.full(150, 20.0)], axis=1)
     samples = [make_sample(1, boxes)]
     detections: dict[PictureId, Detections] = {1: make_detections(boxes, np.linspace(1, 0.5, 150))}
-    few = CocoEvaluator().evaluate(samples, detections, CATEGORIES)
+    own = CocoEvaluator().evaluate(samples, detections, CATEGORIES)
+    more = CocoEvaluator(max_dets=(1, 10, 100, 120, 300)).evaluate(samples, detections, CATEGORIES)
+    assert own.values["AR@100"] == pytest.approx(100 / 150)
+    assert {key: more.values[key] for key in own.values} == own.values
+    assert more.per_class == own.per_class
+    assert more.headline == "AP"
+    assert more.values == pytest.approx(pycocotools_scores(samples, detections, (1, 10, 100, 120, 300))[0], abs=1e-9)
+    beside = {key: value for key, value in more.values.items() if key not in own.values}
+    assert beside == pytest.approx({"AR@120": 120 / 150, "AP@120": 81 / 101, "AR@300": 1, "AP@300": 1})
+    # Without 100 among them the last counts.
     enough = CocoEvaluator(max_dets=(1, 10, 300)).evaluate(samples, detections, CATEGORIES)
-    assert few.values["AR@100"] == pytest.approx(100 / 150)
-    assert "AR@100" not in enough.values
-    assert enough.values["AR@300"] == enough.main == pytest.approx(1)
-    assert enough.headline == "AP"
+    assert enough.main == enough.values["AP@300"] == pytest.approx(1)
 
 
 def test_ids_may_be_text_and_categories_anything() -> None:

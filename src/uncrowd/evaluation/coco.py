@@ -14,6 +14,8 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.protocol import Scores, check_same_data_set
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 
+# The detections of a picture and class that COCO's own numbers stop at.
+COCO_LIMIT = 100
 # Positions in hotcoco's arrays: precision (IoU, recall, class, area, max_dets), recall (IoU, class, area, max_dets).
 ALL, SMALL, MEDIUM, LARGE = range(4)
 IOU_50, IOU_75 = 0, 5
@@ -23,8 +25,9 @@ IOU_50, IOU_75 = 0, 5
 class CocoEvaluator:
     """COCO's box AP and AR.
 
-    max_dets: how many of the best detections of a picture and class AR is given for, ascending; AP and the scores by
-    area use the last. COCO's own numbers are those of (1, 10, 100), which is too few for a crowd.
+    max_dets: how many of the best detections of a picture and class count, ascending. AR is given for each; AP and the
+    scores by area are COCO's own, at 100, or at the last where 100 is not among them. For crowds, in which 100 are too
+    few, AP is also given at each above it.
     """
 
     max_dets: tuple[int, ...] = (1, 10, 100)
@@ -38,6 +41,8 @@ class CocoEvaluator:
         self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
     ) -> Scores:
         """AP, AP50, AP75, APs, APm, APl, AR@k for each k of `max_dets`, ARs, ARm, ARl, and AP of each class.
+
+        After these AP@k for each k above 100.
 
         Ground truth to ignore is what COCO calls a crowd: detections that lie on it count neither way. A number for
         which there is nothing to find (no ground truth at all, none of that size or class) is None; without
@@ -66,8 +71,8 @@ class CocoEvaluator:
         recall: Float[np.ndarray, "iou class area k"],
         categories: Categories,
     ) -> Scores:
-        ap = precision[..., -1]
-        ar = recall[..., -1]
+        own = self.max_dets.index(COCO_LIMIT) if COCO_LIMIT in self.max_dets else -1
+        ap, ar = precision[..., own], recall[..., own]
         values = {
             "AP": _mean(ap[..., ALL]),
             "AP50": _mean(ap[IOU_50, ..., ALL]),
@@ -79,6 +84,7 @@ class CocoEvaluator:
             "ARs": _mean(ar[..., SMALL]),
             "ARm": _mean(ar[..., MEDIUM]),
             "ARl": _mean(ar[..., LARGE]),
+            **{f"AP@{k}": _mean(precision[..., ALL, i]) for i, k in enumerate(self.max_dets) if k > COCO_LIMIT},
         }
         per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(_unique_names(categories))}
         return Scores(headline="AP", values=values, per_class=per_class)
