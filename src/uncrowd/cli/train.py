@@ -30,6 +30,8 @@ class TrainArguments:
     resume: OptionalPath = None
     # Weights (.safetensors) to start from: same model, same classes.
     start_from: OptionalPath = None
+    # The weights of --start-from may be of other classes: those of the same name are kept, the others begin anew.
+    new_class_head: bool = False
     # By default the GPU where there is one.
     device: OptionalDevice = None
     experiment: Annotated[Experiment, arg(name="")] = field(default_factory=small_data)
@@ -51,7 +53,12 @@ def main(argv: Sequence[str]) -> int:
             "Name the data set with --data, a folder or an annotation file; `uncrowd train --help` says more."
         )
     start_from = str(arguments.start_from.resolve()) if arguments.start_from is not None else None
-    run = Run(experiment=arguments.experiment, data=str(arguments.data.resolve()), start_from=start_from)
+    run = Run(
+        experiment=arguments.experiment,
+        data=str(arguments.data.resolve()),
+        start_from=start_from,
+        new_class_head=arguments.new_class_head,
+    )
     begin(run, arguments.out or _fresh_folder(arguments.experiment.name), device=arguments.device)
     return 0
 

@@ -23,11 +23,10 @@ from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.scoring import Scoring
+from uncrowd.experiments.start import initialise
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
-from uncrowd.models.weights import load_exactly, load_weights
-from uncrowd.structures import Categories
 
 Say = Callable[[str], None]
 
@@ -36,12 +35,14 @@ Say = Callable[[str], None]
 class Run:
     """What a run's folder says about it in `config.json`; enough to begin it again, or to go on.
 
-    start_from: a weights file whose every tensor the model starts with.
+    start_from: a weights file whose every tensor the model starts with. new_class_head: that file may be of other
+    classes than the data.
     """
 
     experiment: Experiment
     data: str
     start_from: str | None = None
+    new_class_head: bool = False
 
 
 def begin(run: Run, folder: Path, *, device: str | None = None, say: Say = print) -> bool:
@@ -98,7 +99,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
 
     torch.manual_seed(experiment.train.seed)
     model = build_detector(experiment.model)
-    start = None if goes_on else _initialise(model, run, categories)
+    start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
     trainer = Trainer(
         model,
         SetCriterion(experiment.loss),
@@ -217,19 +218,6 @@ def _facts(
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
         "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
     }
-
-
-def _initialise(model: Detector, run: Run, categories: Categories) -> str:
-    if run.start_from is None:
-        return f"backbone: {model.backbone.load_pretrained()}"
-    weights = load_weights(Path(run.start_from))
-    if weights.categories.names != categories.names:
-        raise InputError(
-            f"{run.start_from} knows the classes {', '.join(weights.categories.names)}, the data has "
-            f"{', '.join(categories.names)}; start from weights of the same classes."
-        )
-    load_exactly(model, weights.model.state_dict(), run.start_from)
-    return f"all weights from {run.start_from}"
 
 
 def _silent(text: str) -> None:

@@ -1,0 +1,78 @@
+"""What a run starts from: a pretrained backbone, or every weight of another run, and nothing in between in silence."""
+
+from pathlib import Path
+from typing import Any
+
+from uncrowd import config
+from uncrowd.errors import InputError
+from uncrowd.models.class_head import with_classes
+from uncrowd.models.detector import Detector
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.weights import Weights, load_exactly, load_weights
+from uncrowd.structures import Categories
+
+# What leaves no trace in the tensors and does not change what they compute.
+_OF_TRAINING = {"num_classes", "backbone.pretrained", "backbone.frozen_stages", "backbone.drop_path"}
+
+
+def initialise(model: Detector, categories: Categories, start_from: str | None, *, new_class_head: bool) -> str:
+    """Gives the model its first weights and returns, in words, where they came from.
+
+    start_from: a weights file; None loads what the backbone's configuration names. new_class_head: the file may be of
+    other classes. Raises InputError when the file's model or classes are others.
+    """
+    if start_from is None:
+        if new_class_head:
+            raise InputError("--new-class-head changes the classes of weights; name them with --start-from.")
+        return f"backbone: {model.backbone.load_pretrained()}"
+    weights = load_weights(Path(start_from))
+    if type(weights.model) is not type(model):
+        raise InputError(
+            f"{start_from} is a {type(weights.model).__name__}, the experiment trains a {type(model).__name__}; "
+            "start from weights of the same detector."
+        )
+    words = f"all weights from {start_from}"
+    if new_class_head:
+        if not isinstance(weights.model, SparseRCNN):
+            raise InputError(
+                f"{start_from} is a {type(weights.model).__name__}; --new-class-head knows Sparse R-CNN's."
+            )
+        changed, sentence = with_classes(weights.model, weights.categories, categories)
+        weights, words = weights._replace(model=changed), f"{words}, but for a {sentence}"
+    elif weights.categories.names != categories.names:
+        raise InputError(
+            f"{start_from} knows the classes {', '.join(weights.categories.names)}, the data has "
+            f"{', '.join(categories.names)}; start from weights of the same classes, or add --new-class-head."
+        )
+    differences = _differences(weights, model)
+    try:
+        load_exactly(model, weights.model.state_dict(), start_from)
+    except InputError as error:
+        flags = [f"--model.{name.replace('_', '-')} {_as_flag(old)}" for name, old, _ in differences]
+        raise InputError(
+            f"{error}\nThe file's model needs other settings than the experiment's: {' '.join(flags)}"
+        ) from error
+    if differences:
+        listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differences)
+        words = f"{words}; NOTE: they were trained with other settings: {listed}"
+    return words
+
+
+def _differences(weights: Weights, model: Detector) -> list[tuple[str, Any, Any]]:
+    """Settings that the file's model has otherwise: name, its value there, its value here."""
+    there, here = _flat(config.to_dict(weights.model.config)), _flat(config.to_dict(model.config))
+    names = [name for name in {**there, **here} if name not in _OF_TRAINING]
+    return [(name, there.get(name), here.get(name)) for name in names if there.get(name) != here.get(name)]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    if "backbone.name" in flat:
+        flat["backbone.name"] = flat["backbone.name"].partition(".")[0]  # what follows names weights, not a network
+    return flat
+
+
+def _as_flag(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,50 @@
+"""Other classes for a trained detector, only where someone asks for them: never in silence."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.structures import Categories
+
+_NAMES_SHOWN = 8
+
+
+@torch.no_grad()
+def with_classes(model: SparseRCNN, from_categories: Categories, to_categories: Categories) -> tuple[SparseRCNN, str]:
+    """Returns a new model for other classes and, in a sentence, what became of the old ones.
+
+    A class keeps its row of every stage's class head where one of the same name is asked for; the others start at the
+    prior probability, as before any training. All else stays as it is.
+    """
+    assert len(from_categories) == model.config.num_classes
+    changed = SparseRCNN(replace(model.config, num_classes=len(to_categories)))
+    changed = changed.to(model.proposal_queries).train(model.training)
+    rows = {name: row for row, name in enumerate(from_categories.names)}
+    carried = [label for label, name in enumerate(to_categories.names) if name in rows]
+    source = [rows[to_categories.names[label]] for label in carried]
+
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if ".class_logits." not in name}
+    missing, unexpected = changed.load_state_dict(tensors, strict=False)
+    assert not unexpected
+    assert all(".class_logits." in name for name in missing), missing
+    for before, after in zip(model.head.stages, changed.head.stages, strict=True):
+        assert isinstance(before.class_logits, nn.Linear)
+        assert isinstance(after.class_logits, nn.Linear)
+        after.class_logits.weight[carried] = before.class_logits.weight[source]
+        after.class_logits.bias[carried] = before.class_logits.bias[source]
+    return changed, _words(from_categories.names, to_categories.names)
+
+
+def _words(old: Sequence[str], new: Sequence[str]) -> str:
+    kept = [name for name in new if name in old]
+    begun = [name for name in new if name not in old]
+    dropped = [name for name in old if name not in new]
+    parts = [
+        f"{len(names)} {what} ({', '.join([*names[:_NAMES_SHOWN], *(['...'] if len(names) > _NAMES_SHOWN else [])])})"
+        for names, what in ((kept, "kept by name"), (begun, "begun anew"), (dropped, "dropped"))
+        if names
+    ]
+    return f"new class head of {len(new)} classes: {', '.join(parts)}"

@@ -1,0 +1,91 @@
+"""What a run starts from: every weight of a file, other classes on request only, and each difference said."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import tiny_experiment
+from uncrowd.errors import InputError
+from uncrowd.experiments.start import initialise
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.weights import save_weights
+from uncrowd.structures import Categories
+
+PETS = Categories(ids=(1, 2, 3), names=("cat", "dog", "emu"))
+CONFIG = tiny_experiment().model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SparseRCNN]:
+    """A weights file of three classes, and what is in it."""
+    torch.manual_seed(0)
+    model = SparseRCNN(CONFIG)
+    file = tmp_path_factory.mktemp("weights") / "pets.safetensors"
+    save_weights(file, model, PETS, {})
+    return str(file), model
+
+
+def begun(config: SparseRCNNConfig) -> SparseRCNN:
+    torch.manual_seed(1)
+    return SparseRCNN(config)
+
+
+def test_all_weights_are_taken(trained: tuple[str, SparseRCNN]) -> None:
+    file, source = trained
+    model = begun(CONFIG)
+    assert initialise(model, PETS, file, new_class_head=False) == f"all weights from {file}"
+    for name, tensor in source.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_other_classes_need_the_flag(trained: tuple[str, SparseRCNN]) -> None:
+    file, source = trained
+    birds = Categories(ids=(1, 2), names=("emu", "kiwi"))
+    model = begun(replace(CONFIG, num_classes=2))
+    with pytest.raises(InputError, match=r"knows the classes cat, dog, emu, the data has emu, kiwi;.*--new-class-head"):
+        initialise(model, birds, file, new_class_head=False)
+    words = initialise(model, birds, file, new_class_head=True)
+    classes = "1 kept by name (emu), 1 begun anew (kiwi), 2 dropped (cat, dog)"
+    assert words == f"all weights from {file}, but for a new class head of 2 classes: {classes}"
+    assert torch.equal(model.proposal_queries, source.proposal_queries)
+    row = [stage.get_parameter("class_logits.weight")[0] for stage in model.head.stages]
+    assert all(
+        torch.equal(ours, stage.get_parameter("class_logits.weight")[2])
+        for ours, stage in zip(row, source.head.stages, strict=True)
+    )
+
+
+def test_another_order_of_the_same_classes_is_not_the_same(trained: tuple[str, SparseRCNN]) -> None:
+    turned = Categories(ids=(1, 2, 3), names=("emu", "dog", "cat"))
+    with pytest.raises(InputError, match="--new-class-head"):
+        initialise(begun(CONFIG), turned, trained[0], new_class_head=False)
+    assert "3 kept by name (emu, dog, cat)" in initialise(begun(CONFIG), turned, trained[0], new_class_head=True)
+
+
+def test_a_new_head_without_weights_is_refused() -> None:
+    with pytest.raises(InputError, match=r"name them with --start-from\."):
+        initialise(begun(CONFIG), PETS, None, new_class_head=True)
+
+
+def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
+    other = replace(CONFIG, proposals=7, stage=replace(CONFIG.stage, feedforward_width=32))
+    with pytest.raises(InputError, match=r"does not fit the model in \d+ tensors") as caught:
+        initialise(begun(other), PETS, trained[0], new_class_head=False)
+    assert "--model.proposals 10" in str(caught.value)
+    assert "--model.stage.feedforward-width 64" in str(caught.value)
+
+
+def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, SparseRCNN]) -> None:
+    """Of heads and kinds of attention nothing is in the tensors; what only training sees is not worth a word."""
+    backbone = replace(CONFIG.backbone, drop_path=0.1)
+    other = replace(CONFIG, backbone=backbone, stage=replace(CONFIG.stage, attention="content", heads=8))
+    words = initialise(begun(other), PETS, trained[0], new_class_head=False)
+    assert re.search(r"NOTE: .*stage\.attention was 'iou' and is 'content', stage\.heads was 4 and is 8$", words)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        initialise(begun(CONFIG), PETS, str(tmp_path / "no.safetensors"), new_class_head=False)
