@@ -1,12 +1,18 @@
 """`uncrowd check`: everything that is wrong at once, and whether training would take it."""
 
 from tests.data.coco_files import annotation, content, write
+from tests.data.odgt_files import line, person
+from tests.data.odgt_files import write as write_odgt
 
 
 def test_a_sound_data_set(uncrowd, shapes):
     said = uncrowd("check", shapes)
     assert (said.status, said.err) == (0, "")
-    assert said.out.startswith(f"COCO JSON in {shapes}: train (instances_train.json), val (instances_val.json)\n")
+    assert said.out.startswith(
+        f"COCO JSON in {shapes}: 9 pictures, 18 boxes, 2 classes (dark, bright)\n"
+        "  train: 6 pictures, 12 boxes (instances_train.json)\n"
+        "  val: 3 pictures, 6 boxes (instances_val.json)\n"
+    )
     assert said.out.endswith("Nothing is wrong with it.\n")
 
 
@@ -22,6 +28,14 @@ def test_errors_and_warnings_are_counted(uncrowd, tmp_path):
     assert said.out.endswith("1 error, 3 warnings\n")
 
 
+def test_the_heads_of_a_crowd(uncrowd, refused, shapes, tmp_path):
+    write_odgt(tmp_path / "annotation.odgt", [line("a", boxes=[person(), person(head_attr={"ignore": 1})])])
+    said = uncrowd("check", tmp_path, "--box", "hbox")
+    assert said.status == 0
+    assert "  train: 1 picture, 2 boxes, 1 of them ignored (annotation.odgt)\n" in said.out
+    assert "which has no hbox" in refused("check", shapes, "--box", "hbox")
+
+
 def test_no_data_set(refused, tmp_path):
     assert "nowhere does not exist" in refused("check", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("check", tmp_path)
@@ -32,4 +46,5 @@ def test_an_annotation_file_cut_off_in_the_middle_is_a_finding(uncrowd, shapes, 
     (tmp_path / "instances_train.json").write_text(text[: len(text) // 2])
     said = uncrowd("check", tmp_path)
     assert said.status == 2
+    assert said.out.startswith(f"COCO JSON in {tmp_path}: nothing that can be read\n")
     assert "instances_train.json is cut off or damaged" in said.out

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, image, write
-from uncrowd.data.check import check as check_layout
-from uncrowd.data.open import find_layout
+from uncrowd.data import check as checking
+from uncrowd.data.open import Layout, find_layout
 from uncrowd.data.problems import Finding
 from uncrowd.errors import InputError
 
@@ -20,6 +20,10 @@ SOUND = [annotation(1, 1), annotation(2, 2, category_id=7)]
 def kinds(findings: list[Finding]) -> dict[str, int]:
     """Kind -> count, without the crowding note that every data set with boxes has."""
     return {finding.kind: finding.count for finding in findings if finding.kind != "crowding"}
+
+
+def check_layout(layout: Layout) -> list[Finding]:
+    return checking.check(checking.scan(layout))
 
 
 def check(folder: Path, **parts: Any) -> list[Finding]:
@@ -38,7 +42,7 @@ def test_sentences_say_what_how_many_which_and_what_follows(tmp_path):
     assert sentences[0] == (
         "warning: train: boxes without positive width and height: 5 (annotation 10 of picture 1: bbox [1, 1, 0, 5], "
         "annotation 11 of picture 1: bbox [1, 1, 0, 5], annotation 12 of picture 1: bbox [1, 1, 0, 5], ...); "
-        "training leaves them out, scores count them as COCO's do."
+        "training leaves them out, scores count them as missed."
     )
 
 

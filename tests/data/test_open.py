@@ -1,6 +1,5 @@
 """A folder or a file is recognised, described and, where it has no validation split, divided."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.coco_files import annotation, content, image, write
-from uncrowd.data.open import find_layout, hold_out, open_splits
+from tests.data.odgt_files import line, person
+from tests.data.odgt_files import write as write_odgt
+from uncrowd.data.open import find_layout, hold_out, open_split, open_splits
 from uncrowd.data.pictures_folder import split_of
 from uncrowd.errors import InputError
 
@@ -33,6 +34,20 @@ LAYOUTS = {
     },
     "one file": {"train": ("labels.json", "data")},
 }
+CROWDHUMAN_LAYOUTS = {
+    "CrowdHuman's own": {"train": ("annotation_train.odgt", "Images"), "val": ("annotation_val.odgt", "Images")},
+    "one odgt file": {"train": ("annotation.odgt", "images")},
+    "pictures beside": {"train": ("annotation.odgt", ".")},
+    "archives unpacked": {
+        "train": ("annotation_train.odgt", "CrowdHuman_train/Images"),
+        "val": ("annotation_val.odgt", "CrowdHuman_val/Images"),
+    },
+    "CrowdDet": {
+        "train": ("annotations/annotation_train.odgt", "Images"),
+        "val": ("annotations/annotation_val.odgt", "Images"),
+    },
+    "named otherwise": {"train": ("train.jsonl", "train"), "val": ("val.json", "val")},
+}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -46,6 +61,89 @@ def test_layouts_are_recognised(tmp_path, name):
     }
     for split, (file, _) in LAYOUTS[name].items():
         assert getattr(splits, split).source == tmp_path / file
+
+
+@pytest.mark.parametrize("name", CROWDHUMAN_LAYOUTS)
+def test_layouts_of_crowdhuman_are_recognised(tmp_path, name):
+    for split, (file, pictures) in CROWDHUMAN_LAYOUTS[name].items():
+        write_odgt(tmp_path / file, [line(f"{split}1"), line(f"{split}2")], pictures=tmp_path / pictures)
+    splits = open_splits(tmp_path)
+    assert splits.format == "CrowdHuman odgt"
+    assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
+        split: pictures for split, (_, pictures) in CROWDHUMAN_LAYOUTS[name].items()
+    }
+
+
+def test_detections_beside_crowdhuman_s_annotations_are_none(tmp_path):
+    """CrowdDet's detections repeat the ground truth, in a form of their own."""
+    write_odgt(tmp_path / "annotation.odgt")
+    write_odgt(tmp_path / "found.odgt", [{"ID": "a", "dtboxes": [], "gtboxes": [{"box": [1, 2, 3, 4], "tag": 1}]}])
+    assert find_layout(tmp_path).annotations == {"train": tmp_path / "annotation.odgt"}
+    with pytest.raises(InputError, match=r"found\.odgt holds detections, not ground truth"):
+        open_splits(tmp_path / "found.odgt")
+
+
+def test_the_boxes_to_read_are_passed_on_where_there_is_a_choice(tmp_path):
+    write_odgt(tmp_path / "annotation.odgt", [line("a", boxes=[person(hbox=[4, 3, 2, 1])])])
+    (dataset,) = open_splits(tmp_path, box="hbox").present
+    assert dataset[0].boxes.tolist() == [[4, 3, 6, 4]]
+    file = write(tmp_path / "coco/a.json")
+    with pytest.raises(InputError, match=r"a\.json is COCO JSON, which has no hbox.*leave --box out"):
+        open_splits(file, box="hbox")
+
+
+def test_sizes_of_crowdhuman_s_pictures_may_be_known_from_elsewhere(tmp_path):
+    layout = find_layout(write_odgt(tmp_path / "annotation.odgt", [line("a")], pictures=None))
+    with pytest.raises(InputError, match=r"size is not known \(line 1: a\)"):
+        open_split(layout, "train", pictures_needed=False)
+    dataset = open_split(layout, "train", pictures_needed=False, sizes={"a": (30, 40)})
+    assert dataset[0].size == (30, 40)
+
+
+IMAGE_INFO = {key: value for key, value in content().items() if key != "annotations"}
+
+
+def test_coco_s_own_folder_has_test_pictures_without_annotations(tmp_path):
+    folder = tmp_path / "annotations"
+    for split in ("train", "val"):
+        for kind in ("instances", "captions", "person_keypoints"):
+            write(folder / f"{kind}_{split}2017.json", pictures=tmp_path / f"{split}2017")
+    write(folder / "image_info_test2017.json", IMAGE_INFO, pictures=tmp_path / "test2017")
+    few = IMAGE_INFO | {"images": [image(2)]}
+    write(folder / "image_info_test-dev2017.json", few, pictures=tmp_path / "test2017")
+    write(folder / "image_info_unlabeled2017.json", IMAGE_INFO, pictures=tmp_path / "unlabeled2017")
+    splits = open_splits(tmp_path)
+    assert [dataset.source.name for dataset in splits.present] == [
+        "instances_train2017.json",
+        "instances_val2017.json",
+        "image_info_test-dev2017.json",
+    ]
+    assert [dataset.annotated for dataset in splits.present] == [True, True, False]
+    test = splits.present[-1]
+    assert (test[0].path, len(test.boxes)) == (tmp_path / "test2017/2.png", 0)
+    assert splits.describe().endswith("\n  test: 1 picture without ground truth (image_info_test-dev2017.json)")
+    assert not test.subset([0]).annotated
+
+
+def test_training_does_without_the_test_pictures(tmp_path):
+    write(tmp_path / "instances_train.json", pictures=tmp_path / "train")
+    write(tmp_path / "image_info_test2017.json", IMAGE_INFO | {"images": [image(9)]}, pictures=tmp_path / "elsewhere")
+    splits = open_splits(tmp_path)
+    assert [(dataset.split, len(dataset)) for dataset in splits.present] == [("train", 2), ("test", 1)]
+    with pytest.raises(InputError, match=r"9\.png in none of"):
+        open_split(find_layout(tmp_path), "test")
+
+
+def test_pictures_alone_are_a_test_split_whatever_the_file_s_name(tmp_path):
+    (dataset,) = open_splits(write(tmp_path / "mine.json", IMAGE_INFO)).present
+    assert (dataset.split, len(dataset), dataset.annotated) == ("test", 2, False)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_no_other_split_does_without_annotations(tmp_path, split):
+    write(tmp_path / f"instances_{split}.json", IMAGE_INFO)
+    with pytest.raises(InputError, match=r"no list of records named annotations; give a JSON file with"):
+        open_splits(tmp_path)
 
 
 def test_a_single_file_is_the_training_split(tmp_path):
@@ -121,7 +219,6 @@ def test_a_damaged_split_is_not_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "format"),
     [
-        ("annotation_train.odgt", json.dumps({"ID": "a", "gtboxes": []}), "CrowdHuman's odgt"),
         ("Annotations/1.xml", "<annotation><object><name>cat</name></object></annotation>", "Pascal VOC's XML"),
         ("data.yaml", "train: images/train\nnames: [cat, dog]\n", "YOLO's YAML"),
     ],
@@ -130,7 +227,7 @@ def test_formats_not_read_yet_are_named(tmp_path, file, text, format):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
     for path in (tmp_path, tmp_path / file):
-        with pytest.raises(InputError, match=rf"{file} looks like {format}, but only COCO JSON is read"):
+        with pytest.raises(InputError, match=rf"{file} looks like {format}, but only COCO JSON and Crowd"):
             open_splits(path)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
-from uncrowd.data.check import check
+from uncrowd.data.check import check, scan
+from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.open import find_layout
 
 
@@ -20,17 +21,18 @@ class CheckArguments:
     The exit status is 2 where there are errors.
     """
 
-    # The data set's folder, or its annotation file (COCO JSON).
+    # The data set's folder, or its annotation file (COCO JSON or CrowdHuman's odgt).
     data: Annotated[Positional[Path], arg(metavar="DATA")]
+    # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
+    box: BoxKind = "fbox"
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the findings; 2 where training would refuse the data, else 0."""
     arguments = parse(CheckArguments, argv, "uncrowd check")
-    layout = find_layout(arguments.data)
-    files = ", ".join(f"{split} ({file.name})" for split, file in layout.annotations.items())
-    print(f"{layout.format} in {layout.root}: {files}", flush=True)
-    findings = check(layout)
+    scanned = scan(find_layout(arguments.data), arguments.box)
+    print(scanned.splits.outline(), flush=True)
+    findings = check(scanned)
     for finding in findings:
         print(finding.sentence())
     errors = sum(finding.severity == "error" for finding in findings)

@@ -1,12 +1,13 @@
 """What is wrong with a data set, in words, and what training makes of it: everything at once, not the first mistake."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uncrowd.data.check_boxes import check_boxes, describe_crowding
 from uncrowd.data.check_pictures import Look, check_pictures, look_at
-from uncrowd.data.coco import scan_coco
+from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import Layout, require_same_classes
+from uncrowd.data.open import Layout, Splits, require_boxes, require_same_classes, scan_split
 from uncrowd.data.problems import Finding, Problems, Rule
 from uncrowd.data.records import NO_PICTURES
 from uncrowd.errors import InputError
@@ -27,26 +28,54 @@ SHARED_CONTENT = Rule(
 _ORDER = ("error", "warning", "note")
 
 
-def check(layout: Layout) -> list[Finding]:
+@dataclass(frozen=True, kw_only=True)
+class Scanned:
+    """What the annotation files of a layout hold, bad records noted and left out; pictures are not yet looked at.
+
+    problems: of each split that is there. refused: files that cannot be used as a whole.
+    """
+
+    splits: Splits
+    problems: list[Problems]
+    refused: list[Finding]
+
+
+def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
+    """Reads the annotation files. box: which boxes of CrowdHuman's; InputError for other boxes than a format's own.
+
+    Works from the files and not from opened data sets, for what a reader refuses is to be listed with the rest.
+    """
+    require_boxes(layout, box)
+    datasets: dict[str, DetectionDataset] = {}
+    problems: list[Problems] = []
+    refused: list[Finding] = []
+    for split in layout.annotations:
+        try:
+            datasets[split], noted = scan_split(layout, split, box=box)
+            problems.append(noted)
+        except InputError as error:
+            refused.append(_refused("annotation file", split, error))
+    return Scanned(
+        splits=Splits(format=layout.format, root=layout.root, **datasets), problems=problems, refused=refused
+    )
+
+
+def check(scanned: Scanned) -> list[Finding]:
     """Everything that is wrong or worth knowing, errors first, then warnings and notes.
 
-    Works from the files and not from opened data sets, for what a reader refuses is to be listed here with the rest.
     Every picture is decoded, on all cores.
     """
-    findings: list[Finding] = []
-    datasets: list[DetectionDataset] = []
+    findings = list(scanned.refused)
     looks: list[list[Look]] = []
-    for split, file in layout.annotations.items():
-        try:
-            dataset, problems = scan_coco(file, split=split)
-        except InputError as error:
-            findings.append(_refused("annotation file", split, error))
-            continue
-        datasets.append(dataset)
+    datasets = scanned.splits.present
+    for dataset, problems in zip(datasets, scanned.problems, strict=True):
         looks.append([] if NO_PICTURES in problems else look_at(dataset))
         check_pictures(dataset, looks[-1], problems)
         check_boxes(dataset, problems)
-        findings += [*problems.findings(split), *describe_crowding(dataset)]
+        found = problems.findings(dataset.split)
+        if dataset.split == "test":  # training does without its pictures
+            found = [replace(f, severity="warning") if f.kind == NO_PICTURES.kind else f for f in found]
+        findings += [*found, *describe_crowding(dataset)]
     findings += _between_splits(datasets, looks)
     return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
 

@@ -56,6 +56,12 @@ NOTHING_TO_SCORE = Rule(
     message="data sets without any box",
     training="there is nothing to score; add annotations",
 )
+NO_GROUND_TRUTH = Rule(
+    kind="no ground truth",
+    severity="note",
+    message="pictures of which nothing but name and size is known",
+    training="training leaves them alone; their detections can be written, for a server to score",
+)
 CLASS_WITHOUT_BOXES = Rule(
     kind="class without boxes",
     severity="warning",
@@ -66,6 +72,10 @@ CLASS_WITHOUT_BOXES = Rule(
 
 def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
     """Notes boxes, pictures and classes that look like a mistake. What training leaves out counts as no box."""
+    if not dataset.annotated:
+        for name in dataset.file_names:
+            problems.add(NO_GROUND_TRUTH, str(name))
+        return
     pictures = np.repeat(np.arange(len(dataset)), dataset.counts)
     x1, y1, x2, y2 = dataset.boxes.T
     height, width = dataset.sizes[pictures].T

@@ -7,10 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from uncrowd.data.dataset import DetectionDataset, pack_ids
+from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.pictures_folder import find_pictures
 from uncrowd.data.problems import Problems, Rule
-from uncrowd.data.records import NO_PICTURES, Box, as_float, counts_in_scores, is_id, is_length, is_number, judge_box
+from uncrowd.data.records import (
+    HOLDS_DETECTIONS,
+    NO_PICTURES,
+    Box,
+    as_float,
+    counts_in_scores,
+    is_id,
+    is_length,
+    is_number,
+    judge_box,
+    xywh_to_box,
+)
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, PictureId
 
@@ -95,6 +106,7 @@ def read_coco(
     pictures: their folder, searched near the annotation file when not given. pictures_needed: False where the boxes
     alone are used, as in scoring detections; the pictures may then be anywhere. Labels follow the order of the category
     ids. Crowd annotations become ignored boxes; areas are the file's where it has them. Pictures without boxes stay.
+    A test split may do without `annotations` altogether, as COCO's image_info_test-dev2017.json does.
     Boxes that cannot be used are left out and counted in `skipped`; boxes are not clipped to the picture.
 
     Raises InputError when the file is missing, cut off or not COCO's, when the pictures are not found, or when a
@@ -112,7 +124,7 @@ def scan_coco(
 
     Raises InputError only where the file as a whole cannot be used: missing, cut off, or not COCO's.
     """
-    raw = _load(annotations)
+    raw = _load(annotations, split)
     problems = Problems()
     categories, labels = _categories(raw["categories"], problems)
     images, rows = _images(raw["images"], problems)
@@ -121,7 +133,7 @@ def scan_coco(
     if folder is None:
         problems.add(NO_PICTURES, f"{names[0]} in none of {', '.join(map(str, looked_in))}")
     sizes = [(int(image["height"]), int(image["width"])) for image in images]
-    packed = _pack_annotations(raw["annotations"], sizes, rows, labels, problems)
+    packed = _pack_annotations(raw.get("annotations", []), sizes, rows, labels, problems)
     dataset = DetectionDataset(
         source=annotations,
         split=split,
@@ -132,11 +144,12 @@ def scan_coco(
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         **packed,
         skipped=problems.skipped,
+        annotated="annotations" in raw,
     )
     return dataset, problems
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, split: str) -> dict[str, Any]:
     try:
         raw: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -149,9 +162,10 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as JSON ({error}); check the path or export the file again."
         ) from error
     if isinstance(raw, list) and raw and isinstance(raw[0], dict) and "score" in raw[0]:
-        raise InputError(f"{path} holds detections, not ground truth; give the annotation file they belong to.")
-    keys = ("images", "annotations", "categories")
+        raise InputError(HOLDS_DETECTIONS.format(path))
     found: dict[str, Any] = raw if isinstance(raw, dict) else {}
+    pictures_alone = split == "test" and "annotations" not in found
+    keys = ("images", "categories") if pictures_alone else ("images", "annotations", "categories")
     bad = [key for key in keys if not _is_records(found.get(key))]
     if bad:
         raise InputError(
@@ -208,7 +222,7 @@ def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[dic
 def _pack_annotations(
     records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
 ) -> dict[str, np.ndarray]:
-    """The fields of `DetectionDataset` that hold boxes, sorted by picture, in the file's order within each."""
+    """What `pack_boxes` makes of the annotations that can be used."""
     of_picture: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
     for record in records:
@@ -219,31 +233,14 @@ def _pack_annotations(
         elif not is_id(category_id) or category_id not in labels:
             problems.add(UNKNOWN_CATEGORY, f"{name}: category_id {category_id!r}")
         elif (row := rows[image_id]) is not None and (label := labels[category_id]) is not None:
-            box = _box(record.get("bbox"))
+            box = xywh_to_box(record.get("bbox"))
             rule = NO_BOX if box is None else judge_box(box, sizes[row])
             if rule is not None:
                 problems.add(rule, f"{name}: bbox {record.get('bbox')}")
             if box is not None and counts_in_scores(box):
                 of_picture.append(row)
                 good.append((box, label, record.get("iscrowd") in (1, True), _area(record, box)))
-    order = np.argsort(np.array(of_picture, dtype=np.int64), kind="stable")
-    counts = np.bincount(np.array(of_picture, dtype=np.int64), minlength=len(sizes))
-    boxes, label_list, ignore, areas = zip(*good, strict=True) if good else ((), (), (), ())
-    return {
-        "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        "boxes": np.array(boxes, dtype=np.float64).reshape(-1, 4)[order],
-        "labels": np.array(label_list, dtype=np.int64)[order],
-        "ignore": np.array(ignore, dtype=bool)[order],
-        "areas": np.array(areas, dtype=np.float64)[order],
-    }
-
-
-def _box(bbox: Any) -> Box | None:
-    """COCO's [x, y, width, height] as corners; None where it is not four numbers."""
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_number, bbox)):
-        return None
-    x, y, width, height = map(as_float, bbox)
-    return x, y, x + width, y + height
+    return pack_boxes(good, of_picture, len(sizes))
 
 
 def _area(record: dict[str, Any], box: Box) -> float:

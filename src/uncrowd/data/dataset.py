@@ -20,6 +20,8 @@ class DetectionDataset:
     ids: int64, or strings where the format names pictures. file_names: relative to `folder`. sizes: (height, width).
     The boxes of picture `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
     user's file come back out as they went in. skipped: what training does without, a reason in words -> how many.
+    annotated: False for a test split of which only the pictures are known; then it has no boxes, which says nothing
+    about what is in the pictures, and can be neither trained on nor scored against.
     """
 
     source: Path
@@ -35,6 +37,7 @@ class DetectionDataset:
     ignore: Bool[np.ndarray, " m"]
     areas: Float64[np.ndarray, " m"]
     skipped: Mapping[str, int] = field(default_factory=dict)
+    annotated: bool = True
 
     @classmethod
     def from_samples(
@@ -118,6 +121,27 @@ class DetectionDataset:
             areas=self.areas[rows],
             skipped={},
         )
+
+
+def pack_boxes(
+    boxes: Sequence[tuple[tuple[float, float, float, float], int, bool, float]],
+    of_picture: Sequence[int],
+    pictures: int,
+) -> dict[str, np.ndarray]:
+    """The fields of `DetectionDataset` that hold boxes, sorted by picture and in the given order within each.
+
+    boxes: xyxy corners, label, whether to ignore it, area. of_picture: for each box the index of its picture.
+    """
+    order = np.argsort(np.array(of_picture, dtype=np.int64), kind="stable")
+    counts = np.bincount(np.array(of_picture, dtype=np.int64), minlength=pictures)
+    corners, labels, ignore, areas = zip(*boxes, strict=True) if boxes else ((), (), (), ())
+    return {
+        "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        "boxes": np.array(corners, dtype=np.float64).reshape(-1, 4)[order],
+        "labels": np.array(labels, dtype=np.int64)[order],
+        "ignore": np.array(ignore, dtype=bool)[order],
+        "areas": np.array(areas, dtype=np.float64)[order],
+    }
 
 
 def pack_ids(ids: Sequence[PictureId]) -> Shaped[np.ndarray, " n"]:

@@ -1,18 +1,19 @@
 """Which format, which splits: a folder or an annotation file becomes data sets."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from uncrowd.data.coco import read_coco
+from uncrowd.data.coco import scan_coco
+from uncrowd.data.crowdhuman import BoxKind, scan_odgt
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats import FORMATS, Format, files_of, format_of, is_without_annotations, refuse_other_formats
 from uncrowd.data.pictures_folder import split_of
+from uncrowd.data.problems import Problems
+from uncrowd.data.records import NO_PICTURES
 from uncrowd.errors import InputError
-
-# A COCO file shows one of its three keys this early, whatever their order.
-HEAD = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Layout:
     root: what the user gave, a folder or the annotation file.
     """
 
-    format: str
+    format: Format
     root: Path
     annotations: dict[str, Path]
 
@@ -31,7 +32,7 @@ class Layout:
 class Splits:
     """The data sets below one folder, or of one file, `root`; a split that is not there is None."""
 
-    format: str
+    format: Format
     root: Path
     train: DetectionDataset | None = None
     val: DetectionDataset | None = None
@@ -43,7 +44,16 @@ class Splits:
         return [dataset for dataset in (self.train, self.val, self.test) if dataset is not None]
 
     def describe(self) -> str:
-        """Format, pictures, boxes, classes, then a line a split and a line for each thing its reader left out."""
+        """What `outline` says, and below each split a line for each thing its reader left out."""
+        return "\n".join(self._lines(skipped=True))
+
+    def outline(self) -> str:
+        """Format, pictures, boxes and classes of all splits, then a line for each split."""
+        return "\n".join(self._lines(skipped=False))
+
+    def _lines(self, *, skipped: bool) -> list[str]:
+        if not self.present:
+            return [f"{self.format} in {self.root}: nothing that can be read"]
         names = self.present[0].categories.names
         shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         pictures, boxes = sum(map(len, self.present)), sum(len(dataset.boxes) for dataset in self.present)
@@ -51,30 +61,66 @@ class Splits:
         for dataset in self.present:
             ignored = int(dataset.ignore.sum())
             crowd = f", {ignored} of them ignored" if ignored else ""
-            counts = _content(len(dataset), len(dataset.boxes))
-            lines.append(f"  {dataset.split}: {counts}{crowd} ({dataset.source.name})")
-            lines += [f"    training leaves out: {reason}: {count}" for reason, count in dataset.skipped.items()]
-        return "\n".join(lines)
+            counts = _content(len(dataset), len(dataset.boxes)) + crowd
+            if not dataset.annotated:
+                counts = f"{_plural(len(dataset), 'picture')} without ground truth"
+            lines.append(f"  {dataset.split}: {counts} ({dataset.source.name})")
+            if skipped:
+                lines += [f"    training leaves out: {reason}: {count}" for reason, count in dataset.skipped.items()]
+        return lines
 
 
-def open_splits(path: Path) -> Splits:
+def open_splits(path: Path, box: BoxKind = "fbox") -> Splits:
     """The data sets of a folder or of one annotation file, which counts as the training split.
 
-    Raises InputError as `find_layout` and the format's reader do, and when the splits' classes differ.
+    A file without annotations, which says only what the pictures are, counts as the test split; the pictures of a test
+    split need not be there. box: which boxes of CrowdHuman's files. Raises InputError as `find_layout` and `open_split`
+    do, and when the splits' classes differ.
     """
     layout = find_layout(path)
-    datasets = {split: open_split(layout, split) for split in layout.annotations}
+    datasets = {
+        split: open_split(layout, split, pictures_needed=split != "test", box=box) for split in layout.annotations
+    }
     require_same_classes(list(datasets.values()))
     return Splits(format=layout.format, root=layout.root, **datasets)
 
 
-def open_split(layout: Layout, split: str, *, pictures_needed: bool = True) -> DetectionDataset:
+def open_split(
+    layout: Layout,
+    split: str,
+    *,
+    pictures_needed: bool = True,
+    box: BoxKind = "fbox",
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> DetectionDataset:
     """One data set of a layout, without reading the others.
 
-    pictures_needed: False where boxes alone are used, as in scoring detections. Raises InputError as the format's
-    reader does.
+    pictures_needed: False where boxes alone are used, as in scoring detections. box: which boxes of CrowdHuman's files.
+    sizes: picture id -> (height, width), for those of CrowdHuman's pictures whose size is known from nowhere else.
+    Raises InputError as the format's reader does, and for other boxes than a format's only ones.
     """
-    return read_coco(layout.annotations[split], split=split, pictures_needed=pictures_needed)
+    dataset, problems = scan_split(layout, split, box=box, sizes=sizes)
+    problems.refuse_errors(layout.annotations[split], except_for=() if pictures_needed else (NO_PICTURES,))
+    return dataset
+
+
+def scan_split(
+    layout: Layout, split: str, *, box: BoxKind = "fbox", sizes: Mapping[str, tuple[int, int]] | None = None
+) -> tuple[DetectionDataset, Problems]:
+    """As `open_split`, but bad records are noted and left out; raises InputError for the file as a whole."""
+    require_boxes(layout, box)
+    file = layout.annotations[split]
+    match layout.format:
+        case "COCO JSON":
+            return scan_coco(file, split=split)
+        case "CrowdHuman odgt":
+            return scan_odgt(file, split=split, box=box, sizes=sizes)
+
+
+def require_boxes(layout: Layout, box: BoxKind) -> None:
+    """Raises InputError where a format has no such boxes."""
+    if layout.format == "COCO JSON" and box != "fbox":
+        raise InputError(f"{layout.root} is COCO JSON, which has no {box}, only one box an object; leave --box out.")
 
 
 def find_layout(path: Path) -> Layout:
@@ -84,12 +130,30 @@ def find_layout(path: Path) -> Layout:
     place that names a split counts. Raises InputError when there is none, or more than one for a split.
     """
     if path.is_file():
-        _refuse_other_format(path)
-        return Layout(format="COCO JSON", root=path, annotations={"train": path})
+        format = format_of(path)
+        split = "test" if format == "COCO JSON" and is_without_annotations(path) else "train"
+        return Layout(format=format, root=path, annotations={split: path})
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a data set's folder or its annotation file.")
+    for format in FORMATS:
+        annotations = _annotations(path, format)
+        if annotations:
+            return Layout(format=format, root=path, annotations=annotations)
+    refuse_other_formats(path)
+    raise InputError(
+        f"{path} has no annotation file in it, in annotations/ or in train/; put a COCO JSON file such as "
+        f"instances_train.json or CrowdHuman's annotation_train.odgt there, or give one by name."
+    )
+
+
+def _annotations(path: Path, format: Format) -> dict[str, Path]:
+    """The annotation file of each split below `path`, as far as there are such files of this format."""
     split_folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and split_of(folder.name))
-    places = [_coco_files(path / "annotations"), _coco_files(path), [f for s in split_folders for f in _coco_files(s)]]
+    places = [
+        files_of(format, path / "annotations"),
+        files_of(format, path),
+        [file for folder in split_folders for file in files_of(format, folder)],
+    ]
     for files in places:
         by_split: dict[str | None, list[Path]] = {}
         for file in files:
@@ -97,15 +161,9 @@ def find_layout(path: Path) -> Layout:
             by_split.setdefault(split_of(file.stem) or in_folder, []).append(file)
         named = {split: _only(by_split[split], split) for split in ("train", "val", "test") if split in by_split}
         if named:
-            return Layout(format="COCO JSON", root=path, annotations=named)
+            return named
     unnamed = [file for files in places for file in files]
-    if unnamed:
-        return Layout(format="COCO JSON", root=path, annotations={"train": _only(unnamed, "train")})
-    _refuse_other_format(path)
-    raise InputError(
-        f"{path} has no annotation file in it, in annotations/ or in train/; put a COCO JSON file such as "
-        f"instances_train.json there, or give one by name."
-    )
+    return {"train": _only(unnamed, "train")} if unnamed else {}
 
 
 def hold_out(
@@ -143,51 +201,11 @@ def require_same_classes(datasets: list[DetectionDataset]) -> None:
                 )
 
 
-def _coco_files(folder: Path) -> list[Path]:
-    """The COCO files directly in `folder`; where COCO's own captions and keypoints lie beside, those with boxes."""
-    files = sorted(file for file in folder.glob("*.json") if file.is_file() and _is_coco(file))
-    return [file for file in files if file.name.startswith("instances_")] or files
-
-
 def _only(files: list[Path], split: str) -> Path:
     if len(files) > 1:
         names = " and ".join(map(str, files[:3]))
         raise InputError(f"{names} could each be the annotations of the {split} split; give one of them by name.")
     return files[0]
-
-
-def _is_coco(file: Path) -> bool:
-    """Whether the file is meant to be COCO's; a damaged one is, for its reader says more about it."""
-    if file.name.startswith("instances_"):
-        return True
-    return re.search(r'"(images|annotations|categories)"\s*:\s*\[', _head(file)) is not None
-
-
-def _refuse_other_format(path: Path) -> None:
-    """Raises InputError when `path` is, or holds, annotations that are known but not read."""
-    files = (
-        [path]
-        if path.is_file()
-        else [f for s in ("odgt", "xml", "yaml", "yml") for f in path.rglob(f"*.{s}") if f.is_file()]
-    )
-    for file in files:
-        head = _head(file)
-        formats = {
-            "CrowdHuman's odgt": '"gtboxes"' in head,
-            "Pascal VOC's XML": "<annotation" in head and "<object" in head,
-            "YOLO's YAML": file.suffix in (".yaml", ".yml") and "names:" in head,
-        }
-        for name, found in formats.items():
-            if found:
-                raise InputError(f"{file} looks like {name}, but only COCO JSON is read so far; convert it to that.")
-
-
-def _head(file: Path) -> str:
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace") as stream:
-            return stream.read(HEAD).lstrip()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error}); check its permissions.") from error
 
 
 def _content(pictures: int, boxes: int) -> str:

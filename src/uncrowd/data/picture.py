@@ -108,6 +108,6 @@ def _by(size: tuple[int, int]) -> str:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{path} does not exist; put the picture there or remove its record from the annotations.")
+        return InputError(f"{path} does not exist; put the picture there or correct its name.")
     reason = str(error).rstrip(".") or type(error).__name__
     return InputError(f"{path} cannot be read as a picture ({reason}); replace the file or leave it out.")

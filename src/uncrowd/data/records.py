@@ -23,18 +23,28 @@ NO_AREA = Rule(
     kind="degenerate box",
     severity="warning",
     message="boxes without positive width and height",
-    training="training leaves them out, scores count them as COCO's do",
+    training="training leaves them out, scores count them as missed",
     skips=True,
 )
 OUTSIDE = Rule(
     kind="box outside",
     severity="warning",
     message="boxes fully outside their picture",
-    training="training leaves them out, scores count them as COCO's do",
+    training="training leaves them out, scores count them as missed",
     skips=True,
 )
 
+HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation file they belong to."
+
 Box = tuple[float, float, float, float]
+
+
+def xywh_to_box(value: Any) -> Box | None:
+    """A JSON list [x, y, width, height] as corners; None where it is not four numbers."""
+    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
+        return None
+    x, y, width, height = map(as_float, value)
+    return x, y, x + width, y + height
 
 
 def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
@@ -74,6 +84,6 @@ def is_id(value: Any) -> TypeGuard[PictureId]:
     return type(value) is str or (type(value) is int and -(2**63) <= value < 2**63)
 
 
-def is_length(value: Any) -> bool:
+def is_length(value: Any) -> TypeGuard[int | float]:
     """A positive whole number of pixels, be it written 640 or 640.0."""
     return is_number(value) and 0 < value < 2**31 and value == int(value)

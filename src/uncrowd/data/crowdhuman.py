@@ -1,0 +1,230 @@
+"""CrowdHuman's annotations (arXiv:1805.00123): odgt with a full, a visible and a head box for each person."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from reprlib import repr as short  # the user's values, which may be anything, as long as they like
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
+from uncrowd.data.odgt import PERSON, picture_id, picture_size, read_lines
+from uncrowd.data.picture import picture_sizes
+from uncrowd.data.pictures_folder import find_pictures_by_stem
+from uncrowd.data.problems import Problems, Rule
+from uncrowd.data.records import HOLDS_DETECTIONS, NO_PICTURES, Box, counts_in_scores, judge_box, xywh_to_box
+from uncrowd.errors import InputError
+
+# The full body, also where it is hidden; what of it can be seen; the head.
+BoxKind = Literal["fbox", "vbox", "hbox"]
+
+BAD_LINE = Rule(
+    kind="damaged line",
+    severity="error",
+    message="lines that are no JSON object",
+    training="the file may be cut off, so copy it again",
+)
+BAD_ID = Rule(
+    kind="no picture id",
+    severity="error",
+    message="lines without an ID that names a picture",
+    training="give each the name of its picture without the suffix",
+)
+DUPLICATE_ID = Rule(
+    kind="duplicate picture id",
+    severity="error",
+    message="lines that share one ID",
+    training="merge them, or give each its own picture",
+)
+NO_LIST = Rule(
+    kind="no list of boxes",
+    severity="error",
+    message="lines without a list of gtboxes",
+    training="add one, empty where nothing is in the picture",
+)
+NO_LINES = Rule(
+    kind="no pictures",
+    severity="error",
+    message="no line at all",
+    training="add one for each picture, or copy the file again",
+)
+NO_SIZE = Rule(
+    kind="no picture size",
+    severity="error",
+    message="pictures whose size is not known",
+    training="put the pictures where they can be read, or add width and height to their lines",
+)
+NO_BOX = Rule(
+    kind="no box",
+    severity="warning",
+    message="boxes that are not four numbers",
+    training="training leaves them out",
+    skips=True,
+)
+
+
+class _Line(NamedTuple):
+    """What is kept of one picture's line: the parsed JSON of 15,000 pictures is not held at once."""
+
+    number: int
+    id: str
+    size: tuple[int, int] | None
+    boxes: list[tuple[Box, bool]]
+
+
+def read_odgt(
+    annotations: Path,
+    pictures: Path | None = None,
+    split: str = "train",
+    *,
+    box: BoxKind = "fbox",
+    pictures_needed: bool = True,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> DetectionDataset:
+    """The data set of one odgt file. Of the pictures at most the headers are read.
+
+    box: which of a person's boxes. pictures, pictures_needed: as `read_coco` has them; a picture is named by its ID and
+    a suffix. sizes: ID -> (height, width), used where neither the line nor the picture says it; a picture's is that
+    after its EXIF orientation.
+
+    A box is an object if its tag is person and its extra.ignore is absent or 0, for head boxes head_attr.ignore too;
+    all others are ignored boxes, as in CrowdHuman's evaluation. Boxes that cannot be used are left out and counted in
+    `skipped`; boxes are not clipped to the picture.
+
+    Raises InputError when the file is missing, damaged or not CrowdHuman's, when the pictures are not found, when a
+    line has no ID or that of another line, or when the size of a picture is known from nowhere.
+    """
+    dataset, problems = scan_odgt(annotations, pictures, split, box=box, sizes=sizes)
+    problems.refuse_errors(annotations, except_for=() if pictures_needed else (NO_PICTURES,))
+    return dataset
+
+
+def scan_odgt(
+    annotations: Path,
+    pictures: Path | None = None,
+    split: str = "train",
+    *,
+    box: BoxKind = "fbox",
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> tuple[DetectionDataset, Problems]:
+    """As `read_odgt`, but a bad line is noted and left out instead of refused; of two with one ID, the first stays.
+
+    Raises InputError only where the file as a whole cannot be used: missing, or detections.
+    """
+    problems = Problems()
+    lines = _read(annotations, box, problems)
+    folder, names, looked_in = find_pictures_by_stem(annotations, [line.id for line in lines], split, pictures)
+    if folder is None:
+        problems.add(NO_PICTURES, f"{lines[0].id} in none of {', '.join(map(str, looked_in))}")
+    found = _sizes(lines, None if folder is None else [folder / name for name in names], sizes or {})
+    good = [row for row, size in enumerate(found) if size is not None]
+    for row in sorted(set(range(len(lines))).difference(good)):
+        problems.add(NO_SIZE, f"line {lines[row].number}: {lines[row].id}")
+    known = [size for size in found if size is not None]
+    packed = _pack(box, [lines[row] for row in good], known, problems)
+    dataset = DetectionDataset(
+        source=annotations,
+        split=split,
+        categories=PERSON,
+        folder=folder or annotations.parent,
+        ids=pack_ids([lines[row].id for row in good]),
+        file_names=np.array([names[row] for row in good], dtype=np.str_),
+        sizes=np.array(known, dtype=np.int64).reshape(-1, 2),
+        **packed,
+        skipped=problems.skipped,
+        annotated=True,
+    )
+    return dataset, problems
+
+
+def _read(path: Path, kind: BoxKind, problems: Problems) -> list[_Line]:
+    lines: dict[str, _Line] = {}
+    number = 0
+    for number, record in read_lines(path):
+        where = f"line {number}"
+        if isinstance(record, str):
+            problems.add(BAD_LINE, f"{where}: {record}")
+            continue
+        if "dtboxes" in record:  # CrowdDet writes its ground truth beside them, in another form
+            raise InputError(HOLDS_DETECTIONS.format(path))
+        id, gtboxes = picture_id(record), record.get("gtboxes")
+        if id is None:
+            problems.add(BAD_ID, f"{where}: {short(record.get('ID'))}")
+        elif id in lines:
+            problems.add(DUPLICATE_ID, f"lines {lines[id].number} and {number}: {id}")
+        elif not isinstance(gtboxes, list):
+            problems.add(NO_LIST, f"{where}: {id}")
+        else:
+            boxes = _boxes(gtboxes, kind, where, problems)
+            lines[id] = _Line(number=number, id=id, size=picture_size(record), boxes=boxes)
+    if not number:
+        problems.add(NO_LINES, "the file is empty")
+    return list(lines.values())
+
+
+def _boxes(gtboxes: list[Any], kind: BoxKind, where: str, problems: Problems) -> list[tuple[Box, bool]]:
+    """Each box of a line, and whether it is to be ignored."""
+    good: list[tuple[Box, bool]] = []
+    for position, record in enumerate(gtboxes):
+        fields = record if isinstance(record, dict) else {}
+        box = xywh_to_box(fields.get(kind))
+        if box is None:
+            problems.add(NO_BOX, f"{where}, box {position + 1}: {kind} {short(fields.get(kind))}")
+            continue
+        tag = fields.get("tag")
+        if tag not in ("person", "mask"):
+            problems.add(_unknown_tag(tag), f"{where}, box {position + 1}")
+        attributes = ("extra", "head_attr") if kind == "hbox" else ("extra",)
+        good.append((box, tag != "person" or any(_is_ignored(fields.get(name)) for name in attributes)))
+    return good
+
+
+def _is_ignored(attributes: Any) -> bool:
+    return isinstance(attributes, dict) and attributes.get("ignore", 0) != 0
+
+
+def _unknown_tag(tag: Any) -> Rule:
+    """One for each tag, so that all of them are named."""
+    return Rule(
+        kind="unknown tag",
+        severity="warning",
+        message=f"boxes tagged {short(tag)}, neither 'person' nor 'mask'",
+        training="they are ignored: training does not learn them, scores do not count them",
+    )
+
+
+def _sizes(
+    lines: list[_Line], paths: list[Path] | None, sizes: Mapping[str, tuple[int, int]]
+) -> list[tuple[int, int] | None]:
+    """(height, width) of each picture: what its line says, else its file's header, else `sizes`, else None."""
+    unsaid = [row for row, line in enumerate(lines) if line.size is None]
+    read: dict[int, tuple[int, int] | None] = {}
+    if paths is not None:
+        with ThreadPoolExecutor() as pool:  # for the waiting: a header takes a moment, 15,000 of them minutes
+            read = dict(zip(unsaid, pool.map(_displayed_size, [paths[row] for row in unsaid]), strict=True))
+    return [line.size or read.get(row) or sizes.get(line.id) for row, line in enumerate(lines)]
+
+
+def _displayed_size(path: Path) -> tuple[int, int] | None:
+    try:
+        return picture_sizes(path)[1]
+    except InputError:
+        return None
+
+
+def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> dict[str, np.ndarray]:
+    """What `pack_boxes` makes of the boxes that can be used."""
+    of_picture: list[int] = []
+    good: list[tuple[Box, int, bool, float]] = []
+    for row, (line, size) in enumerate(zip(lines, sizes, strict=True)):
+        for box, ignore in line.boxes:
+            rule = judge_box(box, size)
+            if rule is not None:
+                x1, y1, x2, y2 = box
+                shown = ", ".join(f"{number:g}" for number in (x1, y1, x2 - x1, y2 - y1))
+                problems.add(rule, f"line {line.number}: {kind} [{shown}] of picture {line.id}")
+            if counts_in_scores(box):
+                of_picture.append(row)
+                good.append((box, 0, ignore, (box[2] - box[0]) * (box[3] - box[1])))
+    return pack_boxes(good, of_picture, len(lines))

@@ -1,0 +1,53 @@
+"""odgt, CrowdHuman's form for ground truth and detections alike: one JSON object a line, each with its picture's `ID`.
+
+https://www.crowdhuman.org/download.html
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from uncrowd.data.records import is_id, is_length
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories
+
+# What odgt files mark as objects; everything else in them is to be ignored.
+PERSON = Categories(ids=(1,), names=("person",))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """The number of each line, from 1, with its object, or with the reason in words where it holds none.
+
+    Empty lines are passed over. One line is in memory at a time. Raises InputError when the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, _parse(line)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; check the path.") from error
+
+
+def picture_id(record: dict[str, Any]) -> str | None:
+    """The record's `ID` as text; None where there is none that could be the name of a file."""
+    id = record.get("ID")
+    text = str(id) if is_id(id) else ""
+    return text if text.isprintable() and text else None
+
+
+def picture_size(record: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) where the record gives both, as CrowdHuman's own ground truth does not."""
+    height, width = record.get("height"), record.get("width")
+    return (int(height), int(width)) if is_length(height) and is_length(width) else None
+
+
+def _parse(line: bytes) -> dict[str, Any] | str:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"{error.msg} at column {error.colno}"
+    except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
+        return str(error)
+    return record if isinstance(record, dict) else "no JSON object"
