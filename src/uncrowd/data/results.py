@@ -1,22 +1,39 @@
-"""Detections in and out as a COCO results file: a JSON list of {"image_id", "category_id", "bbox", "score"}."""
+"""Anyone's detections in, ours out as a COCO results file: a list of {"image_id", "category_id", "bbox", "score"}."""
 
 import json
-import os
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
-from uncrowd.boxes import xywh_to_xyxy
+from uncrowd.data.detection_columns import DetectionColumns
+from uncrowd.data.formats import head, is_odgt
+from uncrowd.data.results_odgt import read_odgt_results, read_odgt_sizes
+from uncrowd.data.whole_file import write_whole
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 
 KEYS = ("image_id", "category_id", "bbox", "score")
+
+
+def read_detections(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
+    """The detections of each of the data set's pictures `ids`, from a COCO results file or from CrowdHuman's odgt.
+
+    The content says which it is. Best first, in fp64; empty where the file has none. Raises InputError as
+    `read_coco_results` and `read_odgt_results` do.
+    """
+    return (read_odgt_results if _is_odgt(path) else read_coco_results)(path, categories, ids)
+
+
+def read_result_sizes(path: Path) -> dict[str, tuple[int, int]]:
+    """The (height, width) that a detections file says its pictures have, by id; COCO's results say none.
+
+    Raises InputError as `read_odgt_results` does for a file that is damaged.
+    """
+    return read_odgt_sizes(path) if _is_odgt(path) else {}
 
 
 def write_coco_results(path: Path, detections: Mapping[PictureId, Detections]) -> None:
@@ -25,17 +42,10 @@ def write_coco_results(path: Path, detections: Mapping[PictureId, Detections]) -
     The file is written beside `path` and moved into place, so it is there whole or not at all. Reading it again gives
     the same numbers to the last bit. Raises InputError when it cannot be written.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            for n, record in enumerate(_records(detections)):
-                file.write((",\n" if n else "[\n") + json.dumps(record, allow_nan=False))
-            file.write("\n]\n" if any(map(len, detections.values())) else "[]\n")
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with write_whole(path) as file:
+        for n, record in enumerate(_records(detections)):
+            file.write((",\n" if n else "[\n") + json.dumps(record, allow_nan=False))
+        file.write("\n]\n" if any(map(len, detections.values())) else "[]\n")
 
 
 def read_coco_results(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
@@ -48,30 +58,13 @@ def read_coco_results(path: Path, categories: Categories, ids: Iterable[PictureI
     """
     ids = list(ids)
     columns = _read_columns(path)
-    boxes_xywh = np.frombuffer(columns.boxes_xywh, dtype=np.float64).reshape(-1, 4)
-    scores = np.frombuffer(columns.scores, dtype=np.float64)
-    negative = (boxes_xywh[:, 2:] < 0).any(axis=1)
-    for bad, complaint in (
-        (~np.isfinite(scores), "a score that is not finite"),
-        (~np.isfinite(boxes_xywh).all(axis=1), "a bbox that is not finite"),
-        (negative, "a bbox of negative width or height; COCO's form is [x, y, width, height]"),
-    ):
-        if bad.any():
-            raise InputError(f"{path}: record {bad.argmax()} (of {bad.sum()} such) has {complaint}.")
+    columns.detections.refuse_nonsense(lambda n: f"{path}: record {n}")
     labels = _labels(path, columns.category_ids, categories)
-    pictures = _pictures(path, columns.image_ids, ids)
+    return columns.detections.by_picture(ids, _pictures(path, columns.image_ids, ids), labels, categories)
 
-    order = np.lexsort((-scores, pictures))  # stable
-    ends = np.cumsum(np.bincount(pictures, minlength=len(ids)))[:-1]
-    return {
-        id: Detections(
-            boxes=xywh_to_xyxy(torch.from_numpy(boxes_xywh[rows])),
-            scores=torch.from_numpy(scores[rows]),
-            labels=torch.from_numpy(labels[rows]),
-            categories=categories,
-        )
-        for id, rows in zip(ids, np.split(order, ends), strict=False)  # no ids: one empty part
-    }
+
+def _is_odgt(path: Path) -> bool:
+    return path.is_file() and (path.suffix == ".odgt" or is_odgt(head(path)))
 
 
 def _records(detections: Mapping[PictureId, Detections]) -> Iterator[dict[str, Any]]:
@@ -82,29 +75,24 @@ def _records(detections: Mapping[PictureId, Detections]) -> Iterator[dict[str, A
 
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
-    """The records of a file, taken apart while they are parsed: millions of dictionaries would not fit in memory."""
+    """The records of a file, in its order."""
 
     path: Path
     image_ids: list[int | float | str] = field(default_factory=list)
     category_ids: list[int | float] = field(default_factory=list)
-    boxes_xywh: array = field(default_factory=lambda: array("d"))
-    scores: array = field(default_factory=lambda: array("d"))
+    detections: DetectionColumns = field(default_factory=DetectionColumns)
 
     def take(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Keeps a detection and returns None; any other dictionary is returned as it is."""
         if any(key not in record for key in KEYS):
             return record
-        image_id, category_id, box = record["image_id"], record["category_id"], record["bbox"]
-        where = f"{self.path}: record {len(self.scores)}"
+        image_id, category_id = record["image_id"], record["category_id"]
+        where = f"{self.path}: record {len(self.detections)}"
         if not isinstance(image_id, int | float | str) or not isinstance(category_id, int | float):
             raise InputError(f"{where} has an image_id or category_id that is neither a number nor text.")
-        if not isinstance(box, list) or len(box) != 4:
-            raise InputError(f"{where} has the bbox {box!r} instead of four numbers [x, y, width, height].")
-        try:
-            self.boxes_xywh.extend(box)
-            self.scores.append(record["score"])
-        except (TypeError, OverflowError):
-            raise InputError(f"{where} has a bbox or score that is no number: {box!r}, {record['score']!r}.") from None
+        complaint = self.detections.add(record["bbox"], record["score"])
+        if complaint is not None:
+            raise InputError(f"{where} has {complaint}.")
         self.image_ids.append(image_id)
         self.category_ids.append(category_id)
         return None
@@ -130,8 +118,8 @@ def _read_columns(path: Path) -> _Columns:
         if record is not None:
             missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else KEYS
             raise InputError(f"{path}: record {n} is no detection, it lacks {', '.join(missing)}.")
-    if len(content) != len(columns.scores):
-        raise InputError(f"{path} has {len(content)} records but {len(columns.scores)} detections in them.")
+    if len(content) != len(columns.detections):
+        raise InputError(f"{path} has {len(content)} records but {len(columns.detections)} detections in them.")
     return columns
 
 

@@ -1,0 +1,78 @@
+"""Detections taken apart while a file is parsed: millions of dictionaries would not fit in memory."""
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from uncrowd.boxes import xywh_to_xyxy
+from uncrowd.errors import InputError
+from uncrowd.structures import Categories, Detections, PictureId
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionColumns:
+    """The boxes and scores of a file, in its order."""
+
+    boxes_xywh: array = field(default_factory=lambda: array("d"))
+    scores: array = field(default_factory=lambda: array("d"))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def add(self, box: Any, score: Any) -> str | None:
+        """Takes one more detection as parsed, or says what it has instead of four numbers and one."""
+        if not isinstance(box, list) or len(box) != 4:
+            return f"the bbox {short(box)} instead of four numbers [x, y, width, height]"
+        try:
+            self.boxes_xywh.extend(box)
+            self.scores.append(score)
+        except (TypeError, OverflowError):
+            return f"a bbox or score that is no number: {short(box)}, {short(score)}"
+        return None
+
+    def refuse_nonsense(self, where: Callable[[int], str]) -> None:
+        """Raises InputError for numbers that are not finite and sides that are negative; `where` names detection n."""
+        boxes_xywh, scores = self._arrays()
+        for bad, complaint in (
+            (~np.isfinite(scores), "a score that is not finite"),
+            (~np.isfinite(boxes_xywh).all(axis=1), "a bbox that is not finite"),
+            ((boxes_xywh[:, 2:] < 0).any(axis=1), "a bbox of negative width or height, [x, y, width, height]"),
+        ):
+            if bad.any():
+                raise InputError(
+                    f"{where(int(bad.argmax()))} (of {bad.sum()} such) has {complaint}; correct or remove it."
+                )
+
+    def by_picture(
+        self,
+        ids: Sequence[PictureId],
+        pictures: Int64[np.ndarray, " n"],
+        labels: Int64[np.ndarray, " n"],
+        categories: Categories,
+    ) -> dict[PictureId, Detections]:
+        """The detections of each of `ids`, best first, equal scores in the file's order; `pictures` are their indices.
+
+        A picture without any has empty ones.
+        """
+        boxes_xywh, scores = self._arrays()
+        order = np.lexsort((-scores, pictures))  # stable
+        ends = np.cumsum(np.bincount(pictures, minlength=len(ids)))[:-1]
+        return {
+            id: Detections(
+                boxes=xywh_to_xyxy(torch.from_numpy(boxes_xywh[rows])),
+                scores=torch.from_numpy(scores[rows]),
+                labels=torch.from_numpy(labels[rows]),
+                categories=categories,
+            )
+            for id, rows in zip(ids, np.split(order, ends), strict=False)  # no ids: one empty part
+        }
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        boxes_xywh = np.frombuffer(self.boxes_xywh, dtype=np.float64).reshape(-1, 4)
+        return boxes_xywh, np.frombuffer(self.scores, dtype=np.float64)
