@@ -21,30 +21,39 @@ from uncrowd.structures import Categories
 
 @dataclass(frozen=True, kw_only=True)
 class ImportArguments:
-    """Turn a Detectron2-style checkpoint of Sparse R-CNN, or of the authors' release, into a weights file."""
+    """Turn a Sparse R-CNN that someone else trained into a weights file for `predict`, `eval` and `train --start-from`.
+
+    Known are checkpoints (.pth) of Sparse R-CNN's own release and of the authors' release of IoU-ESA and DCW, both in
+    Detectron2's naming, and those of mmdetection. `uncrowd upgrade` adds IoU-ESA and DCW to one that lacks them.
+    """
 
     # The published checkpoint (.pth); it is read without running any code it may contain.
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
-    # Annotation file with the categories the checkpoint was trained on. Without one, 80 classes are COCO's, 1 is a
-    # person (CrowdHuman), and any others get numbers for names.
+    # Annotation file with the categories the checkpoint was trained on. Without one the names in the checkpoint are
+    # taken; where it has none, 80 classes are COCO's, 1 is a person (CrowdHuman), and any others get numbers.
     categories: OptionalPath = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file and says what it holds."""
     arguments = parse(ImportArguments, argv, "uncrowd import")
-    model = read_published(arguments.source)
-    categories = _categories(arguments.categories, model.config.num_classes)
+    published = read_published(arguments.source)
+    model = published.model
+    categories = _categories(arguments.categories, published.class_names, model.config.num_classes)
     save_weights(arguments.destination, model, categories, config.to_dict(ResizeConfig()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"every tensor of {arguments.source} was used, {parameters:,} parameters; written to {arguments.destination}")
+    print(f"{arguments.source} holds {published.naming}: every weight of it was used, {parameters:,} parameters")
+    for note in published.notes:
+        print(f"NOTE: {note}")
+    print(f"{len(categories)} classes: {_shortened(categories.names)}")
+    print(f"written to {arguments.destination}")
     print(json.dumps(config.to_dict(model.config), indent=2))
     return 0
 
 
-def _categories(file: Path | None, classes: int) -> Categories:
+def _categories(file: Path | None, given: tuple[str, ...] | None, classes: int) -> Categories:
     if file is not None:
         categories = read_coco(file, pictures_needed=False).categories
         if len(categories) != classes:
@@ -53,14 +62,16 @@ def _categories(file: Path | None, classes: int) -> Categories:
                 "name the annotation file it was trained with."
             )
         return categories
-    match classes:
-        case 80:
-            # torchvision lists COCO's 91 ids in order, those that were never used as N/A
-            names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-            used = [(id, name) for id, name in enumerate(names) if name not in ("__background__", "N/A")]
-            return Categories(ids=tuple(id for id, _ in used), names=tuple(name for _, name in used))
-        case 1:
-            return Categories(ids=(1,), names=("person",))
-        case _:
-            ids = tuple(range(1, classes + 1))
-            return Categories(ids=ids, names=tuple(f"class {id}" for id in ids))
+    # torchvision lists COCO's 91 ids in order, those that were never used as N/A
+    names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    used = {name: id for id, name in enumerate(names) if name not in ("__background__", "N/A")}
+    if given == tuple(used) or (given is None and classes == len(used)):
+        return Categories(ids=tuple(used.values()), names=tuple(used))
+    ids = tuple(range(1, classes + 1))
+    if given is None:
+        given = ("person",) if classes == 1 else tuple(f"class {id}" for id in ids)
+    return Categories(ids=ids, names=given)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])

@@ -1,4 +1,4 @@
-"""Published checkpoints come in whole: every tensor of theirs is one of ours, once, and no pickle runs code."""
+"""Detectron2-style checkpoints come in whole: every tensor of theirs is one of ours, once."""
 
 import json
 import re
@@ -7,27 +7,34 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models import swin_t
 
 from uncrowd.errors import InputError
-from uncrowd.models import published
-from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.published import infer_config, read_published, rename
+from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.models.published import read_published
+from uncrowd.models.published.detectron2 import rename, rename_file
+from uncrowd.models.published.pth import PthFile
+from uncrowd.models.published.sparse_rcnn import infer_config
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.models.weights import load_exactly
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "parity"
 STAGES = {
     "sparse_rcnn": StageConfig(attention="content", interaction="entangled"),
     "iou_esa_dcw": StageConfig(attention="iou", interaction="dcw"),
 }
-# Ours to the authors' names: the rules of `published`, backwards.
+# Ours to the authors' names: the rules of `published.detectron2`, backwards.
 TO_TRUNK = [
     (r"^pyramid\.fpn\.inner_blocks\.(\d)\.0\.", lambda m: f"backbone.fpn_lateral{int(m[1]) + 2}."),
     (r"^pyramid\.fpn\.layer_blocks\.(\d)\.0\.", lambda m: f"backbone.fpn_output{int(m[1]) + 2}."),
     (r"^backbone\.body\.conv1\.", "backbone.bottom_up.stem.conv1."),
     (r"^backbone\.body\.bn1\.", "backbone.bottom_up.stem.conv1.norm."),
+    (r"^backbone\.body\.patch_embed\.", "backbone.bottom_up.patch_embed."),
+    (r"^backbone\.body\.layers_(\d)\.downsample\.", lambda m: f"backbone.bottom_up.layers.{int(m[1]) - 1}.downsample."),
+    (r"^backbone\.body\.layers_(\d)\.", r"backbone.bottom_up.layers.\1."),
+    (r"^backbone\.norms\.(\d)\.", r"backbone.bottom_up.norm\1."),
     (r"^backbone\.body\.layer(\d)\.", lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}."),
     (r"(res\d\.\d+)\.bn(\d)\.", r"\1.conv\2.norm."),
     (r"(res\d\.\d+)\.downsample\.0\.", r"\1.shortcut."),
@@ -103,9 +110,8 @@ def test_values_arrive_where_they_belong() -> None:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> SparseRCNN:
-    """A model small enough for a file in a test; the reader tells a backbone by its blocks, and learns of one more."""
-    monkeypatch.setitem(published._RESNETS, 2, "resnet18")
+def small() -> SparseRCNN:
+    """A model small enough for a file in a test, on the smallest backbone that is known."""
     stage = StageConfig(width=16, dynamic_width=4, feedforward_width=32)
     torch.manual_seed(0)
     return SparseRCNN(
@@ -120,10 +126,12 @@ def published_state(model: SparseRCNN) -> dict[str, Tensor]:
 @pytest.mark.parametrize("wrap", [lambda s: {"model": s, "iteration": 269_999}, lambda s: s], ids=["model", "bare"])
 def test_a_published_file_becomes_the_same_model(small: SparseRCNN, tmp_path: Path, wrap: Any) -> None:
     torch.save(wrap(published_state(small)), tmp_path / "model.pth")
-    loaded = read_published(tmp_path / "model.pth").eval()
-    assert loaded.config == small.config
+    published = read_published(tmp_path / "model.pth")
+    assert published.model.config == small.config
+    assert published.naming == "the authors' release, in Detectron2's naming"
+    assert published.class_names is None
     images, sizes = torch.randint(256, (1, 3, 64, 64)), torch.tensor([[64, 64]])
-    for ours, theirs in zip(loaded(images, sizes), small(images, sizes), strict=True):
+    for ours, theirs in zip(published.model.eval()(images, sizes), small(images, sizes), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -138,36 +146,82 @@ def test_missing_and_surplus_keys_are_listed(small: SparseRCNN, tmp_path: Path) 
     assert "head.stages.1.surprise: only in the file, (2,)" in str(error.value)
 
 
-def test_other_checkpoints_are_refused(small: SparseRCNN, tmp_path: Path) -> None:
-    path = tmp_path / "model.pth"
-    torch.save({"model": {"conv.weight": torch.zeros(3)}}, path)
-    with pytest.raises(InputError, match="no Sparse R-CNN checkpoint in Detectron2's naming"):
-        read_published(path)
-    torch.save({"model": [1, 2]}, path)
-    with pytest.raises(InputError, match="no dictionary of tensors"):
-        read_published(path)
-    torch.save({k: v for k, v in published_state(small).items() if ".res4." not in k}, path)
-    with pytest.raises(InputError, match="a backbone with 0 blocks in res4"):
-        read_published(path)
-    path.write_bytes(b"garbage")
-    with pytest.raises(InputError, match=r"model\.pth is no PyTorch checkpoint"):
-        read_published(path)
-    with pytest.raises(InputError, match="does not exist"):
-        read_published(tmp_path / "missing.pth")
+def test_half_of_a_checkpoint_is_refused(small: SparseRCNN, tmp_path: Path) -> None:
+    state = published_state(small)
+    half = dict(list(state.items())[: len(state) // 2])
+    torch.save({"model": half}, tmp_path / "half.pth")
+    with pytest.raises(InputError, match=r"half\.pth is no whole Sparse R-CNN: what would be head\.stages\."):
+        read_published(tmp_path / "half.pth")
 
 
-class RunsCode:
-    """A pickle that makes a folder when it is read."""
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x4d"]
+    + ["resnext101_32x8d", "resnext101_64x4d"]
+    + [f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base")],
+)
+def test_backbones_are_told_by_their_shapes(name: str) -> None:
+    swin = {"frozen_stages": 0, "drop_path": 0.2} if name.startswith("swin") else {}
+    config = SparseRCNNConfig(proposals=300, backbone=BackboneConfig(name=name, **swin))
+    with torch.device("meta"):
+        tensors = SparseRCNN(config).state_dict()
+    assert infer_config(tensors, "a file") == config
 
-    def __init__(self, folder: Path):
-        self.folder = folder
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.mkdir, (self.folder,)
+def test_a_backbone_of_another_depth_is_refused(small: SparseRCNN) -> None:
+    tensors = {name: t for name, t in small.state_dict().items() if ".layer3.1." not in name}
+    with pytest.raises(InputError, match=r"holds a ResNet of \(2, 2, 1, 2\) blocks, .* which is none of resnet18,"):
+        infer_config(tensors, "a file")
 
 
-def test_a_pickle_that_runs_code_is_refused_and_does_not(tmp_path: Path) -> None:
-    torch.save({"model": RunsCode(tmp_path / "made by the pickle")}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match="without running code"):
-        read_published(tmp_path / "evil.pth")
-    assert [path.name for path in tmp_path.iterdir()] == ["evil.pth"]
+def swin_name(torchvision_name: str) -> str:
+    """Torchvision's name in the words of the original Swin, which Detectron2 took over."""
+    rules = [
+        (r"^features\.0\.0\.", "patch_embed.proj."),
+        (r"^features\.0\.2\.", "patch_embed.norm."),
+        (r"^features\.([1357])\.(\d+)\.", lambda m: f"layers.{int(m[1]) // 2}.blocks.{m[2]}."),
+        (r"^features\.([246])\.", lambda m: f"layers.{int(m[1]) // 2 - 1}.downsample."),
+        (r"\.mlp\.0\.", ".mlp.fc1."),
+        (r"\.mlp\.3\.", ".mlp.fc2."),
+    ]
+    for old, new in rules:
+        torchvision_name = re.sub(old, new, torchvision_name)
+    return f"backbone.bottom_up.{torchvision_name}"
+
+
+def test_swin_computes_what_torchvisions_computes() -> None:
+    """Its names say where a tensor goes; that the features agree says that it was the right place."""
+    torch.manual_seed(0)
+    theirs = swin_t(weights=None).eval()
+    given = {swin_name(k): v for k, v in theirs.state_dict().items() if not k.startswith(("norm.", "head."))}
+    indices = [name for name in given if name.endswith("relative_position_index")]
+    renamed = rename({name: tensor for name, tensor in given.items() if name not in indices})
+    assert len(indices) == 12
+    ours = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224")).eval()
+    state = {name.removeprefix("backbone."): tensor for name, tensor in renamed.items()}
+    missing, unexpected = ours.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert sorted(missing) == sorted(f"norms.{i}.{kind}" for i in range(4) for kind in ("weight", "bias"))
+
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        for i, feature in enumerate(ours(images)):
+            expected = theirs.features[: 2 * i + 2](images)
+            expected = nn.functional.layer_norm(expected, expected.shape[-1:]).permute(0, 3, 1, 2)
+            torch.testing.assert_close(feature, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_every_name_of_a_swin_is_known() -> None:
+    """Detectron2 numbers the norms of its outputs, and keeps the table that follows from the window."""
+    config = SparseRCNNConfig(
+        backbone=BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0, drop_path=0.2)
+    )
+    with torch.device("meta"):
+        wanted = SparseRCNN(config).state_dict()
+        table = torch.empty(49, 49)
+    given = {published_name(name): tensor for name, tensor in wanted.items()}
+    given |= {"backbone.bottom_up.layers.0.blocks.0.attn.relative_position_index": table}
+    renamed = rename_file(PthFile("a file", given, {}))
+    assert renamed.config == config
+    assert renamed.tensors.keys() == wanted.keys()
+    assert "1 relative_position_index were left out: they follow from the size of a window" in renamed.notes

@@ -1,0 +1,39 @@
+"""Other people's checkpoints, renamed into ours: one file a naming, and here the choice among them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from uncrowd.errors import InputError
+from uncrowd.models.build import build_detector
+from uncrowd.models.detector import Detector
+from uncrowd.models.published import detectron2, mmdetection
+from uncrowd.models.published.pth import read_pth
+from uncrowd.models.weights import load_exactly
+
+
+class Published(NamedTuple):
+    """A model that someone else trained; `naming`, `class_names` and `notes` as in `pth.Renamed`."""
+
+    model: Detector
+    naming: str
+    class_names: tuple[str, ...] | None
+    notes: list[str]
+
+
+def read_published(path: Path) -> Published:
+    """Returns the model a published `.pth` holds, with every tensor of the file used exactly once or named in a note.
+
+    The file is read with `weights_only`, so it cannot run code. Raises InputError when it is no such checkpoint, or
+    lists what does not fit.
+    """
+    file = read_pth(path)
+    for naming in (detectron2, mmdetection):  # another naming is another file here, with these two functions
+        if naming.recognises(file.tensors):
+            renamed = naming.rename_file(file)
+            model = build_detector(renamed.config)
+            load_exactly(model, renamed.tensors, file.source)
+            return Published(model, renamed.naming, renamed.class_names, renamed.notes)
+    raise InputError(
+        f"{path} holds {len(file.tensors)} tensors ({', '.join(list(file.tensors)[:3])}, ...) but no detector known "
+        "here; give a Sparse R-CNN of Detectron2 or mmdetection, or the authors' release."
+    )

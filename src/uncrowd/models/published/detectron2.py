@@ -1,0 +1,90 @@
+"""Detectron2's naming: Sparse R-CNN's own release, and the authors' release of IoU-ESA and DCW."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from uncrowd.models.published.pth import PthFile, Renamed, without
+from uncrowd.models.published.sparse_rcnn import infer_config
+
+# Detectron2 numbers pyramid levels and ResNet stages from 2, and calls a block's norm after its convolution.
+_TRUNK_RULES = [
+    (r"backbone\.fpn_lateral(\d)\.", lambda m: f"pyramid.fpn.inner_blocks.{int(m[1]) - 2}.0."),
+    (r"backbone\.fpn_output(\d)\.", lambda m: f"pyramid.fpn.layer_blocks.{int(m[1]) - 2}.0."),
+    (r"backbone\.bottom_up\.stem\.conv1\.norm\.", "backbone.body.bn1."),
+    (r"backbone\.bottom_up\.stem\.conv1\.", "backbone.body.conv1."),
+    (r"backbone\.bottom_up\.res(\d)\.(\d+)\.", lambda m: f"backbone.body.layer{int(m[1]) - 1}.{m[2]}."),
+    (r"(layer\d\.\d+)\.conv(\d)\.norm\.", r"\1.bn\2."),
+    (r"(layer\d\.\d+)\.shortcut\.norm\.", r"\1.downsample.1."),
+    (r"(layer\d\.\d+)\.shortcut\.", r"\1.downsample.0."),
+    (r"backbone\.bottom_up\.(patch_embed)\.", r"backbone.body.\1."),
+    # timm merges patches at the beginning of a stage of Swin, the others at the end of the one before
+    (r"backbone\.bottom_up\.layers\.(\d)\.downsample\.", lambda m: f"backbone.body.layers_{int(m[1]) + 1}.downsample."),
+    (r"backbone\.bottom_up\.layers\.(\d)\.", r"backbone.body.layers_\1."),
+    (r"backbone\.bottom_up\.norm(\d)\.", r"backbone.norms.\1."),
+    (r"init_proposal_boxes\.weight", "proposal_boxes_cxcywh_norm"),
+    (r"init_proposal_features\.weight", "proposal_queries"),
+]
+_STAGE_RULES = [
+    (r"self_attn\.(in_proj_|proj_qkv\.)", "attention.qkv."),
+    (r"self_attn\.out_proj\.", "attention.out."),
+    (r"inst_interact\.dynamic_layer\.", "interaction.dynamic_conv.kernels."),
+    (r"inst_interact\.(norm[12])\.", r"interaction.dynamic_conv.\1."),
+    (r"inst_interact\.out_layer\.", "interaction.out.linear."),
+    (r"inst_interact\.norm3\.", "interaction.out.norm."),
+    (r"inst_interact\.proj_(cls|reg)1\.", r"interaction.\1_branch.mask.reduce."),
+    (r"inst_interact\.proj_(cls|reg)2\.", r"interaction.\1_branch.mask.expand."),
+    (r"inst_interact\.norm3_(cls|reg)\.", r"interaction.\1_branch.mask_norm.0."),
+    (r"inst_interact\.out_layer_(cls|reg)\.", r"interaction.\1_branch.out.linear."),
+    (r"inst_interact\.norm4_(cls|reg)\.", r"interaction.\1_branch.out.norm."),
+    (r"norm1\.", "attention_norm."),
+    (r"norm2\.", "interaction.norm."),
+    (r"norm3\.", "interaction.feedforward.norm."),
+    (r"(linear[12])\.", r"interaction.feedforward.\1."),
+    (r"norm2_(cls|reg)\.", r"interaction.\1_branch.norm."),
+    (r"norm3_(cls|reg)\.", r"interaction.\1_branch.feedforward.norm."),
+    (r"(linear[12])_(cls|reg)\.", r"interaction.\2_branch.feedforward.\1."),
+    (r"proj_(cls|reg)\.", r"interaction.\1_branch.residual.0."),
+    (r"norm_(cls|reg)\.", r"interaction.\1_branch.residual.1."),
+    (r"cls_module\.", "class_tower."),
+    (r"reg_module\.", "box_tower."),
+    (r"bboxes_delta\.", "box_deltas."),
+]
+
+
+def recognises(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these names are Detectron2's of a Sparse R-CNN, whole or not."""
+    return any(re.match(r"(head\.)?head_series\.|init_proposal_", name) for name in tensors)
+
+
+def rename_file(file: PthFile) -> Renamed:
+    """Returns the checkpoint in our terms. Raises InputError when what tells its sizes is missing."""
+    tensors, offsets = without(file.tensors, r"\.relative_position_index$")
+    renamed = rename(tensors)
+    config = infer_config(renamed, file.source)
+    notes = ["the file does not say its attention heads and pixel values: those of the published ones are used"]
+    if offsets:
+        notes.append(f"{offsets} relative_position_index were left out: they follow from the size of a window")
+    if config.backbone.name.startswith("swin"):
+        notes.append("timm's Swin pads its windows after it shifts them, not before: features at two borders differ")
+    release = "the authors' release, in Detectron2's naming" if config.stage.interaction == "dcw" else None
+    return Renamed(release or "Detectron2's Sparse R-CNN", config, renamed, None, notes)
+
+
+def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors under our names; a name no rule knows stays as it is."""
+    renamed = {_rename(name): tensor for name, tensor in tensors.items()}
+    assert len(renamed) == len(tensors), "two tensors under one name"
+    return renamed
+
+
+def _rename(name: str) -> str:
+    if in_stage := re.match(r"(?:head\.)?head_series\.(\d+)\.(.*)", name):
+        number, rest = in_stage.groups()
+        renamed = next((re.sub(rf"^{old}", new, rest) for old, new in _STAGE_RULES if re.match(old, rest)), rest)
+        renamed = renamed.replace("cls_branch", "class_branch").replace("reg_branch", "box_branch")
+        return f"head.stages.{number}.{renamed}"
+    for old, new in _TRUNK_RULES:
+        name = re.sub(old, new, name)
+    return name
