@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId, Sample
@@ -37,8 +37,9 @@ class Scores:
         return "\n".join(lines)
 
 
+@runtime_checkable
 class Evaluator(Protocol):
-    """A measure of a whole data set, such as `CocoEvaluator`."""
+    """A measure of a whole data set: `CocoEvaluator`, `CrowdHumanEvaluator`."""
 
     def evaluate(
         self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
