@@ -101,6 +101,10 @@ def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shap
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
         (["--workers", -1], "--workers is -1; give 0 or more"),
         (["--out", "nowhere/found.json"], "--out names a file in a folder that exists"),
+        (["--out", "found.txt"], "end its name in .json for COCO results, or in .odgt"),
+        (["--out", "found.odgt"], "odgt knows one class, "),
+        (["--box", "vbox"], "COCO JSON, which has no vbox"),
+        (["--protocol", "crowdhuman"], "scores one class, the data set has 2 (dark, bright)"),
     ],
 )
 def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):
@@ -121,8 +125,6 @@ def test_weights_of_other_classes(refused, run, tmp_path):
 def test_no_ground_truth(refused, run, tmp_path):
     assert "nowhere does not exist" in refused("eval", run, "--data", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("eval", run, "--data", tmp_path)
-    (tmp_path / "val.odgt").write_text('{"ID": "1", "gtboxes": []}\n')
-    assert "looks like CrowdHuman's odgt" in refused("eval", run, "--data", tmp_path / "val.odgt")
     (tmp_path / "val.txt").write_text("0 0.5 0.5 1 1\n")
     assert "val.txt is cut off or damaged" in refused("eval", run, "--data", tmp_path / "val.txt")
 
@@ -130,8 +132,7 @@ def test_no_ground_truth(refused, run, tmp_path):
 NOT_WEIGHTS = {
     "w.safetensors": (b"", "w.safetensors is no safetensors file"),
     "noise.safetensors": (b"\x00\xff" * 5000, "noise.safetensors is no safetensors file"),
-    "model.pth": (b"", "model.pth is neither a weights file (.safetensors) nor a COCO results file (.json)"),
-    "found.odgt": (b"{}", "found.odgt is neither a weights file"),
+    "model.pth": (b"", "model.pth is neither a weights file (.safetensors) nor detections, COCO results (.json)"),
     "found.txt": (b"cat 0.9 1 2 3 4", "found.txt is neither a weights file"),
 }
 

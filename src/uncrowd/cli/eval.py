@@ -11,34 +11,48 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.cli.progress import batches_done
+from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import find_layout, open_split
-from uncrowd.data.results import read_coco_results, write_coco_results
+from uncrowd.data.formats import head, is_odgt
+from uncrowd.data.open import Layout, find_layout, open_split
+from uncrowd.data.results import read_detections, read_result_sizes, write_coco_results
+from uncrowd.data.results_odgt import write_odgt_results
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.evaluation.coco import CocoEvaluator
-from uncrowd.inference.predictor import load
+from uncrowd.evaluation.coco import COCO_LIMIT, CocoEvaluator
+from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
+from uncrowd.evaluation.protocol import Scores
+from uncrowd.inference.predictor import Predictor, load
 from uncrowd.structures import Categories, Detections, PictureId
 
 Split = Literal["train", "val", "test"]
+Protocol = Literal["coco", "crowdhuman"]
+PROTOCOL_NAMES: dict[Protocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
+MAX_DETS = (1, 10, COCO_LIMIT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalArguments:
-    """Score a trained detector, or a COCO results file of any detector, as COCO does.
+    """Score a trained detector, or anyone's detections, by COCO's protocol or by CrowdHuman's.
 
-    For a results file the pictures need not be there.
+    For detections the pictures need not be there. Data without ground truth, as COCO's test-dev, is not scored: --out
+    is what its evaluation server takes.
     """
 
-    # Weights (.safetensors), a run's folder, or detections (.json, a COCO results file).
+    # Weights (.safetensors), a run's folder, or detections: COCO results (.json) or CrowdHuman's odgt.
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
     # The data set with the ground truth: its folder, or one annotation file.
     data: Path
     # Which split of a folder; by default the validation split, or the only one there is.
     split: Annotated[Split | None, arg(metavar="{train,val,test}", help_behavior_hint="")] = None
-    # Detections of a picture and class that count: AR is given for each number, AP for the last.
-    max_dets: tuple[int, ...] = (1, 10, 100)
-    # Also write the detections there, as COCO results (.json).
+    # By default CrowdHuman's (AP, mMR, Recall, JI) for data in odgt, COCO's for other data.
+    protocol: Annotated[Protocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
+    # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
+    box: BoxKind = "fbox"
+    # COCO's protocol: detections of a picture and class that count. AR is given for each number, AP for 100 and each
+    # above. By default 1 10 100, then as many as the detector finds where these are more.
+    max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
+    # Also write the detections there, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None
     # Print one JSON object and nothing else on standard output.
     json: bool = False
@@ -53,28 +67,39 @@ class EvalArguments:
 def main(argv: Sequence[str]) -> int:
     """Prints the scores."""
     arguments = parse(EvalArguments, argv, "uncrowd eval")
-    _require_usable(arguments)
-    of_a_file = arguments.what.suffix == ".json"
-    dataset = choose_split(arguments.data, arguments.split, pictures_needed=not of_a_file)
+    of_a_file = _holds_detections(arguments.what)
+    _require_usable(arguments, of_a_file)
+    layout = find_layout(arguments.data)
+    dataset = _open(arguments, layout, of_a_file)
+    protocol = arguments.protocol or ("crowdhuman" if layout.format == "CrowdHuman odgt" else "coco")
+    _require_fitting(arguments, protocol, dataset)
+    max_dets = arguments.max_dets or MAX_DETS
     if of_a_file:
-        detections = read_coco_results(arguments.what, dataset.categories, dataset.ids.tolist())
+        detections = read_detections(arguments.what, dataset.categories, dataset.ids.tolist())
     else:
-        detections = _detect(arguments, dataset)
+        predictor = _load(arguments, dataset)
+        detections = _detect(arguments, predictor, dataset)
+        proposals = predictor.model.config.proposals
+        if arguments.max_dets is None and proposals > COCO_LIMIT:
+            max_dets = (*MAX_DETS, proposals)
     if arguments.out is not None:
-        write_coco_results(arguments.out, detections)
-    scores = CocoEvaluator(max_dets=arguments.max_dets).evaluate(dataset, detections, dataset.categories)
-    if arguments.json:
-        print(json.dumps({**scores.values, "per_class": scores.per_class}, allow_nan=False))
+        _write(arguments.out, dataset, detections)
+    if dataset.annotated:
+        evaluator = CrowdHumanEvaluator() if protocol == "crowdhuman" else CocoEvaluator(max_dets=max_dets)
+        _print_scores(arguments, protocol, dataset, evaluator.evaluate(dataset, detections, dataset.categories))
     else:
-        print(f"{arguments.what} on the {len(dataset)} pictures of {dataset.source}, COCO protocol:")
-        print(scores.table())
+        said = (
+            f"{dataset.source} has no ground truth, so nothing is scored; {arguments.out} is for the evaluation server"
+        )
+        print(said, file=sys.stderr if arguments.json else sys.stdout)
+        if arguments.json:
+            print("{}")
     return 0
 
 
-def choose_split(data: Path, wanted: Split | None, *, pictures_needed: bool = True) -> DetectionDataset:
-    """Opens the split asked for, else validation, else the only one. Raises InputError where there is none such."""
-    layout = find_layout(data)
-    present = layout.annotations
+def choose_split(layout: Layout, wanted: Split | None) -> str:
+    """The split asked for, else validation, else the only one. Raises InputError where there is none such."""
+    data, present = layout.root, layout.annotations
     if data.is_file():
         if wanted is not None:
             raise InputError(f"{data} is one annotation file, all of which is scored; leave --split out.")
@@ -82,37 +107,86 @@ def choose_split(data: Path, wanted: Split | None, *, pictures_needed: bool = Tr
         raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
     elif wanted is None and "train" in present and len(present) == 1:
         print(f"{data} has no validation split: the training split is scored, seen in training or not", file=sys.stderr)
-    split = wanted or ("val" if "val" in present else next(iter(present)))
-    return open_split(layout, split, pictures_needed=pictures_needed)
+    return wanted or ("val" if "val" in present else next(iter(present)))
 
 
-def _require_usable(arguments: EvalArguments) -> None:
+def _holds_detections(what: Path) -> bool:
+    """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
+    if not what.exists():
+        raise InputError(f"{what} does not exist; give weights, a run's folder, or detections.")
+    if what.is_dir() or what.suffix == ".safetensors":
+        return False
+    if what.suffix not in (".json", ".odgt") and not is_odgt(head(what)):
+        raise InputError(
+            f"{what} is neither a weights file (.safetensors) nor detections, COCO results (.json) or CrowdHuman's "
+            "odgt; convert it to one of these."
+        )
+    return True
+
+
+def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
     """Refuses what would only be noticed after all pictures were gone through."""
-    max_dets = arguments.max_dets
-    if not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1:
+    max_dets, out = arguments.max_dets, arguments.out
+    if max_dets is not None and (not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1):
         raise InputError("--max-dets takes rising positive numbers, such as 1 10 100.")
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
-    if not arguments.what.exists():
-        raise InputError(f"{arguments.what} does not exist; give weights, a run's folder, or a COCO results file.")
-    if arguments.what.is_file() and arguments.what.suffix not in (".json", ".safetensors"):
-        raise InputError(
-            f"{arguments.what} is neither a weights file (.safetensors) nor a COCO results file (.json); "
-            "convert it to one of these."
-        )
-    if arguments.out is not None and (arguments.out.is_dir() or not arguments.out.parent.is_dir()):
-        raise InputError(f"{arguments.out} cannot be written; --out names a file in a folder that exists.")
+    if out is None:
+        return
+    if out.suffix not in (".json", ".odgt"):
+        raise InputError(f"--out {out}: end its name in .json for COCO results, or in .odgt for CrowdHuman's odgt.")
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
+    if of_a_file and out.exists() and out.samefile(arguments.what):
+        raise InputError(f"--out {out} is the file that is to be scored; name another.")
 
 
-def _detect(arguments: EvalArguments, dataset: DetectionDataset) -> dict[PictureId, Detections]:
+def _open(arguments: EvalArguments, layout: Layout, of_a_file: bool) -> DetectionDataset:
+    # CrowdHuman's own ground truth leaves the sizes of the pictures out, which detections often name.
+    sizes = read_result_sizes(arguments.what) if of_a_file and layout.format == "CrowdHuman odgt" else None
+    split = choose_split(layout, arguments.split)
+    return open_split(layout, split, pictures_needed=not of_a_file, box=arguments.box, sizes=sizes)
+
+
+def _require_fitting(arguments: EvalArguments, protocol: Protocol, dataset: DetectionDataset) -> None:
+    """Refuses what does not go with the data, before all its pictures are gone through."""
+    if protocol == "crowdhuman":
+        require_one_class(dataset.categories)
+        if arguments.max_dets is not None:
+            raise InputError("--max-dets belongs to COCO's protocol, CrowdHuman's counts all detections; leave it out.")
+    if arguments.out is None:
+        if not dataset.annotated:
+            name = f"detections_{dataset.source.stem.removeprefix('image_info_')}_uncrowd_results.json"
+            raise InputError(
+                f"{dataset.source} has no ground truth to score against; write the detections for its evaluation "
+                f"server with --out {name}."
+            )
+    elif arguments.out.suffix == ".odgt":
+        if not dataset.annotated:
+            raise InputError(
+                f"--out {arguments.out}: the evaluation server of {dataset.source} takes COCO results (.json)."
+            )
+        if len(dataset.categories) > 1:
+            raise InputError(
+                f"--out {arguments.out}: odgt knows one class, {dataset.source} has {len(dataset.categories)}; "
+                "name a .json file."
+            )
+
+
+def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
+    """The detector, made to speak of the data set's own category ids."""
     predictor = load(arguments.what, arguments.device)
     if predictor.categories.names != dataset.categories.names:
         raise InputError(
             f"{arguments.what} knows {_classes(predictor.categories)}, {dataset.source} has "
             f"{_classes(dataset.categories)}; score it on data of the same classes, in the order of their ids."
         )
-    predictor.categories = dataset.categories  # the data set's own ids
+    predictor.categories = dataset.categories
+    return predictor
+
+
+def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[PictureId, Detections]:
     with batches_done("scoring") as on_batch:
         detected = detect(
             predictor,
@@ -125,6 +199,23 @@ def _detect(arguments: EvalArguments, dataset: DetectionDataset) -> dict[Picture
         shown = ", ".join(map(str, detected.unreadable[:3])) + (", ..." if len(detected.unreadable) > 3 else "")
         print(f"pictures that cannot be read and count as empty: {len(detected.unreadable)} ({shown})", file=sys.stderr)
     return detected.detections
+
+
+def _write(out: Path, dataset: DetectionDataset, detections: dict[PictureId, Detections]) -> None:
+    if out.suffix == ".odgt":
+        write_odgt_results(out, detections, {sample.id: sample.size for sample in dataset})
+    else:
+        write_coco_results(out, detections)
+
+
+def _print_scores(arguments: EvalArguments, protocol: Protocol, dataset: DetectionDataset, scores: Scores) -> None:
+    if arguments.json:
+        per_class = {"per_class": scores.per_class} if protocol == "coco" else {}
+        print(json.dumps({**scores.values, **per_class}, allow_nan=False))
+    else:
+        name = PROTOCOL_NAMES[protocol]
+        print(f"{arguments.what} on the {len(dataset)} pictures of {dataset.source}, {name} protocol:")
+        print(scores.table())
 
 
 def _classes(categories: Categories) -> str:

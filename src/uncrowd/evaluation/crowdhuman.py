@@ -39,11 +39,7 @@ class CrowdHumanEvaluator:
         have.
         """
         samples = list(samples)
-        if len(categories) != 1:
-            raise InputError(
-                f"CrowdHuman's protocol scores one class, the data set has {len(categories)} "
-                f"({', '.join(categories.names[:3])}{', ...' if len(categories) > 3 else ''}); use COCO's for these."
-            )
+        require_one_class(categories)
         check_same_data_set(samples, detections, categories)
         matched: list[_Matched] = []
         counts: list[PairCounts] = []
@@ -59,6 +55,15 @@ class CrowdHumanEvaluator:
             defined = objects > 0 and not np.isnan(by_threshold).all()
             values["JI"] = float(np.nanmax(by_threshold)) if defined else None
         return Scores(headline="AP", values=values, per_class={categories.names[0]: values["AP"]})
+
+
+def require_one_class(categories: Categories) -> None:
+    """Raises InputError for more classes than one, or none."""
+    if len(categories) != 1:
+        raise InputError(
+            f"CrowdHuman's protocol scores one class, the data set has {len(categories)} "
+            f"({', '.join(categories.names[:3])}{', ...' if len(categories) > 3 else ''}); use COCO's for these."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
