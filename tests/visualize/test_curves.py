@@ -4,9 +4,11 @@ import io
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from uncrowd.visualize.curves import plot_curves, running_mean
+from uncrowd.visualize.curves import plot_convergence, plot_curves, running_mean
 
 
 def texts(svg: bytes) -> list[str]:
@@ -59,3 +61,37 @@ def test_the_running_mean_passes_over_what_is_not_finite() -> None:
     for window in (1, 2, 5, 8):
         obvious = [y[max(0, i - window // 2) : i + (window + 1) // 2].mean() for i in range(40)]
         np.testing.assert_allclose(running_mean(y, window), obvious)
+
+
+def drawn(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def colour_near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return abs(picture - np.array(colour)).max(axis=-1) < 4
+
+
+def test_the_end_of_each_run_is_marked_where_it_ended() -> None:
+    half, whole = (np.arange(1, 13), np.linspace(0, 20, 12)), (np.arange(1, 25), np.linspace(0, 40, 24))
+    picture = drawn(plot_convergence([("1x", *half), ("2x", *whole)], y_label="AP"))
+    for colour, end in (((31, 119, 180), 0.5), ((255, 127, 14), 0.95)):
+        mask = colour_near(picture, colour)
+        mask[: picture.shape[0] // 4, : picture.shape[1] // 2] = False  # the legend
+        thick = np.convolve(mask.any(axis=0) * mask.sum(axis=0), np.ones(8) / 8, mode="same")
+        assert abs(int(thick.argmax()) / picture.shape[1] - end) < 0.07
+
+
+def test_the_legend_has_name_score_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    plotted: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: plotted.append(figure))
+    plot_convergence([("ours", [12, 24, 36], [30.0, 41.2, 44.44]), ("base", [12], [29])], y_label="AP")
+    (figure,) = plotted
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "ours: 44.4 after epoch 36",
+        "base: 29.0 after epoch 12",
+    ]
+    assert axes.get_ylabel() == "AP"
+    assert {12, 24, 36} <= set(axes.get_xticks().tolist())

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from uncrowd.visualize.draw import PALETTE, draw_detections, label_colour, side_by_side
+from uncrowd.visualize.draw import GREY, PALETTE, draw_detections, label_colour, side_by_side
 
 
 def gray(height: int, width: int) -> np.ndarray:
@@ -146,3 +146,23 @@ def test_a_long_title_does_not_run_into_its_neighbour() -> None:
     dark = np.full((300, 300, 3), 10, np.uint8)
     sheet = side_by_side([("a title that is longer than its picture is wide", dark), ("", dark)])
     assert (sheet[: sheet.shape[0] - 300, 301:] == 255).all()
+
+
+def test_what_is_ignored_is_grey_and_dashed_below_the_others_and_without_caption() -> None:
+    boxes = np.array([[100.0, 100, 300, 300], [100.0, 200, 300, 400]])
+    drawn = draw_detections(gray(500, 500), boxes, captions=["", "crowd"], ignored=np.array([False, True]))
+    dashes = is_colour(drawn, GREY)
+    assert rectangle_of(dashes) == (100, 200, 300, 400)
+    for side in (dashes[399, 100:300], dashes[310:400, 100], dashes[310:400, 299]):
+        assert 0.3 < side.mean() < 0.7
+        assert abs(np.diff(side.astype(int))).sum() > 5
+    assert rectangle_of(is_colour(drawn, label_colour(0))) == (100, 100, 300, 300)
+    assert is_colour(drawn, label_colour(0))[100:300, 100].all()
+
+
+def test_an_ignored_box_of_any_size_stays_inside_of_itself() -> None:
+    for box in ([100.0, 100, 103, 103], [100.0, 100, 104, 300], [100.0, 100, 300, 103], [-50.0, -50, 600, 600]):
+        drawn = draw_detections(gray(500, 500), np.array([box]), ignored=np.array([True]))
+        left, top, right, bottom = np.clip(box, 0, 500).astype(int)
+        changed = (drawn != 90).any(axis=-1)
+        assert changed.sum() == changed[top:bottom, left:right].sum()

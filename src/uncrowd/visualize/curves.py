@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 Numbers = Sequence[int | float | None] | np.ndarray
 
@@ -15,6 +16,8 @@ Numbers = Sequence[int | float | None] | np.ndarray
 FEW = 40
 # No screen shows more points than this.
 MANY = 2000
+# Epochs of the schedule that others are multiples of: 12, 24 and 36 are 1x, 2x and 3x.
+SCHEDULE = 12
 
 
 def plot_curves(
@@ -40,12 +43,32 @@ def plot_curves(
     if not any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color="gray")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
+    _clear(axes)
     if len(series) > 1:
         axes.legend(frameon=False, fontsize="small")
     return _rendered(figure, image_format)
+
+
+def plot_convergence(runs: Sequence[tuple[str, Numbers, Numbers]], *, y_label: str) -> bytes:
+    """Score against epoch of several runs (name, epochs, scores) as PNG, as in Figure 6.
+
+    The end of each run, where schedules of different lengths compare, is marked, and the legend has its score.
+    """
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, epochs, scores in runs:
+        xs, ys = np.asarray(epochs, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+        assert len(xs) == len(ys) > 0, f"{name}: {len(xs)} epochs for {len(ys)} scores"
+        label = f"{name}: {ys[-1]:.1f} after epoch {xs[-1]:g}"
+        (line,) = axes.plot(xs, ys, linewidth=1.6, marker="." if len(xs) <= FEW else "", markersize=5, label=label)
+        end = axes.plot(xs[-1], ys[-1], marker="o", markersize=8, markeredgecolor="white", color=line.get_color())
+        end[0].set_zorder(3)  # above the lines of the others
+    axes.set(xlabel="epoch", ylabel=y_label)
+    by_schedule = axes.dataLim.x1 >= 2 * SCHEDULE
+    axes.xaxis.set_major_locator(MultipleLocator(SCHEDULE) if by_schedule else MaxNLocator(integer=True))
+    _clear(axes)
+    axes.legend(frameon=False)
+    return _rendered(figure, "png")
 
 
 def running_mean(y: np.ndarray, window: int) -> np.ndarray:
@@ -57,6 +80,12 @@ def running_mean(y: np.ndarray, window: int) -> np.ndarray:
     first, last = np.maximum(here - window // 2, 0), np.minimum(here + (window + 1) // 2, len(y))
     number = counts[last] - counts[first]
     return np.where(number > 0, (sums[last] - sums[first]) / np.maximum(number, 1), np.nan)
+
+
+def _clear(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
 
 
 def _plot(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, smooth: bool) -> None:

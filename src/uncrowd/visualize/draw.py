@@ -4,7 +4,7 @@ import colorsys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -30,6 +30,7 @@ PALETTE: tuple[Colour, ...] = (
     (70, 120, 255),
     (215, 175, 140),
 )
+GREY: Colour = (200, 200, 200)  # of what is ignored
 
 
 def label_colour(label: int) -> Colour:
@@ -47,6 +48,7 @@ def draw_detections(
     *,
     labels: Int64[np.ndarray, " n"] | Int64[Tensor, " n"] | None = None,
     captions: Sequence[str] | None = None,
+    ignored: Bool[np.ndarray, " n"] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The picture with boxes, given in its pixels and best first, the best on top.
 
@@ -54,19 +56,23 @@ def draw_detections(
     thinner where boxes are small. Each label has its colour (without `labels` all share one; in a crowd, numbering the
     boxes gives each its own). A caption stands at its box where it hides neither a better one's caption nor more than
     a fifth of any box, and is left out where there is no such place. What lies outside of the picture, or is no box
-    (inverted, NaN), is not drawn.
+    (inverted, NaN), is not drawn. Those that are `ignored` are dashed and grey, below all others, without caption.
     """
-    canvas, scale = _enlarged(picture)
-    corners = _in_canvas(np.asarray(boxes, dtype=np.float64) * scale, canvas.size)
+    canvas, scale = enlarged(picture)
+    corners = in_canvas(np.asarray(boxes, dtype=np.float64) * scale, canvas.size)
     colours = [label_colour(label) for label in ([0] * len(corners) if labels is None else labels.tolist())]
     draw = ImageDraw.Draw(canvas)
-    width = _line_width(corners, canvas.size)
-    for box, colour in reversed(list(zip(corners, colours, strict=True))):
-        if box is not None:
-            _outline(draw, box, colour, width)
+    width = line_width(corners, canvas.size)
+    passed_over = [False] * len(corners) if ignored is None else ignored.tolist()
+    for box, skip in zip(corners, passed_over, strict=True):
+        if box is not None and skip:
+            _dashes(draw, box, width)
+    for box, colour, skip in reversed(list(zip(corners, colours, passed_over, strict=True))):
+        if box is not None and not skip:
+            outline(draw, box, colour, width)
     if captions is not None:
-        trios = zip(corners, captions, colours, strict=True)
-        shown = [(box, text, colour) for box, text, colour in trios if box is not None]
+        rows = zip(corners, captions, colours, passed_over, strict=True)
+        shown = [(box, text, colour) for box, text, colour, skip in rows if box is not None and not skip]
         _write(draw, shown, canvas.size)
     return np.asarray(canvas)
 
@@ -93,8 +99,8 @@ def side_by_side(panels: Sequence[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]) -> 
 _FILTER = Image.Resampling.BICUBIC
 
 
-def _enlarged(picture: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """A copy, enlarged if it is small, and the factors for (x1, y1, x2, y2)."""
+def enlarged(picture: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.ndarray, " 4"]]:
+    """A copy to draw on, enlarged if it is small, and what its boxes (x1, y1, x2, y2) are to be multiplied with."""
     image = Image.fromarray(picture)
     factor = max(1.0, min(READABLE_SHORT_SIDE / min(image.size), ENLARGED_LONG_SIDE / max(image.size)))
     width, height = round(image.width * factor), round(image.height * factor)
@@ -102,8 +108,11 @@ def _enlarged(picture: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     return (image.resize((width, height), _FILTER) if factor > 1 else image.copy()), scale
 
 
-def _in_canvas(boxes: np.ndarray, size: tuple[int, int]) -> list[Rectangle | None]:
-    """Boxes as whole pixels; sides outside stay outside, but near; None for what cannot be seen."""
+def in_canvas(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> list[Rectangle | None]:
+    """Boxes as whole pixels of a drawing of `size` (width, height), as Pillow has it.
+
+    Sides outside stay outside, but near; None for what cannot be seen.
+    """
     limit = np.array([*size, *size])
     near = boxes.clip(-limit, 2 * limit)  # NaN stays
     x1, y1, x2, y2 = near.T
@@ -117,20 +126,35 @@ def _in_canvas(boxes: np.ndarray, size: tuple[int, int]) -> list[Rectangle | Non
     ]
 
 
-def _line_width(boxes: list[Rectangle | None], size: tuple[int, int]) -> int:
+def line_width(boxes: list[Rectangle | None], size: tuple[int, int]) -> int:
     """A 240th of the short side, less where half of the boxes are smaller than 20 such lines."""
     sides = [min(box[2] - box[0], box[3] - box[1]) for box in boxes if box is not None]
     thin = float(np.median(sides)) / 20 if sides else np.inf
     return max(1, round(min(min(size) / 240, thin)))
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, width: int) -> None:
+def outline(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, width: int) -> None:
+    """A box, its line running along its inside."""
     draw.rectangle(box, outline=colour, width=width)
     # A dark edge inside keeps the line visible on a background of its own colour.
     left, top, right, bottom = box[0] + width, box[1] + width, box[2] - width, box[3] - width
     edge = max(1, width // 3)
     if min(right - left, bottom - top) > 4 * edge:
         draw.rectangle((left, top, right, bottom), outline=_darker(colour), width=edge)
+
+
+def _dashes(draw: ImageDraw.ImageDraw, box: Rectangle, width: int) -> None:
+    """A box in grey dashes on a dark line, which is seen on any background."""
+    left, top, right, bottom = box
+    width = max(1, min(width, (right - left) // 2, (bottom - top) // 2))
+    draw.rectangle(box, outline=_darker(GREY), width=width)
+    dash, inner = 4 * width, width - 1
+    for x in range(left, right + 1, 2 * dash):
+        for y in (top, bottom - inner):
+            draw.rectangle((x, y, min(x + dash - 1, right), y + inner), fill=GREY)
+    for y in range(top, bottom + 1, 2 * dash):
+        for x in (left, right - inner):
+            draw.rectangle((x, y, x + inner, min(y + dash - 1, bottom)), fill=GREY)
 
 
 def _write(draw: ImageDraw.ImageDraw, captions: list[tuple[Rectangle, str, Colour]], size: tuple[int, int]) -> None:
