@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from uncrowd.errors import InputError as InputError
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
+    from uncrowd.inference.tta import TTAConfig as TTAConfig
     from uncrowd.structures import Categories as Categories
     from uncrowd.structures import Detections as Detections
 
@@ -18,6 +19,7 @@ _PUBLIC = {
     "InputError": "uncrowd.errors",
     "Predictor": "uncrowd.inference.predictor",
     "load": "uncrowd.inference.predictor",
+    "TTAConfig": "uncrowd.inference.tta",
     "Categories": "uncrowd.structures",
     "Detections": "uncrowd.structures",
 }

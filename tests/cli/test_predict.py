@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from uncrowd.data.picture import read_picture
-from uncrowd.inference.predictor import Predictor
+from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.tta import TTAConfig, View
 
 
 @pytest.fixture
@@ -53,6 +54,17 @@ def test_the_batch_size_changes_nothing(predict, shapes):
         assert a["picture"] == b["picture"]
         ours, theirs = ([found["box_xyxy"] for found in record["detections"]] for record in (a, b))
         np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_augmentation_changes_what_is_found(predict, weights, shapes, monkeypatch):
+    small = TTAConfig(views=(View(short_side=32, max_size=64), View(short_side=64, max_size=96)))
+    monkeypatch.setattr("uncrowd.cli.predict.TTAConfig", lambda: small)  # its sizes are for larger pictures
+    picture = shapes / "images/val1.png"
+    _, (plain,) = predict(picture, out="plain")
+    _, (augmented,) = predict(picture, out="augmented", flags=["--tta"])
+    assert augmented["detections"] != plain["detections"]
+    expected = load(weights, "cpu", small).predict(picture)
+    np.testing.assert_allclose([found["box_xyxy"] for found in augmented["detections"]], expected.boxes, atol=0.05)
 
 
 def test_two_pictures_of_one_name_do_not_overwrite_each_other(predict, tmp_path):

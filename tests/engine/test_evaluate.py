@@ -15,6 +15,7 @@ from uncrowd.data.open import open_splits
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
+from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
 
 
@@ -25,11 +26,14 @@ def dataset(crowd: Path) -> DetectionDataset:
     return train
 
 
-@pytest.fixture
-def predictor(dataset: DetectionDataset) -> Predictor:
+FLIPPED = TTAConfig(views=(View(short_side=32, max_size=64),))
+
+
+@pytest.fixture(params=[None, FLIPPED], ids=["plain", "augmented"])
+def predictor(dataset: DetectionDataset, request: pytest.FixtureRequest) -> Predictor:
     torch.manual_seed(0)
     experiment = tiny_experiment()
-    return Predictor(SparseRCNN(experiment.model), dataset.categories, experiment.resize)
+    return Predictor(SparseRCNN(experiment.model), dataset.categories, experiment.resize, tta=request.param)
 
 
 def assert_same(ours: Detected, theirs: Detected) -> None:
@@ -65,9 +69,16 @@ def test_ranks_share_the_pictures(
 
 
 def test_progress_is_told(predictor: Predictor, dataset: DetectionDataset) -> None:
+    """In batches of 6, 6 and 4; with test-time augmentation one by one."""
     told: list[tuple[int, int]] = []
     detect(predictor, dataset, batch_size=6, on_batch=lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    steps = 3 if predictor.tta is None else 16
+    assert told == [(done, steps) for done in range(1, steps + 1)]
+
+
+def test_pictures_are_detected_as_the_predictor_does(predictor: Predictor, dataset: DetectionDataset) -> None:
+    expected = Detected({sample.id: predictor.predict(sample.path) for sample in dataset}, [])
+    assert_same(detect(predictor, dataset, batch_size=4), expected)
 
 
 def test_what_cannot_be_read_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The one path from pixels to detections: what shares a batch, and what a picture is given as, changes nothing."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +13,12 @@ from PIL import Image
 
 import uncrowd
 from tests.conftest import tiny_experiment
-from uncrowd import Categories, Detections, InputError, Predictor
+from tests.inference.conftest import CATEGORIES, RESIZE, assert_same, picture
+from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.weights import save_weights
-
-CATEGORIES = Categories(ids=(1, 18, 37), names=("person", "dog", "sports ball"))
-RESIZE = {"short_side": 64, "max_size": 100}
-
-
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    """A detector none of whose parameters is as it was initialised: fresh networks hide what padding does.
-
-    Its boxes are small and scattered over the picture, as those of a trained one.
-    """
-    generator = torch.Generator().manual_seed(0)
-    model = SparseRCNN(replace(tiny_experiment().model, stages=2))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        centres = torch.rand(len(model.proposal_boxes_cxcywh_norm), 2, generator=generator)
-        model.proposal_boxes_cxcywh_norm.copy_(torch.cat([centres, torch.full_like(centres, 0.3)], dim=1))
-    return Predictor(model, CATEGORIES, ResizeConfig(**RESIZE))
-
-
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Blurred noise, which has something at every scale."""
-    noise = np.random.default_rng(seed).integers(0, 256, (max(height // 8, 2), max(width // 8, 2), 3), dtype=np.uint8)
-    return np.array(Image.fromarray(noise).resize((width, height)))
-
-
-def assert_same(ours: Detections, theirs: Detections) -> None:
-    assert len(ours) == len(theirs)
-    torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=1e-5)
-    torch.testing.assert_close(ours.boxes, theirs.boxes, rtol=1e-5, atol=1e-3)  # of 100 pixels
-    assert ours.labels.tolist() == theirs.labels.tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
@@ -170,7 +138,7 @@ def test_a_batch_size_without_sense_is_refused(predictor: Predictor) -> None:
 
 
 def test_damaged_weights_are_said(predictor: Predictor) -> None:
-    model = SparseRCNN(predictor.model.config)
+    model = SparseRCNN(tiny_experiment().model)
     with torch.no_grad():
         model.proposal_queries[0, 0] = math.nan
     model.train()

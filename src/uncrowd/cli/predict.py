@@ -19,6 +19,7 @@ from uncrowd.cli.progress import batches_done
 from uncrowd.data.picture import read_picture
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import load
+from uncrowd.inference.tta import TTAConfig
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
 
@@ -40,6 +41,8 @@ class PredictArguments:
     threshold: float = 0.3
     # Write detections.json and no pictures.
     json_only: bool = False
+    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in the paper's Table 7.
+    tta: bool = False
     # Pictures at a time; it changes speed and memory alone.
     batch_size: int = 4
     # By default the GPU where there is one.
@@ -57,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     names = None if arguments.json_only else annotated_names(files, arguments.pictures)
     if names is not None:
         _refuse_overwriting(files, [arguments.out / name for name in names.values()])
-    predictor = load(arguments.weights, arguments.device)
+    predictor = load(arguments.weights, arguments.device, TTAConfig() if arguments.tta else None)
     read = objects = 0
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Every picture of a data set through the predictor, over all ranks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from accelerate import Accelerator
@@ -8,8 +8,10 @@ from accelerate.utils import gather_object
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import InferenceLoader
+from uncrowd.data.picture import read_picture
+from uncrowd.errors import InputError
 from uncrowd.inference.predictor import Predictor
-from uncrowd.structures import Detections, PictureId
+from uncrowd.structures import Detections, PictureId, Sample
 
 
 class Detected(NamedTuple):
@@ -30,25 +32,50 @@ def detect(
 ) -> Detected:
     """Returns the unthresholded detections of every picture, on every rank of `accelerator` (None: this process).
 
-    batch_size: pictures a rank at a time; it changes nothing but speed. on_batch: told batches done and in all.
+    batch_size: pictures a rank at a time; it changes nothing but speed. on_batch: told batches done and in all. With
+    test-time augmentation pictures go one by one, and reading them is so little of the work that `workers` have none.
     """
     ranks, rank = (accelerator.num_processes, accelerator.process_index) if accelerator is not None else (1, 0)
-    loader = InferenceLoader(
-        dataset,
-        predictor.resize,
-        multiple=predictor.model.multiple,
-        batch_size=batch_size,
-        workers=workers,
-        world_size=ranks,
-        rank=rank,
-    )
+    if predictor.tta is None:
+        loader = InferenceLoader(
+            dataset,
+            predictor.resize,
+            multiple=predictor.model.multiple,
+            batch_size=batch_size,
+            workers=workers,
+            world_size=ranks,
+            rank=rank,
+        )
+        steps, total = _detect_in_batches(predictor, loader), len(loader)
+    else:
+        pictures = range(rank, len(dataset), ranks)
+        steps, total = _detect_one_by_one(predictor, (dataset[index] for index in pictures)), len(pictures)
     found: list[tuple[PictureId, Detections]] = []
     unreadable: list[PictureId] = []
-    for done, batch in enumerate(loader, start=1):
-        found += zip(batch.ids, predictor.predict_batch(batch), strict=True)
-        unreadable += batch.skipped
+    for done, (detections, skipped) in enumerate(steps, start=1):
+        found += detections
+        unreadable += skipped
         if on_batch is not None:
-            on_batch(done, len(loader))
+            on_batch(done, total)
     if ranks > 1:
         found, unreadable = gather_object(found), gather_object(unreadable)
     return Detected(dict(found), unreadable)
+
+
+# Of the next few pictures: what is in each, and those that could not be read.
+_Step = tuple[list[tuple[PictureId, Detections]], list[PictureId]]
+
+
+def _detect_in_batches(predictor: Predictor, loader: InferenceLoader) -> Iterator[_Step]:
+    for batch in loader:
+        yield list(zip(batch.ids, predictor.predict_batch(batch), strict=True)), batch.skipped
+
+
+def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Iterator[_Step]:
+    for sample in samples:
+        try:
+            picture = read_picture(sample.path, sample.size)
+        except InputError:
+            yield [], [sample.id]
+        else:
+            yield [(sample.id, predictor.predict(picture))], []

@@ -11,21 +11,25 @@ from PIL import Image
 from torch import Tensor
 
 from uncrowd import config
-from uncrowd.boxes import clip
+from uncrowd.boxes import clip, rescale
 from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.picture import read_picture, to_rgb, upright
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
 from uncrowd.models.weights import load_weights
-from uncrowd.structures import Batch, Categories, Detections
+from uncrowd.structures import Batch, Categories, Decoded, Detections
 
 # Arrays are (h, w, 3), tensors (3, h, w), both uint8; others get a sentence.
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 
 
 class Predictor:
-    """A model, the classes it knows and the size it wants its pictures in."""
+    """A model, the classes it knows and the size it wants its pictures in.
+
+    tta: test-time augmentation (Table 7): each picture is looked at in its many views instead, and slowly.
+    """
 
     def __init__(
         self,
@@ -33,11 +37,13 @@ class Predictor:
         categories: Categories,
         resize: ResizeConfig,
         device: torch.device | str = "cpu",
+        tta: TTAConfig | None = None,
     ):
         self.model = model.to(device)
         self.categories = categories
         self.resize = resize
         self.device = torch.device(device)
+        self.tta = tta
 
     @overload
     def predict(self, pictures: Picture, threshold: float = ..., batch_size: int = ...) -> Detections: ...
@@ -52,8 +58,10 @@ class Predictor:
 
         A picture is a path, a PIL image, an RGB array (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes come
         back in its own pixels. Pictures share a batch only where that changes nothing: predict([a, b]) is
-        predict(a), predict(b). Raises InputError for a picture that cannot be read or is given in another form, and
-        NonFiniteError when the weights are damaged.
+        predict(a), predict(b). With test-time augmentation pictures go one by one, whatever `batch_size`.
+
+        Raises InputError for a picture that cannot be read or is given in another form, and NonFiniteError when the
+        weights are damaged.
         """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; give 1 or more.")
@@ -62,6 +70,8 @@ class Predictor:
         return self._predict_all(list(pictures), threshold, batch_size)
 
     def _predict_all(self, pictures: list[Picture], threshold: float, batch_size: int) -> list[Detections]:
+        if self.tta is not None:
+            return [self._detect_in_views(_to_array(picture), self.tta).above(threshold) for picture in pictures]
         arrays = [_to_array(picture) for picture in pictures]
         sizes = np.array([array.shape[:2] for array in arrays], np.int64).reshape(-1, 2)
         found: list[Detections | None] = [None] * len(arrays)
@@ -73,13 +83,27 @@ class Predictor:
         return [detection for detection in found if detection is not None]
 
     def predict_batch(self, batch: Batch) -> list[Detections]:
-        """Returns the detections of each picture of a batch that is already resized, unthresholded."""
+        """Returns the detections of each picture of a batch that is already resized: no threshold, no augmentation."""
         if not batch.ids:
             return []
         return self._detect(batch.images, batch.sizes, batch.picture_sizes)
 
     @torch.inference_mode()
     def _detect(self, images: Tensor, sizes: Tensor, picture_sizes: list[tuple[int, int]]) -> list[Detections]:
+        decoded = self._decode(images, sizes)
+        return [
+            self._to_detections(Ranked(rescale(boxes, (height, width), size), scores, labels), size)
+            for boxes, scores, labels, (height, width), size in zip(
+                *decoded, sizes.tolist(), picture_sizes, strict=True
+            )
+        ]
+
+    @torch.inference_mode()
+    def _detect_in_views(self, picture: UInt8[np.ndarray, "h w 3"], tta: TTAConfig) -> Detections:
+        return self._to_detections(detect_in_views(picture, tta, self._decode), picture.shape[:2])
+
+    def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
+        """What the model finds, on the CPU."""
         training = self.model.training
         self.model.eval()
         try:
@@ -91,26 +115,22 @@ class Predictor:
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
         if not torch.isfinite(flat).all():
             raise NonFiniteError("the model predicts boxes or scores that are not finite; its weights are damaged")
-        return [
-            self._to_picture(rows, network_size, picture_size)
-            for rows, network_size, picture_size in zip(flat, sizes.tolist(), picture_sizes, strict=True)
-        ]
+        return Decoded(boxes=flat[..., :4], scores=flat[..., 4], labels=flat[..., 5].long())
 
-    def _to_picture(self, rows: Tensor, network_size: list[int], picture_size: tuple[int, int]) -> Detections:
-        """Scales boxes back, clips them to the picture and drops those with nothing left inside."""
-        (height, width), (network_height, network_width) = picture_size, network_size
-        scale = torch.tensor([width / network_width, height / network_height]).repeat(2)
-        boxes = clip(rows[:, :4] * scale, height, width)
+    def _to_detections(self, found: Ranked, size: tuple[int, int]) -> Detections:
+        """Clips boxes to the picture of (height, width) `size` and drops those with nothing left inside."""
+        boxes = clip(found.boxes, *size)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
         return Detections(
-            boxes=boxes[inside], scores=rows[inside, 4], labels=rows[inside, 5].long(), categories=self.categories
+            boxes=boxes[inside], scores=found.scores[inside], labels=found.labels[inside], categories=self.categories
         )
 
 
-def load(path: str | Path, device: torch.device | str | None = None) -> Predictor:
+def load(path: str | Path, device: torch.device | str | None = None, tta: TTAConfig | None = None) -> Predictor:
     """Returns a predictor from a weights file, or from a run's folder (its last weights).
 
-    device: by default the GPU where there is one. Raises InputError when the file is missing or is not such a file.
+    device: by default the GPU where there is one. tta: test-time augmentation, or none. Raises InputError when the
+    file is missing or is not such a file.
     """
     path = Path(path)
     if path.is_dir():
@@ -119,7 +139,7 @@ def load(path: str | Path, device: torch.device | str | None = None) -> Predicto
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     try:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return Predictor(weights.model, weights.categories, resize_config, device)
+        return Predictor(weights.model, weights.categories, resize_config, device, tta)
     except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
 

@@ -1,0 +1,173 @@
+"""Test-time augmentation (Table 7): a picture at many sizes, each also flipped, and one vote over what is found.
+
+Sizes and voting are those of ATSS (arXiv:1912.02424), which the paper follows. Every view is resized from the picture
+itself; the release resizes what was resized to 800 pixels before, lets each long side be 4000, and votes at IoU .65.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from uncrowd.boxes import area, flip_horizontally, pairwise_iou, rescale
+from uncrowd.data.transforms import ResizeConfig, resize
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.structures import Decoded
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A size to look at a picture in, and how large the objects are that it is asked for."""
+
+    # Short side in pixels, unless the long side would exceed `max_size`.
+    short_side: int
+    # Longest long side.
+    max_size: int
+    # Only boxes of more area than a square of this side, in pixels of the view.
+    min_side: int = 0
+    # Only boxes of less area than a square of this side, in pixels of the view.
+    max_side: int = 10_000
+    # Look at it flipped left to right as well.
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises InputError for sizes that no picture or no box can have."""
+        require_at_least(1, short_side=self.short_side, max_size=self.max_size)
+        require_at_least(0, min_side=self.min_side)
+        require_at_least(self.min_side + 1, max_side=self.max_side)
+
+
+# Small views for large objects and large views for small ones.
+ATSS_VIEWS = (
+    View(short_side=400, max_size=1333, min_side=96),
+    View(short_side=500, max_size=1333, min_side=96),
+    View(short_side=600, max_size=1333, min_side=64),
+    View(short_side=640, max_size=1333, min_side=64),
+    View(short_side=700, max_size=1333, min_side=64),
+    View(short_side=900, max_size=3000),
+    View(short_side=1000, max_size=3000),
+    View(short_side=1100, max_size=3000, max_side=256),
+    View(short_side=1200, max_size=3000, max_side=256),
+    View(short_side=1300, max_size=3000, max_side=192),
+    View(short_side=1400, max_size=3000, max_side=192),
+    View(short_side=1800, max_size=3000, max_side=96),
+    View(short_side=800, max_size=1333),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTAConfig:
+    """How often a picture is looked at, and how the views are combined; the defaults are those of Table 7."""
+
+    # The sizes, each with its flip a batch of its own.
+    views: tuple[View, ...] = ATSS_VIEWS
+    # Boxes of a class are of one object from this IoU with the best of them on.
+    iou: float = 0.66
+    # Least score of a box that is kept beside the mean of its group.
+    least_score: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Raises InputError where there is nothing to look at, and for what is no IoU or no score."""
+        if not self.views:
+            raise InputError("views is empty; give at least one.")
+        if not 0 < self.iou <= 1:
+            raise InputError(f"iou is {self.iou:g}; give a number above 0, up to 1.")
+        require_at_least(0, least_score=self.least_score)
+
+
+class Ranked(NamedTuple):
+    """What was found in one picture, best first, in picture pixels, not clipped."""
+
+    boxes: Float[Tensor, "k 4"]
+    scores: Float[Tensor, " k"]
+    labels: Int64[Tensor, " k"]
+
+
+# (b, 3, h, w) pictures and their (b, 2) sizes, in network pixels, to the detections of each, on the CPU
+Decode = Callable[[Tensor, Tensor], Decoded]
+
+
+def detect_in_views(picture: UInt8[np.ndarray, "h w 3"], config: TTAConfig, decode: Decode) -> Ranked:
+    """Returns the N best detections after the vote, N being as many as `decode` finds in a view.
+
+    A view and its flip are of one size, so that they share a batch; no more is in memory at a time.
+    """
+    found, most = [], 0
+    for view in config.views:
+        in_view, proposals = _detect_in_view(picture, view, decode)
+        found.append(in_view)
+        most = max(most, proposals)
+    return vote(*_join(found), iou=config.iou, least_score=config.least_score, most=most)
+
+
+def vote(
+    boxes: Float[Tensor, "n 4"],
+    scores: Float[Tensor, " n"],
+    labels: Int64[Tensor, " n"],
+    *,
+    iou: int | float = 0.66,
+    least_score: int | float = 0.05,
+    most: int | None = None,
+) -> Ranked:
+    """Returns the `most` best boxes (None: all) after ATSS's soft voting, class by class.
+
+    The best box and all that have at least `iou` with it make a group, then the best of those left, and so on. Of a
+    group there come back its mean box, weighted by score, with the highest score s; and each member as it is with
+    s_i * (1 - IoU_i with the best), where that is at least `least_score`. A group of one stays as it is.
+    """
+    left = _rank(Ranked(boxes, scores, labels))
+    voted = [_take(left, slice(0))]
+    groups = 0
+    # What comes after `most` groups has no higher score than the mean of any of them.
+    while len(left.scores) and groups != most:
+        overlap = pairwise_iou(left.boxes[:1], left.boxes)[0]
+        overlap[0] = 1.0  # of a box without area too
+        in_group = (overlap >= iou) & (left.labels == left.labels[0])
+        voted.append(_merge(_take(left, in_group), overlap[in_group], least_score))
+        left = _take(left, ~in_group)
+        groups += 1
+    return _take(_rank(_join(voted)), slice(most))
+
+
+def _rank(found: Ranked) -> Ranked:
+    return _take(found, found.scores.argsort(descending=True, stable=True))
+
+
+def _take(found: Ranked, which: Tensor | slice) -> Ranked:
+    return Ranked(*(values[which] for values in found))
+
+
+def _join(parts: list[Ranked]) -> Ranked:
+    return Ranked(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _merge(group: Ranked, overlap: Float[Tensor, " n"], least_score: int | float) -> Ranked:
+    boxes, scores, labels = group
+    if len(scores) == 1 or scores[0] == 0:  # scores of 0 weigh nothing
+        return _take(group, slice(1))
+    mean = (boxes * scores[:, None]).sum(dim=0, keepdim=True) / scores.sum()
+    soft_scores = scores * (1 - overlap)
+    kept = soft_scores >= least_score
+    return Ranked(
+        torch.cat([mean, boxes[kept]]),
+        torch.cat([scores[:1], soft_scores[kept]]),
+        torch.cat([labels[:1], labels[kept]]),
+    )
+
+
+def _detect_in_view(picture: UInt8[np.ndarray, "h w 3"], view: View, decode: Decode) -> tuple[Ranked, int]:
+    """Those of the right size, not ranked; and how many there were of any."""
+    image = resize(picture, ResizeConfig(short_side=view.short_side, max_size=view.max_size))
+    images = torch.stack([image, image.flip(-1)] if view.flip else [image])
+    height, width = image.shape[-2:]
+    decoded = decode(images, torch.tensor([[height, width]]).expand(len(images), 2))
+    boxes = torch.cat([decoded.boxes[0], *(flip_horizontally(flipped, width) for flipped in decoded.boxes[1:])])
+    areas = area(boxes)
+    kept = (areas > view.min_side**2) & (areas < view.max_side**2)
+    in_picture = rescale(boxes[kept], (height, width), picture.shape[:2])
+    found = Ranked(in_picture, decoded.scores.flatten()[kept], decoded.labels.flatten()[kept])
+    return found, decoded.scores.shape[1]
