@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, image, write
+from tests.data.odgt_files import line, person
+from tests.data.odgt_files import write as write_odgt
 from uncrowd.data import check as checking
 from uncrowd.data.open import Layout, find_layout
 from uncrowd.data.problems import Finding
@@ -174,6 +176,37 @@ def test_splits_of_different_classes(tmp_path):
     findings = check_layout(find_layout(tmp_path))
     assert kinds(findings) == {"classes differ": 1}
     assert "id 3 is cat in the one and cow in the other" in findings[0].message
+
+
+def test_crowdhuman_s_files_are_checked_as_coco_s_are(tmp_path):
+    boxes = [person(), person(), person(tag="rider"), person(fbox=[-9, 3, 20, 9]), person(fbox=[500, 1, 5, 5])]
+    file = write_odgt(tmp_path / "annotation.odgt", [line("a", boxes), line("b", []), line("c"), line("c"), "{"])
+    (tmp_path / "c.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    findings = check_layout(find_layout(file))
+    assert kinds(findings) == {
+        "damaged line": 1,
+        "duplicate picture id": 1,
+        "unknown tag": 1,
+        "box outside": 1,
+        "duplicate content": 1,
+        "duplicate box": 2,  # the rider has the same box, too
+        "box partly outside": 1,
+        "ignored box": 1,
+        "picture without boxes": 1,
+    }
+    assert [f.severity for f in findings][:3] == ["error", "error", "warning"]
+
+
+def test_test_pictures_without_annotations_are_no_mistake_even_where_they_are_missing(tmp_path):
+    write(tmp_path / "instances_train.json", content(annotations=SOUND))
+    alone = {"images": [image(8), image(9)], "categories": content()["categories"]}
+    write(tmp_path / "image_info_test-dev2017.json", alone)
+    (tmp_path / "8.png").unlink()
+    assert kinds(check_layout(find_layout(tmp_path))) == {"missing picture": 1, "no ground truth": 2}
+    (tmp_path / "9.png").unlink()
+    findings = check_layout(find_layout(tmp_path))
+    assert kinds(findings) == {"pictures not found": 1, "no ground truth": 2}
+    assert findings[0].severity == "warning"
 
 
 def test_crowding_is_told_in_numbers(tmp_path):

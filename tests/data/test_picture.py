@@ -128,7 +128,7 @@ def test_a_record_of_another_size_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(InputError, match=r"nowhere\.jpg does not exist"):
+    with pytest.raises(InputError, match=r"nowhere\.jpg does not exist; put the picture there or correct its name"):
         read_picture(Path("nowhere.jpg"))
     with pytest.raises(InputError, match=r"nowhere\.jpg does not exist"):
         picture_sizes(Path("nowhere.jpg"))

@@ -47,7 +47,7 @@ def _parse(line: bytes) -> dict[str, Any] | str:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        return f"{error.msg} at column {error.colno}"
+        return f"{error.msg}, column {error.colno}"
     except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
         return str(error)
     return record if isinstance(record, dict) else "no JSON object"
