@@ -8,16 +8,15 @@ import torch
 
 import uncrowd as package
 from tests.data.coco_files import content
-from tests.models.test_published import published_state
-from uncrowd.models import published
+from tests.models.published.test_detectron2 import published_state
+from tests.models.published.test_mmdetection import their_name
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 
 
-def checkpoint(file: Path, monkeypatch: pytest.MonkeyPatch, classes: int = 2) -> Path:
-    """A model under the authors' names. A backbone is told by its number of blocks: here 2, of the small one."""
-    monkeypatch.setitem(published._RESNETS, 2, "resnet18")
+def checkpoint(file: Path, classes: int = 2) -> Path:
+    """A model under the authors' names, on the smallest backbone that is known."""
     stage = StageConfig(width=16, dynamic_width=4, feedforward_width=32)
     backbone = BackboneConfig(name="resnet18")
     torch.manual_seed(0)
@@ -26,11 +25,24 @@ def checkpoint(file: Path, monkeypatch: pytest.MonkeyPatch, classes: int = 2) ->
     return file
 
 
-def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path, monkeypatch):
-    source, weights = checkpoint(tmp_path / "model.pth", monkeypatch), tmp_path / "w.safetensors"
+def of_mmdetection(file: Path, names: tuple[str, ...]) -> Path:
+    """A baseline under mmdetection's names, with its classes."""
+    stage = StageConfig(attention="content", interaction="entangled", width=16, dynamic_width=4, feedforward_width=32)
+    backbone = BackboneConfig(name="resnet18")
+    torch.manual_seed(0)
+    model = SparseRCNN(SparseRCNNConfig(num_classes=len(names), proposals=5, stages=1, backbone=backbone, stage=stage))
+    state = {their_name(name): tensor for name, tensor in model.state_dict().items()}
+    torch.save(
+        {"state_dict": state | {"backbone.bn1.num_batches_tracked": torch.tensor(7)}, "meta": {"CLASSES": names}}, file
+    )
+    return file
+
+
+def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path):
+    source, weights = checkpoint(tmp_path / "model.pth"), tmp_path / "w.safetensors"
     said = uncrowd("import", source, weights)
     assert (said.status, said.err) == (0, "")
-    assert f"every tensor of {source} was used" in said.out
+    assert f"{source} holds the authors' release, in Detectron2's naming: every weight of it was used" in said.out
 
     held = json.loads(uncrowd("info", weights).out)
     assert held["categories"] == {"1": "class 1", "2": "class 2"}
@@ -46,21 +58,32 @@ def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path, monke
     ("classes", "some"),
     [(1, {"1": "person"}), (80, {"1": "person", "13": "stop sign", "90": "toothbrush"})],
 )
-def test_the_classes_of_crowdhuman_and_coco_are_known(uncrowd, tmp_path, monkeypatch, classes, some):
-    uncrowd("import", checkpoint(tmp_path / "model.pth", monkeypatch, classes), tmp_path / "w.safetensors")
+def test_the_classes_of_crowdhuman_and_coco_are_known(uncrowd, tmp_path, classes, some):
+    uncrowd("import", checkpoint(tmp_path / "model.pth", classes), tmp_path / "w.safetensors")
     categories = json.loads(uncrowd("info", tmp_path / "w.safetensors").out)["categories"]
     assert len(categories) == classes
     assert some.items() <= categories.items()
 
 
-def test_classes_come_from_an_annotation_file_whose_pictures_need_not_be_there(uncrowd, refused, tmp_path, monkeypatch):
+def test_the_classes_of_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path):
+    source = of_mmdetection(tmp_path / "model.pth", ("cat", "dog", "emu"))
+    said = uncrowd("import", source, tmp_path / "w.safetensors")
+    assert (said.status, said.err) == (0, "")
+    assert f"{source} holds mmdetection's Sparse R-CNN: every weight of it was used" in said.out
+    assert "NOTE: 1 num_batches_tracked were left out" in said.out
+    assert "3 classes: cat, dog, emu\n" in said.out
+    categories = json.loads(uncrowd("info", tmp_path / "w.safetensors").out)["categories"]
+    assert categories == {"1": "cat", "2": "dog", "3": "emu"}
+
+
+def test_classes_come_from_an_annotation_file_whose_pictures_need_not_be_there(uncrowd, refused, tmp_path):
     (tmp_path / "labels.json").write_text(json.dumps(content()))
-    source = checkpoint(tmp_path / "model.pth", monkeypatch)
+    source = checkpoint(tmp_path / "model.pth")
     flags = (tmp_path / "w.safetensors", "--categories", tmp_path / "labels.json")
     assert uncrowd("import", source, *flags).status == 0
     assert json.loads(uncrowd("info", flags[0]).out)["categories"] == {"3": "cat", "7": "dog"}
 
-    source = checkpoint(tmp_path / "model.pth", monkeypatch, classes=4)
+    source = checkpoint(tmp_path / "model.pth", classes=4)
     assert "has 2 categories, the checkpoint 4" in refused("import", source, *flags)
 
 
@@ -78,7 +101,7 @@ def test_a_pickle_that_wants_to_run_code_does_not(uncrowd, refused, shapes, tmp_
     torch.save({"model": WantsToRun(tmp_path / "ran")}, tmp_path / "model.pth")
     said = uncrowd("import", tmp_path / "model.pth", tmp_path / "w.safetensors")
     assert (said.status, said.out) == (2, "")
-    assert "model.pth is no PyTorch checkpoint that can be read without running code" in said.err
+    assert "cannot be read without running code" in said.err
     refused("predict", tmp_path / "model.pth", shapes / "images/val1.png")
     refused("eval", tmp_path / "model.pth", "--data", shapes)
     assert not (tmp_path / "ran").exists()
@@ -86,15 +109,15 @@ def test_a_pickle_that_wants_to_run_code_does_not(uncrowd, refused, shapes, tmp_
     assert (tmp_path / "ran").exists()
 
 
-def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path, monkeypatch):
+def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path):
     weights = tmp_path / "w.safetensors"
     assert "does not exist" in refused("import", tmp_path / "nothing.pth", weights)
     (tmp_path / "text.pth").write_text("no checkpoint")
     assert "text.pth is no PyTorch checkpoint" in refused("import", tmp_path / "text.pth", weights)
     torch.save({"model": {"conv.weight": torch.zeros(3)}}, tmp_path / "other.pth")
-    assert "is no Sparse R-CNN checkpoint" in refused("import", tmp_path / "other.pth", weights)
+    assert "no detector known here" in refused("import", tmp_path / "other.pth", weights)
 
-    whole = torch.load(checkpoint(tmp_path / "part.pth", monkeypatch))
+    whole = torch.load(checkpoint(tmp_path / "part.pth"))
     del whole["model"]["init_proposal_boxes.weight"]
     torch.save(whole, tmp_path / "part.pth")
     said = uncrowd("import", tmp_path / "part.pth", weights)
@@ -103,7 +126,7 @@ def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path, monkeypatch
     assert not weights.exists()
 
 
-def test_weights_that_cannot_be_written(refused, tmp_path, monkeypatch):
+def test_weights_that_cannot_be_written(refused, tmp_path):
     (tmp_path / "file").write_text("where a folder should be")
-    source = checkpoint(tmp_path / "model.pth", monkeypatch)
+    source = checkpoint(tmp_path / "model.pth")
     assert "could not be written" in refused("import", source, tmp_path / "file/w.safetensors")

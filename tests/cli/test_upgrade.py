@@ -1,0 +1,51 @@
+"""`uncrowd upgrade`: from someone's Sparse R-CNN to a run that fine-tunes it with both modules, on other classes."""
+
+import json
+
+from tests.cli.conftest import TINY
+from tests.cli.test_import import of_mmdetection
+
+
+def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, monkeypatch):
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    assert uncrowd("import", of_mmdetection(tmp_path / "model.pth", ("dark", "cat", "emu")), old).status == 0
+    said = uncrowd("upgrade", old, new)
+    assert (said.status, said.err) == (0, "")
+
+    before, after = (json.loads(uncrowd("info", file).out) for file in (old, new))
+    assert f"carried over: all {before['parameters']:,} parameters of {old}" in said.out
+    assert (
+        f"new: {after['parameters'] - before['parameters']:,} parameters more, {after['parameters']:,} in all"
+        in said.out
+    )
+    assert f"uncrowd train NAME --data DATA --start-from {new}" in said.out
+    assert (after["model"]["stage"]["attention"], after["model"]["stage"]["interaction"]) == ("iou", "dcw")
+    assert {key: after[key] for key in ("categories", "preprocessing")} == {
+        key: before[key] for key in ("categories", "preprocessing")
+    }
+
+    flags = ["--data", shapes, *TINY, "--model.backbone.name", "resnet18", "--model.stages", "1"]
+    flags += ["--model.proposals", "5", "--model.stage.width", "16", "--model.stage.dynamic-width", "4"]
+    flags += ["--model.backbone.norm", "frozen_batch", "--train.epochs", "1", "--start-from", new]
+    said = uncrowd("train", *flags, "--out", tmp_path / "run")
+    assert said.status == 2
+    assert "knows the classes dark, cat, emu, the data has dark, bright" in said.err
+    assert "add --new-class-head" in said.err
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uncrowd.engine.train.Trainer.train", interrupt)  # it is said before the first step
+    said = uncrowd("train", *flags, "--new-class-head", "--out", tmp_path / "run")
+    assert said.status == 130
+    assert "1 kept by name (dark), 1 begun anew (bright), 2 dropped (cat, emu)" in said.out
+
+
+def test_what_cannot_be_upgraded(refused, weights, tmp_path):
+    new = tmp_path / "new.safetensors"
+    said = refused("upgrade", weights, new)
+    assert f"{weights} has attention 'iou' and interaction 'dcw'; only a Sparse R-CNN as it was first published" in said
+    assert "does not exist" in refused("upgrade", tmp_path / "no.safetensors", new)
+    (tmp_path / "model.pth").write_text("no weights")
+    assert "is no safetensors file" in refused("upgrade", tmp_path / "model.pth", new)
+    assert not new.exists()
