@@ -1,0 +1,156 @@
+"""`uncrowd figure compare A B --data D`: two methods beside the ground truth (Figures 7 to 10)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from tyro.conf import Positional, arg
+
+from uncrowd.cli.figure_file import require_figure_file, save_figure
+from uncrowd.cli.flags import OptionalDevice, parse, require_device
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.open import find_layout, open_split
+from uncrowd.data.picture import read_picture
+from uncrowd.data.results import read_detections
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.inference.predictor import load
+from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.visualize.draw import draw_detections
+from uncrowd.visualize.sheet import grid, in_column
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments:
+    """Draw what two methods detect in some pictures beside the ground truth (Figures 7 to 10), a row a picture.
+
+    What the ground truth marks to be ignored is dashed and grey.
+    """
+
+    # The one method: weights (.safetensors), a run's folder, or detections (COCO's .json, CrowdHuman's .odgt).
+    first: Annotated[Positional[Path], arg(metavar="A")]
+    # The other method, the same way.
+    second: Annotated[Positional[Path], arg(metavar="B")]
+    # The data set with the pictures and the ground truth: its folder, or one annotation file.
+    data: Path
+    # Which split of a folder; by default the validation split, or the only one there is.
+    split: Annotated[Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")] = (
+        None
+    )
+    # The figure, .png or .jpg.
+    out: Path = Path("compare.png")
+    # Ids of the pictures to show; by default those with the most boxes.
+    pictures: Annotated[tuple[str, ...], arg(metavar="ID [ID ...]", help_behavior_hint="")] = ()
+    # How many pictures to show where none are named.
+    count: int = 4
+    # Only detections with at least this score, between 0 and 1.
+    threshold: float = 0.3
+    # What the figure calls the two methods; by default as their files or folders.
+    names: Annotated[tuple[str, ...], arg(metavar="A B", help_behavior_hint="")] = ()
+    # By default the GPU where there is one.
+    device: OptionalDevice = None
+
+
+def compare(argv: Sequence[str]) -> int:
+    """Writes the figure and says which pictures are shown."""
+    arguments = parse(CompareArguments, argv, "uncrowd figure compare")
+    _require_usable(arguments)
+    dataset = _open(arguments.data, arguments.split)
+    shown = dataset.subset(_chosen(arguments.pictures, arguments.count, dataset))
+    methods = arguments.first, arguments.second
+    found = [_detections(method, dataset, shown, arguments.device) for method in methods]
+    rows = []
+    for sample in shown:
+        picture, scale = in_column(read_picture(sample.path, sample.size))
+        drawn = [_draw_found(picture, scale, by_id[sample.id].above(arguments.threshold)) for by_id in found]
+        rows.append([*drawn, _draw_truth(picture, scale, sample, dataset.categories)])
+    names = arguments.names or tuple(method.name if method.is_dir() else method.stem for method in methods)
+    save_figure(arguments.out, grid([*names, "ground truth"], rows))
+    ids = ", ".join(map(str, shown.ids.tolist()))
+    which = "" if arguments.pictures else ", those with the most boxes"
+    print(f"pictures {ids}{which}; scores of {arguments.threshold:g} or more; written to {arguments.out}")
+    return 0
+
+
+def _require_usable(arguments: CompareArguments) -> None:
+    require_figure_file(arguments.out, arguments.first, arguments.second)
+    require_device(arguments.device)
+    require_at_least(1, **{"--count": arguments.count})
+    if not 0 <= arguments.threshold <= 1:
+        raise InputError(f"--threshold is {arguments.threshold:g}; scores are between 0 and 1.")
+    if arguments.names and len(arguments.names) != 2:
+        raise InputError(f"--names has {len(arguments.names)} names; give one for each of the two methods.")
+    for method in (arguments.first, arguments.second):
+        if not method.exists():
+            raise InputError(f"{method} does not exist; give weights, a run's folder, or a file of detections.")
+
+
+def _open(data: Path, wanted: str | None) -> DetectionDataset:
+    layout = find_layout(data)
+    present = layout.annotations
+    split = wanted or ("val" if "val" in present else next(iter(present)))
+    if split not in present:
+        raise InputError(f"{data} has no {split} split; it has {', '.join(present)}: choose with --split.")
+    return open_split(layout, split)
+
+
+def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> list[int]:
+    """Positions of the pictures with these ids, or of those with the most boxes that count."""
+    if not wanted:
+        counts = [int((~sample.ignore).sum()) for sample in dataset]
+        return sorted(range(len(dataset)), key=lambda index: -counts[index])[:count]
+    index_of = {str(id): index for index, id in enumerate(dataset.ids.tolist())}
+    for id in wanted:
+        if id not in index_of:
+            some = ", ".join(list(index_of)[:5])
+            raise InputError(f"{dataset.source} has no picture with the id {id}; its ids are {some}, ...")
+    return [index_of[id] for id in wanted]
+
+
+def _detections(
+    method: Path, dataset: DetectionDataset, shown: DetectionDataset, device: str | None
+) -> Mapping[PictureId, Detections]:
+    """What a method finds in the pictures that are shown, or all that its file has."""
+    if method.is_file() and method.suffix != ".safetensors":
+        return read_detections(method, dataset.categories, dataset.ids.tolist())
+    predictor = load(method, device)
+    if predictor.categories.names != dataset.categories.names:
+        raise InputError(
+            f"{method} knows other classes ({', '.join(predictor.categories.names[:5])}) than {dataset.source} "
+            f"({', '.join(dataset.categories.names[:5])}); compare on data of the same classes, in the same order."
+        )
+    pictures = [read_picture(sample.path, sample.size) for sample in shown]
+    return dict(zip(shown.ids.tolist(), predictor.predict(pictures), strict=True))
+
+
+def _draw_found(
+    picture: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, found: Detections
+) -> UInt8[np.ndarray, "_h _w 3"]:
+    captions = [f"{name} {score:.2f}" for name, score in zip(found.names, found.scores.tolist(), strict=True)]
+    return draw_detections(
+        picture,
+        found.boxes.double().numpy() * scale,
+        labels=found.labels,
+        captions=captions if _need_captions(found.categories) else None,
+    )
+
+
+def _draw_truth(
+    picture: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, sample: Sample, categories: Categories
+) -> UInt8[np.ndarray, "_h _w 3"]:
+    smallest_on_top = np.argsort(sample.areas, kind="stable")
+    labels = sample.labels[smallest_on_top]
+    return draw_detections(
+        picture,
+        sample.boxes[smallest_on_top] * scale,
+        labels=labels,
+        captions=[categories.names[label] for label in labels.tolist()] if _need_captions(categories) else None,
+        ignored=sample.ignore[smallest_on_top],
+    )
+
+
+def _need_captions(categories: Categories) -> bool:
+    """Where there is but one class, captions would only hide the crowd."""
+    return len(categories) > 1
