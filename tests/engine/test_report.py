@@ -257,7 +257,7 @@ def test_a_data_set_without_pictures_or_boxes_has_a_page(tmp_path: Path) -> None
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, pictures=1)
-    scores = Scores(headline="AP", values={"AP": None}, per_class={})
+    scores = Scores(headline="AP", values={"AP": None}, per_class={}, meanings={"AP": "how well"})
     (tmp_path / "report.html").mkdir()  # nothing can be moved there
     with pytest.raises(InputError, match=r"report\.html cannot be written"):
         write_report(tmp_path, dataset, {}, scores, {})

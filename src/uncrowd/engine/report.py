@@ -166,7 +166,11 @@ def _duration(seconds: float) -> str:
 
 
 def _score_curves(evaluated: Sequence[dict[str, Any]], headline: str) -> list[_Plot]:
-    names = [name for name in dict.fromkeys((headline, "AP50")) if any(name in row for row in evaluated)]
+    names = [
+        name
+        for name in dict.fromkeys((headline, "AP50", "mMR", "Recall", "JI"))
+        if any(name in row for row in evaluated)
+    ]
     epochs = [row["epoch"] for row in evaluated]
     series = {name: (epochs, _column(evaluated, name, 100.0)) for name in names}
     return [_plot("Scores after each evaluation", series)] if evaluated else []

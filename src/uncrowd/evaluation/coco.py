@@ -87,7 +87,36 @@ class CocoEvaluator:
             **{f"AP@{k}": _mean(precision[..., ALL, i]) for i, k in enumerate(self.max_dets) if k > COCO_LIMIT},
         }
         per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(_unique_names(categories))}
-        return Scores(headline="AP", values=values, per_class=per_class)
+        meanings = {name: _meaning(name, self.max_dets) for name in values}
+        return Scores(headline="AP", values=values, per_class=per_class, meanings=meanings)
+
+
+def _meaning(name: str, max_dets: tuple[int, ...]) -> str:
+    kind, _, limit = name.partition("@")
+    match kind:
+        case "AP" if limit:
+            return f"as AP, but over the best {limit} boxes of each picture and class instead of {COCO_LIMIT}"
+        case "AP":
+            counted = COCO_LIMIT if COCO_LIMIT in max_dets else max_dets[-1]
+            boxes = f"the best {counted} boxes of each picture and class"
+            return f"all classes, all sizes, mean over the ten overlaps from 50 to 95 %, over {boxes}"
+        case "AR":
+            boxes = "box" if limit == "1" else f"{limit} boxes"
+            return f"share of the objects found by the best {boxes} of each picture and class"
+        case _:
+            return _MEANINGS[kind]
+
+
+_MEANINGS = {
+    "AP50": "a box is right when it overlaps the object by half",
+    "AP75": "a box is right when it overlaps the object by three quarters: tight boxes",
+    "APs": "small objects only, below 32 x 32 pixels",
+    "APm": "medium objects only, up to 96 x 96 pixels",
+    "APl": "large objects only, above 96 x 96 pixels",
+    "ARs": "share of the small objects found",
+    "ARm": "share of the medium objects found",
+    "ARl": "share of the large objects found",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

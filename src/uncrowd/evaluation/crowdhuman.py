@@ -16,6 +16,14 @@ from uncrowd.structures import Categories, Detections, PictureId, Sample
 REFERENCE_FPPI = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])
 
 
+_MEANINGS = {
+    "AP": "area under precision over recall; a box is right when it overlaps a free object by more than half",
+    "mMR": "objects missed, the geometric mean over 0.01 to 1 wrong boxes a picture: the lower the better",
+    "Recall": "share of the objects found by all boxes, however low their score",
+    "JI": "pairs over boxes and objects (Jaccard index), mean over pictures, at the best of ten score thresholds",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CrowdHumanEvaluator:
     """AP, mMR, Recall and JI of one class, over all detections of a picture.
@@ -54,7 +62,7 @@ class CrowdHumanEvaluator:
             by_threshold = jaccard_index(counts)
             defined = objects > 0 and not np.isnan(by_threshold).all()
             values["JI"] = float(np.nanmax(by_threshold)) if defined else None
-        return Scores(headline="AP", values=values, per_class={categories.names[0]: values["AP"]})
+        return Scores(headline="AP", values=values, per_class={categories.names[0]: values["AP"]}, meanings=_MEANINGS)
 
 
 def require_one_class(categories: Categories) -> None:

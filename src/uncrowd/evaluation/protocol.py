@@ -1,7 +1,7 @@
 """What every evaluator takes and gives: anyone's detections in, numbers out."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from uncrowd.errors import InputError
@@ -13,11 +13,13 @@ class Scores:
     """Named numbers between 0 and 1; None where a number is not defined, such as AP of a class without ground truth.
 
     headline: the key of `values` by which a model is chosen. per_class: AP by class name, in the data set's order.
+    meanings: what each of `values` says, for those who do not know the measure.
     """
 
     headline: str
     values: dict[str, float | None]
     per_class: dict[str, float | None]
+    meanings: dict[str, str] = field(default_factory=dict)
 
     @property
     def main(self) -> float | None:
