@@ -55,5 +55,5 @@ def draw_row(
             if index == query and bar[2] - bar[0] > 2:  # yellow alone is faint on white
                 draw.rectangle(bar, outline="black")
     draw.line((left, top, left, bottom, width - 1, bottom), "black")
-    draw.text((left, height - 1), f"attention to each of the {len(weights)} queries", "black", font, anchor="ls")
+    draw.text((left, height - 1), f"attention to each of the {len(weights)} queries", "black", font, anchor="ld")
     return np.asarray(sheet)

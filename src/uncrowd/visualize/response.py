@@ -1,5 +1,7 @@
 """Where a branch looks (Figure 1b): the response of a RoI laid over its box as a heat map."""
 
+import math
+
 import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -70,11 +72,12 @@ def _scale(width: int, lowest: float, highest: float) -> np.ndarray:
     font, line = ImageFont.load_default(size), round(1.5 * size)
     sheet = Image.new("RGB", (width, 2 * line), "white")
     draw = ImageDraw.Draw(sheet)
-    texts = f"{lowest:.3g}", f"{highest:.3g}"
-    left, right = (round(draw.textlength(text, font) + size / 2) for text in texts)
+    digits = max(2, 1 - math.floor(math.log10(max(highest - lowest, 1e-9))))  # so many that the two differ
+    texts = f"{lowest:.{digits}f}", f"{highest:.{digits}f}"
+    left, right = (round(draw.textlength(text, font) + size) for text in texts)
     bar: Rectangle = left, line - round(size / 2), width - right - 1, line + round(size / 2)
     ramp = (255 * HEAT(np.linspace(0, 1, bar[2] - bar[0]))[None, :, :3]).round().astype(np.uint8)
     sheet.paste(Image.fromarray(ramp.repeat(bar[3] - bar[1], axis=0)), bar[:2])
-    draw.text((0, line), texts[0], "black", font, anchor="lm")
-    draw.text((width - 1, line), texts[1], "black", font, anchor="rm")
+    draw.text((size / 2, line), texts[0], "black", font, anchor="lm")
+    draw.text((width - size / 2, line), texts[1], "black", font, anchor="rm")
     return np.asarray(sheet)
