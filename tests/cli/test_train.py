@@ -118,6 +118,16 @@ def test_data_that_cannot_be_learnt_from_is_refused(uncrowd, tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
+def test_data_without_ground_truth_is_refused(uncrowd, shapes, tmp_path):
+    pictures = json.loads((shapes / "instances_train.json").read_text())
+    del pictures["annotations"]
+    (tmp_path / "image_info_test.json").write_text(json.dumps(pictures))
+    said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
+    assert said.status == 2
+    assert f"{tmp_path} has no ground truth, so there is nothing to learn" in said.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_annotation_file_cut_off_in_the_middle(refused, shapes, tmp_path):
     text = (shapes / "instances_train.json").read_text()
     (tmp_path / "instances_train.json").write_text(text[: len(text) // 2])
@@ -136,7 +146,9 @@ def test_pictures_that_are_nowhere(refused, shapes, tmp_path):
     [
         (["--data", "nowhere"], "nowhere does not exist"),
         ([], "Name the data set with --data"),
-        (["coco-r50", "--data", "d"], "There is no experiment 'coco-r50'; there are small-data"),
+        (["coco-r50-10", "--data", "d"], "There is no experiment 'coco-r50-10'; there is coco-r50-100, "),
+        (["xyzzy", "--data", "d"], "There is no experiment 'xyzzy'; there is small-data, coco-r50-100, "),
+        (["."], ". is no experiment but a file or folder; name the data with --data ."),
         (["--resume", "nowhere"], "nowhere holds no run: there is no config.json in it"),
         (["--resume", "run", "--data", "d"], "give it alone"),
         (["--resume", "run", "--out", "elsewhere"], "give it alone"),

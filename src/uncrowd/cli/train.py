@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
+from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment, small_data
 from uncrowd.experiments.run import Run, begin, resume
@@ -24,6 +26,8 @@ class TrainArguments:
 
     # The data set: its folder, or its annotation file. Without a validation split, a tenth is held out.
     data: OptionalPath = None
+    # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
+    box: BoxKind = "fbox"
     # Folder of the run; by default runs/NAME-NUMBER.
     out: OptionalPath = None
     # Folder of an interrupted run to go on with; its own settings and data are used.
@@ -56,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
     run = Run(
         experiment=arguments.experiment,
         data=str(arguments.data.resolve()),
+        box=arguments.box,
         start_from=start_from,
         new_class_head=arguments.new_class_head,
     )
@@ -68,7 +73,10 @@ def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     if not argv or argv[0].startswith("-"):
         return None, list(argv)
     if argv[0] not in EXPERIMENTS:
-        raise InputError(f"There is no experiment {argv[0]!r}; there are {', '.join(EXPERIMENTS)}.")
+        if Path(argv[0]).exists():
+            raise InputError(f"{argv[0]} is no experiment but a file or folder; name the data with --data {argv[0]}.")
+        close = get_close_matches(argv[0], EXPERIMENTS, n=3) or EXPERIMENTS
+        raise InputError(f"There is no experiment {argv[0]!r}; there is {', '.join(close)}: see `uncrowd info`.")
     return argv[0], list(argv[1:])
 
 

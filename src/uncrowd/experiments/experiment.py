@@ -1,6 +1,7 @@
 """A complete run as data: nothing about it is written anywhere else."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
@@ -16,6 +17,8 @@ class Experiment:
 
     # What the run's folder is called.
     name: str
+    # How detections are scored: as COCO does, or, one class only, as CrowdHuman does.
+    protocol: Literal["coco", "crowdhuman"] = "coco"
     # The detector.
     model: AnyDetectorConfig = field(default_factory=SparseRCNNConfig)
     # What training does to pictures.

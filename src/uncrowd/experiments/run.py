@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from uncrowd import config
+from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.open import Splits, hold_out, open_splits
@@ -21,8 +22,9 @@ from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
+from uncrowd.experiments.expected import expected_in_words
 from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.scoring import Scoring
+from uncrowd.experiments.scoring import Scoring, require_scorable
 from uncrowd.experiments.start import initialise
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import build_detector
@@ -35,12 +37,13 @@ Say = Callable[[str], None]
 class Run:
     """What a run's folder says about it in `config.json`; enough to begin it again, or to go on.
 
-    start_from: a weights file whose every tensor the model starts with. new_class_head: that file may be of other
-    classes than the data.
+    box: which boxes of CrowdHuman's files. start_from: a weights file whose every tensor the model starts with.
+    new_class_head: that file may be of other classes than the data.
     """
 
     experiment: Experiment
     data: str
+    box: BoxKind = "fbox"
     start_from: str | None = None
     new_class_head: bool = False
 
@@ -68,6 +71,8 @@ def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, Detectio
 
     Raises InputError when there is nothing to train on.
     """
+    if not any(dataset.annotated for dataset in splits.present):
+        raise InputError(f"{splits.root} has no ground truth, so there is nothing to learn; give the annotations too.")
     if splits.train is None:
         raise InputError(f"{splits.root} has no training split; it has {', '.join(d.split for d in splits.present)}.")
     if splits.val is not None:
@@ -88,12 +93,13 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         raise InputError(f"{folder} already holds a run; go on with `--resume {folder}`, or name another with --out.")
     checkpoint = folder / "last.safetensors"
     goes_on = resume and checkpoint.is_file()
-    splits = open_splits(Path(run.data))
+    splits = open_splits(Path(run.data), run.box)
     say(splits.describe())
     train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
     say(f"scored on {val_words}")
     categories = train_set.categories
     experiment = replace(run.experiment, model=replace(run.experiment.model, num_classes=len(categories)))
+    require_scorable(experiment, categories)
     for sentence in _notes(experiment, train_set):
         say(sentence)
 
@@ -132,7 +138,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
             log.write("begin", 0, {"start": start, "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})
     facts = _facts(splits, train_set, val_words, experiment, model, accelerator)
     try:
-        finished = trainer.train(log, Scoring(experiment, val_set, accelerator, folder, facts, log))
+        finished = trainer.train(log, Scoring(experiment, run.start_from, val_set, accelerator, folder, facts, log))
     finally:
         if log is not None:
             log.close()
@@ -188,8 +194,10 @@ def _summary(dataset: DetectionDataset) -> dict[str, Any]:
 
 
 def _save_config(run: Run, folder: Path) -> None:
+    beside = folder / ".config.json.writing"
     try:
-        config.save(run, folder / "config.json")
+        config.save(run, beside)
+        beside.replace(folder / "config.json")
     except OSError as error:
         raise InputError(f"The run's folder {folder} cannot be written: {error.strerror or error}.") from error
 
@@ -206,7 +214,7 @@ def _facts(
     device = accelerator.device
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {
+    facts = {
         "Data": splits.describe(),
         "Trained on": f"{len(train_set):,} pictures with {len(train_set.boxes):,} boxes",
         "Scored on": val_words,
@@ -218,6 +226,8 @@ def _facts(
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
         "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
     }
+    expected = expected_in_words(experiment)
+    return facts if expected is None else {**facts, "Expected by the paper": expected}
 
 
 def _silent(text: str) -> None:

@@ -13,32 +13,54 @@ from uncrowd.data.results import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.report import write_report
-from uncrowd.evaluation.coco import CocoEvaluator
-from uncrowd.evaluation.protocol import Scores
+from uncrowd.evaluation.coco import COCO_LIMIT, CocoEvaluator
+from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
+from uncrowd.evaluation.protocol import Evaluator, Scores
+from uncrowd.experiments.expected import beside_paper
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.weights import save_weights
+from uncrowd.structures import Categories
+
+
+def build_evaluator(experiment: Experiment) -> Evaluator:
+    """Returns the measure of the experiment's protocol; COCO's adds AP and AR of all detections beyond its 100."""
+    match experiment.protocol:
+        case "coco":
+            proposals = experiment.model.proposals
+            return CocoEvaluator(max_dets=(1, 10, COCO_LIMIT, *([proposals] if proposals > COCO_LIMIT else [])))
+        case "crowdhuman":
+            return CrowdHumanEvaluator()
+
+
+def require_scorable(experiment: Experiment, categories: Categories) -> None:
+    """Raises InputError, before a step is taken, where the protocol is not for data of these classes."""
+    if experiment.protocol == "crowdhuman":
+        require_one_class(categories)
 
 
 class Scoring:
     """Scores the model on the validation set through the same path as `eval` and `predict`, and keeps the best.
 
-    facts: what was trained on what, in words, for the report. Only rank 0 writes and speaks.
+    start_from: the weights the run began with, if any. facts: what was trained on what, in words, for the report. Only
+    rank 0 writes and speaks.
     """
 
     def __init__(
         self,
         experiment: Experiment,
+        start_from: str | None,
         dataset: DetectionDataset,
         accelerator: Accelerator,
         folder: Path,
         facts: Mapping[str, str],
         log: RunLog | None,
     ):
-        self.experiment, self.dataset, self.accelerator = experiment, dataset, accelerator
+        self.experiment, self.start_from = experiment, start_from
+        self.dataset, self.accelerator = dataset, accelerator
         self.folder, self.facts, self.log = folder, facts, log
-        self.evaluator = CocoEvaluator()
+        self.evaluator = build_evaluator(experiment)
         self._last: tuple[Detected, Scores] | None = None
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
@@ -64,11 +86,14 @@ class Scoring:
         self._save(model, "best.safetensors")
 
     def finished(self, model: nn.Module) -> None:
-        """Writes the deployable weights of the last epoch and the report."""
+        """Writes the deployable weights of the last epoch and the report; says what the paper expects of them."""
         self._save(model, "weights.safetensors")
         assert self._last is not None, "the last epoch is always scored"
         if self.log is not None:
             detected, scores = self._last
+            compared = beside_paper(self.experiment, scores, len(self.dataset), self.start_from)
+            if compared is not None:
+                self.log.say(compared)
             write_report(self.folder, self.dataset, detected.detections, scores, self.facts)
 
     def _save(self, model: nn.Module, name: str) -> None:

@@ -1,0 +1,82 @@
+"""What the paper says a run reaches, beside what it reached, and whether the two can be compared."""
+
+from typing import Any
+
+from uncrowd import config
+from uncrowd.evaluation.protocol import Scores
+from uncrowd.experiments import EXPERIMENTS
+from uncrowd.experiments.experiment import Experiment
+from uncrowd.experiments.paper import PaperRow, rows_of
+
+# What the paper scores: pictures, in words.
+SCORED_ON = {"coco": (5000, "COCO's val2017"), "crowdhuman": (4370, "CrowdHuman's validation set")}
+# Changes neither what is learnt, beyond chance, nor how it is scored.
+_NO_MATTER = {"name", "train.accumulate", "train.seed", "train.workers"}
+_NO_MATTER |= {"train.evaluate_every", "train.checkpoint_every", "train.log_every"}
+
+
+def expected_rows(experiment: Experiment) -> list[PaperRow]:
+    """The paper's rows with scores of this run's kind: on validation pictures, without test-time augmentation."""
+    return [
+        row
+        for row in rows_of(experiment.name)
+        if row.split == "val" and not row.tta and any(score is not None for score in row.scores.values())
+    ]
+
+
+def expected_in_words(experiment: Experiment) -> str | None:
+    """One line a row of the paper, such as "AP 44.4, AP50 63.4 (Table 6)"; None where it has none."""
+    lines = []
+    for row in expected_rows(experiment):
+        numbers = ", ".join(f"{name} {score}" for name, score in row.scores.items() if score is not None)
+        lines.append(f"{numbers} ({row.table}: {row.row})")
+    return "\n".join(lines) or None
+
+
+def beside_paper(experiment: Experiment, scores: Scores, pictures: int, started_from: str | None) -> str | None:
+    """A table of what was measured and what the paper expects, then what keeps them from being compared, if anything.
+
+    pictures: how many were scored. started_from: weights that the run began with, beyond its backbone's. None where the
+    paper has nothing to say about such a run.
+    """
+    rows = expected_rows(experiment)
+    if not rows:
+        return None
+    names = [name for name in scores.values if any(name in row.scores for row in rows)]
+    measured = {name: 100 * value for name in names if (value := scores.values[name]) is not None}
+    lines = [("", names), ("measured", _cells(measured, names))]
+    lines += [(f"expected by the paper ({row.table})", _cells(row.scores, names)) for row in rows]
+    width = max(len(title) for title, _ in lines)
+    table = ["  ".join([title.ljust(width), *(cell.rjust(6) for cell in cells)]) for title, cells in lines]
+    return "\n".join([*table, *_reservations(experiment, pictures, started_from)])
+
+
+def changed_settings(experiment: Experiment) -> list[str]:
+    """What matters and differs from the experiment of the same name, each setting as "NAME is VALUE, not VALUE"."""
+    ours, theirs = (_flat(config.to_dict(e)) for e in (experiment, EXPERIMENTS[experiment.name]()))
+    names = [name for name in {**theirs, **ours} if name not in _NO_MATTER and ours.get(name) != theirs.get(name)]
+    return [f"{name} is {ours.get(name)}, not {theirs.get(name)}" for name in names]
+
+
+def _reservations(experiment: Experiment, pictures: int, started_from: str | None) -> list[str]:
+    many, words = SCORED_ON[experiment.protocol]
+    reservations = []
+    if pictures != many:
+        reservations.append(f"the paper scores the {many} pictures of {words}, this run {pictures} pictures")
+    if changed := changed_settings(experiment):
+        reservations.append(f"the settings differ from the paper's: {'; '.join(changed)}")
+    if started_from is not None:
+        reservations.append(f"the run began with the weights of {started_from}")
+    return [f"NOTE: not to be compared, for {reservation}" for reservation in reservations]
+
+
+def _cells(values: dict[str, float] | dict[str, float | None], names: list[str]) -> list[str]:
+    numbers = [values.get(name) for name in names]
+    return ["-" if number is None else f"{number:.1f}" for number in numbers]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

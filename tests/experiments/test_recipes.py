@@ -1,0 +1,110 @@
+"""The paper's runs are those of its Section 4, of Detectron2's schedule, and, for DETR, of Appendix C."""
+
+from dataclasses import replace
+
+import pytest
+
+from uncrowd.data.transforms import CropConfig
+from uncrowd.engine.optim import learning_rate
+from uncrowd.experiments import EXPERIMENTS, Experiment, coco
+from uncrowd.losses.classification import FocalConfig
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+
+COCO_SIDES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
+CROWDHUMAN_SIDES = (640, 672, 704, 736, 768, 800)
+PICTURES = {"coco": 118_287, "crowdhuman": 15_000}  # COCO's train2017 with its pictures without boxes
+BASELINE, OURS = ("content", "entangled"), ("iou", "dcw")
+# name -> backbone, proposals, attention and interaction, epochs, epochs after which the rate drops
+SPARSE_RCNNS = {
+    "coco-r50-100": ("resnet50", 100, OURS, 36, (27, 33)),
+    "coco-r50-100-sparse-rcnn": ("resnet50", 100, BASELINE, 36, (27, 33)),
+    "coco-r101-100": ("resnet101", 100, OURS, 36, (27, 33)),
+    "coco-r101-100-sparse-rcnn": ("resnet101", 100, BASELINE, 36, (27, 33)),
+    "coco-r50-300": ("resnet50", 300, OURS, 36, (27, 33)),
+    "coco-r50-300-sparse-rcnn": ("resnet50", 300, BASELINE, 36, (27, 33)),
+    "coco-r101-300": ("resnet101", 300, OURS, 36, (27, 33)),
+    "coco-r101-300-sparse-rcnn": ("resnet101", 300, BASELINE, 36, (27, 33)),
+    "coco-swin-t-300": ("swin_tiny_patch4_window7_224", 300, OURS, 36, (27, 33)),
+    "coco-swin-t-300-sparse-rcnn": ("swin_tiny_patch4_window7_224", 300, BASELINE, 36, (27, 33)),
+    "coco-resnext101-300-sparse-rcnn": ("resnext101_64x4d", 300, BASELINE, 36, (27, 33)),
+    "coco-r50-100-iou-esa": ("resnet50", 100, ("iou", "entangled"), 36, (27, 33)),
+    "coco-r50-100-dcw": ("resnet50", 100, ("content", "dcw"), 36, (27, 33)),
+    "coco-r50-100-no-attention": ("resnet50", 100, ("none", "entangled"), 36, (27, 33)),
+    "coco-r50-100-iou-only": ("resnet50", 100, ("iou_only", "entangled"), 36, (27, 33)),
+    "coco-r50-100-half": ("resnet50", 100, ("content", "half"), 36, (27, 33)),
+    "coco-r50-100-full": ("resnet50", 100, ("content", "full"), 36, (27, 33)),
+    "coco-r50-100-12-epochs": ("resnet50", 100, OURS, 12, (8, 11)),
+    "coco-r50-100-24-epochs": ("resnet50", 100, OURS, 24, (16, 22)),
+    "coco-r50-100-sparse-rcnn-12-epochs": ("resnet50", 100, BASELINE, 12, (8, 11)),
+    "coco-r50-100-sparse-rcnn-24-epochs": ("resnet50", 100, BASELINE, 24, (16, 22)),
+    "crowdhuman-r50-500": ("resnet50", 500, OURS, 50, (40,)),
+    "crowdhuman-r50-500-sparse-rcnn": ("resnet50", 500, BASELINE, 50, (40,)),
+    "crowdhuman-r50-500-iou-esa": ("resnet50", 500, ("iou", "entangled"), 50, (40,)),
+    "crowdhuman-r50-500-dcw": ("resnet50", 500, ("content", "dcw"), 50, (40,)),
+    "crowdhuman-r50-500-no-attention": ("resnet50", 500, ("none", "entangled"), 50, (40,)),
+    "crowdhuman-r50-500-iou-only": ("resnet50", 500, ("iou_only", "entangled"), 50, (40,)),
+    "crowdhuman-r50-500-half": ("resnet50", 500, ("content", "half"), 50, (40,)),
+    "crowdhuman-r50-500-full": ("resnet50", 500, ("content", "full"), 50, (40,)),
+}
+
+
+def of_the_paper() -> dict[str, Experiment]:
+    return {name: build() for name, build in EXPERIMENTS.items() if name.startswith(("coco-", "crowdhuman-"))}
+
+
+def test_names_on_the_command_line_are_those_of_the_runs() -> None:
+    assert [build().name for build in EXPERIMENTS.values()] == list(EXPERIMENTS)
+
+
+def test_no_two_experiments_are_the_same() -> None:
+    experiments = [replace(build(), name="") for build in EXPERIMENTS.values()]
+    assert len(set(experiments)) == len(experiments)
+
+
+def test_nothing_of_the_paper_is_left_out() -> None:
+    sparse_rcnns = [name for name, e in of_the_paper().items() if isinstance(e.model, SparseRCNNConfig)]
+    assert sorted(sparse_rcnns) == sorted(SPARSE_RCNNS)
+
+
+@pytest.mark.parametrize("name", SPARSE_RCNNS)
+def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
+    backbone, proposals, modules, epochs, drops = SPARSE_RCNNS[name]
+    experiment = EXPERIMENTS[name]()
+    model, data_set = experiment.model, name.partition("-")[0]
+    assert isinstance(model, SparseRCNNConfig)
+    assert (model.backbone.name.partition(".")[0], model.backbone.pretrained) == (backbone, "timm")
+    assert (model.proposals, model.stages, model.num_classes) == (proposals, 6, 80 if data_set == "coco" else 1)
+    assert (model.stage.attention, model.stage.interaction) == modules
+    assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (epochs, 16, data_set)
+
+    augment, resize, loss, optim = experiment.augment, experiment.resize, experiment.loss, experiment.optim
+    assert augment.short_sides == (COCO_SIDES if data_set == "coco" else CROWDHUMAN_SIDES)
+    assert (augment.max_size, augment.horizontal_flip, augment.vertical_flip) == (1333, 0.5, 0.0)
+    assert augment.clip_boxes, "as the release does, to the full bodies of CrowdHuman too"
+    crop = CropConfig(probability=0.5, short_sides=(400, 500, 600), sides=(384, 600))
+    assert augment.crop == (crop if proposals == 300 else None)
+    assert (resize.short_side, resize.max_size) == (800, 1333)
+    assert (loss.class_, loss.l1, loss.giou, loss.l1_of) == (2, 5, 2, "corners")
+    assert (loss.classes, loss.ignore_above) == (FocalConfig(alpha=0.25, gamma=2.0), None)
+    assert (optim.weight_decay, optim.clip_norm, optim.backbone_factor) == (1e-4, 1.0, 1.0)
+    assert (optim.warmup_steps, optim.warmup_factor) == (1000, 0.01)
+
+    steps = PICTURES[data_set] // 16
+    rates = [f"{learning_rate(optim, epoch * steps, steps, 16):.2g}" for epoch in range(2, epochs)]
+    passed = [sum(epoch >= drop for drop in drops) for epoch in range(2, epochs)]
+    assert rates == [("2.5e-05", "2.5e-06", "2.5e-07")[drops] for drops in passed]
+
+
+def test_resnets_are_frozen_up_to_res2_and_swin_is_not() -> None:
+    for name, experiment in of_the_paper().items():
+        backbone = experiment.model.backbone
+        expected = (0, 0.2) if "swin" in name else (2, 0.0)
+        assert (backbone.frozen_stages, backbone.drop_path) == expected, name
+        assert backbone.norm == "frozen_batch", name
+
+
+def test_baseline_differs_in_the_two_modules_alone() -> None:
+    ours, baseline = coco.coco_r50_100(), coco.coco_r50_100_sparse_rcnn()
+    assert isinstance(ours.model, SparseRCNNConfig)
+    stage = replace(ours.model.stage, attention="content", interaction="entangled")
+    assert baseline == replace(ours, name="coco-r50-100-sparse-rcnn", model=replace(ours.model, stage=stage))

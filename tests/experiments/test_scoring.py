@@ -1,0 +1,74 @@
+"""Each data set is scored as its own protocol says, while it is trained on and when it is done."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import tiny_experiment
+from tests.data.odgt_files import line, person, write
+from uncrowd import config
+from uncrowd.engine.log import read_metrics
+from uncrowd.errors import InputError
+from uncrowd.evaluation.coco import CocoEvaluator
+from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
+from uncrowd.experiments import EXPERIMENTS, Experiment
+from uncrowd.experiments.run import Run, begin
+from uncrowd.experiments.scoring import build_evaluator
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """CrowdHuman's files with 4 pictures to train on and 2 to score on."""
+    for split, names in (("train", "abcd"), ("val", "ef")):
+        boxes = [person(), person(fbox=[20, 5, 30, 40]), person(tag="mask", fbox=[0, 0, 9, 9])]
+        write(tmp_path / f"annotation_{split}.odgt", [line(f"{name},1", boxes) for name in names])
+    return tmp_path
+
+
+def experiment(name: str = "tiny") -> Experiment:
+    return replace(tiny_experiment(epochs=1), name=name, protocol="crowdhuman")
+
+
+def test_a_run_on_crowdhuman_is_scored_as_crowdhuman_is(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under the name of the paper's run, so that what the paper expects is said beside it."""
+    folder = tmp_path / "run"
+    run = Run(experiment=experiment("crowdhuman-r50-500"), data=str(people), box="vbox")
+    assert begin(run, folder, device="cpu")
+
+    assert config.load(Run, folder / "config.json").box == "vbox"
+    assert not list(folder.glob(".*")), "nothing half written stays"
+    (row,) = [row for row in read_metrics(folder / "metrics.jsonl") if row["kind"] == "eval"]
+    assert {"AP", "mMR", "Recall", "JI"} <= row.keys()
+    assert "AP50" not in row
+    found = json.loads((folder / "detections.json").read_text())
+    assert {record["image_id"] for record in found} == {"e,1", "f,1"}
+    page = (folder / "report.html").read_text()
+    assert "AP 90.9, mMR 47.2, Recall 96.9 (Table 5: ours)" in page
+
+    out = capsys.readouterr().out
+    assert "expected by the paper (Table 5)    90.9    47.2    96.9\n" in out
+    assert "the paper scores the 4370 pictures of CrowdHuman's validation set, this run 2 pictures\n" in out
+    assert "the settings differ from the paper's: model.proposals is 10, not 500; " in out
+
+
+def test_more_classes_than_one_are_refused_before_a_step(crowd: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, the data set has 3"):
+        begin(Run(experiment=experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluator"),
+    [
+        ("coco-r50-100", CocoEvaluator(max_dets=(1, 10, 100))),
+        ("coco-r50-300", CocoEvaluator(max_dets=(1, 10, 100, 300))),
+        ("crowdhuman-r50-500", CrowdHumanEvaluator()),
+    ],
+)
+def test_the_evaluator_is_the_protocols(name: str, evaluator: CocoEvaluator | CrowdHumanEvaluator) -> None:
+    """COCO's own numbers stay at 100 detections; those of 300 proposals are scored beside them."""
+    assert build_evaluator(EXPERIMENTS[name]()) == evaluator
