@@ -1,12 +1,13 @@
-"""`uncrowd info`: the experiments, or what a weights file holds."""
+"""`uncrowd info`: the experiments, one of them in full, the paper's tables, or what a weights file holds."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
-import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
@@ -14,72 +15,148 @@ from tyro.conf import Positional, arg
 from uncrowd import config
 from uncrowd.cli.flags import parse
 from uncrowd.errors import InputError
-from uncrowd.experiments import EXPERIMENTS
+from uncrowd.experiments import EXPERIMENTS, Experiment
+from uncrowd.experiments.paper import PaperRow, rows_of
+from uncrowd.experiments.tables import Cell, cells, cost
 from uncrowd.inference.predictor import load
-from uncrowd.models.build import AnyDetectorConfig, build_detector
-from uncrowd.models.cost import COCO_PIXELS, Cost, measure
+from uncrowd.models.build import AnyDetectorConfig
+from uncrowd.models.cost import COCO_PIXELS
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
-COUNTED_SIZE = (800, 1120)  # network pixels; a picture of another size costs in proportion
+TABLES = "tables"
+WIDTH = 130
+# The first word of an experiment's name -> what it is trained on.
+DATA_SETS = {"small": "Your own data", "coco": "COCO", "crowdhuman": "CrowdHuman"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoArguments:
-    """List the experiments; with a name, all its settings; with a weights file or a run, what it holds."""
+    """List the experiments; with a name, all its settings and what the paper expects of it.
 
-    # An experiment's name, a weights file (.safetensors), or a run's folder; nothing lists the experiments.
-    what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS]", help_behavior_hint="")] = None
+    With a weights file or a run, what it holds; with the word tables, the paper's parameters and FLOPs beside ours.
+    """
+
+    # An experiment's name, a weights file (.safetensors), a run's folder, or the word tables; nothing lists the
+    # experiments.
+    what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS|tables]", help_behavior_hint="")] = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints a table, or JSON."""
-    arguments = parse(InfoArguments, argv, "uncrowd info")
-    if arguments.what is None:
+    what = parse(InfoArguments, argv, "uncrowd info").what
+    if what is None:
         _list_experiments()
-    elif arguments.what in EXPERIMENTS:
-        print(json.dumps(config.to_dict(EXPERIMENTS[arguments.what]()), indent=2))
-    elif Path(arguments.what).exists():
-        predictor = load(Path(arguments.what), "cpu")
-        config_of_model = predictor.model.config
-        assert isinstance(config_of_model, AnyDetectorConfig)
-        held = {
-            "model": config.to_dict(predictor.model.config),
-            "parameters": cost(config_of_model).parameters,
-            "categories": dict(zip(map(str, predictor.categories.ids), predictor.categories.names, strict=True)),
-            "preprocessing": config.to_dict(predictor.resize),
-        }
-        print(json.dumps(held, indent=2))
+    elif what == TABLES:
+        _compare_tables()
+    elif what in EXPERIMENTS:
+        print(json.dumps(_of_experiment(EXPERIMENTS[what]()), indent=2))
+    elif Path(what).exists():
+        print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
-        names = ", ".join(EXPERIMENTS)
-        raise InputError(f"{arguments.what} is neither an experiment ({names}) nor a file or folder that exists.")
+        raise InputError(
+            f"{what} is neither a file or folder that exists, nor the word {TABLES}, nor an experiment: "
+            f"{', '.join(EXPERIMENTS)}."
+        )
     return 0
 
 
-def cost(model: AnyDetectorConfig) -> Cost:
-    """Returns what the model costs, without allocating any of it."""
-    with torch.device("meta"):
-        built = build_detector(model)
-    return measure(built, *COUNTED_SIZE)
+def _of_experiment(experiment: Experiment) -> dict[str, object]:
+    counted = cost(experiment.model)
+    return {
+        "experiment": config.to_dict(experiment),
+        "parameters": counted.parameters,
+        "macs_a_coco_picture": round(counted.macs_at(COCO_PIXELS)),
+        "paper": [row._asdict() for row in rows_of(experiment.name)],
+    }
+
+
+def _of_weights(path: Path) -> dict[str, object]:
+    predictor = load(path, "cpu")
+    model = predictor.model.config
+    assert isinstance(model, AnyDetectorConfig)
+    return {
+        "model": config.to_dict(model),
+        "parameters": cost(model).parameters,
+        "categories": dict(zip(map(str, predictor.categories.ids), predictor.categories.names, strict=True)),
+        "preprocessing": config.to_dict(predictor.resize),
+    }
 
 
 def _list_experiments() -> None:
-    table = Table()
-    table.add_column("experiment", no_wrap=True)
-    columns = ("backbone", "proposals", "stages", "attention", "interaction", "epochs")
-    for column in (*columns, "parameters", "GMACs a COCO picture"):
-        table.add_column(column)
-    for name, build in EXPERIMENTS.items():
-        experiment = build()
-        model = experiment.model
-        costs = cost(model)
-        table.add_row(
-            name,
-            model.backbone.name,
-            str(model.proposals),
-            str(model.stages),
-            model.stage.attention,
-            model.stage.interaction,
-            str(experiment.train.epochs),
-            f"{costs.parameters / 1e6:.1f}M",
-            f"{costs.macs_at(COCO_PIXELS) / 1e9:.0f}",
-        )
-    Console(width=130).print(table)
+    console = Console(width=WIDTH)
+    for data_set, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS[name.partition("-")[0]]):
+        table = Table(title=data_set, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+        for column, width in (("experiment", 34), ("backbone", 16), ("attention", 9), ("features", 9)):
+            table.add_column(column, no_wrap=True, width=width)
+        for column, width in (("proposals", 9), ("epochs", 6), ("params", 6), ("GMACs*", 6)):
+            table.add_column(column, justify="right", no_wrap=True, width=width)
+        for column, width in (("paper's AP", 15), ("table", 10)):
+            table.add_column(column, no_wrap=True, width=width)
+        for name in names:
+            table.add_row(*_listed(EXPERIMENTS[name]()))
+        console.print(table, "")
+    console.print("* thousand millions of multiply-accumulates, for an average picture of COCO's validation set")
+    console.print("  `uncrowd info NAME` has all settings of an experiment and all the paper says of it")
+
+
+def _listed(experiment: Experiment) -> list[str]:
+    model, counted, rows = experiment.model, cost(experiment.model), rows_of(experiment.name)
+    return [
+        experiment.name,
+        model.backbone.name.partition(".")[0],
+        *_modules(model),
+        str(model.proposals),
+        str(experiment.train.epochs),
+        f"{counted.parameters / 1e6:.1f}M",
+        f"{counted.macs_at(COCO_PIXELS) / 1e9:.0f}",
+        _expected(rows),
+        ", ".join(dict.fromkeys(row.table.removeprefix("Table ") for row in rows)) or "-",
+    ]
+
+
+def _expected(rows: Sequence[PaperRow]) -> str:
+    """AP on validation pictures, each value where tables disagree; else AP on test-dev; else a score that is there."""
+    aps = {(row.split, row.scores["AP"]): None for row in rows if row.scores["AP"] is not None and not row.tta}
+    if on_val := [str(ap) for split, ap in aps if split == "val"]:
+        return " or ".join(on_val)
+    if aps:
+        return " or ".join(f"{ap} ({split})" for split, ap in aps)
+    return next((f"{name} {score}" for row in rows for name, score in row.scores.items() if score is not None), "-")
+
+
+def _modules(model: AnyDetectorConfig) -> tuple[str, str]:
+    """What the paper varies: the self attention, and how class and box come by their features."""
+    match model:
+        case SparseRCNNConfig():
+            return model.stage.attention, model.stage.interaction
+
+
+def _compare_tables() -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("table", "row", "experiment"):
+        table.add_column(column, no_wrap=True)
+    for column in ("params, paper", "here", "difference", "FLOPs, paper", "here", "difference"):
+        table.add_column(column, justify="right", no_wrap=True)
+    reasons: list[str] = []
+    by_row = groupby(cells(), key=lambda cell: (cell.table, cell.row, cell.experiment))
+    for where, row in by_row:
+        table.add_row(*where, *(text for cell in row for text in _compared(cell, reasons)))
+    console = Console(width=WIDTH)
+    console.print(table)
+    console.print("= no more than the rounding of the paper's number; - a cell that cannot be read", highlight=False)
+    for number, reason in enumerate(reasons, start=1):
+        console.print(f"{'*' * number} {reason}", highlight=False)
+
+
+def _compared(cell: Cell, reasons: list[str]) -> list[str]:
+    """The three columns of a cell; `reasons` collects why some differ by more than rounding."""
+    unit = "M" if cell.column == "Params" else "G"
+    here = f"{cell.computed:.1f}{unit}"
+    if cell.printed is None or cell.difference is None:
+        return ["-", here, "-"]
+    mark = "=" if cell.agrees else "!"
+    if cell.deviation is not None:
+        if cell.deviation.reason not in reasons:
+            reasons.append(cell.deviation.reason)
+        mark = "*" * (1 + reasons.index(cell.deviation.reason))
+    return [cell.printed, here, f"{cell.difference:+.2f} {mark}"]
