@@ -108,9 +108,9 @@ def test_mixed_precision_leaves_logits_and_iou_in_single(monkeypatch: pytest.Mon
     module, queries = module_and_queries("iou")
     attend, seen = F.scaled_dot_product_attention, []
 
-    def spy(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
+    def spy(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, dropout_p: float) -> Tensor:
         seen.extend([query.dtype, key.dtype, attn_mask.dtype, torch.is_autocast_enabled("cpu")])
-        return attend(query, key, value, attn_mask=attn_mask)
+        return attend(query, key, value, attn_mask=attn_mask, dropout_p=dropout_p)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     with torch.autocast("cpu", dtype=torch.bfloat16):

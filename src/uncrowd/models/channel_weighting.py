@@ -15,7 +15,7 @@ class ChannelMask(nn.Module):
         self.reduce = nn.Linear(width, width // 8)
         self.expand = nn.Linear(width // 8, width)
 
-    def mask(self, queries: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    def mask(self, queries: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
         """Returns the weight in (0, 1) of each channel."""
         return self.expand(self.reduce(queries)).sigmoid()
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.dynamic_conv import DynamicConv
+from uncrowd.models.feedforward import FeedForward
 
 InteractionKind = Literal["entangled", "half", "full", "dcw", "dcw_literal"]
 
@@ -19,9 +20,9 @@ InteractionKind = Literal["entangled", "half", "full", "dcw", "dcw_literal"]
 class Interacted(NamedTuple):
     """What the two towers read, and the query of the next stage."""
 
-    class_features: Float[Tensor, "k d"]
-    box_features: Float[Tensor, "k d"]
-    queries: Float[Tensor, "k d"]
+    class_features: Float[Tensor, "*k d"]
+    box_features: Float[Tensor, "*k d"]
+    queries: Float[Tensor, "*k d"]
 
 
 def build_interaction(
@@ -52,20 +53,6 @@ class OutLayer(nn.Module):
     def forward(self, roi: Float[Tensor, "k p c"]) -> Float[Tensor, "k d"]:
         """Returns one feature a box."""
         return F.relu(self.norm(self.linear(roi.flatten(1))))
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with ReLU between, residual and norm."""
-
-    def __init__(self, width: int, hidden_width: int):
-        super().__init__()
-        self.linear1 = nn.Linear(width, hidden_width)
-        self.linear2 = nn.Linear(hidden_width, width)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
-        """Returns the transformed features, normalised."""
-        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
 
 
 class Entangled(nn.Module):

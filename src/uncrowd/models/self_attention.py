@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import at_least_fp32, pairwise_iou
+from uncrowd.models.attention import MultiHeadAttention
 from uncrowd.models.precision import full_precision
 
 AttentionKind = Literal["content", "iou", "iou_only", "none"]
@@ -29,47 +29,52 @@ def build_self_attention(kind: AttentionKind, width: int, heads: int) -> nn.Modu
             return None
 
 
-class _MultiHeadAttention(nn.Module):
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def _route(self, qkv: Float[Tensor, "b n _"], log_prior: Float[Tensor, "b 1 n n"] | None) -> Float[Tensor, "b n d"]:
-        # (b, n, 3d) -> three of (b, heads, n, d / heads); the scale is 1 / sqrt(d / heads)
-        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        routed = F.scaled_dot_product_attention(query, key, value, attn_mask=log_prior)
-        return routed.transpose(1, 2).flatten(2)
-
-
-class ContentAttention(_MultiHeadAttention):
+class ContentAttention(MultiHeadAttention):
     """Multi-head self attention as everyone knows it (MSA, Eq. 1 and 2); the boxes play no part."""
 
-    def __init__(self, width: int, heads: int):
-        super().__init__(width, heads)
+    def __init__(self, width: int, heads: int, dropout: float = 0.0):
+        super().__init__(width, heads, dropout)
         # Sparse R-CNN's is nn.MultiheadAttention, whose biases start at 0; the release's IoU-ESA has plain linears.
         for layer in (self.qkv, self.out):
             nn.init.zeros_(layer.bias)
 
-    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from the others, without residual."""
-        return self.out(self._route(self.qkv(queries), log_prior=None))
+    def forward(
+        self,
+        queries: Float[Tensor, "b n d"],
+        boxes: Float[Tensor, "b n 4"],
+        positions: Float[Tensor, "b n d"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """Returns what each query gathered from the others, without residual.
+
+        positions: what DETR adds to queries and keys, and not to values.
+        """
+        placed = queries if positions is None else queries + positions
+        return self.out(self.gather(*self.project(placed, placed, queries)))
 
 
-class IoUEnhancedAttention(_MultiHeadAttention):
+class IoUEnhancedAttention(MultiHeadAttention):
     """IoU-ESA (Eq. 3, Algorithm 1): attention weights multiplied by the IoU of the boxes the stage receives.
 
     exp(attn) * IoU normalised over the row equals softmax(attn + log IoU), which does not overflow; it is computed in
     at least fp32 also under mixed precision. No parameter is added.
     """
 
-    def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from those its box overlaps. boxes: network pixels, unclipped."""
-        qkv = at_least_fp32(self.qkv(queries))
-        with full_precision(qkv.device):
-            routed = self._route(qkv, log_prior=log_iou(boxes).to(qkv.dtype)[:, None])  # shared by all heads
-        return self.out(routed)
+    def forward(
+        self,
+        queries: Float[Tensor, "b n d"],
+        boxes: Float[Tensor, "b n 4"],
+        positions: Float[Tensor, "b n d"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """Returns what each query gathered from those its box overlaps. boxes: network pixels, unclipped.
+
+        positions: what DETR adds to queries and keys, and not to values.
+        """
+        placed = queries if positions is None else queries + positions
+        query, key, value = map(at_least_fp32, self.project(placed, placed, queries))
+        with full_precision(query.device):
+            overlap = log_iou(boxes).to(query.dtype)[:, None]  # shared by all heads
+            gathered = self.gather(query, key, value, mask=overlap)
+        return self.out(gathered)
 
 
 class IoUOnlyAttention(nn.Module):
