@@ -79,6 +79,7 @@ def test_what_weights_and_runs_hold(uncrowd, run):
 
 
 def test_what_is_neither(refused, run, shapes):
-    sentence = refused("info", "coco-r5")
-    assert "neither a file or folder that exists, nor the word tables, nor an experiment: small-data, " in sentence
+    sentence = refused("info", "coco-r50-100-iou-es")
+    assert "neither a file or folder that exists, nor the word tables, nor an experiment" in sentence
+    assert "the nearest is coco-r50-100-iou-esa." in sentence
     assert "no safetensors file" in refused("info", shapes / "instances_val.json")

@@ -146,8 +146,8 @@ def test_pictures_that_are_nowhere(refused, shapes, tmp_path):
     [
         (["--data", "nowhere"], "nowhere does not exist"),
         ([], "Name the data set with --data"),
-        (["coco-r50-10", "--data", "d"], "There is no experiment 'coco-r50-10'; there is coco-r50-100, "),
-        (["xyzzy", "--data", "d"], "There is no experiment 'xyzzy'; there is small-data, coco-r50-100, "),
+        (["coco-r50-10", "--data", "d"], "There is no experiment 'coco-r50-10'; the nearest is coco-r50-100; "),
+        (["xyzzy", "--data", "d"], "There is no experiment 'xyzzy'; `uncrowd info` lists them"),
         (["."], ". is no experiment but a file or folder; name the data with --data ."),
         (["--resume", "nowhere"], "nowhere holds no run: there is no config.json in it"),
         (["--resume", "run", "--data", "d"], "give it alone"),

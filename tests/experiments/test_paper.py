@@ -86,7 +86,7 @@ def test_measured_stands_beside_expected() -> None:
     ]
 
 
-def test_what_keeps_scores_from_being_compared_is_said() -> None:
+def test_what_sets_the_two_apart_is_said() -> None:
     experiment = coco_r50_100()
     altered = replace(experiment, train=replace(experiment.train, batch_size=8, seed=3, workers=9, accumulate=2))
     assert changed_settings(experiment) == []
@@ -94,9 +94,9 @@ def test_what_keeps_scores_from_being_compared_is_said() -> None:
     said = beside_paper(altered, coco_scores(), 120, "other.safetensors")
     assert said is not None
     assert said.splitlines()[-3:] == [
-        "NOTE: not to be compared, for the paper scores the 5000 pictures of COCO's val2017, this run 120 pictures",
-        "NOTE: not to be compared, for the settings differ from the paper's: train.batch_size is 8, not 16",
-        "NOTE: not to be compared, for the run began with the weights of other.safetensors",
+        "NOTE: compare with care, for the paper scores the 5000 pictures of COCO's val2017, this run 120 pictures",
+        "NOTE: compare with care, for the settings differ from the paper's: train.batch_size is 8, not 16",
+        "NOTE: compare with care, for the run began with the weights of other.safetensors",
     ]
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -53,9 +54,10 @@ def main(argv: Sequence[str]) -> int:
     elif Path(what).exists():
         print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
+        nearest = "".join(f"; the nearest is {name}" for name in get_close_matches(what, EXPERIMENTS, n=1))
         raise InputError(
-            f"{what} is neither a file or folder that exists, nor the word {TABLES}, nor an experiment: "
-            f"{', '.join(EXPERIMENTS)}."
+            f"{what} is neither a file or folder that exists, nor the word {TABLES}, nor an experiment of those that "
+            f"`uncrowd info` lists{nearest}."
         )
     return 0
 

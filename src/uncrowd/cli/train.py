@@ -75,8 +75,8 @@ def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     if argv[0] not in EXPERIMENTS:
         if Path(argv[0]).exists():
             raise InputError(f"{argv[0]} is no experiment but a file or folder; name the data with --data {argv[0]}.")
-        close = get_close_matches(argv[0], EXPERIMENTS, n=3) or EXPERIMENTS
-        raise InputError(f"There is no experiment {argv[0]!r}; there is {', '.join(close)}: see `uncrowd info`.")
+        nearest = "".join(f"; the nearest is {name}" for name in get_close_matches(argv[0], EXPERIMENTS, n=1))
+        raise InputError(f"There is no experiment {argv[0]!r}{nearest}; `uncrowd info` lists them.")
     return argv[0], list(argv[1:])
 
 

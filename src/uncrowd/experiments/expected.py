@@ -34,7 +34,7 @@ def expected_in_words(experiment: Experiment) -> str | None:
 
 
 def beside_paper(experiment: Experiment, scores: Scores, pictures: int, started_from: str | None) -> str | None:
-    """A table of what was measured and what the paper expects, then what keeps them from being compared, if anything.
+    """A table of what was measured and what the paper expects, then what sets the two apart, if anything.
 
     pictures: how many were scored. started_from: weights that the run began with, beyond its backbone's. None where the
     paper has nothing to say about such a run.
@@ -67,7 +67,7 @@ def _reservations(experiment: Experiment, pictures: int, started_from: str | Non
         reservations.append(f"the settings differ from the paper's: {'; '.join(changed)}")
     if started_from is not None:
         reservations.append(f"the run began with the weights of {started_from}")
-    return [f"NOTE: not to be compared, for {reservation}" for reservation in reservations]
+    return [f"NOTE: compare with care, for {reservation}" for reservation in reservations]
 
 
 def _cells(values: dict[str, float] | dict[str, float | None], names: list[str]) -> list[str]:
