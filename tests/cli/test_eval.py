@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.data.coco_files import content, image, write
+from uncrowd.data.results import write_coco_results
+from uncrowd.inference.predictor import load
+from uncrowd.inference.tta import TTAConfig, View
+from uncrowd.structures import Detections, PictureId
 
 
 def scores(uncrowd, *argv) -> dict:
@@ -26,6 +30,18 @@ def test_a_run_its_weights_and_its_detections_are_one(uncrowd, shapes, run, tmp_
     assert {record["category_id"] for record in found} <= {3, 17}
     for file in (tmp_path / "weights.json", run / "detections.json"):  # the latter as training scored its last epoch
         assert in_order(json.loads(file.read_text())) == in_order(found)
+
+
+def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run, tmp_path, monkeypatch):
+    small = TTAConfig(views=(View(short_side=32, max_size=64),))
+    monkeypatch.setattr("uncrowd.cli.eval.TTAConfig", lambda: small)  # its sizes are for larger pictures
+    out = tmp_path / "augmented.json"
+    scores(uncrowd, run, "--data", shapes, "--device", "cpu", "--tta", "--out", out)
+    predictor = load(run, "cpu", small)
+    expected: dict[PictureId, Detections] = {n: predictor.predict(shapes / f"images/val{n}.png") for n in (1, 2, 3)}
+    write_coco_results(tmp_path / "expected.json", expected)
+    assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
+    assert "holds detections, so leave it out" in refused("eval", out, "--data", shapes, "--tta")
 
 
 def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):

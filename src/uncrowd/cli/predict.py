@@ -41,7 +41,8 @@ class PredictArguments:
     threshold: float = 0.3
     # Write detections.json and no pictures.
     json_only: bool = False
-    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in the paper's Table 7.
+    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, in about
+    # 40 times the time.
     tta: bool = False
     # Pictures at a time; it changes speed and memory alone.
     batch_size: int = 4

@@ -2,6 +2,7 @@
 
 Sizes and voting are those of ATSS (arXiv:1912.02424), which the paper follows. Every view is resized from the picture
 itself; the release resizes what was resized to 800 pixels before, lets each long side be 4000, and votes at IoU .65.
+On a picture of 640 x 480 the 26 views have 43 times the pixels of the one at 800.
 """
 
 from collections.abc import Callable
