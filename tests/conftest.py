@@ -18,6 +18,13 @@ from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 
 SCENES = SceneConfig(size=(64, 96), objects=(2, 4), overlap=0.1)
+TINY_MODEL = SparseRCNNConfig(
+    num_classes=3,
+    proposals=10,
+    stages=2,
+    backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
+    stage=StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width=64),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +53,7 @@ def tiny_experiment(**training: Any) -> Experiment:
     settings = TrainConfig(epochs=2, batch_size=4, workers=0, log_every=1, ema_decay=0.9)
     return Experiment(
         name="tiny",
-        model=SparseRCNNConfig(
-            num_classes=3,
-            proposals=10,
-            stages=2,
-            backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
-            stage=StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width=64),
-        ),
+        model=TINY_MODEL,
         augment=TrainTransformConfig(short_sides=(56, 64), max_size=96),
         resize=ResizeConfig(short_side=64, max_size=96),
         optim=OptimConfig(learning_rate=1e-3, warmup_steps=2, milestones=()),

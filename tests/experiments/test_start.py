@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from uncrowd.errors import InputError
 from uncrowd.experiments.start import initialise
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -15,14 +15,13 @@ from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
 
 PETS = Categories(ids=(1, 2, 3), names=("cat", "dog", "emu"))
-CONFIG = tiny_experiment().model
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SparseRCNN]:
     """A weights file of three classes, and what is in it."""
     torch.manual_seed(0)
-    model = SparseRCNN(CONFIG)
+    model = SparseRCNN(TINY_MODEL)
     file = tmp_path_factory.mktemp("weights") / "pets.safetensors"
     save_weights(file, model, PETS, {})
     return str(file), model
@@ -35,7 +34,7 @@ def begun(config: SparseRCNNConfig) -> SparseRCNN:
 
 def test_all_weights_are_taken(trained: tuple[str, SparseRCNN]) -> None:
     file, source = trained
-    model = begun(CONFIG)
+    model = begun(TINY_MODEL)
     assert initialise(model, PETS, file, new_class_head=False) == f"all weights from {file}"
     for name, tensor in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
@@ -44,7 +43,7 @@ def test_all_weights_are_taken(trained: tuple[str, SparseRCNN]) -> None:
 def test_other_classes_need_the_flag(trained: tuple[str, SparseRCNN]) -> None:
     file, source = trained
     birds = Categories(ids=(1, 2), names=("emu", "kiwi"))
-    model = begun(replace(CONFIG, num_classes=2))
+    model = begun(replace(TINY_MODEL, num_classes=2))
     with pytest.raises(InputError, match=r"knows the classes cat, dog, emu, the data has emu, kiwi;.*--new-class-head"):
         initialise(model, birds, file, new_class_head=False)
     words = initialise(model, birds, file, new_class_head=True)
@@ -61,17 +60,17 @@ def test_other_classes_need_the_flag(trained: tuple[str, SparseRCNN]) -> None:
 def test_another_order_of_the_same_classes_is_not_the_same(trained: tuple[str, SparseRCNN]) -> None:
     turned = Categories(ids=(1, 2, 3), names=("emu", "dog", "cat"))
     with pytest.raises(InputError, match="--new-class-head"):
-        initialise(begun(CONFIG), turned, trained[0], new_class_head=False)
-    assert "3 kept by name (emu, dog, cat)" in initialise(begun(CONFIG), turned, trained[0], new_class_head=True)
+        initialise(begun(TINY_MODEL), turned, trained[0], new_class_head=False)
+    assert "3 kept by name (emu, dog, cat)" in initialise(begun(TINY_MODEL), turned, trained[0], new_class_head=True)
 
 
 def test_a_new_head_without_weights_is_refused() -> None:
     with pytest.raises(InputError, match=r"name them with --start-from\."):
-        initialise(begun(CONFIG), PETS, None, new_class_head=True)
+        initialise(begun(TINY_MODEL), PETS, None, new_class_head=True)
 
 
 def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
-    other = replace(CONFIG, proposals=7, stage=replace(CONFIG.stage, feedforward_width=32))
+    other = replace(TINY_MODEL, proposals=7, stage=replace(TINY_MODEL.stage, feedforward_width=32))
     with pytest.raises(InputError, match=r"does not fit the model in \d+ tensors") as caught:
         initialise(begun(other), PETS, trained[0], new_class_head=False)
     assert "--model.proposals 10" in str(caught.value)
@@ -80,12 +79,12 @@ def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
 
 def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, SparseRCNN]) -> None:
     """Of heads and kinds of attention nothing is in the tensors; what only training sees is not worth a word."""
-    backbone = replace(CONFIG.backbone, drop_path=0.1)
-    other = replace(CONFIG, backbone=backbone, stage=replace(CONFIG.stage, attention="content", heads=8))
+    backbone = replace(TINY_MODEL.backbone, drop_path=0.1)
+    other = replace(TINY_MODEL, backbone=backbone, stage=replace(TINY_MODEL.stage, attention="content", heads=8))
     words = initialise(begun(other), PETS, trained[0], new_class_head=False)
     assert re.search(r"NOTE: .*stage\.attention was 'iou' and is 'content', stage\.heads was 4 and is 8$", words)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        initialise(begun(CONFIG), PETS, str(tmp_path / "no.safetensors"), new_class_head=False)
+        initialise(begun(TINY_MODEL), PETS, str(tmp_path / "no.safetensors"), new_class_head=False)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from uncrowd.models.class_head import with_classes
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.stage import PRIOR_PROBABILITY
@@ -19,7 +19,7 @@ TO = Categories(ids=(1, 2, 3, 4), names=("ball", "cat", "person", "bird"))
 def trained() -> SparseRCNN:
     """A model whose class biases are no longer what they began as."""
     torch.manual_seed(0)
-    model = SparseRCNN(replace(tiny_experiment().model, num_classes=3)).eval()
+    model = SparseRCNN(replace(TINY_MODEL, num_classes=3)).eval()
     for stage in model.head.stages:
         nn.init.normal_(stage.get_parameter("class_logits.bias"))
     return model

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from uncrowd.errors import InputError
 from uncrowd.models.interaction import ChannelWeighted, Entangled
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -22,7 +22,7 @@ BASELINE = StageConfig(
 
 
 def config(**stage: int) -> SparseRCNNConfig:
-    return replace(tiny_experiment().model, proposals=20, stages=3, stage=replace(BASELINE, **stage))
+    return replace(TINY_MODEL, proposals=20, stages=3, stage=replace(BASELINE, **stage))
 
 
 def worn(model: SparseRCNN) -> SparseRCNN:
