@@ -106,7 +106,7 @@ def test_a_damaged_description(tmp_path: Path, description: str) -> None:
 
 def test_a_description_of_another_version(tmp_path: Path) -> None:
     description = {
-        "model": {**config.to_dict(TINY), "speed": "ludicrous"},
+        "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY), "speed": "ludicrous"},
         "categories": config.to_dict(CATEGORIES),
         "preprocessing": PREPROCESSING,
     }

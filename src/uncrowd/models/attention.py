@@ -3,7 +3,6 @@
 Shapes: b pictures, n that ask, k that are asked, width d, of which each head has d / heads.
 """
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812

@@ -1,9 +1,10 @@
 """From a configuration to the detector it describes."""
 
 from uncrowd.models.detector import Detector
+from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 
-AnyDetectorConfig = SparseRCNNConfig
+AnyDetectorConfig = SparseRCNNConfig | DETRConfig
 
 
 def build_detector(config: AnyDetectorConfig) -> Detector:
@@ -11,3 +12,5 @@ def build_detector(config: AnyDetectorConfig) -> Detector:
     match config:
         case SparseRCNNConfig():
             return SparseRCNN(config)
+        case DETRConfig():
+            return DETR(config)

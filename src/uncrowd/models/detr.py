@@ -1,0 +1,158 @@
+"""DETR (arXiv:2005.12872), and DETR with the paper's two modules in its decoder (Appendix C, Table 10)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.detector import Detector, inside_picture
+from uncrowd.models.precision import full_precision
+from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
+from uncrowd.structures import Decoded, StageOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class DETRConfig:
+    """The whole model; the defaults are the original's, to which attention 'iou' and channel weighting are added."""
+
+    # Classes; training sets it to what the data has.
+    num_classes: int = 80
+    # Learnable object queries, which is also how many detections come out.
+    proposals: int = 100
+    # The trunk, of which only the coarsest map is used.
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    # Self attention among the queries: iou is IoU-ESA (Eq. 3) of the boxes of the layer before, content is DETR's.
+    attention: DecoderAttentionKind = "content"
+    # Features of their own for class and box, by dynamic channel weighting (Eq. 4); DETR has one for both.
+    channel_weighting: bool = False
+    # Of the queries and the encoded picture (d).
+    width: int = 256
+    # Attention heads.
+    heads: int = 8
+    # Layers in which the cells of a picture attend to each other.
+    encoder_layers: int = 6
+    # Layers that refine the queries, each with predictions of its own.
+    decoder_layers: int = 6
+    # Hidden channels of the feed-forward layers.
+    feedforward_width: int = 2048
+    # Of attention weights and of what each part of a layer adds, in training.
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a model that could detect nothing, and for sizes that do not fit each other."""
+        require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, decoder_layers=self.decoder_layers)
+        require_at_least(0, encoder_layers=self.encoder_layers)
+        require_at_least(1, width=self.width, heads=self.heads, feedforward_width=self.feedforward_width)
+        if self.width % self.heads or self.width % 8:
+            raise InputError(f"width is {self.width}; give a multiple of 8 and of heads, which is {self.heads}.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
+
+
+class DETR(Detector):
+    """A transformer between the coarsest feature map and a set of queries.
+
+    A picture alone is not padded; in a batch, attention leaves padding out. (A convolution does not, so features near
+    it are not quite those of the picture alone.)
+    """
+
+    multiple = 1
+
+    def __init__(self, config: DETRConfig):
+        super().__init__(config)
+        self._config = config
+        self.projection = nn.Conv2d(self.backbone.channels[-1], config.width, kernel_size=1)
+        self.query_positions = nn.Parameter(torch.randn(config.proposals, config.width))
+        self.encoder = nn.Sequential(
+            *(
+                EncoderLayer(config.width, config.heads, config.feedforward_width, config.dropout)
+                for _ in range(config.encoder_layers)
+            )
+        )
+        self.decoder = Decoder(config)
+
+    @property
+    def config(self) -> DETRConfig:
+        """What it was built from."""
+        return self._config
+
+    def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
+        """Returns one StageOutput a decoder layer, in network pixels: see `Detector.forward`.
+
+        Logits have one column more than there are classes: the last is for no object.
+        """
+        features = self.projection(self.backbone(self.normalise(images, sizes))[-1])
+        inside = inside_picture(sizes, *images.shape[-2:])
+        # A cell is padding where the pixel at its upper left corner is, as nearest neighbours have it.
+        inside = F.interpolate(inside[:, None].float(), features.shape[-2:])[:, 0].bool()
+        positions = sine_positions(inside, self.config.width, at_least_fp32(features).dtype)
+        memory = Memory(features.flatten(2).transpose(1, 2), positions.flatten(1, 2), inside.flatten(1))
+        return self.decoder(self.encoder(memory), self.query_positions.expand(len(images), -1, -1), sizes)
+
+    def decode(self, outputs: list[StageOutput]) -> Decoded:
+        """Returns each query of the last layer once, under the best of its classes, best first: no threshold, no NMS.
+
+        Scores are a softmax over the classes and no object.
+        """
+        last = outputs[-1]
+        scores, labels = at_least_fp32(last.logits).softmax(dim=-1)[..., :-1].max(dim=-1)
+        scores, order = scores.sort(dim=-1, descending=True, stable=True)
+        boxes = last.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        return Decoded(boxes=boxes, scores=scores, labels=labels.gather(1, order))
+
+
+class Decoder(nn.Module):
+    """Layers in a row, and the norm and the two heads that all of them share.
+
+    Each layer gets the queries and the detached boxes of the one before. The first gets zeros and, for there are no
+    boxes yet, the whole picture for each query, so that every IoU is 1 and its attention is plain attention (App. C).
+    """
+
+    def __init__(self, config: DETRConfig):
+        super().__init__()
+        width = config.width
+        self.layers = nn.ModuleList(
+            DecoderLayer(
+                width,
+                config.heads,
+                config.feedforward_width,
+                config.dropout,
+                attention=config.attention,
+                channel_weighting=config.channel_weighting,
+            )
+            for _ in range(config.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.class_logits = nn.Linear(width, config.num_classes + 1)
+        self.boxes_cxcywh_norm = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4), nn.Sigmoid()
+        )
+
+    def forward(
+        self, memory: Memory, positions: Float[Tensor, "b n d"], sizes: Int64[Tensor, "b 2"]
+    ) -> list[StageOutput]:
+        """Returns the predictions of all layers, first to last; their `queries` are those handed on, not normalised.
+
+        positions: of the queries, learned. sizes: (height, width) of each picture before padding, which boxes are
+        shares of.
+        """
+        height, width = sizes.to(at_least_fp32(self.norm.weight).dtype).unbind(-1)
+        scale = torch.stack([width, height, width, height], dim=-1)[:, None]
+        queries = torch.zeros_like(positions)
+        boxes = (scale * scale.new_tensor([0, 0, 1, 1])).expand(-1, positions.shape[1], -1)
+        outputs = []
+        for layer in self.layers:
+            found = layer(queries, positions, boxes, memory)
+            class_features = at_least_fp32(self.norm(found.class_features))
+            box_features = at_least_fp32(self.norm(found.box_features))
+            with full_precision(boxes.device):
+                logits = self.class_logits(class_features)
+                predicted = cxcywh_to_xyxy(self.boxes_cxcywh_norm(box_features) * scale)
+            outputs.append(StageOutput(logits=logits, boxes=predicted, queries=found.queries))
+            boxes, queries = predicted.detach(), found.queries
+        return outputs
