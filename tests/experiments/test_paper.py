@@ -58,6 +58,7 @@ def test_full_method_gains_what_the_text_says() -> None:
 
     assert gains("Table 6", "ours, Res-50", "Sparse R-CNN, Res-50")[0] == 1.6
     assert gains("Table 5", "ours", "Sparse R-CNN") == [1.7, -1.1, 1.0]
+    assert gains("Table 10", "DETR + ours", "DETR") == [0.5, 1.3]
 
 
 def test_tables_that_disagree_are_both_there() -> None:

@@ -19,7 +19,7 @@ from uncrowd.engine.log import read_metrics
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.experiments import Experiment
 from uncrowd.experiments.run import resume
-from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.build import build_detector
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "uncrowd")
 
@@ -85,7 +85,7 @@ def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
     weights = [key for key in theirs if key.startswith("model.")]
     apart = torch.cat([(ours[key] - theirs[key]).abs().flatten() for key in weights])
     torch.manual_seed(0)
-    fresh = SparseRCNN(one_size().model).state_dict()
+    fresh = build_detector(one_size().model).state_dict()
     moved = torch.cat([(theirs[key] - fresh[key[6:]]).abs().flatten() for key in weights])
     assert (apart < 1e-5).float().mean() > 0.999
     assert (moved > 3e-5).float().mean() > 0.5, "they moved by more than that"

@@ -7,7 +7,8 @@ import pytest
 from uncrowd.data.transforms import CropConfig
 from uncrowd.engine.optim import learning_rate
 from uncrowd.experiments import EXPERIMENTS, Experiment, coco
-from uncrowd.losses.classification import FocalConfig
+from uncrowd.losses.classification import CrossEntropyConfig, FocalConfig
+from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 COCO_SIDES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
@@ -62,8 +63,7 @@ def test_no_two_experiments_are_the_same() -> None:
 
 
 def test_nothing_of_the_paper_is_left_out() -> None:
-    sparse_rcnns = [name for name, e in of_the_paper().items() if isinstance(e.model, SparseRCNNConfig)]
-    assert sorted(sparse_rcnns) == sorted(SPARSE_RCNNS)
+    assert set(of_the_paper()) == {*SPARSE_RCNNS, "coco-detr-r50", "coco-detr-r50-iou-esa-dcw"}
 
 
 @pytest.mark.parametrize("name", SPARSE_RCNNS)
@@ -93,6 +93,29 @@ def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
     rates = [f"{learning_rate(optim, epoch * steps, steps, 16):.2g}" for epoch in range(2, epochs)]
     passed = [sum(epoch >= drop for drop in drops) for epoch in range(2, epochs)]
     assert rates == [("2.5e-05", "2.5e-06", "2.5e-07")[drops] for drops in passed]
+
+
+@pytest.mark.parametrize(
+    ("name", "attention", "channel_weighting"),
+    [("coco-detr-r50", "content", False), ("coco-detr-r50-iou-esa-dcw", "iou", True)],
+)
+def test_detr_trains_as_its_own_recipe_says_but_for_50_epochs(
+    name: str, attention: str, channel_weighting: bool
+) -> None:
+    experiment = EXPERIMENTS[name]()
+    model, optim, loss, augment = experiment.model, experiment.optim, experiment.loss, experiment.augment
+    assert isinstance(model, DETRConfig)
+    assert (model.backbone.name, model.backbone.pretrained, model.num_classes) == ("resnet50.tv_in1k", "timm", 80)
+    assert (model.proposals, model.attention, model.channel_weighting) == (100, attention, channel_weighting)
+    assert (model.width, model.heads, model.feedforward_width, model.dropout) == (256, 8, 2048, 0.1)
+    assert (model.encoder_layers, model.decoder_layers) == (6, 6)
+    assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (50, 64, "coco")
+    assert (optim.learning_rate, optim.backbone_factor, optim.weight_decay) == (1e-4, 0.1, 1e-4)
+    assert (optim.clip_norm, optim.warmup_steps, optim.milestones, optim.decay) == (0.1, 0, (40,), 0.1)
+    assert (loss.class_, loss.l1, loss.giou, loss.l1_of) == (1, 5, 2, "centre_size")
+    assert loss.classes == CrossEntropyConfig(no_object=0.1)
+    assert (augment.short_sides, augment.max_size, augment.horizontal_flip) == (COCO_SIDES, 1333, 0.5)
+    assert augment.crop == CropConfig(probability=0.5, short_sides=(400, 500, 600), sides=(384, 600))
 
 
 def test_resnets_are_frozen_up_to_res2_and_swin_is_not() -> None:

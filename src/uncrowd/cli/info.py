@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Annotated
 
 from rich.box import SIMPLE_HEAD
@@ -22,6 +23,7 @@ from uncrowd.experiments.tables import Cell, cells, cost
 from uncrowd.inference.predictor import load
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.cost import COCO_PIXELS
+from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 TABLES = "tables"
@@ -131,13 +133,15 @@ def _modules(model: AnyDetectorConfig) -> tuple[str, str]:
     match model:
         case SparseRCNNConfig():
             return model.stage.attention, model.stage.interaction
+        case DETRConfig():
+            return model.attention, "dcw" if model.channel_weighting else "entangled"
 
 
 def _compare_tables() -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("table", "row", "experiment"):
         table.add_column(column, no_wrap=True)
-    for column in ("params, paper", "here", "difference", "FLOPs, paper", "here", "difference"):
+    for column in ("params, paper", "here", "diff.", "FLOPs, paper", "here", "diff."):
         table.add_column(column, justify="right", no_wrap=True)
     reasons: list[str] = []
     by_row = groupby(cells(), key=lambda cell: (cell.table, cell.row, cell.experiment))
@@ -146,8 +150,8 @@ def _compare_tables() -> None:
     console = Console(width=WIDTH)
     console.print(table)
     console.print("= no more than the rounding of the paper's number; - a cell that cannot be read", highlight=False)
-    for number, reason in enumerate(reasons, start=1):
-        console.print(f"{'*' * number} {reason}", highlight=False)
+    for number, reason in enumerate(reasons):
+        console.print(f"{_mark(number)} {reason}", highlight=False)
 
 
 def _compared(cell: Cell, reasons: list[str]) -> list[str]:
@@ -160,5 +164,9 @@ def _compared(cell: Cell, reasons: list[str]) -> list[str]:
     if cell.deviation is not None:
         if cell.deviation.reason not in reasons:
             reasons.append(cell.deviation.reason)
-        mark = "*" * (1 + reasons.index(cell.deviation.reason))
-    return [cell.printed, here, f"{cell.difference:+.2f} {mark}"]
+        mark = _mark(reasons.index(cell.deviation.reason))
+    return [cell.printed, here, f"{round(cell.difference, 2) + 0:+.2f} {mark}"]  # + 0: there is no -0.00
+
+
+def _mark(reason: int) -> str:
+    return ascii_lowercase[reason]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from uncrowd.experiments import coco, coco_ablations, crowdhuman
+from uncrowd.experiments import coco, coco_ablations, coco_detr, crowdhuman
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.small_data import small_data
 
@@ -29,6 +29,8 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "coco-r50-100-24-epochs": coco_ablations.coco_r50_100_24_epochs,
     "coco-r50-100-sparse-rcnn-12-epochs": coco_ablations.coco_r50_100_sparse_rcnn_12_epochs,
     "coco-r50-100-sparse-rcnn-24-epochs": coco_ablations.coco_r50_100_sparse_rcnn_24_epochs,
+    "coco-detr-r50": coco_detr.coco_detr_r50,
+    "coco-detr-r50-iou-esa-dcw": coco_detr.coco_detr_r50_iou_esa_dcw,
     "crowdhuman-r50-500": crowdhuman.crowdhuman_r50_500,
     "crowdhuman-r50-500-sparse-rcnn": crowdhuman.crowdhuman_r50_500_sparse_rcnn,
     "crowdhuman-r50-500-iou-esa": crowdhuman.crowdhuman_r50_500_iou_esa,

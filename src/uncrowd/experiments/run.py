@@ -27,8 +27,10 @@ from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.scoring import Scoring, require_scorable
 from uncrowd.experiments.start import initialise
 from uncrowd.losses.criterion import SetCriterion
-from uncrowd.models.build import build_detector
+from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
+from uncrowd.models.detr import DETRConfig
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 Say = Callable[[str], None]
 
@@ -219,15 +221,21 @@ def _facts(
         "Trained on": f"{len(train_set):,} pictures with {len(train_set.boxes):,} boxes",
         "Scored on": val_words,
         "Experiment": experiment.name,
-        "Model": (
-            f"Sparse R-CNN on {experiment.model.backbone.name}, {experiment.model.stages} stages, "
-            f"{experiment.model.proposals} proposals, {parameters / 1e6:.1f} million parameters"
-        ),
+        "Model": f"{_model_in_words(experiment.model)}, {parameters / 1e6:.1f} million parameters",
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
         "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
     }
     expected = expected_in_words(experiment)
     return facts if expected is None else {**facts, "Expected by the paper": expected}
+
+
+def _model_in_words(model: AnyDetectorConfig) -> str:
+    match model:
+        case SparseRCNNConfig():
+            kind, parts = "Sparse R-CNN", f"{model.stages} stages"
+        case DETRConfig():
+            kind, parts = "DETR", f"{model.decoder_layers} decoder layers"
+    return f"{kind} on {model.backbone.name}, {parts}, {model.proposals} proposals"
 
 
 def _silent(text: str) -> None:
