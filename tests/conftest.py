@@ -27,9 +27,9 @@ TINY_MODEL = SparseRCNNConfig(
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """More threads only get into each other's way on pictures this small."""
+    """More threads only get into each other's way on pictures this small; and before any other fixture trains."""
     torch.set_num_threads(1)
 
 
