@@ -17,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator, rank_pictures
+from uncrowd.evaluation.protocol import Scores
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 
 CATEGORIES = Categories(ids=(3, 7, 12), names=("person", "dog", "kite"))
@@ -199,6 +200,17 @@ def test_the_table_is_plain_text_in_percent() -> None:
     assert lines[0].split()[:4] == ["AP", "AP50", "AP75", "APs"]
     assert lines[1].split()[:4] == ["100.0", "100.0", "100.0", "-"]
     assert lines[3:] == ["person  100.0", "dog         -", "kite        -"]
+
+
+def test_many_classes_are_listed_in_columns_without_those_that_have_nothing_to_find() -> None:
+    per_class = {f"class {n}": None if n % 4 == 0 else n / 100 for n in range(80)}
+    lines = Scores(headline="AP", values={"AP": 0.5}, per_class=per_class).table().splitlines()
+    assert lines[-1] == "20 classes have nothing to find"
+    assert max(map(len, lines)) <= 120
+    assert len(lines) < 20
+    listed = " ".join(lines[3:-1])
+    assert [n for n in range(80) if f"class {n} " in listed + " "] == [n for n in range(80) if n % 4]
+    assert "class 79   79.0" in listed
 
 
 def test_classes_of_the_same_name_are_told_apart() -> None:

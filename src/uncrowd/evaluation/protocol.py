@@ -1,11 +1,14 @@
 """What every evaluator takes and gives: anyone's detections in, numbers out."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId, Sample
+
+FEW, SCREEN = 12, 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +30,26 @@ class Scores:
         return self.values[self.headline]
 
     def table(self) -> str:
-        """Plain text in percent: all values in two lines, then AP of each class where there is more than one."""
+        """Plain text in percent: all values in two lines, then AP of each class where there is more than one.
+
+        Of many classes, those without anything to find are counted and not listed.
+        """
         widths = [max(len(name), 5) for name in self.values]
         lines = [
             "  ".join(name.rjust(width) for name, width in zip(self.values, widths, strict=True)),
             "  ".join(_percent(value).rjust(width) for value, width in zip(self.values.values(), widths, strict=True)),
         ]
-        if len(self.per_class) > 1:
-            width = max(map(len, self.per_class))
-            lines += ["", *(f"{name.ljust(width)}  {_percent(ap).rjust(5)}" for name, ap in self.per_class.items())]
+        shown = self.per_class
+        if len(shown) > FEW:
+            shown = {name: ap for name, ap in shown.items() if ap is not None}
+        if len(self.per_class) > 1 and shown:
+            width = max(map(len, shown))
+            lines += ["", *_in_columns([f"{name.ljust(width)}  {_percent(ap).rjust(5)}" for name, ap in shown.items()])]
+        if len(shown) < len(self.per_class):
+            lines.append(f"{len(self.per_class) - len(shown)} classes have nothing to find")
         return "\n".join(lines)
 
 
-@runtime_checkable
 class Evaluator(Protocol):
     """A measure of a whole data set: `CocoEvaluator`, `CrowdHumanEvaluator`."""
 
@@ -74,6 +84,13 @@ def check_same_data_set(
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _in_columns(cells: list[str]) -> list[str]:
+    """Cells of one width, column by column: one column while they are few, then as many as a screen has room for."""
+    columns = 1 if len(cells) <= FEW else max(SCREEN // (len(cells[0]) + 4), 1)
+    rows = math.ceil(len(cells) / columns)
+    return ["    ".join(cells[row::rows]) for row in range(rows)]
 
 
 def _short(categories: Categories) -> str:
