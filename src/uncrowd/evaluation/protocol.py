@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId, Sample
@@ -50,6 +50,7 @@ class Scores:
         return "\n".join(lines)
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """A measure of a whole data set: `CocoEvaluator`, `CrowdHumanEvaluator`."""
 
