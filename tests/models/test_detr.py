@@ -1,0 +1,342 @@
+"""The whole DETR: raw pixels in, one output a decoder layer; with the paper's modules and without."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.plain import transformer as plain
+from uncrowd import config
+from uncrowd.boxes import pairwise_iou
+from uncrowd.errors import InputError
+from uncrowd.losses.classification import CrossEntropyConfig
+from uncrowd.losses.criterion import SetCriterion
+from uncrowd.losses.matcher import LossConfig
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import build_detector
+from uncrowd.models.cost import measure
+from uncrowd.models.detr import DETR, DETRConfig
+from uncrowd.structures import StageOutput, Target
+
+ORIGINAL = DETRConfig(
+    num_classes=3,
+    proposals=6,
+    backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
+    width=16,
+    heads=2,
+    encoder_layers=1,
+    decoder_layers=3,
+    feedforward_width=32,
+)
+OURS = replace(ORIGINAL, attention="iou", channel_weighting=True)
+BOTH = pytest.mark.parametrize("settings", [ORIGINAL, OURS], ids=["original", "ours"])
+COCO_SIZE = (800, 1120)
+
+
+def detr(settings: DETRConfig) -> DETR:
+    """With weights no training would start from: fresh ones hide much, for timm starts the last norms at zero."""
+    torch.manual_seed(0)
+    model = DETR(settings)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def pictures(count: int, height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def sizes_of(*sizes: tuple[int, int]) -> Tensor:
+    return torch.tensor(sizes)
+
+
+def assert_same(actual: list[StageOutput], expected: list[StageOutput], tolerance: float) -> None:
+    for ours, theirs in zip(actual, expected, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max().item())
+
+
+@torch.no_grad()
+@BOTH
+def test_one_output_a_layer_with_a_column_for_no_object(settings: DETRConfig) -> None:
+    outputs = detr(settings)(pictures(2, 50, 70), sizes_of((50, 70), (40, 60)))
+    assert len(outputs) == 3
+    for output in outputs:
+        assert output.logits.shape == (2, 6, 4)
+        assert output.boxes.shape == (2, 6, 4)
+        assert output.queries.shape == (2, 6, 16)
+
+
+@torch.no_grad()
+@BOTH
+def test_boxes_are_shares_of_each_unpadded_picture(settings: DETRConfig) -> None:
+    model, images = detr(settings), pictures(2, 64, 96)
+    last = model.decoder.boxes_cxcywh_norm[-2]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    last.bias.copy_(torch.tensor([0.5, 0.25, 0.25, 0.5]).logit())
+    for output in model(images, sizes_of((64, 96), (32, 64))):
+        torch.testing.assert_close(output.boxes[0], torch.tensor([36.0, 0, 60, 32]).expand(6, -1))
+        torch.testing.assert_close(output.boxes[1], torch.tensor([24.0, 0, 40, 16]).expand(6, -1))
+
+
+@torch.no_grad()
+@BOTH
+def test_training_without_dropout_and_evaluation_compute_the_same(settings: DETRConfig) -> None:
+    model = detr(replace(settings, dropout=0.0))
+    images, sizes = pictures(1, 50, 70), sizes_of((50, 70))
+    assert_same(model.train()(images, sizes), model.eval()(images, sizes), tolerance=0)
+
+
+@torch.no_grad()
+@BOTH
+def test_what_is_in_the_padding_does_not_matter(settings: DETRConfig) -> None:
+    model, clean = detr(settings), torch.zeros(1, 3, 64, 96)
+    clean[..., :50, :70] = pictures(1, 50, 70)
+    dirty = torch.full_like(clean, torch.nan)
+    dirty[..., :50, :70] = clean[..., :50, :70]
+    assert_same(model(dirty, sizes_of((50, 70))), model(clean, sizes_of((50, 70))), tolerance=0)
+
+
+@torch.no_grad()
+@BOTH
+def test_a_picture_alone_is_the_picture_in_its_batch(settings: DETRConfig) -> None:
+    model = detr(settings).double()
+    images, sizes = pictures(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
+    together = model(images, sizes)
+    for i in range(3):
+        alone = model(images[i : i + 1], sizes[i : i + 1])
+        assert_same(alone, [StageOutput(*(part[i : i + 1] for part in stage)) for stage in together], tolerance=1e-9)
+
+
+class Patches(nn.Module):
+    """A backbone that sees each cell alone: no convolution reaches into the padding or is cut off by it."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.linear = nn.Conv2d(3, channels, kernel_size=32, stride=32)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [self.linear(images)]
+
+
+@torch.no_grad()
+@BOTH
+def test_all_but_the_backbone_is_the_same_with_more_padding(settings: DETRConfig) -> None:
+    """Encoder, positions, cross attention and boxes, for pictures of whole cells."""
+    model = detr(settings)
+    model.add_module("backbone", Patches(model.projection.in_channels))
+    model.double()
+    bare, sizes = pictures(1, 64, 96), sizes_of((64, 96))
+    more = nn.functional.pad(bare, (0, 64, 0, 32))
+    assert_same(model(more, sizes), model(bare, sizes), tolerance=1e-9)
+
+
+@torch.no_grad()
+@BOTH
+def test_the_decoder_is_the_plain_loops(settings: DETRConfig) -> None:
+    model, seen = detr(settings).double(), []
+    model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    outputs = model(pictures(1, 64, 96), sizes_of((64, 96)))
+    expected = plain.decoder(model, seen[0].features[0], seen[0].positions[0], (64, 96))
+    for output, of_layer in zip(outputs, expected, strict=True):
+        for actual, part in zip(output, of_layer, strict=True):
+            torch.testing.assert_close(actual[0], part)
+
+
+@torch.no_grad()
+def test_a_cell_is_padding_where_its_upper_left_pixel_is() -> None:
+    """As nearest neighbours say, rounding down."""
+    model, seen = detr(ORIGINAL), []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].inside))
+    model(pictures(4, 64, 96), sizes_of((64, 96), (33, 65), (32, 64), (1, 1)))
+    assert seen[0].unflatten(1, (2, 3)).int().tolist() == [
+        [[1, 1, 1], [1, 1, 1]],
+        [[1, 1, 1], [1, 1, 1]],
+        [[1, 1, 0], [0, 0, 0]],
+        [[1, 0, 0], [0, 0, 0]],
+    ]
+
+
+def boxes_given_to_layers(model: DETR, images: Tensor, sizes: Tensor) -> tuple[list[Tensor], list[StageOutput]]:
+    given: list[Tensor] = []
+    for layer in model.decoder.layers:
+        layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[2]))
+    return given, model(images, sizes)
+
+
+def test_attention_compares_the_boxes_of_the_layer_before() -> None:
+    """The first layer's IoU is 1 everywhere, and no gradient goes back through the boxes (Appendix C)."""
+    given, outputs = boxes_given_to_layers(detr(OURS), pictures(2, 64, 96), sizes_of((64, 96), (40, 60)))
+    assert pairwise_iou(given[0], given[0]).min() == 1
+    assert given[0][1].tolist() == [[0, 0, 60, 40]] * 6
+    for boxes, before in zip(given[1:], outputs, strict=False):
+        assert torch.equal(boxes, before.boxes)
+        assert not boxes.requires_grad
+        assert before.boxes.requires_grad
+        assert pairwise_iou(boxes, boxes).min() < 1
+
+
+@torch.no_grad()
+def test_iou_attention_changes_all_layers_but_the_first() -> None:
+    enhanced, original = detr(replace(ORIGINAL, attention="iou")), detr(ORIGINAL)
+    assert enhanced.state_dict().keys() == original.state_dict().keys()
+    original.load_state_dict(enhanced.state_dict())
+    images, sizes = pictures(1, 64, 96), sizes_of((64, 96))
+    with_iou, without = enhanced(images, sizes), original(images, sizes)
+    torch.testing.assert_close(with_iou[0].logits, without[0].logits)
+    assert not torch.allclose(with_iou[1].logits, without[1].logits)
+
+
+@BOTH
+def test_every_parameter_learns(settings: DETRConfig) -> None:
+    model = detr(replace(settings, dropout=0.0)).train()
+    outputs = model(pictures(2, 64, 96), sizes_of((64, 96), (50, 70)))
+    torch.stack([output.logits.square().sum() + output.boxes.square().mean() for output in outputs]).sum().backward()
+    # A bias of a key shifts all weights of a row alike, so the softmax takes it out again.
+    width = settings.width
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        learns = parameter.grad.abs() > 0
+        if name.endswith("attention.qkv.bias"):
+            learns = torch.cat([learns[:width], learns[2 * width :]])
+        assert learns.any(), name
+
+
+@BOTH
+def test_gradients_are_finite_in_mixed_precision(settings: DETRConfig) -> None:
+    model = detr(settings).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = model(pictures(2, 64, 64), sizes_of((64, 64), (40, 33)))
+    assert all(output.boxes.dtype == output.logits.dtype == torch.float32 for output in outputs)
+    torch.stack([output.logits.square().sum() + output.boxes.square().mean() for output in outputs]).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_decode_ranks_each_query_once_by_its_best_class() -> None:
+    # 4 queries, 3 classes and no object, which wins for the second: its best class counts all the same
+    probabilities = torch.tensor(
+        [[[0.5, 0.2, 0.1, 0.2], [0.1, 0.2, 0.0, 0.7], [0.0, 0.1, 0.9, 0.0], [0.3, 0.4, 0, 0.3]]]
+    )
+    boxes = torch.arange(16.0).view(1, 4, 4)
+    last = StageOutput(logits=(probabilities + 1e-9).log(), boxes=boxes, queries=torch.zeros(1, 4, 16))
+    other = StageOutput(logits=-last.logits, boxes=-boxes, queries=last.queries)  # earlier layers have no say
+    decoded = detr(ORIGINAL).decode([other, last])
+    assert decoded.labels.tolist() == [[2, 0, 1, 1]]
+    torch.testing.assert_close(decoded.scores, torch.tensor([[0.9, 0.5, 0.4, 0.2]]))
+    assert decoded.boxes.tolist() == boxes[:, [2, 0, 3, 1]].tolist()
+
+
+@BOTH
+def test_two_pictures_are_learnt_by_heart(settings: DETRConfig) -> None:
+    """With DETR's own loss. The pictures are of different sizes, so one of them is padded."""
+    torch.manual_seed(0)
+    model = DETR(replace(settings, width=32, dropout=0.0, backbone=replace(settings.backbone, name="test_resnet")))
+    images, sizes = torch.zeros(2, 3, 64, 96), sizes_of((64, 96), (48, 64))
+    targets = [
+        Target(boxes=boxes, labels=torch.tensor(labels), ignored=torch.zeros(0, 4), size=size)
+        for boxes, labels, size in (
+            (torch.tensor([[8.0, 8, 40, 40], [50, 20, 90, 60]]), [0, 2], (64, 96)),
+            (torch.tensor([[10.0, 6, 50, 44]]), [1], (48, 64)),
+        )
+    ]
+    for image, target in zip(images, targets, strict=True):
+        for (x1, y1, x2, y2), label in zip(target.boxes.int().tolist(), target.labels.tolist(), strict=True):
+            image[label, y1:y2, x1:x2] = 255
+    criterion = SetCriterion(
+        LossConfig(classes=CrossEntropyConfig(), class_=1.0, l1=5.0, l1_of="centre_size", giou=2.0)
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    totals = []
+    for _ in range(80):
+        loss = criterion(model(images, sizes), targets, num_boxes=3).total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        totals.append(loss.item())
+    assert totals[-1] < 0.25 * totals[0]
+    decoded = model.eval().decode(model(images, sizes))
+    assert sorted(decoded.labels[0, :2].tolist()) == [0, 2]
+    assert decoded.labels[1, 0] == 1
+    assert decoded.scores[1, 1] < 0.5 < decoded.scores[1, 0]
+
+
+def on_meta(num_classes: int = 80, **variant: Any) -> DETR:
+    with torch.device("meta"):
+        return DETR(DETRConfig(num_classes=num_classes, **variant))
+
+
+def parameters(model: DETR, *, trained: bool) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trained)
+
+
+def test_parameters_are_the_originals() -> None:
+    """41,302,368 is what its training prints: with rows for 91 category ids, without the frozen stem and res2."""
+    model = on_meta(num_classes=91)
+    frozen = 7 * 7 * 3 * 64 + (3 * 3 * 64 * 64) * 3 + 64 * 64 + 64 * 256 * 5 + 64 * 256
+    assert parameters(model, trained=True) == 41_302_368
+    assert parameters(model, trained=False) == 41_302_368 + frozen == 41_524_768
+    assert parameters(on_meta(), trained=False) == 41_524_768 - 11 * (256 + 1)
+
+
+def test_parameters_of_table_10() -> None:
+    """41M to 48M, as the original counts: a second feed-forward with its norm, and two masks, in each of 6 layers."""
+    original, ours = on_meta(), on_meta(attention="iou", channel_weighting=True)
+    assert round(parameters(original, trained=True) / 1e6) == 41
+    assert round(parameters(ours, trained=True) / 1e6) == 48
+    feedforward = 2 * 256 * 2048 + 2048 + 256 + 2 * 256
+    mask = 2 * 256 * 32 + 32 + 256
+    assert parameters(ours, trained=True) - parameters(original, trained=True) == 6 * (feedforward + 2 * mask)
+    assert parameters(on_meta(attention="iou"), trained=True) == parameters(original, trained=True)
+
+
+def test_macs_of_table_10() -> None:
+    """For an average padded picture: 85.4G and 86.05G, where the table has 86G twice.
+
+    That is DETR's own figure, the average of COCO val's first 100 pictures, not padded. The modules add 0.65G.
+    """
+    original = measure(on_meta(), *COCO_SIZE)
+    ours = measure(on_meta(attention="iou", channel_weighting=True), *COCO_SIZE)
+    assert set(original.macs) == {"backbone", "projection", "encoder", "decoder"}
+    assert original.macs_at(904_000) / 1e9 == pytest.approx(85.4, abs=0.05)
+    assert ours.macs_at(904_000) / 1e9 == pytest.approx(86.05, abs=0.05)
+    assert original.macs["backbone"] == 81_456 * original.pixels
+
+
+def test_macs_by_hand() -> None:
+    """Of the encoder and of one decoder layer with both modules, for k cells and 100 queries."""
+    model = on_meta(attention="iou", channel_weighting=True, decoder_layers=1)
+    counted = measure(model, *COCO_SIZE).macs
+    k, n, d, hidden = 25 * 35, 100, 256, 2048
+    layer_norm = 5 * d
+    encoder = k * (4 * d * d + 2 * k * d + 2 * d * hidden + 2 * layer_norm)
+    self_attention = n * (4 * d * d + 2 * n * d + layer_norm)
+    cross_attention = n * (2 * d * d + 2 * k * d + layer_norm) + k * 2 * d * d
+    branch = n * (2 * d * d // 8 + 2 * d * hidden + layer_norm)
+    heads = n * (2 * layer_norm + d * 81 + 2 * d * d + d * 4)
+    assert counted["encoder"] == 6 * encoder
+    assert counted["decoder"] == self_attention + cross_attention + 2 * branch + heads
+
+
+def test_scaling_to_a_near_size_is_near() -> None:
+    counted, larger = measure(on_meta(), *COCO_SIZE), measure(on_meta(), 832, 1088)
+    assert counted.macs_at(larger.pixels) == pytest.approx(larger.macs_at(larger.pixels), rel=5e-4)
+
+
+@BOTH
+def test_the_configuration_goes_through_json(settings: DETRConfig) -> None:
+    again = config.from_dict(DETRConfig, config.to_dict(settings), "here")
+    assert again == settings
+    assert isinstance(build_detector(again), DETR)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"width": 20}, {"width": 24, "heads": 5}, {"dropout": 1.0}, {"proposals": 0}, {"decoder_layers": 0}]
+)
+def test_settings_without_sense_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(bad))):
+        replace(ORIGINAL, **bad)

@@ -1,0 +1,218 @@
+"""DETR's layers are torch's own where those exist, and the loops of tests/plain with the paper's modules."""
+
+from typing import TypeVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.plain import transformer as plain
+from tests.plain.iou import self_iou
+from uncrowd.models.attention import MultiHeadAttention
+from uncrowd.models.feedforward import FeedForward
+from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
+
+Module = TypeVar("Module", bound=nn.Module)
+WIDTH, HEADS, HIDDEN = 16, 4, 24
+ROWS, COLUMNS = 2, 3
+VARIANTS = [("content", False), ("iou", False), ("content", True), ("iou", True)]
+# Some overlap, two do not, one has no area.
+BOXES = torch.tensor([[0, 0, 10, 10], [5, 5, 15, 15], [100, 100, 110, 110], [7, 7, 7, 7]], dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def worn(module: Module) -> Module:
+    """In double precision, with biases and norms that are no longer what they began as."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return module.double().eval()
+
+
+def decoder_layer(attention: DecoderAttentionKind = "iou", channel_weighting: bool = True) -> DecoderLayer:
+    return worn(
+        DecoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1, attention=attention, channel_weighting=channel_weighting)
+    )
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def picture(pictures: int = 1, rows: int = ROWS, columns: int = COLUMNS) -> Memory:
+    inside = torch.ones(pictures, rows * columns, dtype=torch.bool)
+    return Memory(random(pictures, rows * columns, WIDTH), random(pictures, rows * columns, WIDTH), inside)
+
+
+def padded(memory: Memory) -> Memory:
+    """The same picture of 2 x 3 cells in 4 x 5, with rubbish where it is padded."""
+    features, positions = (torch.full((len(memory.inside), 4, 5, WIDTH), 1e3, dtype=torch.float64) for _ in range(2))
+    features[:, :ROWS, :COLUMNS] = memory.features.unflatten(1, (ROWS, COLUMNS))
+    positions[:, :ROWS, :COLUMNS] = memory.positions.unflatten(1, (ROWS, COLUMNS))
+    inside = torch.zeros(len(memory.inside), 4, 5, dtype=torch.bool)
+    inside[:, :ROWS, :COLUMNS] = True
+    return Memory(features.flatten(1, 2), positions.flatten(1, 2), inside.flatten(1))
+
+
+def copy_attention(theirs: nn.MultiheadAttention, ours: MultiHeadAttention) -> None:
+    weight, bias, out = theirs.in_proj_weight, theirs.in_proj_bias, theirs.out_proj
+    assert weight is not None
+    assert bias is not None
+    ours.qkv.load_state_dict({"weight": weight, "bias": bias})
+    ours.out.load_state_dict({"weight": out.weight, "bias": out.bias})
+
+
+def copy_feedforward(
+    theirs: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer, norm: nn.LayerNorm, ours: FeedForward
+) -> None:
+    ours.linear1.load_state_dict(theirs.linear1.state_dict())
+    ours.linear2.load_state_dict(theirs.linear2.state_dict())
+    ours.norm.load_state_dict(norm.state_dict())
+
+
+# In training, the same seed gives the same dropout, in the same order, for one picture.
+IN_TRAINING = pytest.mark.parametrize(("training", "pictures"), [(False, 2), (True, 1)], ids=["evaluation", "training"])
+
+
+@torch.no_grad()
+@IN_TRAINING
+def test_an_encoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
+    """Without positions, which torch's does not have."""
+    theirs = worn(nn.TransformerEncoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
+    ours = EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1).double().eval()
+    copy_attention(theirs.self_attn, ours.attention)
+    ours.attention_norm.load_state_dict(theirs.norm1.state_dict())
+    copy_feedforward(theirs, theirs.norm2, ours.feedforward)
+    features, _, inside = padded(picture(pictures))
+    torch.manual_seed(1)
+    actual = ours.train(training)(Memory(features, torch.zeros_like(features), inside)).features
+    torch.manual_seed(1)
+    expected = theirs.train(training)(features, src_key_padding_mask=~inside)
+    torch.testing.assert_close(actual[inside], expected[inside])
+
+
+@torch.no_grad()
+@IN_TRAINING
+def test_a_decoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
+    theirs = worn(nn.TransformerDecoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
+    ours = decoder_layer("content", channel_weighting=False)
+    copy_attention(theirs.self_attn, ours.self_attention)
+    copy_attention(theirs.multihead_attn, ours.cross_attention)
+    ours.self_norm.load_state_dict(theirs.norm1.state_dict())
+    ours.cross_norm.load_state_dict(theirs.norm2.state_dict())
+    feedforward = ours.task_features.feedforward
+    assert isinstance(feedforward, FeedForward)
+    copy_feedforward(theirs, theirs.norm3, feedforward)
+    features, _, inside = padded(picture(pictures))
+    queries = random(pictures, 4, WIDTH)
+    nowhere = Memory(features, torch.zeros_like(features), inside)
+    torch.manual_seed(1)
+    actual = ours.train(training)(queries, torch.zeros_like(queries), BOXES.expand(pictures, -1, -1), nowhere)
+    torch.manual_seed(1)
+    expected = theirs.train(training)(queries, features, memory_key_padding_mask=~inside)
+    for part in actual:
+        torch.testing.assert_close(part, expected)
+
+
+@torch.no_grad()
+def test_an_encoder_layer_is_the_plain_loops() -> None:
+    layer, memory = worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)), picture()
+    cells, placed = memory.features[0], memory.features[0] + memory.positions[0]
+    everywhere = torch.ones(len(cells), len(cells), dtype=cells.dtype)
+    gathered = plain.attention(layer.attention, placed, placed, cells, everywhere)
+    expected = plain.feedforward(layer.feedforward, plain.norm(layer.attention_norm, cells + gathered))
+    torch.testing.assert_close(layer(memory).features[0], expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("attention", "channel_weighting"), VARIANTS)
+def test_a_decoder_layer_is_the_plain_loops(attention: DecoderAttentionKind, channel_weighting: bool) -> None:
+    layer, memory = decoder_layer(attention, channel_weighting), picture()
+    queries, positions = random(1, 4, WIDTH), random(1, 4, WIDTH)
+    overlap = torch.tensor(self_iou(BOXES.tolist()), dtype=torch.float64)
+    expected = plain.decoder_layer(
+        layer,
+        queries[0],
+        positions[0],
+        overlap if attention == "iou" else torch.ones_like(overlap),
+        memory.features[0],
+        memory.positions[0],
+    )
+    for actual, part in zip(layer(queries, positions, BOXES[None], memory), expected, strict=True):
+        torch.testing.assert_close(actual[0], part)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("attention", "channel_weighting"), VARIANTS)
+def test_padding_is_not_looked_at(attention: DecoderAttentionKind, channel_weighting: bool) -> None:
+    encoder, decoder = (
+        worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)),
+        decoder_layer(attention, channel_weighting),
+    )
+    memory, queries = picture(2), random(2, 4, WIDTH)
+    alone, together = encoder(encoder(memory)), encoder(encoder(padded(memory)))
+    torch.testing.assert_close(together.features[together.inside], alone.features.flatten(0, 1))
+    given = (queries, random(2, 4, WIDTH), BOXES.expand(2, -1, -1))
+    for actual, expected in zip(decoder(*given, together), decoder(*given, alone), strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
+@torch.no_grad()
+def test_equal_boxes_make_iou_attention_plain() -> None:
+    enhanced, plain_one = decoder_layer("iou"), decoder_layer("content")
+    plain_one.load_state_dict(enhanced.state_dict())
+    memory, queries, positions = picture(), random(1, 4, WIDTH), random(1, 4, WIDTH)
+    apart, equal = BOXES[None], BOXES[:1].expand(1, 4, 4)
+    expected = plain_one(queries, positions, apart, memory).queries
+    torch.testing.assert_close(enhanced(queries, positions, equal, memory).queries, expected)
+    assert not torch.allclose(enhanced(queries, positions, apart, memory).queries, expected)
+
+
+def test_the_two_tasks_share_no_feed_forward_and_no_mask() -> None:
+    """A loss of the class features alone leaves the box branch as it is, and the other way round."""
+    layer, memory, queries = decoder_layer(), picture(), random(1, 4, WIDTH)
+    for task, other in (("class", "box"), ("box", "class")):
+        layer.zero_grad()
+        features = layer(queries, queries, BOXES[None], memory)._asdict()[f"{task}_features"]
+        features.square().sum().backward()
+        of_task = {name: p.grad for name, p in layer.named_parameters() if f"{task}_branch" in name}
+        of_other = [p.grad for name, p in layer.named_parameters() if f"{other}_branch" in name]
+        assert len(of_task) == len(of_other) == 10
+        assert all(grad is not None and grad.any() for grad in of_task.values()), of_task
+        assert all(grad is None or not grad.any() for grad in of_other)
+
+
+@pytest.mark.parametrize("width", [8, 16])
+def test_positions_are_the_plain_loops_of_the_unpadded_picture(width: int) -> None:
+    sizes = [(3, 4), (2, 4), (3, 1)]
+    inside = torch.zeros(3, 3, 4, dtype=torch.bool)
+    for mask, (rows, columns) in zip(inside, sizes, strict=True):
+        mask[:rows, :columns] = True
+    actual = sine_positions(inside, width, torch.float64)
+    assert actual.shape == (3, 3, 4, width)
+    for of_picture, (rows, columns) in zip(actual, sizes, strict=True):
+        for row in range(rows):
+            for column in range(columns):
+                expected = plain.sine_position(row, column, rows, columns, width)
+                assert of_picture[row, column].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_positions_of_padding_are_finite() -> None:
+    inside = torch.zeros(1, 3, 4, dtype=torch.bool)
+    inside[0, :1, :1] = True
+    assert sine_positions(inside, WIDTH, torch.float32).isfinite().all()
+
+
+def test_layers_start_as_detrs_do() -> None:
+    """nn.MultiheadAttention's projections are one matrix to Xavier, and their biases are zero."""
+    layer = DecoderLayer(64, 8, 128, dropout=0.1, attention="iou", channel_weighting=True)
+    for attention in (layer.self_attention, layer.cross_attention):
+        assert not attention.qkv.bias.any()
+        assert not attention.out.bias.any()
+        bound = (6 / (64 + 3 * 64)) ** 0.5
+        assert attention.qkv.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+        assert attention.qkv.weight.abs().max() <= bound
