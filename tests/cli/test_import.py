@@ -10,6 +10,7 @@ import uncrowd as package
 from tests.data.coco_files import content
 from tests.models.published.test_detectron2 import published_state
 from tests.models.published.test_mmdetection import their_name
+from tests.models.published.test_published_detr import small, theirs
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -51,6 +52,18 @@ def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path):
 
     predictor = package.load(weights, "cpu")
     assert len(predictor.predict(shapes / "images/val1.png")) <= 5
+    assert uncrowd("predict", weights, shapes / "images/val1.png", "--out", tmp_path / "out").status == 0
+
+
+def test_detrs_class_head_is_cut_to_cocos_classes_and_that_is_said(uncrowd, shapes, tmp_path):
+    source, weights = tmp_path / "detr.pth", tmp_path / "w.safetensors"
+    torch.save({"model": theirs(small(91))}, source)
+    said = uncrowd("import", source, weights)
+    assert (said.status, said.err) == (0, "")
+    assert f"{source} holds DETR: " in said.out
+    assert "NOTE: 11 of the 92 rows of the class head were left out" in said.out
+    assert "80 classes: person, bicycle" in said.out
+    assert json.loads(uncrowd("info", weights).out)["categories"]["90"] == "toothbrush"
     assert uncrowd("predict", weights, shapes / "images/val1.png", "--out", tmp_path / "out").status == 0
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 from tyro.conf import Positional, arg
 
 from uncrowd import config
@@ -15,16 +14,17 @@ from uncrowd.data.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.models.published import read_published
+from uncrowd.models.published.coco import coco_categories
 from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportArguments:
-    """Turn a Sparse R-CNN that someone else trained into a weights file for `predict`, `eval` and `train --start-from`.
+    """Turn a detector that someone else trained into a weights file for `predict`, `eval` and `train --start-from`.
 
     Known are checkpoints (.pth) of Sparse R-CNN's own release and of the authors' release of IoU-ESA and DCW, both in
-    Detectron2's naming, and those of mmdetection. `uncrowd upgrade` adds IoU-ESA and DCW to one that lacks them.
+    Detectron2's naming, those of mmdetection, and DETR's. `uncrowd upgrade` adds IoU-ESA and DCW to a Sparse R-CNN.
     """
 
     # The published checkpoint (.pth); it is read without running any code it may contain.
@@ -62,11 +62,9 @@ def _categories(file: Path | None, given: tuple[str, ...] | None, classes: int) 
                 "name the annotation file it was trained with."
             )
         return categories
-    # torchvision lists COCO's 91 ids in order, those that were never used as N/A
-    names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    used = {name: id for id, name in enumerate(names) if name not in ("__background__", "N/A")}
-    if given == tuple(used) or (given is None and classes == len(used)):
-        return Categories(ids=tuple(used.values()), names=tuple(used))
+    coco = coco_categories()
+    if given == coco.names or (given is None and classes == len(coco)):
+        return coco
     ids = tuple(range(1, classes + 1))
     if given is None:
         given = ("person",) if classes == 1 else tuple(f"class {id}" for id in ids)

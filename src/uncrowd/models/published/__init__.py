@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uncrowd.errors import InputError
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
-from uncrowd.models.published import detectron2, mmdetection
+from uncrowd.models.published import detectron2, detr, mmdetection
 from uncrowd.models.published.pth import read_pth
 from uncrowd.models.weights import load_exactly
 
@@ -27,7 +27,7 @@ def read_published(path: Path) -> Published:
     lists what does not fit.
     """
     file = read_pth(path)
-    for naming in (detectron2, mmdetection):  # another naming is another file here, with these two functions
+    for naming in (detectron2, mmdetection, detr):  # another naming is another file here, with these two functions
         if naming.recognises(file.tensors):
             renamed = naming.rename_file(file)
             model = build_detector(renamed.config)
@@ -35,5 +35,5 @@ def read_published(path: Path) -> Published:
             return Published(model, renamed.naming, renamed.class_names, renamed.notes)
     raise InputError(
         f"{path} holds {len(file.tensors)} tensors ({', '.join(list(file.tensors)[:3])}, ...) but no detector known "
-        "here; give a Sparse R-CNN of Detectron2 or mmdetection, or the authors' release."
+        "here; give a Sparse R-CNN of Detectron2 or mmdetection, the authors' release, or a DETR."
     )

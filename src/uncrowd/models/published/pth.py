@@ -66,6 +66,11 @@ def without(tensors: Mapping[str, Tensor], pattern: str) -> tuple[dict[str, Tens
     return kept, len(tensors) - len(kept)
 
 
+def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """How many different things the pattern's group names."""
+    return len({match[1] for name in tensors if (match := re.match(pattern, name))})
+
+
 def _load(path: Path) -> Any:
     try:
         with warnings.catch_warnings():

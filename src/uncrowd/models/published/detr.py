@@ -1,0 +1,96 @@
+"""DETR's own naming.
+
+The published class heads have a row for each of COCO's category ids, 0 to 90, and a last one for no object. Eleven of
+the ids were never used; their rows are left out. The softmax is then over fewer classes, so scores are the original's
+or a little higher, and a query whose best class was one of the eleven gets another one.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from uncrowd.errors import InputError
+from uncrowd.models.detr import DETRConfig
+from uncrowd.models.published.backbones import infer_backbone
+from uncrowd.models.published.coco import coco_categories
+from uncrowd.models.published.pth import PthFile, Renamed, count, without
+
+_COCO_ROWS = 92  # category ids 0 to 90, and no object
+_RULES = [
+    (r"^backbone\.0\.body\.", "backbone.body."),
+    (r"^input_proj\.", "projection."),
+    (r"^query_embed\.weight$", "query_positions"),
+    (r"^class_embed\.", "decoder.class_logits."),
+    (r"^bbox_embed\.layers\.(\d)\.", lambda m: f"decoder.boxes_cxcywh_norm.{2 * int(m[1])}."),
+    (r"^transformer\.encoder\.layers\.", "encoder."),
+    (r"^transformer\.decoder\.", "decoder."),
+    (r"^(encoder\.\d+)\.self_attn\.", r"\1.attention."),
+    (r"^(encoder\.\d+)\.norm1\.", r"\1.attention_norm."),
+    (r"^(encoder\.\d+)\.norm2\.", r"\1.feedforward.norm."),
+    (r"^(encoder\.\d+)\.(linear[12])\.", r"\1.feedforward.\2."),
+    (r"^(decoder\.layers\.\d+)\.self_attn\.", r"\1.self_attention."),
+    (r"^(decoder\.layers\.\d+)\.multihead_attn\.", r"\1.cross_attention."),
+    (r"^(decoder\.layers\.\d+)\.norm1\.", r"\1.self_norm."),
+    (r"^(decoder\.layers\.\d+)\.norm2\.", r"\1.cross_norm."),
+    (r"^(decoder\.layers\.\d+)\.norm3\.", r"\1.task_features.feedforward.norm."),
+    (r"^(decoder\.layers\.\d+)\.(linear[12])\.", r"\1.task_features.feedforward.\2."),
+    (r"attention\.in_proj_", "attention.qkv."),
+    (r"attention\.out_proj\.", "attention.out."),
+]
+
+
+def recognises(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these names are DETR's, whole or not; those of its many successors differ in the cross attention."""
+    return any(re.match(r"transformer\.decoder\.layers\.\d+\.multihead_attn\.", name) for name in tensors)
+
+
+def rename_file(file: PthFile) -> Renamed:
+    """Returns the checkpoint in our terms. Raises InputError when what tells its sizes is missing."""
+    tensors, counters = without(file.tensors, r"\.num_batches_tracked$")
+    renamed = {_rename(name): tensor for name, tensor in tensors.items()}
+    assert len(renamed) == len(tensors), "two tensors under one name"
+    notes = []
+    rows = len(renamed.get("decoder.class_logits.weight", ()))
+    if rows == _COCO_ROWS:
+        used = torch.tensor([*coco_categories().ids, _COCO_ROWS - 1])
+        renamed |= {name: tensor[used] for name, tensor in renamed.items() if name.startswith("decoder.class_logits.")}
+        notes.append(
+            f"{rows - len(used)} of the {rows} rows of the class head were left out: they are of category ids that "
+            "COCO never used, and without them scores are a little higher"
+        )
+    elif rows:
+        notes.append(f"the class head has {rows} rows, not COCO's {_COCO_ROWS}: each but the last is taken for a class")
+    if counters:
+        notes.append(f"{counters} num_batches_tracked were left out: they count the steps of batch norm's training")
+    notes.append(
+        "the file does not say its attention heads, dropout and pixel values: those of the published ones are used; "
+        "nor whether its last stage is dilated (DC5), which this model does not have"
+    )
+    return Renamed("DETR", _infer_config(renamed, file.source), renamed, None, notes)
+
+
+def _rename(name: str) -> str:
+    for old, new in _RULES:
+        name = re.sub(old, new, name)
+    return name
+
+
+def _infer_config(tensors: Mapping[str, Tensor], source: str) -> DETRConfig:
+    try:
+        proposals, width = tensors["query_positions"].shape
+        return DETRConfig(
+            num_classes=len(tensors["decoder.class_logits.weight"]) - 1,
+            proposals=proposals,
+            backbone=infer_backbone(tensors, source),
+            width=width,
+            encoder_layers=count(tensors, r"encoder\.(\d+)\."),
+            decoder_layers=count(tensors, r"decoder\.layers\.(\d+)\."),
+            feedforward_width=len(tensors["decoder.layers.0.task_features.feedforward.linear1.weight"]),
+        )
+    except KeyError as error:
+        raise InputError(
+            f"{source} is no whole DETR: what would be {error.args[0]} here is missing among its "
+            f"{len(tensors)} tensors."
+        ) from error
