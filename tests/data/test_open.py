@@ -134,6 +134,14 @@ def test_training_does_without_the_test_pictures(tmp_path):
         open_split(find_layout(tmp_path), "test")
 
 
+def test_pictures_of_another_data_set_are_not_taken(tmp_path):
+    """They may well have the same names."""
+    write(tmp_path / "theirs_train" / "instances_train.json", pictures=tmp_path / "theirs_train")
+    ours = write(tmp_path / "ours" / "instances_train.json", pictures=tmp_path / "moved away")
+    with pytest.raises(InputError, match="in none of"):
+        open_splits(ours)
+
+
 def test_pictures_alone_are_a_test_split_whatever_the_file_s_name(tmp_path):
     (dataset,) = open_splits(write(tmp_path / "mine.json", IMAGE_INFO)).present
     assert (dataset.split, len(dataset), dataset.annotated) == ("test", 2, False)

@@ -68,7 +68,9 @@ def _candidates(annotations: Path, split: str) -> list[Path]:
     named = [own, *ALIASES.get(split, (split,))]
     inside = [*(f"images/{name}" for name in named), *named, "Images", "images", "data", "JPEGImages"]
     folders = [here, *(here / name for name in inside), *(above / name for name in inside)]
-    for sibling in [*_folders_of(split, here), *_folders_of(split, above)]:  # test2017, CrowdHuman_train01
+    # Only beside annotations/: what else lies beside a data set's folder belongs to others.
+    beside = _folders_of(split, above) if here.name.startswith("annotation") else []
+    for sibling in [*_folders_of(split, here), *beside]:  # test2017, CrowdHuman_train01
         folders += [sibling, sibling / "Images", sibling / "images"]
     return [folder for folder in dict.fromkeys([*folders, above]) if folder.is_dir()]
 
