@@ -156,7 +156,7 @@ REFUSED = {
         [line("a"), json.dumps(line("b"))[:-9]],
         r"no JSON object \(line 2: Unterminated .*, column 124\); ",
     ),
-    "no object": ([line("a"), "[1]"], r"no JSON object \(line 2: no JSON object\)"),
+    "no object": ([line("a"), "[1]"], r"no JSON object \(line 2: \[1\]\)"),
     "another encoding": (['{"ID": "\udce9"}'], r"line 1: 'utf-8' codec"),
     "brackets without end": (["[" * 100_000], r"no JSON object \(line 1: "),
     "no ID": ([{"gtboxes": []}], r"without an ID that names a picture \(line 1: None\); give each the name"),

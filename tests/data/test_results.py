@@ -124,6 +124,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         (json.dumps([record(), record()])[:-9], "no complete JSON"),
         ("", "no complete JSON"),
+        ("[" * 100_000, "no complete JSON"),
         ({"images": [], "annotations": [record()], "categories": []}, "ground-truth file"),
         ({"detections": [record()]}, "not a list of detections"),
         (record(), "not a list of detections"),
@@ -134,11 +135,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 picture"),
         ([record(image_id=None)], "record 0 has an image_id or category_id that is neither"),
         ([record(category_id=[7])], "record 0 has an image_id or category_id that is neither"),
+        ([record(image_id=True)], "record 0 has an image_id or category_id that is neither"),
         ([record(), record(category_id=1)], "record 1 has the category_id 1, one of 1 .* its ids are 3, 7"),
         ([record(), record(score=float("nan"))], "record 1 .*score that is not finite"),
         ([record(score=None)], "record 0 has a bbox or score that is no number"),
         ([record(bbox=[0, 0, float("inf"), 1])], "record 0 .*bbox that is not finite"),
         ([record(bbox=[0, 0, 10**400, 1])], "record 0 has a bbox or score that is no number"),
+        ([record(bbox=[1e308, 0, 1e308, 1])], "record 0 .*bbox that is not finite"),  # its far corner
         ([record(bbox=[0, 0, 1])], "record 0 has the bbox .* instead of four numbers"),
         ([record(bbox=[0, 0, 1, "2"])], "record 0 has a bbox or score that is no number"),
         ([record(), record(bbox=[30, 40, -10, 20])], r"record 1 .*negative width or height.*\[x, y, width, height\]"),
@@ -150,3 +153,40 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, content: An
         read_coco_results(path, CATEGORIES, [5, 6])
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+numbers = st.integers() | st.floats() | st.integers(0, 9)
+anything = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["bbox", "score", "ID", "x"]), inner),
+    max_leaves=5,
+)
+records = st.fixed_dictionaries(
+    {
+        "image_id": st.just(5) | anything,
+        "category_id": st.just(7) | anything,
+        "bbox": st.lists(numbers, min_size=4, max_size=4) | anything,
+        "score": st.floats(0, 1) | anything,
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.lists(records | anything, max_size=3) | anything)
+def test_whatever_it_holds_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
+    path = write(tmp_path_factory.getbasetemp() / "anything.json", content)
+    found, refusal = {}, ""
+    try:
+        found = read_coco_results(path, CATEGORIES, [5, 6])
+    except InputError as error:
+        refusal = str(error)
+    if refusal:
+        assert str(path) in refusal
+        assert "\n" not in refusal
+        return
+    assert sum(map(len, found.values())) == len(content)  # nothing is lost
+    for one in found.values():
+        assert torch.isfinite(one.boxes).all()
+        assert torch.isfinite(one.scores).all()
+        assert (one.boxes[:, 2:] >= one.boxes[:, :2]).all()
+        assert (one.scores.diff() <= 0).all()  # best first

@@ -149,6 +149,7 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
             r"line 2: detection 2 .*score that is not",
         ),
         ([line("b"), line("a", [found((0, 0, float("inf"), 1))])], r"line 2: detection 1 .*bbox that is not finite"),
+        ([line("b"), line("a", [found((0, 1e308, 1, 1e308))])], r"line 2: detection 1 .*bbox that is not finite"),
         (
             [line("b"), line("a", [found((0, 0, 1, -1))])],
             r"line 2: detection 1 \(of 1 such\) .*negative width",
@@ -183,3 +184,39 @@ def test_damage_is_read_or_refused_but_never_anything_else(tmp_path_factory, dat
         return
     assert sum(map(len, detections.values())) == 2  # nothing is lost
     assert all(np.isfinite(one.boxes.numpy()).all() for one in detections.values())
+
+
+numbers = st.integers() | st.floats()
+anything = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["ID", "dtboxes", "box", "x"]), inner),
+    max_leaves=5,
+)
+boxes = st.fixed_dictionaries(
+    {"box": st.lists(numbers, min_size=4, max_size=4) | anything, "score": st.floats(0, 1) | anything},
+    optional={"tag": st.just(1) | anything},
+)
+records = st.fixed_dictionaries(
+    {"ID": st.sampled_from("ab") | anything, "dtboxes": st.lists(boxes | anything, max_size=2) | anything}
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.lists(records | anything, max_size=3))
+def test_whatever_its_lines_hold_is_read_or_refused(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "anything.odgt"
+    path.write_text("".join(json.dumps(record) + "\n" for record in content))
+    detections, refusal = {}, ""
+    try:
+        detections = read_detections(path, PERSON, ["a", "b"])
+    except InputError as error:
+        refusal = str(error)
+    if refusal:
+        assert str(path) in refusal
+        assert "\n" not in refusal
+        return
+    assert sum(map(len, detections.values())) == sum(len(record["dtboxes"]) for record in content)
+    for one in detections.values():
+        assert np.isfinite(one.boxes.numpy()).all()
+        assert (one.boxes[:, 2:] >= one.boxes[:, :2]).all()
+        assert (one.scores.diff() <= 0).all()

@@ -39,9 +39,12 @@ class DetectionColumns:
     def refuse_nonsense(self, where: Callable[[int], str]) -> None:
         """Raises InputError for numbers that are not finite and sides that are negative; `where` names detection n."""
         boxes_xywh, scores = self._arrays()
+        with np.errstate(over="ignore", invalid="ignore"):
+            far_corners = boxes_xywh[:, :2] + boxes_xywh[:, 2:]
+        finite = np.isfinite(boxes_xywh).all(axis=1) & np.isfinite(far_corners).all(axis=1)
         for bad, complaint in (
             (~np.isfinite(scores), "a score that is not finite"),
-            (~np.isfinite(boxes_xywh).all(axis=1), "a bbox that is not finite"),
+            (~finite, "a bbox that is not finite"),
             ((boxes_xywh[:, 2:] < 0).any(axis=1), "a bbox of negative width or height, [x, y, width, height]"),
         ):
             if bad.any():

@@ -6,6 +6,7 @@ https://www.crowdhuman.org/download.html
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 from uncrowd.data.records import is_id, is_length
@@ -50,4 +51,4 @@ def _parse(line: bytes) -> dict[str, Any] | str:
         return f"{error.msg}, column {error.colno}"
     except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
         return str(error)
-    return record if isinstance(record, dict) else "no JSON object"
+    return record if isinstance(record, dict) else short(record)

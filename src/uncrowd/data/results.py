@@ -88,7 +88,8 @@ class _Columns:
             return record
         image_id, category_id = record["image_id"], record["category_id"]
         where = f"{self.path}: record {len(self.detections)}"
-        if not isinstance(image_id, int | float | str) or not isinstance(category_id, int | float):
+        # by type, for to Python true is a number
+        if type(image_id) not in (int, float, str) or type(category_id) not in (int, float):
             raise InputError(f"{where} has an image_id or category_id that is neither a number nor text.")
         complaint = self.detections.add(record["bbox"], record["score"])
         if complaint is not None:
@@ -106,7 +107,7 @@ def _read_columns(path: Path) -> _Columns:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except InputError:
         raise
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
         raise InputError(f"{path} is no complete JSON file: {error}.") from error
     if isinstance(content, dict) and "annotations" in content:
         raise InputError(
