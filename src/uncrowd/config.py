@@ -11,6 +11,7 @@ import cattrs
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from uncrowd.errors import InputError
+from uncrowd.whole_file import whole_file
 
 Config = TypeVar("Config")
 
@@ -79,8 +80,9 @@ def from_dict(cls: type[Config], values: Any, source: str) -> Config:
 
 
 def save(config: Any, path: Path) -> None:
-    """Writes `config` as indented JSON."""
-    path.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+    """Writes `config` as indented JSON, whole or not at all. Raises InputError when it cannot be written."""
+    with whole_file(path) as file:
+        file.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
 
 
 def load(cls: type[Config], path: Path) -> Config:

@@ -142,4 +142,4 @@ def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path):
 def test_weights_that_cannot_be_written(refused, tmp_path):
     (tmp_path / "file").write_text("where a folder should be")
     source = checkpoint(tmp_path / "model.pth")
-    assert "could not be written" in refused("import", source, tmp_path / "file/w.safetensors")
+    assert "cannot be written" in refused("import", source, tmp_path / "file/w.safetensors")

@@ -133,5 +133,5 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, model: SparseRCNN, monk
 
 def test_a_place_that_is_no_folder(tmp_path: Path, model: SparseRCNN) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="could not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         save_weights(tmp_path / "file" / "model.safetensors", model, CATEGORIES, PREPROCESSING)

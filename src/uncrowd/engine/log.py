@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.tensorboard import SummaryWriter
 
 from uncrowd.errors import InputError
+from uncrowd.whole_file import whole_file
 
 
 class RunLog:
@@ -25,7 +26,6 @@ class RunLog:
 
     def __init__(self, folder: Path, *, start_step: int = 0, evaluates_again: bool = False):
         self.path = folder / "metrics.jsonl"
-        beside = self.path.with_name(f".{self.path.name}.writing")
 
         def is_kept(row: dict[str, Any]) -> bool:
             return row["step"] < start_step or (
@@ -35,8 +35,8 @@ class RunLog:
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             kept = [row for row in read_metrics(self.path) if is_kept(row)] if start_step else []
-            beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-            beside.replace(self.path)
+            with whole_file(self.path) as file:
+                file.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
             self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step + 1)
         self._console = Console(emoji=False)
         self._progress: Progress | None = None

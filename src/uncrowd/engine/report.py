@@ -6,7 +6,6 @@ One file without any link to another, so it can be opened by double-click, maile
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +16,12 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.engine.log import read_metrics
 from uncrowd.engine.report_pictures import COLOURS, best_and_worst
-from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import rank_pictures
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
 from uncrowd.structures import Detections, PictureId
 from uncrowd.visualize.curves import plot_curves
+from uncrowd.whole_file import whole_file
 
 # Where pictures are shown and counted when no threshold suggests itself.
 FALLBACK_THRESHOLD = 0.5
@@ -90,7 +89,10 @@ def write_report(
         colours=COLOURS,
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
     )
-    return _write(folder / "report.html", page)
+    report = folder / "report.html"
+    with whole_file(report) as file:
+        file.write_text(page, encoding="utf-8")
+    return report
 
 
 def _template() -> jinja2.Template:
@@ -103,18 +105,6 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {"percent": percent, "count": _count}
     return environment.get_template("report.html.j2")
-
-
-def _write(path: Path, page: str) -> Path:
-    beside = path.with_name(f".{path.name}.writing")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise InputError(f"The report {path} cannot be written: {error.strerror or error}.") from error
-    return path
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -136,7 +136,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     if start is not None:
         say(start)
         if log is not None:
-            _save_config(replace(run, experiment=experiment), folder)
+            config.save(replace(run, experiment=experiment), folder / "config.json")
             log.write("begin", 0, {"start": start, "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})
     facts = _facts(splits, train_set, val_words, experiment, model, accelerator)
     try:
@@ -193,15 +193,6 @@ def _summary(dataset: DetectionDataset) -> dict[str, Any]:
         "classes": list(dataset.categories.names),
         "contents": digest.hexdigest()[:16],
     }
-
-
-def _save_config(run: Run, folder: Path) -> None:
-    beside = folder / ".config.json.writing"
-    try:
-        config.save(run, beside)
-        beside.replace(folder / "config.json")
-    except OSError as error:
-        raise InputError(f"The run's folder {folder} cannot be written: {error.strerror or error}.") from error
 
 
 def _facts(

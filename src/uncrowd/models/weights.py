@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories
+from uncrowd.whole_file import whole_file
 
 HEADER = "uncrowd.weights"
 
@@ -41,8 +41,7 @@ class Description:
 def save_weights(path: Path, model: Detector, categories: Categories, preprocessing: dict[str, Any]) -> None:
     """Writes the model to one file that `load_weights` can read without knowing anything else.
 
-    Written beside and moved into place, so that a full disk leaves an older file as it was. Raises InputError when it
-    cannot be written.
+    An older file stays as it was until all is written. Raises InputError when it cannot be written.
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
@@ -73,16 +72,16 @@ def load_weights(path: Path) -> Weights:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    """Writes tensors beside `path` and moves them into place: the old file survives whatever goes wrong."""
-    beside = path.with_name(f".{path.name}.writing")
-    try:
+    """Writes tensors, in folders made where they are missing; the file is there whole or not at all.
+
+    Raises InputError when it cannot be written.
+    """
+    with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(tensors), beside, header)
-        beside.replace(path)
-    except Exception as error:  # safetensors wraps the operating system's errors in its own
-        with suppress(OSError):
-            beside.unlink()
-        raise InputError(f"{path} could not be written ({error}); what was there before is untouched.") from error
+        try:
+            save_file(dict(tensors), file, header)
+        except safetensors.SafetensorError as error:  # in which the operating system's errors are wrapped
+            raise OSError(str(error)) from error
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
