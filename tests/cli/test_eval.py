@@ -114,6 +114,7 @@ def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shap
         (["--max-dets", 10, 5], "rising positive numbers"),
         (["--max-dets", 0], "rising positive numbers"),
         (["--max-dets"], "rising positive numbers"),
+        (["--max-dets", 2**70], "up to 1000000"),
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
         (["--workers", -1], "--workers is -1; give 0 or more"),
         (["--out", "nowhere/found.json"], "--out names a file in a folder that exists"),
@@ -125,6 +126,15 @@ def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shap
 )
 def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):
     assert sentence in refused("eval", run, "--data", shapes, *flags)
+
+
+def test_the_ground_truth_is_not_overwritten(refused, shapes, run):
+    for data in (shapes, shapes / "instances_val.json"):
+        file, before = shapes / "instances_val.json", (shapes / "instances_val.json").read_bytes()
+        assert "scored against, and stays as it is; name another" in refused("eval", run, "--data", data, "--out", file)
+        assert file.read_bytes() == before
+    train = shapes / "instances_train.json"  # nor that of a split that is not scored
+    assert "stays as it is" in refused("eval", run / "detections.json", "--data", shapes, "--out", train)
 
 
 def test_a_gpu_that_is_not_there(refused, shapes, run, monkeypatch):

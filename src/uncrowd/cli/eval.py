@@ -30,6 +30,7 @@ Split = Literal["train", "val", "test"]
 Protocol = Literal["coco", "crowdhuman"]
 PROTOCOL_NAMES: dict[Protocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
 MAX_DETS = (1, 10, COCO_LIMIT)
+MOST_DETS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
     of_a_file = _holds_detections(arguments.what)
     _require_usable(arguments, of_a_file)
     layout = find_layout(arguments.data)
+    _refuse_overwriting(arguments.out, [arguments.what, *layout.annotations.values()])
     dataset = _open(arguments, layout, of_a_file)
     protocol = arguments.protocol or ("crowdhuman" if layout.format == "CrowdHuman odgt" else "coco")
     _require_fitting(arguments, protocol, dataset)
@@ -131,8 +133,10 @@ def _holds_detections(what: Path) -> bool:
 def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
     """Refuses what would only be noticed after all pictures were gone through."""
     max_dets, out = arguments.max_dets, arguments.out
-    if max_dets is not None and (not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1):
-        raise InputError("--max-dets takes rising positive numbers, such as 1 10 100.")
+    if max_dets is not None and (
+        not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1 or max_dets[-1] > MOST_DETS
+    ):
+        raise InputError(f"--max-dets takes rising positive numbers up to {MOST_DETS}, such as 1 10 100.")
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
@@ -144,8 +148,11 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
         raise InputError(f"--out {out}: end its name in .json for COCO results, or in .odgt for CrowdHuman's odgt.")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
-    if of_a_file and out.exists() and out.samefile(arguments.what):
-        raise InputError(f"--out {out} is the file that is to be scored; name another.")
+
+
+def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
+    if out is not None and out.exists() and any(out.samefile(file) for file in inputs):
+        raise InputError(f"--out {out} is what is to be scored, or scored against, and stays as it is; name another.")
 
 
 def _open(arguments: EvalArguments, layout: Layout, of_a_file: bool) -> DetectionDataset:
