@@ -12,9 +12,9 @@ from jaxtyping import Int64
 from uncrowd.data.detection_columns import DetectionColumns
 from uncrowd.data.formats import head, is_odgt
 from uncrowd.data.results_odgt import read_odgt_results, read_odgt_sizes
-from uncrowd.data.whole_file import write_whole
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.whole_file import whole_file
 
 KEYS = ("image_id", "category_id", "bbox", "score")
 
@@ -39,10 +39,10 @@ def read_result_sizes(path: Path) -> dict[str, tuple[int, int]]:
 def write_coco_results(path: Path, detections: Mapping[PictureId, Detections]) -> None:
     """Writes all detections, with the data set's own ids, one record a line.
 
-    The file is written beside `path` and moved into place, so it is there whole or not at all. Reading it again gives
-    the same numbers to the last bit. Raises InputError when it cannot be written.
+    Reading it again gives the same numbers to the last bit. Raises InputError when the file cannot be written, which is
+    there whole or not at all.
     """
-    with write_whole(path) as file:
+    with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         for n, record in enumerate(_records(detections)):
             file.write((",\n" if n else "[\n") + json.dumps(record, allow_nan=False))
         file.write("\n]\n" if any(map(len, detections.values())) else "[]\n")

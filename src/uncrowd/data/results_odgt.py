@@ -15,9 +15,9 @@ import numpy as np
 from uncrowd.boxes import xyxy_to_xywh
 from uncrowd.data.detection_columns import DetectionColumns
 from uncrowd.data.odgt import picture_id, picture_size, read_lines
-from uncrowd.data.whole_file import write_whole
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.whole_file import whole_file
 
 
 def write_odgt_results(
@@ -26,12 +26,12 @@ def write_odgt_results(
     """Writes a line for each picture; `sizes` are their (height, width), which CrowdHuman's ground truth leaves out.
 
     Reading it again gives the same numbers to the last bit. Raises InputError for detections of several classes, and
-    when the file cannot be written, which is then there whole or not at all.
+    when the file cannot be written, which is there whole or not at all.
     """
     several = next((found.categories for found in detections.values() if len(found.categories) > 1), None)
     if several is not None:
         raise InputError(f"{path} cannot hold {len(several)} classes, odgt knows one; write COCO results (.json).")
-    with write_whole(path) as file:
+    with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         for id, found in detections.items():
             # In fp64, where a side of a box with fp32 corners, and the corner from that side, are exact.
             boxes_xywh, scores = xyxy_to_xywh(found.boxes.double()).tolist(), found.scores.tolist()
