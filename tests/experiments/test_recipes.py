@@ -109,7 +109,7 @@ def test_detr_trains_as_its_own_recipe_says_but_for_50_epochs(
     assert (model.proposals, model.attention, model.channel_weighting) == (100, attention, channel_weighting)
     assert (model.width, model.heads, model.feedforward_width, model.dropout) == (256, 8, 2048, 0.1)
     assert (model.encoder_layers, model.decoder_layers) == (6, 6)
-    assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (50, 64, "coco")
+    assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (50, 16, "coco")
     assert (optim.learning_rate, optim.backbone_factor, optim.weight_decay) == (1e-4, 0.1, 1e-4)
     assert (optim.clip_norm, optim.warmup_steps, optim.milestones, optim.decay) == (0.1, 0, (40,), 0.1)
     assert (loss.class_, loss.l1, loss.giou, loss.l1_of) == (1, 5, 2, "centre_size")
