@@ -75,6 +75,16 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path: Path) -> None:
     assert rows(tmp_path)[-1] == ("train", 4)
 
 
+@pytest.mark.parametrize("line", [b"3", b"[]", b'{"loss": 3}', b'{"kind": "eval"}', b"\xff\xfe", b"[" * 100_000])
+def test_the_log_ends_where_a_line_is_no_row(tmp_path: Path, line: bytes) -> None:
+    write_run(tmp_path, range(1, 3))
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    assert rows(tmp_path) == [("train", 1), ("train", 2)]
+    write_run(tmp_path, range(3, 4), start_step=2)
+    assert rows(tmp_path)[-1] == ("train", 3)
+
+
 def test_a_run_that_begins_again_forgets_what_was(tmp_path: Path) -> None:
     write_run(tmp_path, range(1, 4))
     write_run(tmp_path, range(1, 2))

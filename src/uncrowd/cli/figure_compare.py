@@ -58,6 +58,8 @@ def compare(argv: Sequence[str]) -> int:
     arguments = parse(CompareArguments, argv, "uncrowd figure compare")
     _require_usable(arguments)
     dataset = _open(arguments.data, arguments.split)
+    same_name = [index for index, name in enumerate(dataset.file_names) if Path(name).name == arguments.out.name]
+    require_figure_file(arguments.out, *map(dataset.path, same_name))
     shown = dataset.subset(_chosen(arguments.pictures, arguments.count, dataset))
     methods = arguments.first, arguments.second
     found = [_detections(method, dataset, shown, arguments.device) for method in methods]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
@@ -57,12 +57,17 @@ def _course(run: Path, score: str) -> tuple[list[float], list[float]]:
     """The epochs after which the run was scored, and the scores in percent."""
     if not run.is_dir():
         raise InputError(f"{run} is no folder; give the folder of a run.")
-    rows = [row for row in read_metrics(run / "metrics.jsonl") if row["kind"] == "eval"]
+    logged = read_metrics(run / "metrics.jsonl")
+    rows = [row for row in logged if row["kind"] == "eval" and _is_number(row.get("epoch"))]
     # a score that is not defined is null
-    known = dict.fromkeys(name for row in rows for name in row if name not in NO_SCORES and row[name] is not None)
+    known = dict.fromkeys(name for row in rows for name in row if name not in NO_SCORES and _is_number(row[name]))
     if not known:
         raise InputError(f"{run} has recorded no scores in metrics.jsonl; give a run that was scored at least once.")
     if score not in known:
         raise InputError(f"{run} has not recorded the score {score!r}; choose with --score from {', '.join(known)}.")
-    scored = [row for row in rows if row.get(score) is not None]
+    scored = [row for row in rows if _is_number(row.get(score))]
     return [float(row["epoch"]) for row in scored], [100 * float(row[score]) for row in scored]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9

@@ -93,13 +93,19 @@ def _is_json(value: Any) -> bool:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a `metrics.jsonl`, without a last line that a kill cut short."""
+    """Returns the rows of a `metrics.jsonl`, each with its kind and step, up to the first line that is none.
+
+    A kill may have cut the last line short.
+    """
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(row, dict) or not row.keys() >= {"kind", "step"}:
+            break
+        rows.append(row)
     return rows

@@ -23,7 +23,8 @@ def grid(
     sheet = Image.new("RGB", (width, bar + sum(heights) + gap * (len(rows) - 1)), "white")
     draw, top = ImageDraw.Draw(sheet), bar
     lefts = [column * (COLUMN_WIDTH + gap) for column in range(len(titles))]
-    for left, title in zip(lefts, titles, strict=True):
+    for left, words in zip(lefts, titles, strict=True):
+        title = " ".join(words.split())  # one line: a file's name may be of several
         # A title wider than its column gets smaller letters, down to what can just be read.
         fitting = size * min(1.0, 0.96 * COLUMN_WIDTH / max(1.0, draw.textlength(title, ImageFont.load_default(size))))
         middle = left + COLUMN_WIDTH / 2, bar / 2

@@ -1,0 +1,42 @@
+"""`uncrowd figure` with files that are damaged or in the way: one sentence, and nothing is lost."""
+
+import json
+from typing import Any
+
+import pytest
+
+AP = {"kind": "eval", "step": 2, "epoch": 1, "AP": 0.25}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "[]",
+        AP | {"AP": "high"},
+        AP | {"AP": [0.25]},
+        AP | {"AP": 10**400},
+        AP | {"AP": float("nan")},
+        AP | {"epoch": "first"},
+        {key: value for key, value in AP.items() if key != "epoch"},
+    ],
+    ids=str,
+)
+def test_rows_of_a_run_that_are_no_scores_are_passed_over(refused, tmp_path, row: Any):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text(row if isinstance(row, str) else json.dumps(row))
+    said = refused("figure", "curves", tmp_path / "run", "--out", tmp_path / "c.png")
+    assert "run has recorded no scores in metrics.jsonl" in said
+
+
+def test_no_picture_of_the_data_set_is_overwritten(refused, shapes, run):
+    found, picture = run / "detections.json", shapes / "images" / "val2.png"
+    before = picture.read_bytes()
+    argv = ("--data", shapes, "--pictures", 1, "--out", picture)  # not even one that is not shown
+    assert "would be overwritten" in refused("figure", "compare", found, found, *argv)
+    assert picture.read_bytes() == before
+
+
+def test_names_of_several_lines_become_one(uncrowd, shapes, run, tmp_path):
+    found = run / "detections.json"
+    argv = ("--data", shapes, "--out", tmp_path / "c.png", "--names", "one\ntwo", "\n")
+    assert uncrowd("figure", "compare", found, found, *argv).status == 0
