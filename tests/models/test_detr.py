@@ -217,6 +217,16 @@ def test_gradients_are_finite_in_mixed_precision(settings: DETRConfig) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+def test_on_swin_every_parameter_that_is_trained_gets_a_gradient() -> None:
+    """Swin's other maps end in norms that nothing reads."""
+    swin = BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0)
+    model = detr(DETRConfig(num_classes=2, proposals=3, width=16, heads=2, backbone=swin, decoder_layers=1))
+    model.backbone.body.requires_grad_(False)  # in the interest of time
+    last = model(pictures(1, 64, 64), sizes_of((64, 64)))[-1]
+    (last.logits.sum() + last.boxes.sum()).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
 def test_decode_ranks_each_query_once_by_its_best_class() -> None:
     # 4 queries, 3 classes and no object, which wins for the second: its best class counts all the same
     probabilities = torch.tensor(

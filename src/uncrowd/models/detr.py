@@ -66,6 +66,8 @@ class DETR(Detector):
     def __init__(self, config: DETRConfig):
         super().__init__(config)
         self._config = config
+        if self.backbone.norms is not None:  # those of the other maps get no gradient, which ranks would wait for
+            self.backbone.norms[:-1].requires_grad_(False)
         self.projection = nn.Conv2d(self.backbone.channels[-1], config.width, kernel_size=1)
         self.query_positions = nn.Parameter(torch.randn(config.proposals, config.width))
         self.encoder = nn.Sequential(
