@@ -41,6 +41,14 @@ def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, m
     assert "1 kept by name (dark), 1 begun anew (bright), 2 dropped (cat, emu)" in said.out
 
 
+def test_a_run_is_upgraded_by_its_folder(uncrowd, tmp_path):
+    old, new = tmp_path / "run" / "weights.safetensors", tmp_path / "new.safetensors"
+    assert uncrowd("import", of_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
+    said = uncrowd("upgrade", old.parent, new)
+    assert (said.status, said.err) == (0, "")
+    assert f"parameters of {old.parent}" in said.out
+
+
 def test_what_cannot_be_upgraded(refused, weights, tmp_path):
     new = tmp_path / "new.safetensors"
     said = refused("upgrade", weights, new)

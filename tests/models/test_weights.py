@@ -79,7 +79,7 @@ def test_a_long_table_is_cut(model: SparseRCNN) -> None:
 def test_files_that_are_no_checkpoint(tmp_path: Path, model: SparseRCNN) -> None:
     with pytest.raises(InputError, match=r"missing\.safetensors does not exist"):
         load_weights(tmp_path / "missing.safetensors")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match=r"no run was finished there\.$"):
         load_weights(tmp_path)
     (tmp_path / "text.safetensors").write_text("no tensors at all, but long enough for a header")
     with pytest.raises(InputError, match=r"text\.safetensors is no safetensors file"):
@@ -87,6 +87,14 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, model: SparseRCNN) -> None
     save_file({"a": torch.zeros(1)}, tmp_path / "others.safetensors")
     with pytest.raises(InputError, match="`uncrowd import`"):
         load_weights(tmp_path / "others.safetensors")
+
+
+def test_a_folder_of_a_run_stands_for_its_last_weights(tmp_path: Path, model: SparseRCNN) -> None:
+    save_weights(tmp_path / "best.safetensors", model, Categories(ids=(3, 4), names=("a", "b")), PREPROCESSING)
+    with pytest.raises(InputError, match=r"no run was finished there; .*best\.safetensors holds the best so far"):
+        load_weights(tmp_path)
+    save_weights(tmp_path / "weights.safetensors", model, CATEGORIES, PREPROCESSING)
+    assert load_weights(tmp_path).categories == CATEGORIES
 
 
 def test_a_truncated_file(tmp_path: Path, model: SparseRCNN) -> None:

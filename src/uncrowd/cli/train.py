@@ -32,7 +32,7 @@ class TrainArguments:
     out: OptionalPath = None
     # Folder of an interrupted run to go on with; its own settings and data are used.
     resume: OptionalPath = None
-    # Weights (.safetensors) to start from: same model, same classes.
+    # Weights (.safetensors) or a run's folder to start from: same model, same classes.
     start_from: OptionalPath = None
     # The weights of --start-from may be of other classes: those of the same name are kept, the others begin anew.
     new_class_head: bool = False

@@ -20,7 +20,7 @@ class UpgradeArguments:
     Nearly: the result is a start for `uncrowd train --start-from DST`, not a finished detector.
     """
 
-    # The weights of a Sparse R-CNN without the modules: of a run, or from `uncrowd import`.
+    # A Sparse R-CNN without the modules: weights (.safetensors), such as from `uncrowd import`, or a run's folder.
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
@@ -40,5 +40,5 @@ def main(argv: Sequence[str]) -> int:
     print("  attention is multiplied by IoU from now on; that has no parameters, and changes what queries exchange")
     print(f"written to {arguments.destination}; its predictions are only near the old ones, so fine-tune it:")
     print(f"  uncrowd train NAME --data DATA --start-from {arguments.destination}")
-    print("  NAME is an experiment with this model, or is given it by flags; `uncrowd info` shows both")
+    print("  NAME is an experiment of this model (`uncrowd info` lists them), or one that flags give its settings to")
     return 0

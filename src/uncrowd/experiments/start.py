@@ -18,8 +18,8 @@ _OF_TRAINING = {"num_classes", "backbone.pretrained", "backbone.frozen_stages", 
 def initialise(model: Detector, categories: Categories, start_from: str | None, *, new_class_head: bool) -> str:
     """Gives the model its first weights and returns, in words, where they came from.
 
-    start_from: a weights file; None loads what the backbone's configuration names. new_class_head: the file may be of
-    other classes. Raises InputError when the file's model or classes are others.
+    start_from: a weights file or a run's folder; None loads what the backbone's configuration names. new_class_head:
+    the file may be of other classes. Raises InputError when the file's model or classes are others.
     """
     if start_from is None:
         if new_class_head:
@@ -60,18 +60,14 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
 
 def _differences(weights: Weights, model: Detector) -> list[tuple[str, Any, Any]]:
     """Settings that the file's model has otherwise: name, its value there, its value here."""
-    there, here = _flat(config.to_dict(weights.model.config)), _flat(config.to_dict(model.config))
-    names = [name for name in {**there, **here} if name not in _OF_TRAINING]
-    return [(name, there.get(name), here.get(name)) for name in names if there.get(name) != here.get(name)]
+    differing = config.differences(config.to_dict(weights.model.config), config.to_dict(model.config))
+    return [(name, old, new) for name, old, new in differing if not _leaves_no_trace(name, old, new)]
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    if "backbone.name" in flat:
-        flat["backbone.name"] = flat["backbone.name"].partition(".")[0]  # what follows names weights, not a network
-    return flat
+def _leaves_no_trace(name: str, old: Any, new: Any) -> bool:
+    if name == "backbone.name":
+        return old.partition(".")[0] == new.partition(".")[0]  # what follows names weights, not a network
+    return name in _OF_TRAINING
 
 
 def _as_flag(value: Any) -> str:

@@ -133,8 +133,6 @@ def load(path: str | Path, device: torch.device | str | None = None, tta: TTACon
     file is missing or is not such a file.
     """
     path = Path(path)
-    if path.is_dir():
-        path = _weights_of_run(path)
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     try:
@@ -142,14 +140,6 @@ def load(path: str | Path, device: torch.device | str | None = None, tta: TTACon
         return Predictor(weights.model, weights.categories, resize_config, device, tta)
     except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
-
-
-def _weights_of_run(folder: Path) -> Path:
-    last, best = folder / "weights.safetensors", folder / "best.safetensors"
-    if last.is_file():
-        return last
-    hint = f"; {best} holds the best so far" if best.is_file() else ""
-    raise InputError(f"{folder} holds no weights.safetensors, for no run was finished there{hint}.")
 
 
 def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:

@@ -50,11 +50,13 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
 
 
 def load_weights(path: Path) -> Weights:
-    """Reads what `save_weights` wrote.
+    """Reads what `save_weights` wrote; of a run's folder, its last weights.
 
     Raises InputError when the file does not exist, is not one of ours, or its tensors are not those of its
-    configuration.
+    configuration, and when the folder holds no finished run.
     """
+    if path.is_dir():
+        path = _of_run(path)
     tensors, header = read_safetensors(path)
     if HEADER not in header:
         raise InputError(
@@ -69,6 +71,14 @@ def load_weights(path: Path) -> Weights:
     model = build_detector(description.model)
     load_exactly(model, tensors, str(path))
     return Weights(model.eval(), description.categories, description.preprocessing)
+
+
+def _of_run(folder: Path) -> Path:
+    last, best = folder / "weights.safetensors", folder / "best.safetensors"
+    if last.is_file():
+        return last
+    hint = f"; {best} holds the best so far" if best.is_file() else ""
+    raise InputError(f"{folder} holds no weights.safetensors, for no run was finished there{hint}.")
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
