@@ -42,6 +42,10 @@ def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run,
     write_coco_results(tmp_path / "expected.json", expected)
     assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
     assert "holds detections, so leave it out" in refused("eval", out, "--data", shapes, "--tta")
+    assert "give one of them" in refused("eval", run, "--data", shapes, "--tta", "--tta-as-released")
+    monkeypatch.setattr("uncrowd.cli.eval.RELEASED_TTA", small)
+    scores(uncrowd, run, "--data", shapes, "--device", "cpu", "--tta-as-released", "--out", tmp_path / "released.json")
+    assert (tmp_path / "released.json").read_text() == out.read_text()
 
 
 def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):

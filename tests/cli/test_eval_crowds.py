@@ -112,6 +112,12 @@ def test_a_detector_that_finds_more_than_100_is_scored_on_all_of_them(scores, sh
     assert few == {key: value for key, value in said.items() if not key.endswith("@120")}
 
 
+def test_a_file_of_more_than_100_detections_a_picture_is_scored_on_all_of_them(scores, shapes, tmp_path):
+    box = {"image_id": 1, "category_id": 3, "bbox": [1, 1, 5, 5]}
+    (tmp_path / "many.json").write_text(json.dumps([box | {"score": n / 200} for n in range(150)]))
+    assert {"AR@100", "AR@150", "AP@150"} <= scores(tmp_path / "many.json", "--data", shapes).keys()
+
+
 def test_a_detector_of_persons_on_crowdhumans_files(scores, refused, run, tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT), "grey").save(tmp_path / "a.png")
     boxes = [{"tag": "person", "fbox": [5, 5, 20, 40], "vbox": [5, 5, 20, 30], "hbox": [9, 5, 9, 9]}]

@@ -14,7 +14,7 @@ from tests.plain.iou import area
 from uncrowd import Detections, InputError, Predictor
 from uncrowd.boxes import clip
 from uncrowd.data.transforms import ResizeConfig, resize, resized_size
-from uncrowd.inference.tta import Ranked, TTAConfig, View, detect_in_views, vote
+from uncrowd.inference.tta import RELEASED_TTA, Ranked, TTAConfig, View, detect_in_views, vote
 from uncrowd.models.detector import Detector, DetectorConfig
 from uncrowd.structures import Decoded, StageOutput
 
@@ -224,6 +224,13 @@ def test_one_view_in_full_is_a_plain_prediction_where_nothing_overlaps(predictor
     one, two = augmented.predict([pixels, picture(30, 500)], threshold=threshold, batch_size=1)
     assert len(one) == 5
     assert_same(two, augmented.predict(picture(30, 500), threshold=threshold))
+
+
+def test_the_release_differs_in_the_long_side_and_the_vote() -> None:
+    views = tuple(replace(view, max_size=1333 if view.short_side <= 800 else 3000) for view in RELEASED_TTA.views)
+    assert {view.max_size for view in RELEASED_TTA.views} == {4000}
+    assert RELEASED_TTA.iou == 0.65
+    assert replace(RELEASED_TTA, views=views, iou=0.66) == TTAConfig()
 
 
 def test_the_views_of_table_7() -> None:

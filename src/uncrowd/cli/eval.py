@@ -23,7 +23,7 @@ from uncrowd.evaluation.coco import COCO_LIMIT, CocoEvaluator
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor, load
-from uncrowd.inference.tta import TTAConfig
+from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.structures import Categories, Detections, PictureId
 
 Split = Literal["train", "val", "test"]
@@ -52,13 +52,15 @@ class EvalArguments:
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
     # COCO's protocol: detections of a picture and class that count. AR is given for each number, AP for 100 and each
-    # above. By default 1 10 100, then as many as the detector finds where these are more.
+    # above. By default 1 10 100, then as many as are found in a picture at most where these are more.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
     # Also write the detections there, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None
     # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, in about
     # 40 times the time.
     tta: bool = False
+    # The same with the values of the authors' release: long sides up to 4000, voting at IoU .65.
+    tta_as_released: bool = False
     # Print one JSON object and nothing else on standard output.
     json: bool = False
     # Pictures at a time; it changes speed and memory alone.
@@ -79,15 +81,14 @@ def main(argv: Sequence[str]) -> int:
     dataset = _open(arguments, layout, of_a_file)
     protocol = arguments.protocol or ("crowdhuman" if layout.format == "CrowdHuman odgt" else "coco")
     _require_fitting(arguments, protocol, dataset)
-    max_dets = arguments.max_dets or MAX_DETS
     if of_a_file:
         detections = read_detections(arguments.what, dataset.categories, dataset.ids.tolist())
+        most = max(map(len, detections.values()), default=0)
     else:
         predictor = _load(arguments, dataset)
         detections = _detect(arguments, predictor, dataset)
-        proposals = predictor.model.config.proposals
-        if arguments.max_dets is None and proposals > COCO_LIMIT:
-            max_dets = (*MAX_DETS, proposals)
+        most = predictor.model.config.proposals
+    max_dets = arguments.max_dets or (*MAX_DETS, *([most] if most > COCO_LIMIT else []))
     if arguments.out is not None:
         _write(arguments.out, dataset, detections)
     if dataset.annotated:
@@ -140,7 +141,9 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
-    if of_a_file and arguments.tta:
+    if arguments.tta and arguments.tta_as_released:
+        raise InputError("--tta and --tta-as-released are two settings of one thing; give one of them.")
+    if of_a_file and (arguments.tta or arguments.tta_as_released):
         raise InputError(f"--tta is for a detector to look again; {arguments.what} holds detections, so leave it out.")
     if out is None:
         return
@@ -189,7 +192,8 @@ def _require_fitting(arguments: EvalArguments, protocol: Protocol, dataset: Dete
 
 def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
     """The detector, made to speak of the data set's own category ids."""
-    predictor = load(arguments.what, arguments.device, TTAConfig() if arguments.tta else None)
+    tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
+    predictor = load(arguments.what, arguments.device, tta)
     if predictor.categories.names != dataset.categories.names:
         raise InputError(
             f"{arguments.what} knows {_classes(predictor.categories)}, {dataset.source} has "
