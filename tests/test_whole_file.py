@@ -1,5 +1,6 @@
 """Whatever goes wrong while a file is written, what was there before stays."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,16 @@ def test_what_a_kill_left_is_replaced(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["missing/file.txt", "file.txt/file.txt", "folder"])
+@pytest.mark.parametrize("name", ["missing/file.txt", "file.txt/file.txt", "folder", ".", "x" * 300])
 def test_a_place_that_cannot_be_is_said(path: Path, name: str) -> None:
     (path.parent / "folder").mkdir()
     with pytest.raises(InputError, match="cannot be written"), whole_file(path.parent / name) as file:
         file.write_text("after")
+
+
+def test_a_device_or_a_pipe_stays(path: Path) -> None:
+    pipe = path.parent / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"pipe cannot be written: it is a folder, a device or a pipe; name a file\.$"):
+        write_half(pipe, ZeroDivisionError())
+    assert pipe.is_fifo()
