@@ -43,6 +43,18 @@ def test_the_whole_model_goes_through_json() -> None:
     assert config.from_dict(SparseRCNNConfig, json.loads(text), "here") == model
 
 
+def test_differences_have_dotted_names() -> None:
+    cake = Cake(layers=3)
+    other = replace(cake, notes="for Ada", oven=Oven(fan=True))
+    found = config.differences(config.to_dict(cake), config.to_dict(other))
+    assert found == [("notes", None, "for Ada"), ("oven.fan", False, True)]
+    assert config.differences({"a": 1, "b": {"c": 2}}, {"b": 3, "d": 4}) == [
+        ("a", 1, None),
+        ("b", {"c": 2}, 3),
+        ("d", None, 4),
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kettle:
     litres: float = 1.5

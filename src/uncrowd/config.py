@@ -94,6 +94,17 @@ def load(cls: type[Config], path: Path) -> Config:
     return from_dict(cls, values, str(path))
 
 
+def differences(first: Any, second: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """What differs between two configurations as `to_dict` gives them: dotted name, value in the one, in the other.
+
+    A value that is missing is None.
+    """
+    if isinstance(first, dict) and isinstance(second, dict):
+        names = {key: f"{name}.{key}" if name else key for key in {**first, **second}}
+        return [found for key, full in names.items() for found in differences(first.get(key), second.get(key), full)]
+    return [] if first == second else [(name, first, second)]
+
+
 def _reason(error: BaseException, cls: Any) -> str:
     """What is wrong in words; a class that refuses its values knows best why."""
     if isinstance(error, TypeError | AttributeError):  # a number where a list is to be, a list where an object is

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from uncrowd.config import differences
 from uncrowd.errors import InputError
 from uncrowd.models.weights import load_exactly, read_safetensors, write_safetensors
 
@@ -58,7 +59,8 @@ def load_checkpoint(
         saved, progress = small["facts"], small["progress"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged description of its run ({error!r}); begin a new run.") from error
-    differing = _differences(saved, json.loads(json.dumps(facts)))  # through JSON, where tuples are lists
+    given = json.loads(json.dumps(facts))  # in JSON tuples are lists
+    differing = [f"{name} was {_short(was)} and is {_short(now)}" for name, was, now in differences(saved, given)]
     if differing:
         more = f" and {len(differing) - SHOWN_DIFFERENCES} more" if len(differing) > SHOWN_DIFFERENCES else ""
         raise InputError(
@@ -70,15 +72,6 @@ def load_checkpoint(
         load_exactly(average, _under(tensors, "average."), str(path))
     _restore_optimizer(model, optimizer, _under(tensors, "optimizer."), path)
     return progress
-
-
-def _differences(saved: Any, given: Any, name: str = "") -> list[str]:
-    """What differs between two JSON values, each as `name was ..., is ...`."""
-    if isinstance(saved, dict) and isinstance(given, dict):
-        keys = [*saved, *(key for key in given if key not in saved)]
-        inside = [_differences(saved.get(key), given.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
-        return [difference for differences in inside for difference in differences]
-    return [] if saved == given else [f"{name} was {_short(saved)} and is {_short(given)}"]
 
 
 def _short(value: Any) -> str:

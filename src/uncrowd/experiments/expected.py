@@ -1,7 +1,5 @@
 """What the paper says a run reaches, beside what it reached, and whether the two can be compared."""
 
-from typing import Any
-
 from uncrowd import config
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.experiments import EXPERIMENTS
@@ -53,9 +51,9 @@ def beside_paper(experiment: Experiment, scores: Scores, pictures: int, started_
 
 def changed_settings(experiment: Experiment) -> list[str]:
     """What matters and differs from the experiment of the same name, each setting as "NAME is VALUE, not VALUE"."""
-    ours, theirs = (_flat(config.to_dict(e)) for e in (experiment, EXPERIMENTS[experiment.name]()))
-    names = [name for name in {**theirs, **ours} if name not in _NO_MATTER and ours.get(name) != theirs.get(name)]
-    return [f"{name} is {ours.get(name)}, not {theirs.get(name)}" for name in names]
+    theirs, ours = (config.to_dict(each) for each in (EXPERIMENTS[experiment.name](), experiment))
+    differing = config.differences(theirs, ours)
+    return [f"{name} is {our}, not {their}" for name, their, our in differing if name not in _NO_MATTER]
 
 
 def _reservations(experiment: Experiment, pictures: int, started_from: str | None) -> list[str]:
@@ -73,10 +71,3 @@ def _reservations(experiment: Experiment, pictures: int, started_from: str | Non
 def _cells(values: dict[str, float] | dict[str, float | None], names: list[str]) -> list[str]:
     numbers = [values.get(name) for name in names]
     return ["-" if number is None else f"{number:.1f}" for number in numbers]
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
