@@ -74,7 +74,7 @@ def test_one_of_several_says_which(heat: Oven | Kettle) -> None:
 
 @pytest.mark.parametrize("heat", [{"kind": "Fire"}, {"litres": 1.0}, {"kind": "Oven", "litres": 1.0}, 3])
 def test_none_of_several_is_refused(heat: object) -> None:
-    with pytest.raises(InputError, match="Fire|null|litres|another form"):
+    with pytest.raises(InputError, match=r"Fire|null|litres|another form"):
         config.from_dict(Kitchen, {"heat": heat}, "here")
 
 
@@ -106,7 +106,7 @@ def test_values_that_a_configuration_refuses_itself() -> None:
         config.from_dict(StageConfig, {"width": 20}, "stage.json")
 
 
-@pytest.mark.parametrize("content", ["", "{", "layers: 2"])
+@pytest.mark.parametrize("content", ["", "{", "layers: 2", "[" * 100_000])
 def test_a_file_that_holds_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "cake.json"
     path.write_text(content)
@@ -119,3 +119,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         config.load(Cake, tmp_path / "missing.json")
     with pytest.raises(InputError, match="cannot be read"):
         config.load(Cake, tmp_path)  # a folder
+
+
+def test_a_file_that_an_editor_marked_as_utf8(tmp_path: Path) -> None:
+    (tmp_path / "cake.json").write_text('{"layers": 2}', encoding="utf-8-sig")
+    assert config.load(Cake, tmp_path / "cake.json") == Cake(layers=2)

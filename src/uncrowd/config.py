@@ -76,7 +76,10 @@ def from_dict(cls: type[Config], values: Any, source: str) -> Config:
         return _converter.structure(values, cls)
     except (BaseValidationError, TypeError, ValueError) as error:
         reasons = cattrs.transform_error(error, path=cls.__name__, format_exception=_reason)
-        raise InputError(f"{source} is no {cls.__name__} of this version: {'; '.join(reasons)}.") from error
+        raise InputError(
+            f"{source} is no {cls.__name__} of this version: {'; '.join(reasons)}; correct it, or use the version of "
+            "uncrowd that wrote it."
+        ) from error
 
 
 def save(config: Any, path: Path) -> None:
@@ -88,8 +91,8 @@ def save(config: Any, path: Path) -> None:
 def load(cls: type[Config], path: Path) -> Config:
     """Reads what `save` wrote. Raises InputError when the file is not such a configuration."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     return from_dict(cls, values, str(path))
 

@@ -105,7 +105,7 @@ def test_a_truncated_file(tmp_path: Path, model: SparseRCNN) -> None:
         load_weights(path)
 
 
-@pytest.mark.parametrize("description", ["{", "[]", "{}", '{"model": {}}'])
+@pytest.mark.parametrize("description", ["{", "[]", "{}", '{"model": {}}', "[" * 100_000])
 def test_a_damaged_description(tmp_path: Path, description: str) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {HEADER: description})
     with pytest.raises(InputError, match=r"model\.safetensors (has a damaged|is no) [Dd]escription"):
@@ -120,6 +120,23 @@ def test_a_description_of_another_version(tmp_path: Path) -> None:
     }
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})
     with pytest.raises(InputError, match="speed"):
+        load_weights(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(("ids", "names"), [((1,), ("a",)), ((1, 2, 3), ("a", "b")), ((1, 1), ("a", "b")), ((), ())])
+def test_a_description_of_other_classes_than_the_models(
+    tmp_path: Path, model: SparseRCNN, ids: tuple[int, ...], names: tuple[str, ...]
+) -> None:
+    save_weights(tmp_path / "model.safetensors", model, Categories(ids=ids, names=names), PREPROCESSING)
+    with pytest.raises(InputError, match=r"model\.safetensors has a damaged description.* for 2 classes; save the"):
+        load_weights(tmp_path / "model.safetensors")
+
+
+def test_weights_of_a_training_that_broke_down(tmp_path: Path, model: SparseRCNN) -> None:
+    with torch.no_grad():
+        model.proposal_queries[1, 2] = torch.nan
+    save_weights(tmp_path / "model.safetensors", model, CATEGORIES, PREPROCESSING)
+    with pytest.raises(InputError, match=r"model\.safetensors holds numbers that are not .* in proposal_queries; give"):
         load_weights(tmp_path / "model.safetensors")
 
 

@@ -52,7 +52,7 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
 def load_weights(path: Path) -> Weights:
     """Reads what `save_weights` wrote; of a run's folder, its last weights.
 
-    Raises InputError when the file does not exist, is not one of ours, or its tensors are not those of its
+    Raises InputError when the file does not exist, is not one of ours, its tensors are not finite or not those of its
     configuration, and when the folder holds no finished run.
     """
     if path.is_dir():
@@ -65,12 +65,32 @@ def load_weights(path: Path) -> Weights:
         )
     try:
         values = json.loads(header[HEADER])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
+    _require_classes(description, path)
     model = build_detector(description.model)
     load_exactly(model, tensors, str(path))
+    _require_finite(tensors, path)
     return Weights(model.eval(), description.categories, description.preprocessing)
+
+
+def _require_classes(description: Description, path: Path) -> None:
+    ids, names, outputs = description.categories.ids, description.categories.names, description.model.num_classes
+    if not len(set(ids)) == len(ids) == len(names) == outputs:
+        raise InputError(
+            f"{path} has a damaged description of its model: {len(set(ids))} class ids and {len(names)} names for "
+            f"{outputs} classes; save the model again."
+        )
+
+
+def _require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{path} holds numbers that are not finite, first in {name}; give weights from before the training "
+                "that broke down."
+            )
 
 
 def _of_run(folder: Path) -> Path:
