@@ -270,7 +270,7 @@ def test_pictures_by_name_and_methods_of_any_kind(uncrowd, shapes, ours, crowded
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (("--pictures", 1, 44), "has no picture with the id 44; its ids are 1, 2, 3, ..."),
+        (("--pictures", 1, 44), "has no picture with the id 44; its ids are 1, 2, 3.\n"),
         (("--count", 0), "--count is 0; give 1 or more"),
         (("--threshold", 2), "scores are between 0 and 1"),
         (("--names", "one"), "--names has 1 names"),
@@ -288,6 +288,9 @@ def test_methods_that_cannot_be_compared(refused, shapes, ours, crowd, tmp_path)
     out = ("--out", tmp_path / "c.png")
     nowhere = tmp_path / "nowhere.json"
     assert "nowhere.json does not exist" in refused("figure", "compare", found, nowhere, "--data", shapes, *out)
+    text = tmp_path / "found.txt"
+    text.write_text("dark 0.9 1 2 3 4")
+    assert "found.txt is neither a weights file" in refused("figure", "compare", found, text, "--data", shapes, *out)
     other = refused("figure", "compare", ours, ours, "--data", crowd, *out)
-    assert "knows other classes (dark, bright) than" in other
+    assert "knows 2 classes (dark, bright), " in other
     assert "(person, dog, sports ball)" in other

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
+from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import batches_done
 from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats import head, is_odgt
 from uncrowd.data.open import Layout, find_layout, open_split
 from uncrowd.data.results import read_detections, read_result_sizes, write_coco_results
 from uncrowd.data.results_odgt import write_odgt_results
@@ -22,11 +22,11 @@ from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import COCO_LIMIT, CocoEvaluator
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Detections, PictureId
+from uncrowd.words import first
 
-Split = Literal["train", "val", "test"]
 Protocol = Literal["coco", "crowdhuman"]
 PROTOCOL_NAMES: dict[Protocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
 MAX_DETS = (1, 10, COCO_LIMIT)
@@ -46,7 +46,7 @@ class EvalArguments:
     # The data set with the ground truth: its folder, or one annotation file.
     data: Path
     # Which split of a folder; by default the validation split, or the only one there is.
-    split: Annotated[Split | None, arg(metavar="{train,val,test}", help_behavior_hint="")] = None
+    split: OptionalSplit = None
     # By default CrowdHuman's (AP, mMR, Recall, JI) for data in odgt, COCO's for other data.
     protocol: Annotated[Protocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
@@ -56,8 +56,8 @@ class EvalArguments:
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
     # Also write the detections there, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None
-    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, in about
-    # 40 times the time.
+    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, which
+    # takes about 40 times as long.
     tta: bool = False
     # The same with the values of the authors' release: long sides up to 4000, voting at IoU .65.
     tta_as_released: bool = False
@@ -74,7 +74,7 @@ class EvalArguments:
 def main(argv: Sequence[str]) -> int:
     """Prints the scores."""
     arguments = parse(EvalArguments, argv, "uncrowd eval")
-    of_a_file = _holds_detections(arguments.what)
+    of_a_file = holds_detections(arguments.what)
     _require_usable(arguments, of_a_file)
     layout = find_layout(arguments.data)
     _refuse_overwriting(arguments.out, [arguments.what, *layout.annotations.values()])
@@ -102,33 +102,6 @@ def main(argv: Sequence[str]) -> int:
         if arguments.json:
             print("{}")
     return 0
-
-
-def choose_split(layout: Layout, wanted: Split | None) -> str:
-    """The split asked for, else validation, else the only one. Raises InputError where there is none such."""
-    data, present = layout.root, layout.annotations
-    if data.is_file():
-        if wanted is not None:
-            raise InputError(f"{data} is one annotation file, all of which is scored; leave --split out.")
-    elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
-        raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
-    elif wanted is None and "train" in present and len(present) == 1:
-        print(f"{data} has no validation split: the training split is scored, seen in training or not", file=sys.stderr)
-    return wanted or ("val" if "val" in present else next(iter(present)))
-
-
-def _holds_detections(what: Path) -> bool:
-    """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
-    if not what.exists():
-        raise InputError(f"{what} does not exist; give weights, a run's folder, or detections.")
-    if what.is_dir() or what.suffix == ".safetensors":
-        return False
-    if what.suffix not in (".json", ".odgt") and not is_odgt(head(what)):
-        raise InputError(
-            f"{what} is neither a weights file (.safetensors) nor detections, COCO results (.json) or CrowdHuman's "
-            "odgt; convert it to one of these."
-        )
-    return True
 
 
 def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
@@ -191,16 +164,8 @@ def _require_fitting(arguments: EvalArguments, protocol: Protocol, dataset: Dete
 
 
 def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
-    """The detector, made to speak of the data set's own category ids."""
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
-    predictor = load(arguments.what, arguments.device, tta)
-    if predictor.categories.names != dataset.categories.names:
-        raise InputError(
-            f"{arguments.what} knows {_classes(predictor.categories)}, {dataset.source} has "
-            f"{_classes(dataset.categories)}; score it on data of the same classes, in the order of their ids."
-        )
-    predictor.categories = dataset.categories
-    return predictor
+    return load_for(dataset, arguments.what, arguments.device, tta)
 
 
 def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[PictureId, Detections]:
@@ -213,8 +178,8 @@ def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDa
             on_batch=on_batch,
         )
     if detected.unreadable:
-        shown = ", ".join(map(str, detected.unreadable[:3])) + (", ..." if len(detected.unreadable) > 3 else "")
-        print(f"pictures that cannot be read and count as empty: {len(detected.unreadable)} ({shown})", file=sys.stderr)
+        many, some = len(detected.unreadable), first(detected.unreadable, 3)
+        print(f"pictures that cannot be read and count as empty: {many} ({some})", file=sys.stderr)
     return detected.detections
 
 
@@ -233,8 +198,3 @@ def _print_scores(arguments: EvalArguments, protocol: Protocol, dataset: Detecti
         name = PROTOCOL_NAMES[protocol]
         print(f"{arguments.what} on the {len(dataset)} pictures of {dataset.source}, {name} protocol:")
         print(scores.table())
-
-
-def _classes(categories: Categories) -> str:
-    shown = ", ".join(categories.names[:5]) + (", ..." if len(categories) > 5 else "")
-    return f"{len(categories)} class{'es' if len(categories) != 1 else ''} ({shown})"

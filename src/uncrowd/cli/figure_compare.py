@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,15 +11,16 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
+from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.open import find_layout, open_split
 from uncrowd.data.picture import read_picture
 from uncrowd.data.results import read_detections
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.inference.predictor import load
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 from uncrowd.visualize.draw import draw_detections
 from uncrowd.visualize.sheet import grid, in_column
+from uncrowd.words import first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +37,7 @@ class CompareArguments:
     # The data set with the pictures and the ground truth: its folder, or one annotation file.
     data: Path
     # Which split of a folder; by default the validation split, or the only one there is.
-    split: Annotated[Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")] = (
-        None
-    )
+    split: OptionalSplit = None
     # The figure, .png or .jpg.
     out: Path = Path("compare.png")
     # Ids of the pictures to show; by default those with the most boxes.
@@ -57,7 +56,8 @@ def compare(argv: Sequence[str]) -> int:
     """Writes the figure and says which pictures are shown."""
     arguments = parse(CompareArguments, argv, "uncrowd figure compare")
     _require_usable(arguments)
-    dataset = _open(arguments.data, arguments.split)
+    layout = find_layout(arguments.data)
+    dataset = open_split(layout, choose_split(layout, arguments.split))
     same_name = [index for index, name in enumerate(dataset.file_names) if Path(name).name == arguments.out.name]
     require_figure_file(arguments.out, *map(dataset.path, same_name))
     shown = dataset.subset(_chosen(arguments.pictures, arguments.count, dataset))
@@ -85,17 +85,7 @@ def _require_usable(arguments: CompareArguments) -> None:
     if arguments.names and len(arguments.names) != 2:
         raise InputError(f"--names has {len(arguments.names)} names; give one for each of the two methods.")
     for method in (arguments.first, arguments.second):
-        if not method.exists():
-            raise InputError(f"{method} does not exist; give weights, a run's folder, or a file of detections.")
-
-
-def _open(data: Path, wanted: str | None) -> DetectionDataset:
-    layout = find_layout(data)
-    present = layout.annotations
-    split = wanted or ("val" if "val" in present else next(iter(present)))
-    if split not in present:
-        raise InputError(f"{data} has no {split} split; it has {', '.join(present)}: choose with --split.")
-    return open_split(layout, split)
+        holds_detections(method)  # or weights, or neither, which it refuses
 
 
 def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> list[int]:
@@ -106,8 +96,7 @@ def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> lis
     index_of = {str(id): index for index, id in enumerate(dataset.ids.tolist())}
     for id in wanted:
         if id not in index_of:
-            some = ", ".join(list(index_of)[:5])
-            raise InputError(f"{dataset.source} has no picture with the id {id}; its ids are {some}, ...")
+            raise InputError(f"{dataset.source} has no picture with the id {id}; its ids are {first(index_of, 5)}.")
     return [index_of[id] for id in wanted]
 
 
@@ -115,14 +104,9 @@ def _detections(
     method: Path, dataset: DetectionDataset, shown: DetectionDataset, device: str | None
 ) -> Mapping[PictureId, Detections]:
     """What a method finds in the pictures that are shown, or all that its file has."""
-    if method.is_file() and method.suffix != ".safetensors":
+    if holds_detections(method):
         return read_detections(method, dataset.categories, dataset.ids.tolist())
-    predictor = load(method, device)
-    if predictor.categories.names != dataset.categories.names:
-        raise InputError(
-            f"{method} knows other classes ({', '.join(predictor.categories.names[:5])}) than {dataset.source} "
-            f"({', '.join(dataset.categories.names[:5])}); compare on data of the same classes, in the same order."
-        )
+    predictor = load_for(dataset, method, device)
     pictures = [read_picture(sample.path, sample.size) for sample in shown]
     return dict(zip(shown.ids.tolist(), predictor.predict(pictures), strict=True))
 

@@ -1,0 +1,68 @@
+"""What `eval` scores and `figure compare` draws: a detector or anyone's detections, on one split of a data set."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats import head, is_odgt
+from uncrowd.data.open import Layout
+from uncrowd.errors import InputError
+from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.tta import TTAConfig
+from uncrowd.structures import Categories
+from uncrowd.words import counted, first
+
+OptionalSplit = Annotated[
+    Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")
+]
+
+
+def holds_detections(method: Path) -> bool:
+    """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
+    if not method.exists():
+        raise InputError(f"{method} does not exist; give weights, a run's folder, or detections.")
+    if method.is_dir() or method.suffix == ".safetensors":
+        return False
+    if method.suffix not in (".json", ".odgt") and not is_odgt(head(method)):
+        raise InputError(
+            f"{method} is neither a weights file (.safetensors) nor detections, COCO results (.json) or CrowdHuman's "
+            "odgt; convert it to one of these."
+        )
+    return True
+
+
+def load_for(
+    dataset: DetectionDataset, method: Path, device: str | None = None, tta: TTAConfig | None = None
+) -> Predictor:
+    """The detector, made to speak of the data set's own category ids.
+
+    Raises InputError as `load` does, and where its classes have other names.
+    """
+    predictor = load(method, device, tta)
+    if predictor.categories.names != dataset.categories.names:
+        raise InputError(
+            f"{method} knows {_classes(predictor.categories)}, {dataset.source} has {_classes(dataset.categories)}; "
+            "give data of the same classes, in the order of their ids."
+        )
+    predictor.categories = dataset.categories
+    return predictor
+
+
+def choose_split(layout: Layout, wanted: str | None) -> str:
+    """The split asked for, else validation, else the only one. Raises InputError where there is none such."""
+    data, present = layout.root, layout.annotations
+    if data.is_file():
+        if wanted is not None:
+            raise InputError(f"{data} is one annotation file, all of which is used; leave --split out.")
+    elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
+        raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
+    elif wanted is None and "train" in present and len(present) == 1:
+        print(f"{data} has no validation split: the training split is used, seen in training or not", file=sys.stderr)
+    return wanted or ("val" if "val" in present else next(iter(present)))
+
+
+def _classes(categories: Categories) -> str:
+    return f"{counted(len(categories), 'class')} ({first(categories.names, 5)})"

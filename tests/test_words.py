@@ -1,0 +1,26 @@
+"""Numbers and lists read as a person would write them."""
+
+import pytest
+
+from uncrowd.words import counted, first
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (1, "picture", "1 picture"),
+        (0, "picture", "0 pictures"),
+        (2, "box", "2 boxes"),
+        (3, "class", "3 classes"),
+        (1, "class", "1 class"),
+    ],
+)
+def test_nouns_follow_their_number(number: int, noun: str, text: str) -> None:
+    assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [([], ""), ([1], "1"), (["a", "b"], "a, b"), (iter("abc"), "a, b, ..."), ("abcd", "a, b, ...")]
+)
+def test_long_lists_end_in_dots(values: list[object], text: str) -> None:
+    assert first(values, 2) == text
