@@ -143,3 +143,12 @@ def test_weights_that_cannot_be_written(refused, tmp_path):
     (tmp_path / "file").write_text("where a folder should be")
     source = checkpoint(tmp_path / "model.pth")
     assert "cannot be written" in refused("import", source, tmp_path / "file/w.safetensors")
+
+
+def test_where_no_weights_can_be_written(refused, tmp_path):
+    source = checkpoint(tmp_path / "model.pth")
+    assert "w.pth names no weights file; end its name in .safetensors" in refused("import", source, tmp_path / "w.pth")
+    same = source.rename(tmp_path / "model.safetensors")
+    before = same.read_bytes()
+    assert "is what is to be read, and stays as it is" in refused("import", same, tmp_path / "." / same.name)
+    assert same.read_bytes() == before

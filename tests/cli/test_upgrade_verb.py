@@ -49,6 +49,16 @@ def test_a_run_is_upgraded_by_its_folder(uncrowd, tmp_path):
     assert f"parameters of {old.parent}" in said.out
 
 
+def test_the_old_weights_stay_as_they_are(uncrowd, refused, tmp_path):
+    old = tmp_path / "run" / "weights.safetensors"
+    assert uncrowd("import", of_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
+    before = old.read_bytes()
+    for source in (old, old.parent):
+        assert "is what is to be read, and stays as it is" in refused("upgrade", source, old)
+    assert "end its name in .safetensors" in refused("upgrade", old, tmp_path / "new.pth")
+    assert old.read_bytes() == before
+
+
 def test_what_cannot_be_upgraded(refused, weights, tmp_path):
     new = tmp_path / "new.safetensors"
     said = refused("upgrade", weights, new)

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd import config
 from uncrowd.cli.flags import OptionalPath, parse
+from uncrowd.cli.weights_file import require_weights_file
 from uncrowd.data.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
@@ -39,6 +40,7 @@ class ImportArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file and says what it holds."""
     arguments = parse(ImportArguments, argv, "uncrowd import")
+    require_weights_file(arguments.destination, arguments.source)
     published = read_published(arguments.source)
     model = published.model
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
+from uncrowd.cli.weights_file import require_weights_file
 from uncrowd.models.upgrade import upgrade
 from uncrowd.models.weights import load_weights, save_weights
 
@@ -29,6 +30,7 @@ class UpgradeArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the upgraded weights and says what became of the old ones."""
     arguments = parse(UpgradeArguments, argv, "uncrowd upgrade")
+    require_weights_file(arguments.destination, arguments.source)
     weights = load_weights(arguments.source)
     model = upgrade(weights.model, str(arguments.source))
     save_weights(arguments.destination, model, weights.categories, weights.preprocessing)

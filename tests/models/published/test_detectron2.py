@@ -154,6 +154,24 @@ def test_half_of_a_checkpoint_is_refused(small: SparseRCNN, tmp_path: Path) -> N
         read_published(tmp_path / "half.pth")
 
 
+DAMAGED = [
+    ("init_proposal_features.weight", torch.zeros(())),
+    ("head.head_series.0.class_logits.weight", torch.zeros(3)),
+    ("head.head_series.0.class_logits.weight", torch.zeros(3, 0)),
+    ("head.head_series.0.class_logits.weight", torch.zeros(3, 20)),  # a width that no model has
+    ("head.head_series.0.inst_interact.out_layer_cls.weight", torch.zeros(0)),
+    ("backbone.bottom_up.res2.0.conv2.weight", torch.zeros(())),
+    ("proposal_queries", torch.zeros(5, 16)),  # our name beside theirs
+]
+
+
+@pytest.mark.parametrize(("name", "tensor"), DAMAGED)
+def test_shapes_that_no_detector_has(small: SparseRCNN, tmp_path: Path, name: str, tensor: Tensor) -> None:
+    torch.save({"model": published_state(small) | {name: tensor}}, tmp_path / "odd.pth")
+    with pytest.raises(InputError, match=r"odd\.pth has tensors or settings that no such detector has \(.+\); give"):
+        read_published(tmp_path / "odd.pth")
+
+
 @pytest.mark.parametrize(
     "name",
     ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x4d"]

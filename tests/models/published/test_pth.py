@@ -60,6 +60,7 @@ def cut(path: Path) -> None:
         (lambda p: torch.save(torch.zeros(2), p), r"holds a Tensor, no dictionary of tensors"),
         (lambda p: torch.save({"model": [1]}, p), r"holds no dictionary of tensors, neither at its top nor as"),
         (lambda p: torch.save({"epoch": 3}, p), r"holds no dictionary of tensors"),
+        (lambda p: torch.save({3: torch.zeros(2)}, p), r"holds no dictionary of tensors"),
         (
             lambda p: torch.save({"model": LAYER}, p),
             r"holds 1 tensors \(conv\.weight, \.\.\.\) but no detector known here",
@@ -78,6 +79,7 @@ def cut(path: Path) -> None:
         "tensor",
         "model",
         "top",
+        "numbered",
         "net",
         "none",
     ],

@@ -55,7 +55,7 @@ def read_pth(path: Path) -> PthFile:
             break
     else:
         tensors, beside = checkpoint, {}
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(x, str) and isinstance(tensors[x], Tensor) for x in tensors):
         raise InputError(f"{path} holds no dictionary of tensors, neither at its top nor as 'state_dict' or 'model'.")
     return PthFile(str(path), tensors, beside)
 
