@@ -48,6 +48,7 @@ def test_a_run_on_crowdhuman_is_scored_as_crowdhuman_is(
     assert {record["image_id"] for record in found} == {"e,1", "f,1"}
     page = (folder / "report.html").read_text()
     assert "AP 90.9, mMR 47.2, Recall 96.9 (Table 5: ours)" in page
+    assert "AP50" not in page
 
     out = capsys.readouterr().out
     assert "expected by the paper (Table 5)    90.9    47.2    96.9\n" in out
