@@ -222,7 +222,7 @@ def test_crowding_is_told_in_numbers(tmp_path):
     assert crowding.count == 4
     assert "2 boxes a picture, 3 at most (in 1.png)" in crowding.message
     assert f"IoU {(2 / 3 + 2 / 3 + 0 + 0) / 4:.2f} on average" in crowding.message
-    assert "0.5 pairs above 0.5" in crowding.message
+    assert "0.5 pairs a picture above 0.5" in crowding.message
 
 
 def test_a_path_that_leads_nowhere_is_the_user_s_mistake(tmp_path):

@@ -18,7 +18,7 @@ PARTLY_OUTSIDE = Rule(
     kind="box partly outside",
     severity="note",
     message="boxes that reach past the edge of their picture by more than a pixel",
-    training="training uses them",
+    training="training cuts them to the picture, unless --augment.no-clip-boxes is given",
 )
 TINY_BOX = Rule(
     kind="tiny box",
@@ -124,8 +124,8 @@ def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
     fullest = int(counts.argmax())
     message = (
         f"{counts.mean():.3g} boxes a picture, {counts[fullest]} at most (in {dataset.file_names[fullest]}); a box "
-        f"overlaps its closest neighbour with IoU {torch.cat(nearest).mean():.2f} on average, and a picture has "
-        f"{pairs / len(dataset):.3g} pairs above {CROWDED}"
+        f"overlaps its closest neighbour with IoU {torch.cat(nearest).mean():.2f} on average, and there are "
+        f"{pairs / len(dataset):.3g} pairs a picture above {CROWDED}"
     )
     return [
         Finding(
