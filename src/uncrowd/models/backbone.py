@@ -86,7 +86,7 @@ class Backbone(nn.Module):
             if self.config.norm == "frozen_batch" and self._has_frozen_norm():
                 raise InputError(
                     f"Backbone {name!r} with frozen batch norm needs pretrained weights: name a file as `pretrained`, "
-                    "or choose `norm` 'group' to train from random initialisation."
+                    "or train from random initialisation with `norm` 'group' and `frozen_stages` 0."
                 )
             if self.config.frozen_stages:
                 raise InputError(
@@ -171,7 +171,7 @@ def _timm_state(config: BackboneConfig) -> dict[str, Tensor]:
     except Exception as error:  # timm raises whatever the hub client of the day raises
         raise InputError(
             f"timm could not provide pretrained weights for {config.name!r} ({error}); "
-            "name a local file as `pretrained`."
+            "name a local file as `pretrained` (--model.backbone.pretrained FILE)."
         ) from error
 
 
