@@ -76,7 +76,7 @@ def test_without_a_validation_split_it_says_that_training_pictures_are_scored(un
     file.write_text((shapes / "instances_train.json").read_text())
     said = uncrowd("eval", results(tmp_path / "truth.json", file), "--data", tmp_path / "data")
     assert said.status == 0
-    assert "has no validation split: the training split is used" in said.err
+    assert "has no validation split, so its training split is used" in said.err
 
 
 def test_the_split_asked_for(uncrowd, refused, shapes, tmp_path):

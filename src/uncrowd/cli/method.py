@@ -60,7 +60,8 @@ def choose_split(layout: Layout, wanted: str | None) -> str:
     elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
         raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
     elif wanted is None and "train" in present and len(present) == 1:
-        print(f"{data} has no validation split: the training split is used, seen in training or not", file=sys.stderr)
+        said = "so its training split is used; what was trained on it does better there than elsewhere"
+        print(f"{data} has no validation split, {said}", file=sys.stderr)
     return wanted or ("val" if "val" in present else next(iter(present)))
 
 

@@ -22,6 +22,7 @@ from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
+from uncrowd.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class PredictArguments:
     threshold: float = 0.3
     # Write detections.json and no pictures.
     json_only: bool = False
-    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, in about
-    # 40 times the time.
+    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, which
+    # takes about 40 times as long.
     tta: bool = False
     # Pictures at a time; it changes speed and memory alone.
     batch_size: int = 4
@@ -80,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"{arguments.out} cannot be written ({reason}); name another folder with --out.") from error
     left_out = f", {len(files) - read} left out" if read < len(files) else ""
     print(
-        f"{objects} objects with a score of {arguments.threshold:g} or more in {read} pictures{left_out}; "
+        f"{objects} objects with a score of {arguments.threshold:g} or more in {counted(read, 'picture')}{left_out}; "
         f"written to {arguments.out}"
     )
     return 0 if read == len(files) else 2

@@ -19,16 +19,16 @@ from uncrowd.experiments.run import Run, begin, resume
 class TrainArguments:
     """Train a detector.
 
-    `uncrowd train --data D` uses the recipe for one's own, smaller data; `uncrowd train NAME --data D` one of the
-    experiments that `uncrowd info` lists; `uncrowd train --resume RUN` goes on with an interrupted run. Every setting
-    of the experiment is a flag, shown with the experiment's value.
+    For one's own, smaller data: `uncrowd train --data D`. One of the experiments that `uncrowd info` lists: `uncrowd
+    train NAME --data D`, and `uncrowd train NAME --help` for its values. An interrupted run: `uncrowd train --resume
+    RUN`. Every setting of the experiment is a flag, shown with the experiment's value.
     """
 
     # The data set: its folder, or its annotation file. Without a validation split, a tenth is held out.
     data: OptionalPath = None
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
-    # Folder of the run; by default runs/NAME-NUMBER.
+    # Folder of the run, which must not hold one yet; by default runs/NAME-NUMBER.
     out: OptionalPath = None
     # Folder of an interrupted run to go on with; its own settings and data are used.
     resume: OptionalPath = None

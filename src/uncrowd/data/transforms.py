@@ -55,7 +55,7 @@ class TrainTransformConfig:
     vertical_flip: float = 0.0
     # Random crops, or None.
     crop: CropConfig | None = None
-    # Cut boxes to the picture or crop; otherwise they keep what is outside, as full bodies do.
+    # Whether boxes are cut to the picture or crop; uncut, they keep what is outside, as full bodies do.
     clip_boxes: bool = True
 
     def __post_init__(self) -> None:

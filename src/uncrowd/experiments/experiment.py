@@ -15,7 +15,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 class Experiment:
     """What to train and how; the data comes from the user. `model.num_classes` becomes what the data has."""
 
-    # What the run's folder is called.
+    # What the run is called; another name than the experiment's goes without the paper's numbers beside its own.
     name: str
     # How detections are scored: as COCO does, or, one class only, as CrowdHuman does.
     protocol: Literal["coco", "crowdhuman"] = "coco"

@@ -31,6 +31,7 @@ from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.words import counted
 
 Say = Callable[[str], None]
 
@@ -81,7 +82,8 @@ def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, Detectio
         train, val, words = splits.train, splits.val, "the data set's own validation split"
     else:
         train, val = hold_out(splits.train, seed=seed)
-        words = f"{len(val)} pictures held out of the training split (10%, seed {seed}): there is no validation split"
+        held_out = f"{counted(len(val), 'picture')} held out of the training split (10%, seed {seed})"
+        words = f"{held_out}: there is no validation split"
     if train.ignore.all():
         raise InputError(f"{train.source} has no boxes, so there is nothing to learn; `uncrowd check` says more.")
     return train, val, words

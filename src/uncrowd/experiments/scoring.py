@@ -22,6 +22,7 @@ from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.words import counted
 
 
 def build_evaluator(experiment: Experiment) -> Evaluator:
@@ -107,7 +108,8 @@ class Scoring:
             log.say(f"{len(detected.unreadable)} pictures to score on cannot be read and count as empty: {shown}")
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         log.write("eval", step, values)
-        log.say(f"after epoch {epoch}, on {len(self.dataset)} pictures ({self.dataset.split}):\n{scores.table()}")
+        pictures = f"{counted(len(self.dataset), 'picture')} ({self.dataset.split})"
+        log.say(f"after epoch {epoch}, on {pictures}:\n{scores.table()}")
         write_coco_results(self.folder / "detections.json", detected.detections)
 
 

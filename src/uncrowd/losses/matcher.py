@@ -30,8 +30,8 @@ class LossConfig:
     l1_of: Literal["corners", "centre_size"] = "corners"
     # Weight of 1 - GIoU.
     giou: float = 2.0
-    # Share of its area with which an unmatched prediction has to lie on an ignored box for its class to go unpunished
-    # (Iter-E2EDET: 0.7); None punishes it, as the paper does.
+    # Share of its area with which an unmatched prediction has to lie on an ignored box for its class to go
+    # unpunished; Iter-E2EDET uses 0.7. None punishes it, as the paper does.
     ignore_above: float | None = None
 
     def __post_init__(self) -> None:

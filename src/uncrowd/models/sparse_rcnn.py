@@ -17,7 +17,7 @@ from uncrowd.structures import Decoded, StageOutput
 
 @dataclass(frozen=True, kw_only=True)
 class SparseRCNNConfig:
-    """The whole model; the defaults are the paper's COCO model with both modules."""
+    """Sparse R-CNN, with the paper's two modules or without; `SparseRCNNConfig()` is its COCO model with both."""
 
     # Classes; training sets it to what the data has.
     num_classes: int = 80

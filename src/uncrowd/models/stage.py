@@ -19,7 +19,7 @@ PRIOR_PROBABILITY = 0.01  # of an object, in every class, before training (focal
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """What all stages of a head are made of; the defaults are the paper's full method."""
+    """What all stages of a head are made of; `StageConfig()` is the paper's full method."""
 
     # Self attention among the queries (Eq. 1-3): iou is IoU-ESA, content is Sparse R-CNN's.
     attention: AttentionKind = "iou"
