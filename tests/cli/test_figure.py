@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from tests.visualize.test_draw import is_colour, rectangle_of
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
@@ -29,7 +29,7 @@ LEFT, RIGHT = (128, 144, 256, 336), (448, 144, 576, 336)
 def saved(path: Path, **stage: Any) -> Path:
     """A detector of three queries whose first stage receives `PROPOSALS`, for pictures of 64 x 48."""
     torch.manual_seed(0)
-    settings = tiny_experiment().model
+    settings = TINY_MODEL
     settings = replace(settings, num_classes=2, proposals=3, stage=replace(settings.stage, **stage))
     model = SparseRCNN(settings)
     with torch.no_grad():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL, tiny_experiment
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.open import open_splits
 from uncrowd.engine.accelerator import build_accelerator
@@ -45,7 +45,7 @@ def build(crowd: Path, tmp_path: Path) -> Callable[..., Trainer]:
         dataset = open_splits(crowd).train
         assert dataset is not None
         torch.manual_seed(0)
-        model = SparseRCNN(experiment.model)
+        model = SparseRCNN(TINY_MODEL)
         loader = TrainLoader(dataset, experiment.augment, seed=0, batch_size=experiment.train.batch_size)
         facts = {"configuration": {"epochs": experiment.train.epochs, "mean": (1.0, 2.0)}}
         return Trainer(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.open import open_splits
 from uncrowd.engine.accelerator import build_accelerator
@@ -33,7 +33,7 @@ FLIPPED = TTAConfig(views=(View(short_side=32, max_size=64),))
 def predictor(dataset: DetectionDataset, request: pytest.FixtureRequest) -> Predictor:
     torch.manual_seed(0)
     experiment = tiny_experiment()
-    return Predictor(SparseRCNN(experiment.model), dataset.categories, experiment.resize, tta=request.param)
+    return Predictor(SparseRCNN(TINY_MODEL), dataset.categories, experiment.resize, tta=request.param)
 
 
 def assert_same(ours: Detected, theirs: Detected) -> None:

@@ -1,13 +1,11 @@
 """A detector that behaves as a trained one, and pictures for it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from uncrowd import Categories, Detections, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -23,7 +21,7 @@ def predictor() -> Predictor:
     Its boxes are small and scattered over the picture, as those of a trained one.
     """
     torch.manual_seed(0)
-    model = SparseRCNN(replace(tiny_experiment().model, stages=2))
+    model = SparseRCNN(TINY_MODEL)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)

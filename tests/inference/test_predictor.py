@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import uncrowd
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from tests.inference.conftest import CATEGORIES, RESIZE, assert_same, picture
 from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
@@ -138,7 +138,7 @@ def test_a_batch_size_without_sense_is_refused(predictor: Predictor) -> None:
 
 
 def test_damaged_weights_are_said(predictor: Predictor) -> None:
-    model = SparseRCNN(tiny_experiment().model)
+    model = SparseRCNN(TINY_MODEL)
     with torch.no_grad():
         model.proposal_queries[0, 0] = math.nan
     model.train()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import tiny_experiment
+from tests.conftest import TINY_MODEL
 from uncrowd.models.dynamic_conv import DynamicConv
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind, ContentAttention, IoUEnhancedAttention, IoUOnlyAttention
@@ -21,7 +21,7 @@ KINDS: list[AttentionKind] = ["content", "iou", "iou_only"]
 def detector(attention: AttentionKind = "iou", interaction: InteractionKind = "dcw") -> SparseRCNN:
     """A tiny one whose boxes are small and scattered, as those of a trained one."""
     torch.manual_seed(0)
-    config = tiny_experiment().model
+    config = TINY_MODEL
     model = SparseRCNN(replace(config, stage=replace(config.stage, attention=attention, interaction=interaction)))
     with torch.no_grad():
         for parameter in model.parameters():
