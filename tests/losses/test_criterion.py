@@ -100,7 +100,7 @@ def test_what_is_not_finite_is_noticed() -> None:
         criterion(stages, [picture_with(2), picture_with(3)], 5)
 
 
-@pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0)], ids=str)
+@pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0), (7, 9)], ids=str)
 def test_detrs_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
     """Softmax with a last logit for no object, weighed .1; L1 of centre and size."""
     stages, targets = random_stages(logits=CLASSES + 1), [picture_with(n) for n in objects]

@@ -36,7 +36,7 @@ def pair_cost(output: StageOutput, target: Target, picture: int, prediction: int
 def losses(output: StageOutput, targets: list[Target]) -> tuple[float, float, float]:
     """The unweighted class, L1 and GIoU loss; the class loss is the weighted mean over all predictions."""
     class_loss = weights = l1_loss = giou_loss = 0.0
-    objects = max(sum(len(target.labels) for target in targets), 1)
+    objects = max(sum(len(target.labels) for target in targets), 1)  # also those that are left over
     for picture, target in enumerate(targets):
         predictions = range(output.logits.shape[1])
         cost = [[pair_cost(output, target, picture, p, t) for t in range(len(target.labels))] for p in predictions]

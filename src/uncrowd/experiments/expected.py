@@ -53,7 +53,12 @@ def changed_settings(experiment: Experiment) -> list[str]:
     """What matters and differs from the experiment of the same name, each setting as "NAME is VALUE, not VALUE"."""
     theirs, ours = (config.to_dict(each) for each in (EXPERIMENTS[experiment.name](), experiment))
     differing = config.differences(theirs, ours)
-    return [f"{name} is {our}, not {their}" for name, their, our in differing if name not in _NO_MATTER]
+    return [
+        f"{name} is {our}, not {their}"
+        for name, their, our in differing
+        # The same weights may well come from a file.
+        if name not in _NO_MATTER and (name != "model.backbone.pretrained" or our is None)
+    ]
 
 
 def _reservations(experiment: Experiment, pictures: int, started_from: str | None) -> list[str]:
@@ -63,6 +68,9 @@ def _reservations(experiment: Experiment, pictures: int, started_from: str | Non
         reservations.append(f"the paper scores the {many} pictures of {words}, this run {pictures} pictures")
     if changed := changed_settings(experiment):
         reservations.append(f"the settings differ from the paper's: {'; '.join(changed)}")
+    source = experiment.model.backbone.pretrained
+    if source not in (None, "timm"):
+        reservations.append(f"the backbone's weights came from {source}; the paper's are ImageNet's")
     if started_from is not None:
         reservations.append(f"the run began with the weights of {started_from}")
     return [f"NOTE: compare with care, for {reservation}" for reservation in reservations]

@@ -75,7 +75,7 @@ def class_loss(
 
     wanted: the label of the object a prediction is matched with, -1 for none. counts: False where a prediction is left
     out. num_boxes, num_pictures: objects and pictures of the whole step, a rank. Focal sums are divided by the objects;
-    cross entropy by the sum of the weights of all the step's predictions, the matched ones being as many as objects.
+    cross entropy by the sum of the weights of all the step's predictions, of which as many are matched as there are objects.
     """
     nothing = wanted < 0
     match config:
@@ -88,4 +88,5 @@ def class_loss(
             losses = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view_as(labels)
             weights = torch.where(nothing, no_object, 1.0).to(logits.dtype) * counts
             predictions = num_pictures * logits.shape[2]
-            return (weights * losses).sum(dim=(1, 2)) / (no_object * (predictions - num_boxes) + num_boxes)
+            matched = torch.as_tensor(num_boxes, dtype=logits.dtype).clamp(max=predictions)
+            return (weights * losses).sum(dim=(1, 2)) / (no_object * (predictions - matched) + matched)

@@ -1,6 +1,7 @@
 """A file is read without running its code, and what is no checkpoint is refused in one sentence."""
 
 import pickle
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ LAYER = {"conv.weight": torch.zeros(3)}
         (LAYER, {}),
         ({"model": LAYER, "iteration": 7}, {"iteration": 7}),
         ({"state_dict": LAYER, "meta": {"epoch": 12}}, {"meta": {"epoch": 12}}),
+        ({"model": LAYER, "args": Namespace(lr=1e-4)}, {"args": Namespace(lr=1e-4)}),
     ],
-    ids=["bare", "model", "state_dict"],
+    ids=["bare", "model", "state_dict", "DETR's command line"],
 )
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_tensors_are_found_where_they_are_kept(content: Any, beside: Any, zipped: bool, tmp_path: Path) -> None:

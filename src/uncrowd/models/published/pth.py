@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +74,8 @@ def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
 
 def _load(path: Path) -> Any:
     try:
-        with warnings.catch_warnings():
+        # DETR's training leaves its command line beside the weights; a namespace is but a dictionary.
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the pickle's version: what cannot be read is said below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and EOF errors alike; torch's own words advise to run the code
