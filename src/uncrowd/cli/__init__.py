@@ -16,7 +16,7 @@ VERBS = {
     "eval": ("eval", "score a trained detector, or anyone's detections"),
     "predict": ("predict", "detect objects in pictures: annotated pictures and JSON"),
     "check": ("check", "say what is wrong with a data set"),
-    "import": ("import_published", "turn a published Sparse R-CNN checkpoint into a weights file"),
+    "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),
     "info": ("info", "list the experiments, or say what a weights file holds"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
