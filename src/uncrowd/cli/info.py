@@ -100,7 +100,7 @@ def _list_experiments() -> None:
             table.add_row(*_listed(EXPERIMENTS[name]()))
         console.print(table, "")
     console.print("* thousand millions of multiply-accumulates, for an average picture of COCO's validation set")
-    console.print("  the paper's AP: another score where AP cannot be read, - where the paper has none")
+    console.print("  the paper's AP: another score where AP cannot be read, - where there is none that can")
     console.print("  `uncrowd info NAME` has all settings of an experiment and all the paper says of it")
 
 
