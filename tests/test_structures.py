@@ -27,6 +27,7 @@ def test_coco_records_carry_the_data_sets_ids_and_xywh_boxes(detections: Detecti
 
 def test_names(detections: Detections) -> None:
     assert detections.names == ["toothbrush", "person", "train"]
+    assert detections.captions == ["toothbrush 0.75", "person 0.50", "train 0.25"]
     assert len(detections) == 3
     assert len(CATEGORIES) == 3
 

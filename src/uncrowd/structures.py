@@ -110,6 +110,11 @@ class Detections:
         """The class name of each detection."""
         return [self.categories.names[label] for label in self.labels.tolist()]
 
+    @property
+    def captions(self) -> list[str]:
+        """Class name and score of each, as a drawing says it."""
+        return [f"{name} {score:.2f}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
+
     def above(self, threshold: float) -> "Detections":
         """Those with a score of at least `threshold`."""
         keep = self.scores >= threshold

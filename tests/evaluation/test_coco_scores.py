@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from uncrowd.errors import InputError
-from uncrowd.evaluation.coco import CocoEvaluator, rank_pictures
+from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to, rank_pictures
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 
@@ -272,3 +272,8 @@ def test_pictures_are_ranked_the_worst_first() -> None:
     assert [score.id for score in ranking[2:4]] == ["ghost", "one missed"]
     assert [score.f1 for score in ranking] == pytest.approx([0, 0, 0, 2 / 3, 1, 1, 1])
     assert rank_pictures([], {}, CATEGORIES, threshold=0.5) == []
+
+
+@pytest.mark.parametrize(("most", "limits"), [(7, (1, 10, 100)), (100, (1, 10, 100)), (500, (1, 10, 100, 500))])
+def test_limits_reach_up_to_all_that_a_detector_finds(most: int, limits: tuple[int, ...]) -> None:
+    assert limits_up_to(most) == limits

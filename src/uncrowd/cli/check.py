@@ -11,6 +11,7 @@ from uncrowd.cli.flags import parse
 from uncrowd.data.check import check, scan
 from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.open import find_layout
+from uncrowd.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +39,8 @@ def main(argv: Sequence[str]) -> int:
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
     print(
-        f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
         if errors or warnings
         else "Nothing is wrong with it."
     )
     return 2 if errors else 0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

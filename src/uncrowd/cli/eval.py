@@ -19,7 +19,7 @@ from uncrowd.data.results import read_detections, read_result_sizes, write_coco_
 from uncrowd.data.results_odgt import write_odgt_results
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.evaluation.coco import COCO_LIMIT, CocoEvaluator
+from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
@@ -29,7 +29,6 @@ from uncrowd.words import first
 
 Protocol = Literal["coco", "crowdhuman"]
 PROTOCOL_NAMES: dict[Protocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
-MAX_DETS = (1, 10, COCO_LIMIT)
 MOST_DETS = 1_000_000
 
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         predictor = _load(arguments, dataset)
         detections = _detect(arguments, predictor, dataset)
         most = predictor.model.config.proposals
-    max_dets = arguments.max_dets or (*MAX_DETS, *([most] if most > COCO_LIMIT else []))
+    max_dets = arguments.max_dets or limits_up_to(most)
     if arguments.out is not None:
         _write(arguments.out, dataset, detections)
     if dataset.annotated:

@@ -114,12 +114,11 @@ def _detections(
 def _draw_found(
     picture: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, found: Detections
 ) -> UInt8[np.ndarray, "_h _w 3"]:
-    captions = [f"{name} {score:.2f}" for name, score in zip(found.names, found.scores.tolist(), strict=True)]
     return draw_detections(
         picture,
         found.boxes.double().numpy() * scale,
         labels=found.labels,
-        captions=captions if _need_captions(found.categories) else None,
+        captions=found.captions if _need_captions(found.categories) else None,
     )
 
 

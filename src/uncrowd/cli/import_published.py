@@ -18,6 +18,7 @@ from uncrowd.models.published import read_published
 from uncrowd.models.published.coco import coco_categories
 from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.words import counted, first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"{arguments.source} holds {published.naming}: every weight of it was used, {parameters:,} parameters")
     for note in published.notes:
         print(f"NOTE: {note}")
-    print(f"{len(categories)} classes: {_shortened(categories.names)}")
+    print(f"{counted(len(categories), 'class')}: {first(categories.names, 5)}")
     print(f"written to {arguments.destination}")
     print(json.dumps(config.to_dict(model.config), indent=2))
     return 0
@@ -71,7 +72,3 @@ def _categories(file: Path | None, given: tuple[str, ...] | None, classes: int) 
     if given is None:
         given = ("person",) if classes == 1 else tuple(f"class {id}" for id in ids)
     return Categories(ids=ids, names=given)
-
-
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])

@@ -187,7 +187,6 @@ def _record(file: Path, detections: Detections) -> dict[str, Any]:
 
 
 def _draw(picture: UInt8[np.ndarray, "h w 3"], detections: Detections, target: Path) -> None:
-    captions = [f"{name} {score:.2f}" for name, score in zip(detections.names, detections.scores.tolist(), strict=True)]
-    annotated = draw_detections(picture, detections.boxes, labels=detections.labels, captions=captions)
+    annotated = draw_detections(picture, detections.boxes, labels=detections.labels, captions=detections.captions)
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(annotated).save(target, quality=92)

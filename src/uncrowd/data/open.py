@@ -14,6 +14,7 @@ from uncrowd.data.pictures_folder import split_of
 from uncrowd.data.problems import Problems
 from uncrowd.data.records import NO_PICTURES
 from uncrowd.errors import InputError
+from uncrowd.words import counted, first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +56,15 @@ class Splits:
         if not self.present:
             return [f"{self.format} in {self.root}: nothing that can be read"]
         names = self.present[0].categories.names
-        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         pictures, boxes = sum(map(len, self.present)), sum(len(dataset.boxes) for dataset in self.present)
-        lines = [f"{self.format} in {self.root}: {_content(pictures, boxes)}, {_plural(len(names), 'class')} ({shown})"]
+        classes = f"{counted(len(names), 'class')} ({first(names, 10)})"
+        lines = [f"{self.format} in {self.root}: {_content(pictures, boxes)}, {classes}"]
         for dataset in self.present:
             ignored = int(dataset.ignore.sum())
             crowd = f", {ignored} of them ignored" if ignored else ""
             counts = _content(len(dataset), len(dataset.boxes)) + crowd
             if not dataset.annotated:
-                counts = f"{_plural(len(dataset), 'picture')} without ground truth"
+                counts = f"{counted(len(dataset), 'picture')} without ground truth"
             lines.append(f"  {dataset.split}: {counts} ({dataset.source.name})")
             if skipped:
                 lines += [f"    training leaves out: {reason}: {count}" for reason, count in dataset.skipped.items()]
@@ -177,7 +178,7 @@ def hold_out(
     assert 0 < fraction < 1, fraction
     if len(dataset) < 2:
         raise InputError(
-            f"{dataset.source} has {_plural(len(dataset), 'picture')}, too few to hold any out for validation; "
+            f"{dataset.source} has {counted(len(dataset), 'picture')}, too few to hold any out for validation; "
             f"add pictures or a validation split."
         )
     held = min(max(1, round(len(dataset) * fraction)), len(dataset) - 1)
@@ -209,10 +210,4 @@ def _only(files: list[Path], split: str) -> Path:
 
 
 def _content(pictures: int, boxes: int) -> str:
-    return f"{_plural(pictures, 'picture')}, {_plural(boxes, 'box')}"
-
-
-def _plural(count: int, noun: str) -> str:
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
+    return f"{counted(pictures, 'picture')}, {counted(boxes, 'box')}"

@@ -15,6 +15,7 @@ from uncrowd.data.results_odgt import read_odgt_results, read_odgt_sizes
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 from uncrowd.whole_file import whole_file
+from uncrowd.words import first
 
 KEYS = ("image_id", "category_id", "bbox", "score")
 
@@ -130,7 +131,7 @@ def _labels(path: Path, category_ids: list[int | float], categories: Categories)
     if unknown:
         raise InputError(
             f"{path}: record {category_ids.index(unknown[0])} has the category_id {unknown[0]}, one of {len(unknown)} "
-            f"that the data set does not have: its ids are {_some(categories.ids)}."
+            f"that the data set does not have: its ids are {first(categories.ids, 10)}."
         )
     return np.fromiter(map(label_of.__getitem__, category_ids), dtype=np.int64, count=len(category_ids))
 
@@ -148,7 +149,3 @@ def _pictures(path: Path, image_ids: list[int | float | str], ids: list[PictureI
             "not have: give the detections of this data set and split."
         )
     return np.fromiter(map(found.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))
-
-
-def _some(values: tuple[int, ...]) -> str:
-    return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")

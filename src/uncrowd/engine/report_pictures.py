@@ -119,9 +119,8 @@ def _reduced(picture: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "_h
 def _draw_detections(
     picture: UInt8[np.ndarray, "h w 3"], found: Detections, match: Match, scale: Float64[np.ndarray, " 4"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    captions = [f"{name} {score:.2f}" for name, score in zip(found.names, found.scores.tolist(), strict=True)]
     colours = np.where(match.right, RIGHT, np.where(match.ignored, IGNORED, WRONG))
-    return draw_detections(picture, found.boxes.double().numpy() * scale, labels=colours, captions=captions)
+    return draw_detections(picture, found.boxes.double().numpy() * scale, labels=colours, captions=found.captions)
 
 
 def _draw_truth(

@@ -26,6 +26,7 @@ from uncrowd.engine.watch import Watch
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.losses.criterion import Losses
 from uncrowd.structures import Batch, PictureId, Target
+from uncrowd.words import counted, first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,8 +280,8 @@ class Trainer:
         new = [picture for picture in pictures if picture not in self._unreadable]
         self._unreadable |= set(new)
         if log is not None and new:
-            shown = ", ".join(map(str, new[:10])) + (", ..." if len(new) > 10 else "")
-            log.say(f"{len(new)} pictures cannot be read, and others took their places: {shown}")
+            many = counted(len(new), "picture")
+            log.say(f"{many} cannot be read, and others took their places: {first(new, 10)}")
 
     def _report(
         self, log: RunLog | None, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float

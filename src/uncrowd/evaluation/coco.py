@@ -14,8 +14,9 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.protocol import Scores, check_same_data_set
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 
-# The detections of a picture and class that COCO's own numbers stop at.
-COCO_LIMIT = 100
+# How many detections of a picture and class count in COCO's own numbers; AP stops at the last.
+COCO_LIMITS = (1, 10, 100)
+COCO_LIMIT = COCO_LIMITS[-1]
 # Positions in hotcoco's arrays: precision (IoU, recall, class, area, max_dets), recall (IoU, class, area, max_dets).
 ALL, SMALL, MEDIUM, LARGE = range(4)
 IOU_50, IOU_75 = 0, 5
@@ -30,7 +31,7 @@ class CocoEvaluator:
     few, AP is also given at each above it.
     """
 
-    max_dets: tuple[int, ...] = (1, 10, 100)
+    max_dets: tuple[int, ...] = COCO_LIMITS
 
     def __post_init__(self) -> None:
         """Raises InputError for limits that are not ascending positive numbers."""
@@ -89,6 +90,11 @@ class CocoEvaluator:
         per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(_unique_names(categories))}
         meanings = {name: _meaning(name, self.max_dets) for name in values}
         return Scores(headline="AP", values=values, per_class=per_class, meanings=meanings)
+
+
+def limits_up_to(most: int) -> tuple[int, ...]:
+    """COCO's limits, and after these all of up to `most` detections a picture where that is more."""
+    return (*COCO_LIMITS, most) if most > COCO_LIMIT else COCO_LIMITS
 
 
 def _meaning(name: str, max_dets: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from uncrowd.evaluation.crowd_overlaps import OVERLAP, CrowdOverlaps, crowd_over
 from uncrowd.evaluation.jaccard_index import PairCounts, count_pairs, jaccard_index
 from uncrowd.evaluation.protocol import Scores, check_same_data_set
 from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.words import first
 
 # False positives a picture at which the miss rate is taken, evenly spaced on a logarithmic scale.
 REFERENCE_FPPI = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])
@@ -70,7 +71,7 @@ def require_one_class(categories: Categories) -> None:
     if len(categories) != 1:
         raise InputError(
             f"CrowdHuman's protocol scores one class, the data set has {len(categories)} "
-            f"({', '.join(categories.names[:3])}{', ...' if len(categories) > 3 else ''}); use COCO's for these."
+            f"({first(categories.names, 3)}); use COCO's for these."
         )
 
 

@@ -13,7 +13,7 @@ from uncrowd.data.results import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.report import write_report
-from uncrowd.evaluation.coco import COCO_LIMIT, CocoEvaluator
+from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Evaluator, Scores
 from uncrowd.experiments.expected import beside_paper
@@ -22,15 +22,14 @@ from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
-from uncrowd.words import counted
+from uncrowd.words import counted, first
 
 
 def build_evaluator(experiment: Experiment) -> Evaluator:
     """Returns the measure of the experiment's protocol; COCO's adds AP and AR of all detections beyond its 100."""
     match experiment.protocol:
         case "coco":
-            proposals = experiment.model.proposals
-            return CocoEvaluator(max_dets=(1, 10, COCO_LIMIT, *([proposals] if proposals > COCO_LIMIT else [])))
+            return CocoEvaluator(max_dets=limits_up_to(experiment.model.proposals))
         case "crowdhuman":
             return CrowdHumanEvaluator()
 
@@ -104,8 +103,8 @@ class Scoring:
 
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:
         if detected.unreadable and self._last is None:
-            shown = ", ".join(map(str, detected.unreadable[:10]))
-            log.say(f"{len(detected.unreadable)} pictures to score on cannot be read and count as empty: {shown}")
+            many = counted(len(detected.unreadable), "picture")
+            log.say(f"{many} to score on cannot be read and count as empty: {first(detected.unreadable, 10)}")
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         log.write("eval", step, values)
         pictures = f"{counted(len(self.dataset), 'picture')} ({self.dataset.split})"

@@ -8,6 +8,7 @@ from torch import nn
 
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Categories
+from uncrowd.words import counted, first
 
 _NAMES_SHOWN = 8
 
@@ -43,8 +44,8 @@ def _words(old: Sequence[str], new: Sequence[str]) -> str:
     begun = [name for name in new if name not in old]
     dropped = [name for name in old if name not in new]
     parts = [
-        f"{len(names)} {what} ({', '.join([*names[:_NAMES_SHOWN], *(['...'] if len(names) > _NAMES_SHOWN else [])])})"
+        f"{len(names)} {what} ({first(names, _NAMES_SHOWN)})"
         for names, what in ((kept, "kept by name"), (begun, "begun anew"), (dropped, "dropped"))
         if names
     ]
-    return f"new class head of {len(new)} classes: {', '.join(parts)}"
+    return f"new class head of {counted(len(new), 'class')}: {', '.join(parts)}"
