@@ -6,9 +6,14 @@ from typing import Literal
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
+from uncrowd.errors import InputError
+from uncrowd.losses.classification import CrossEntropyConfig, FocalConfig
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.build import AnyDetectorConfig
+from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+
+ScoreProtocol = Literal["coco", "crowdhuman"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +22,9 @@ class Experiment:
 
     # What the run is called; another name than the experiment's goes without the paper's numbers beside its own.
     name: str
-    # How detections are scored: as COCO does, or, one class only, as CrowdHuman does.
-    protocol: Literal["coco", "crowdhuman"] = "coco"
+    # How detections are scored: as COCO does, or, one class only, as CrowdHuman does. None is CrowdHuman's for data in
+    # odgt and COCO's for other data.
+    protocol: ScoreProtocol | None = None
     # The detector.
     model: AnyDetectorConfig = field(default_factory=SparseRCNNConfig)
     # What training does to pictures.
@@ -31,3 +37,13 @@ class Experiment:
     optim: OptimConfig = field(default_factory=OptimConfig)
     # How long, and on how much at a time.
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Raises InputError where the detector's last logit means something else than the objective takes it for."""
+        with_no_object = isinstance(self.model, DETRConfig)
+        if with_no_object != isinstance(self.loss.classes, CrossEntropyConfig):
+            wanted = CrossEntropyConfig if with_no_object else FocalConfig
+            raise InputError(
+                f"{self.name} compares the classes of a {type(self.model).__name__} with a "
+                f"{type(self.loss.classes).__name__}; give its loss a {wanted.__name__}."
+            )
