@@ -161,7 +161,7 @@ def test_a_match_on_an_ignored_box_still_counts() -> None:
     assert sum(bool(row.any()) for row in stage.logits.grad[0]) == 2
 
 
-@pytest.mark.parametrize("bad", [{"class_": -1.0}, {"ignore_above": 0.0}, {"ignore_above": 1.5}])
+@pytest.mark.parametrize("bad", [{"class_weight": -1.0}, {"ignore_above": 0.0}, {"ignore_above": 1.5}])
 def test_settings_without_sense_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         LossConfig(**bad)

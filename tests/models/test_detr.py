@@ -258,7 +258,7 @@ def test_two_pictures_are_learnt_by_heart(settings: DETRConfig) -> None:
         for (x1, y1, x2, y2), label in zip(target.boxes.int().tolist(), target.labels.tolist(), strict=True):
             image[label, y1:y2, x1:x2] = 255
     criterion = SetCriterion(
-        LossConfig(classes=CrossEntropyConfig(), class_=1.0, l1=5.0, l1_of="centre_size", giou=2.0)
+        LossConfig(classes=CrossEntropyConfig(), class_weight=1.0, l1_weight=5.0, l1_of="centre_size", giou_weight=2.0)
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     totals = []

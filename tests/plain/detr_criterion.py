@@ -9,7 +9,13 @@ from uncrowd.losses.matcher import LossConfig
 from uncrowd.structures import StageOutput, Target
 
 NO_OBJECT = 0.1
-CONFIG = LossConfig(classes=CrossEntropyConfig(no_object=NO_OBJECT), class_=1.0, l1=5.0, l1_of="centre_size", giou=2.0)
+CONFIG = LossConfig(
+    classes=CrossEntropyConfig(no_object=NO_OBJECT),
+    class_weight=1.0,
+    l1_weight=5.0,
+    l1_of="centre_size",
+    giou_weight=2.0,
+)
 
 
 def log_softmax(logits: list[float]) -> list[float]:

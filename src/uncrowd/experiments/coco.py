@@ -21,7 +21,9 @@ RESNEXT101 = BackboneConfig(name="resnext101_64x4d.tv_in1k", pretrained="timm")
 
 def coco_r50_100() -> Experiment:
     """The full method: R50, 100 proposals, 36 epochs (Tables 4 and 6)."""
-    return Experiment(name="coco-r50-100", model=SparseRCNNConfig(num_classes=80, proposals=100, backbone=R50))
+    return Experiment(
+        name="coco-r50-100", protocol="coco", model=SparseRCNNConfig(num_classes=80, proposals=100, backbone=R50)
+    )
 
 
 def coco_r50_100_sparse_rcnn() -> Experiment:

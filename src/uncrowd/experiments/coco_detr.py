@@ -31,9 +31,16 @@ def coco_detr_r50_iou_esa_dcw() -> Experiment:
 def _detr(name: str, model: DETRConfig) -> Experiment:
     return Experiment(
         name=name,
+        protocol="coco",
         model=model,
         augment=TrainTransformConfig(crop=CropConfig()),
-        loss=LossConfig(classes=CrossEntropyConfig(no_object=0.1), class_=1.0, l1=5.0, l1_of="centre_size", giou=2.0),
+        loss=LossConfig(
+            classes=CrossEntropyConfig(no_object=0.1),
+            class_weight=1.0,
+            l1_weight=5.0,
+            l1_of="centre_size",
+            giou_weight=2.0,
+        ),
         optim=OptimConfig(
             learning_rate=1e-4,
             backbone_factor=0.1,

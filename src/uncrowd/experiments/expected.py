@@ -62,6 +62,7 @@ def changed_settings(experiment: Experiment) -> list[str]:
 
 
 def _reservations(experiment: Experiment, pictures: int, started_from: str | None) -> list[str]:
+    assert experiment.protocol is not None, "a run has decided"
     many, words = SCORED_ON[experiment.protocol]
     reservations = []
     if pictures != many:

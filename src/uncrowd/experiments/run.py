@@ -24,7 +24,7 @@ from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.experiments.expected import expected_in_words
 from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.scoring import Scoring, require_scorable
+from uncrowd.experiments.scoring import Scoring, require_scorable, usual_protocol
 from uncrowd.experiments.start import initialise
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import AnyDetectorConfig, build_detector
@@ -102,7 +102,11 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
     say(f"scored on {val_words}")
     categories = train_set.categories
-    experiment = replace(run.experiment, model=replace(run.experiment.model, num_classes=len(categories)))
+    experiment = replace(
+        run.experiment,
+        model=replace(run.experiment.model, num_classes=len(categories)),
+        protocol=run.experiment.protocol or usual_protocol(splits.format),
+    )
     require_scorable(experiment, categories)
     for sentence in _notes(experiment, train_set):
         say(sentence)

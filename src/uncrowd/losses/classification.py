@@ -75,7 +75,7 @@ def class_loss(
 
     wanted: the label of the object a prediction is matched with, -1 for none. counts: False where a prediction is left
     out. num_boxes, num_pictures: objects and pictures of the whole step, a rank. Focal sums are divided by the objects;
-    cross entropy by the sum of the weights of all the step's predictions, of which as many are matched as there are objects.
+    cross entropy by the weights of all the step's predictions, of which as many are matched as there are objects.
     """
     nothing = wanted < 0
     match config:

@@ -58,8 +58,8 @@ class SetCriterion(nn.Module):
         l1_loss = distance.abs().sum(dim=(1, 2)) / num_boxes
         giou_loss = (1 - giou(matched, objects)).sum(dim=1) / num_boxes
 
-        total = (config.class_ * of_classes + config.l1 * l1_loss + config.giou * giou_loss).sum()
-        return Losses(total, of_classes.detach(), l1_loss.detach(), giou_loss.detach())
+        total = config.class_weight * of_classes + config.l1_weight * l1_loss + config.giou_weight * giou_loss
+        return Losses(total.sum(), of_classes.detach(), l1_loss.detach(), giou_loss.detach())
 
     @torch.no_grad()
     def _counts(

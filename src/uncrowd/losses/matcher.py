@@ -23,20 +23,20 @@ class LossConfig:
     # How classes are compared.
     classes: AnyClassConfig = field(default_factory=FocalConfig)
     # Weight of the classes.
-    class_: float = 2.0
+    class_weight: float = 2.0
     # Weight of the L1 distance of boxes, as shares of the picture.
-    l1: float = 5.0
+    l1_weight: float = 5.0
     # What the L1 distance is taken of: corners (Sparse R-CNN) or centre and size (DETR).
     l1_of: Literal["corners", "centre_size"] = "corners"
     # Weight of 1 - GIoU.
-    giou: float = 2.0
+    giou_weight: float = 2.0
     # Share of its area with which an unmatched prediction has to lie on an ignored box for its class to go
     # unpunished; Iter-E2EDET uses 0.7. None punishes it, as the paper does.
     ignore_above: float | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a negative weight, and for what is no share."""
-        require_at_least(0, class_=self.class_, l1=self.l1, giou=self.giou)
+        require_at_least(0, class_weight=self.class_weight, l1_weight=self.l1_weight, giou_weight=self.giou_weight)
         if self.ignore_above is not None and not 0 < self.ignore_above <= 1:
             raise InputError(f"ignore_above is {self.ignore_above:g}; give a share above 0 and up to 1, such as 0.7.")
 
@@ -93,7 +93,7 @@ def matching_cost(
     l1_cost = torch.cdist(l1_form(boxes, targets.scale, config), objects, p=1)
     giou_cost = -pairwise_giou(boxes, targets.boxes)
     of_classes = class_cost(config.classes, logits, targets.labels)
-    return config.class_ * of_classes + config.l1 * l1_cost + config.giou * giou_cost
+    return config.class_weight * of_classes + config.l1_weight * l1_cost + config.giou_weight * giou_cost
 
 
 @torch.no_grad()
