@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uncrowd.data.odgt import PERSON
-from uncrowd.data.results import read_detections, read_result_sizes, write_coco_results
+from uncrowd.data.results import read_detections, read_results
+from uncrowd.data.results_coco import write_coco_results
 from uncrowd.data.results_odgt import write_odgt_results
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
@@ -74,9 +75,9 @@ def test_its_repeated_ground_truth_is_passed_over(tmp_path):
 
 def test_sizes_are_read_where_they_are_said(tmp_path):
     lines = [line("a", height=30, width=40), line("b"), line("c", height=30), line("d", height=0, width=4)]
-    assert read_result_sizes(write(tmp_path / "found.odgt", lines)) == {"a": (30, 40)}
+    assert read_results(write(tmp_path / "found.odgt", lines)).sizes == {"a": (30, 40)}
     write_coco_results(tmp_path / "found.json", {})
-    assert read_result_sizes(tmp_path / "found.json") == {}
+    assert read_results(tmp_path / "found.json").sizes == {}
 
 
 coordinates = st.floats(-1e4, 1e4, width=32).map(lambda x: round(x, 3))
@@ -110,7 +111,7 @@ def test_written_and_read_again_is_the_same_to_the_last_bit(tmp_path_factory, pi
         torch.testing.assert_close(again[id].boxes, before.boxes.double(), rtol=0, atol=1e-11)
         assert torch.equal(again[id].boxes.float(), before.boxes)
         assert torch.equal(again[id].scores, before.scores.double())
-    assert read_result_sizes(path) == {str(id): size for id, size in sizes.items()}
+    assert read_results(path).sizes == {str(id): size for id, size in sizes.items()}
     assert [file.name for file in path.parent.iterdir()] == ["found.odgt"]  # nothing is left beside it
 
 

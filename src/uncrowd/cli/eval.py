@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
@@ -14,21 +14,21 @@ from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, lo
 from uncrowd.cli.progress import batches_done
 from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import Layout, find_layout, open_split
-from uncrowd.data.results import read_detections, read_result_sizes, write_coco_results
-from uncrowd.data.results_odgt import write_odgt_results
+from uncrowd.data.open import find_layout, open_split
+from uncrowd.data.results import read_results, write_detections
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.experiments.experiment import ScoreProtocol
+from uncrowd.experiments.scoring import usual_protocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.structures import Detections, PictureId
 from uncrowd.words import first
 
-Protocol = Literal["coco", "crowdhuman"]
-PROTOCOL_NAMES: dict[Protocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
+PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
 MOST_DETS = 1_000_000
 
 
@@ -47,7 +47,7 @@ class EvalArguments:
     # Which split of a folder; by default the validation split, or the only one there is.
     split: OptionalSplit = None
     # By default CrowdHuman's (AP, mMR, Recall, JI) for data in odgt, COCO's for other data.
-    protocol: Annotated[Protocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
+    protocol: Annotated[ScoreProtocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
     # COCO's protocol: detections of a picture and class that count. AR is given for each number, AP for 100 and each
@@ -77,11 +77,20 @@ def main(argv: Sequence[str]) -> int:
     _require_usable(arguments, of_a_file)
     layout = find_layout(arguments.data)
     _refuse_overwriting(arguments.out, [arguments.what, *layout.annotations.values()])
-    dataset = _open(arguments, layout, of_a_file)
-    protocol = arguments.protocol or ("crowdhuman" if layout.format == "CrowdHuman odgt" else "coco")
+    split = choose_split(layout, arguments.split)
+    results = read_results(arguments.what) if of_a_file else None
+    dataset = open_split(
+        layout,
+        split,
+        pictures_needed=not of_a_file,
+        box=arguments.box,
+        # CrowdHuman's own ground truth leaves the sizes of the pictures out, which detections often name.
+        sizes=results.sizes if results is not None else None,
+    )
+    protocol = arguments.protocol or usual_protocol(layout.format)
     _require_fitting(arguments, protocol, dataset)
-    if of_a_file:
-        detections = read_detections(arguments.what, dataset.categories, dataset.ids.tolist())
+    if results is not None:
+        detections = results.by_picture(dataset.categories, dataset.ids.tolist())
         most = max(map(len, detections.values()), default=0)
     else:
         predictor = _load(arguments, dataset)
@@ -89,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
         most = predictor.model.config.proposals
     max_dets = arguments.max_dets or limits_up_to(most)
     if arguments.out is not None:
-        _write(arguments.out, dataset, detections)
+        write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:
         evaluator = CrowdHumanEvaluator() if protocol == "crowdhuman" else CocoEvaluator(max_dets=max_dets)
         _print_scores(arguments, protocol, dataset, evaluator.evaluate(dataset, detections, dataset.categories))
@@ -130,14 +139,7 @@ def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
         raise InputError(f"--out {out} is what is to be scored, or scored against, and stays as it is; name another.")
 
 
-def _open(arguments: EvalArguments, layout: Layout, of_a_file: bool) -> DetectionDataset:
-    # CrowdHuman's own ground truth leaves the sizes of the pictures out, which detections often name.
-    sizes = read_result_sizes(arguments.what) if of_a_file and layout.format == "CrowdHuman odgt" else None
-    split = choose_split(layout, arguments.split)
-    return open_split(layout, split, pictures_needed=not of_a_file, box=arguments.box, sizes=sizes)
-
-
-def _require_fitting(arguments: EvalArguments, protocol: Protocol, dataset: DetectionDataset) -> None:
+def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset) -> None:
     """Refuses what does not go with the data, before all its pictures are gone through."""
     if protocol == "crowdhuman":
         require_one_class(dataset.categories)
@@ -182,14 +184,7 @@ def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDa
     return detected.detections
 
 
-def _write(out: Path, dataset: DetectionDataset, detections: dict[PictureId, Detections]) -> None:
-    if out.suffix == ".odgt":
-        write_odgt_results(out, detections, {sample.id: sample.size for sample in dataset})
-    else:
-        write_coco_results(out, detections)
-
-
-def _print_scores(arguments: EvalArguments, protocol: Protocol, dataset: DetectionDataset, scores: Scores) -> None:
+def _print_scores(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset, scores: Scores) -> None:
     if arguments.json:
         per_class = {"per_class": scores.per_class} if protocol == "coco" else {}
         print(json.dumps({**scores.values, **per_class}, allow_nan=False))

@@ -1,151 +1,36 @@
-"""Anyone's detections in, ours out as a COCO results file: a list of {"image_id", "category_id", "bbox", "score"}."""
+"""Anyone's detections in, ours out: COCO results or CrowdHuman's odgt, which the content of a file tells apart."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from jaxtyping import Int64
-
-from uncrowd.data.detection_columns import DetectionColumns
 from uncrowd.data.formats import head, is_odgt
-from uncrowd.data.results_odgt import read_odgt_results, read_odgt_sizes
-from uncrowd.errors import InputError
+from uncrowd.data.results_coco import CocoResults, read_coco_results, write_coco_results
+from uncrowd.data.results_odgt import OdgtResults, read_odgt_results, write_odgt_results
 from uncrowd.structures import Categories, Detections, PictureId
-from uncrowd.whole_file import whole_file
-from uncrowd.words import first
 
-KEYS = ("image_id", "category_id", "bbox", "score")
+
+def read_results(path: Path) -> CocoResults | OdgtResults:
+    """What a file of detections holds. Raises InputError as `read_coco_results` and `read_odgt_results` do."""
+    as_odgt = path.is_file() and (path.suffix == ".odgt" or is_odgt(head(path)))
+    return (read_odgt_results if as_odgt else read_coco_results)(path)
 
 
 def read_detections(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
-    """The detections of each of the data set's pictures `ids`, from a COCO results file or from CrowdHuman's odgt.
-
-    The content says which it is. Best first, in fp64; empty where the file has none. Raises InputError as
-    `read_coco_results` and `read_odgt_results` do.
-    """
-    return (read_odgt_results if _is_odgt(path) else read_coco_results)(path, categories, ids)
-
-
-def read_result_sizes(path: Path) -> dict[str, tuple[int, int]]:
-    """The (height, width) that a detections file says its pictures have, by id; COCO's results say none.
-
-    Raises InputError as `read_odgt_results` does for a file that is damaged.
-    """
-    return read_odgt_sizes(path) if _is_odgt(path) else {}
-
-
-def write_coco_results(path: Path, detections: Mapping[PictureId, Detections]) -> None:
-    """Writes all detections, with the data set's own ids, one record a line.
-
-    Reading it again gives the same numbers to the last bit. Raises InputError when the file cannot be written, which is
-    there whole or not at all.
-    """
-    with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
-        for n, record in enumerate(_records(detections)):
-            file.write((",\n" if n else "[\n") + json.dumps(record, allow_nan=False))
-        file.write("\n]\n" if any(map(len, detections.values())) else "[]\n")
-
-
-def read_coco_results(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
     """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where the file has none.
 
-    Equal scores stay in the order of the file. A picture's id may be a number in the file and text in the data set or
-    the other way round. Raises InputError, naming the record, for a file that is missing, cut off or something else
-    than detections, for pictures and categories the data set does not have, and for values that are not finite or
-    sides that are negative.
+    Raises InputError as `read_results` and the `by_picture` of what it returns do.
     """
-    ids = list(ids)
-    columns = _read_columns(path)
-    columns.detections.refuse_nonsense(lambda n: f"{path}: record {n}")
-    labels = _labels(path, columns.category_ids, categories)
-    return columns.detections.by_picture(ids, _pictures(path, columns.image_ids, ids), labels, categories)
+    return read_results(path).by_picture(categories, ids)
 
 
-def _is_odgt(path: Path) -> bool:
-    return path.is_file() and (path.suffix == ".odgt" or is_odgt(head(path)))
+def write_detections(
+    path: Path, detections: Mapping[PictureId, Detections], sizes: Mapping[PictureId, tuple[int, int]]
+) -> None:
+    """Writes odgt where the name ends in .odgt, else COCO results; `sizes` are the pictures' (height, width).
 
-
-def _records(detections: Mapping[PictureId, Detections]) -> Iterator[dict[str, Any]]:
-    for id, found in detections.items():
-        # In fp64, where a side of a box with fp32 corners, and the corner from that side, are exact.
-        yield from replace(found, boxes=found.boxes.double()).to_coco(id)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Columns:
-    """The records of a file, in its order."""
-
-    path: Path
-    image_ids: list[int | float | str] = field(default_factory=list)
-    category_ids: list[int | float] = field(default_factory=list)
-    detections: DetectionColumns = field(default_factory=DetectionColumns)
-
-    def take(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """Keeps a detection and returns None; any other dictionary is returned as it is."""
-        if any(key not in record for key in KEYS):
-            return record
-        image_id, category_id = record["image_id"], record["category_id"]
-        where = f"{self.path}: record {len(self.detections)}"
-        # by type, for to Python true is a number
-        if type(image_id) not in (int, float, str) or type(category_id) not in (int, float):
-            raise InputError(f"{where} has an image_id or category_id that is neither a number nor text.")
-        complaint = self.detections.add(record["bbox"], record["score"])
-        if complaint is not None:
-            raise InputError(f"{where} has {complaint}.")
-        self.image_ids.append(image_id)
-        self.category_ids.append(category_id)
-        return None
-
-
-def _read_columns(path: Path) -> _Columns:
-    columns = _Columns(path=path)
-    try:
-        content = json.loads(path.read_bytes(), object_hook=columns.take)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
-        raise InputError(f"{path} is no complete JSON file: {error}.") from error
-    if isinstance(content, dict) and "annotations" in content:
-        raise InputError(
-            f"{path} is a ground-truth file ('annotations' in it), not a list of detections: give the results file."
-        )
-    if not isinstance(content, list):
-        raise InputError(f"{path} is not a list of detections, each with {', '.join(KEYS)}.")
-    for n, record in enumerate(content):
-        if record is not None:
-            missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else KEYS
-            raise InputError(f"{path}: record {n} is no detection, it lacks {', '.join(missing)}.")
-    if len(content) != len(columns.detections):
-        raise InputError(f"{path} has {len(content)} records but {len(columns.detections)} detections in them.")
-    return columns
-
-
-def _labels(path: Path, category_ids: list[int | float], categories: Categories) -> Int64[np.ndarray, " n"]:
-    label_of: dict[int | float, int] = {id: label for label, id in enumerate(categories.ids)}
-    unknown = sorted(set(category_ids) - label_of.keys())
-    if unknown:
-        raise InputError(
-            f"{path}: record {category_ids.index(unknown[0])} has the category_id {unknown[0]}, one of {len(unknown)} "
-            f"that the data set does not have: its ids are {first(categories.ids, 10)}."
-        )
-    return np.fromiter(map(label_of.__getitem__, category_ids), dtype=np.int64, count=len(category_ids))
-
-
-def _pictures(path: Path, image_ids: list[int | float | str], ids: list[PictureId]) -> Int64[np.ndarray, " n"]:
-    """The position in `ids` of each record's picture."""
-    position: dict[int | float | str, int] = {str(id): n for n, id in enumerate(ids)}
-    position.update({id: n for n, id in enumerate(ids)})
-    found = {id: position.get(id, position.get(str(id), -1)) for id in set(image_ids)}
-    unknown = sum(n < 0 for n in found.values())
-    if unknown:
-        n = next(n for n, id in enumerate(image_ids) if found[id] < 0)
-        raise InputError(
-            f"{path}: record {n} has the image_id {image_ids[n]!r}, one of {unknown} picture(s) that the data set does "
-            "not have: give the detections of this data set and split."
-        )
-    return np.fromiter(map(found.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))
+    Raises InputError as `write_coco_results` and `write_odgt_results` do.
+    """
+    if path.suffix == ".odgt":
+        write_odgt_results(path, detections, sizes)
+    else:
+        write_coco_results(path, detections)

@@ -6,6 +6,7 @@ It is what CrowdDet and its successors write. It knows one class alone: tag 1, a
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -41,55 +42,71 @@ def write_odgt_results(
             file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
-def read_odgt_results(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
-    """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where the file has none.
+@dataclass(frozen=True, kw_only=True)
+class OdgtResults:
+    """The lines of a file, in its order, before it is known which data set they are of.
 
-    Equal scores stay in the order of the file. An ID may be a number in the data set. Raises InputError, naming the
-    line, for a file that is missing, cut off or something else than detections, for pictures the data set does not have
-    and pictures on two lines, for other tags than 1, for values that are not finite or sides that are negative, and for
-    a data set of several classes.
+    lines: ID -> number of its line. counts: detections of each line. sizes: ID -> (height, width), where a line says
+    it.
     """
-    if len(categories) > 1:
-        raise InputError(
-            f"{path} is odgt, which knows one class, but the data set has {len(categories)}; give a COCO results file."
+
+    path: Path
+    lines: dict[str, int] = field(default_factory=dict)
+    counts: array = field(default_factory=lambda: array("q"))
+    detections: DetectionColumns = field(default_factory=DetectionColumns)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def by_picture(self, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
+        """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where there are none.
+
+        Equal scores stay in the order of the file. An ID may be a number in the data set. Raises InputError, naming the
+        line, for pictures the data set does not have, and for a data set of several classes.
+        """
+        if len(categories) > 1:
+            raise InputError(
+                f"{self.path} is odgt, which knows one class, but the data set has {len(categories)}; give a COCO "
+                "results file."
+            )
+        ids = list(ids)
+        index_of = {str(id): index for index, id in enumerate(ids)}
+        unknown = next((id for id in self.lines if id not in index_of), None)
+        if unknown is not None:
+            raise InputError(
+                f"{self.path}: line {self.lines[unknown]} has the ID {unknown}, which the data set does not have: give "
+                "the detections of this data set and split."
+            )
+        pictures = np.array([index_of[id] for id in self.lines], dtype=np.int64)
+        labels = np.zeros(len(self.detections), dtype=np.int64)
+        return self.detections.by_picture(ids, np.repeat(pictures, self.counts), labels, categories)
+
+    def _where(self, n: int) -> str:
+        """The line of detection `n` of the file, and its place in it."""
+        ends = np.cumsum(self.counts)
+        line = int(np.searchsorted(ends, n, side="right"))
+        return (
+            f"{self.path}: line {list(self.lines.values())[line]}: detection {n - ends[line] + self.counts[line] + 1}"
         )
-    ids = list(ids)
-    index_of = {str(id): index for index, id in enumerate(ids)}
-    columns = DetectionColumns()
-    seen: dict[str, int] = {}
-    pictures, counts, numbers = array("q"), array("q"), array("q")
+
+
+def read_odgt_results(path: Path) -> OdgtResults:
+    """What an odgt file of detections holds.
+
+    Raises InputError, naming the line, for a file that is missing, cut off or something else than detections, for
+    pictures on two lines, for other tags than 1, and for values that are not finite or sides that are negative.
+    """
+    results = OdgtResults(path=path)
     for number, id, record in _lines(path):
         where = f"{path}: line {number}"
-        if id in seen:
-            raise InputError(f"{where} has the ID {id}, which line {seen[id]} has too; merge them.")
-        if id not in index_of:
-            raise InputError(
-                f"{where} has the ID {id}, which the data set does not have: give the detections of this data set and "
-                "split."
-            )
-        seen[id] = number
-        _take(record["dtboxes"], columns, where)
-        pictures.append(index_of[id])
-        counts.append(len(record["dtboxes"]))
-        numbers.append(number)
-
-    def where_is(n: int) -> str:
-        line = int(np.searchsorted(np.cumsum(counts), n, side="right"))
-        return f"{path}: line {numbers[line]}: detection {n - sum(counts[:line]) + 1}"
-
-    columns.refuse_nonsense(where_is)
-    labels = np.zeros(len(columns), dtype=np.int64)
-    of_picture = np.repeat(np.array(pictures, dtype=np.int64), np.array(counts, dtype=np.int64))
-    return columns.by_picture(ids, of_picture, labels, categories)
-
-
-def read_odgt_sizes(path: Path) -> dict[str, tuple[int, int]]:
-    """The (height, width) of each picture, by ID, as far as the lines say it.
-
-    Raises InputError as `read_odgt_results` does for a file that is missing or no odgt.
-    """
-    sizes = {id: picture_size(record) for _, id, record in _lines(path)}
-    return {id: size for id, size in sizes.items() if size is not None}
+        if id in results.lines:
+            raise InputError(f"{where} has the ID {id}, which line {results.lines[id]} has too; merge them.")
+        _take(record["dtboxes"], results.detections, where)
+        results.lines[id] = number
+        results.counts.append(len(record["dtboxes"]))
+        size = picture_size(record)
+        if size is not None:
+            results.sizes[id] = size
+    results.detections.refuse_nonsense(results._where)
+    return results
 
 
 def _take(dtboxes: list[Any], columns: DetectionColumns, where: str) -> None:

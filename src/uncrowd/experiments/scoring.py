@@ -9,7 +9,8 @@ from torch import nn
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.results import write_coco_results
+from uncrowd.data.formats import Format
+from uncrowd.data.results_coco import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.report import write_report
@@ -17,7 +18,7 @@ from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Evaluator, Scores
 from uncrowd.experiments.expected import beside_paper
-from uncrowd.experiments.experiment import Experiment
+from uncrowd.experiments.experiment import Experiment, ScoreProtocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.weights import save_weights
@@ -28,10 +29,15 @@ from uncrowd.words import counted, first
 def build_evaluator(experiment: Experiment) -> Evaluator:
     """Returns the measure of the experiment's protocol; COCO's adds AP and AR of all detections beyond its 100."""
     match experiment.protocol:
-        case "coco":
-            return CocoEvaluator(max_dets=limits_up_to(experiment.model.proposals))
         case "crowdhuman":
             return CrowdHumanEvaluator()
+        case "coco" | None:
+            return CocoEvaluator(max_dets=limits_up_to(experiment.model.proposals))
+
+
+def usual_protocol(format: Format) -> ScoreProtocol:
+    """The protocol that data of this format is scored by where nobody chose one."""
+    return "crowdhuman" if format == "CrowdHuman odgt" else "coco"
 
 
 def require_scorable(experiment: Experiment, categories: Categories) -> None:

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uncrowd.data.results import read_coco_results, write_coco_results
+from uncrowd.data.results import read_detections
+from uncrowd.data.results_coco import write_coco_results
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 
@@ -27,7 +28,7 @@ def write(path: Path, content: Any) -> Path:
 
 def test_ids_become_labels_and_boxes_corners(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [record(), record(category_id=3, bbox=[1, 2, 0.5, 0], score=0.75)])
-    found = read_coco_results(path, CATEGORIES, [5, 6])
+    found = read_detections(path, CATEGORIES, [5, 6])
     assert found[5].boxes.tolist() == [[1, 2, 1.5, 2], [10, 20, 40, 60]]  # best first
     assert found[5].labels.tolist() == [0, 1]
     assert found[5].names == ["person", "dog"]
@@ -36,26 +37,26 @@ def test_ids_become_labels_and_boxes_corners(tmp_path: Path) -> None:
 
 def test_equal_scores_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
     records = [record(image_id=5 + n % 2, bbox=[n, 0, 1, 1], score=[0.5, 0.9][n // 4 % 2]) for n in range(12)]
-    found = read_coco_results(write(tmp_path / "found.json", records), CATEGORIES, [6, 5])
+    found = read_detections(write(tmp_path / "found.json", records), CATEGORIES, [6, 5])
     assert found[5].boxes[:, 0].tolist() == [4, 6, 0, 2, 8, 10]
     assert found[6].boxes[:, 0].tolist() == [5, 7, 1, 3, 9, 11]
 
 
 def test_other_keys_are_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [record(id=1, area=3.5, segmentation={"size": [4, 4], "counts": "abc"})])
-    assert read_coco_results(path, CATEGORIES, [5])[5].scores.tolist() == [0.5]
+    assert read_detections(path, CATEGORIES, [5])[5].scores.tolist() == [0.5]
 
 
 def test_ids_may_be_numbers_here_and_text_there(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [record(image_id=12), record(image_id="13"), record(image_id=14.0)])
-    found = read_coco_results(path, CATEGORIES, ["12", 13, 14])
+    found = read_detections(path, CATEGORIES, ["12", 13, 14])
     assert [len(found[id]) for id in ("12", 13, 14)] == [1, 1, 1]
 
 
 def test_no_detections_and_no_pictures(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [])
-    assert len(read_coco_results(path, CATEGORIES, [5])[5]) == 0
-    assert read_coco_results(path, CATEGORIES, []) == {}
+    assert len(read_detections(path, CATEGORIES, [5])[5]) == 0
+    assert read_detections(path, CATEGORIES, []) == {}
 
 
 coordinates = st.floats(-1e4, 1e4, width=32)
@@ -87,7 +88,7 @@ def test_written_and_read_again_is_the_same_to_the_last_bit(
             categories=CATEGORIES,
         )
     write_coco_results(path, detections)
-    again = read_coco_results(path, CATEGORIES, list(detections))
+    again = read_detections(path, CATEGORIES, list(detections))
     assert again.keys() == detections.keys()
     for id, found in detections.items():
         torch.testing.assert_close(again[id].boxes, found.boxes.double(), rtol=0, atol=1e-11)
@@ -114,9 +115,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.json cannot be read: No such file"):
-        read_coco_results(tmp_path / "absent.json", CATEGORIES, [5])
+        read_detections(tmp_path / "absent.json", CATEGORIES, [5])
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
-        read_coco_results(tmp_path, CATEGORIES, [5])
+        read_detections(tmp_path, CATEGORIES, [5])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, content: Any, sentence: str) -> None:
     path = write(tmp_path / "found.json", content)
     with pytest.raises(InputError, match=sentence) as error:
-        read_coco_results(path, CATEGORIES, [5, 6])
+        read_detections(path, CATEGORIES, [5, 6])
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -177,7 +178,7 @@ def test_whatever_it_holds_is_read_or_refused(tmp_path_factory: pytest.TempPathF
     path = write(tmp_path_factory.getbasetemp() / "anything.json", content)
     found, refusal = {}, ""
     try:
-        found = read_coco_results(path, CATEGORIES, [5, 6])
+        found = read_detections(path, CATEGORIES, [5, 6])
     except InputError as error:
         refusal = str(error)
     if refusal:
