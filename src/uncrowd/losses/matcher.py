@@ -70,7 +70,7 @@ def pad_targets(targets: list[Target], like: Tensor) -> PaddedTargets:
         boxes=pad_sequence([target.boxes.to(like.device, dtype) for target in targets], batch_first=True),
         labels=pad_sequence([target.labels.to(like.device) for target in targets], batch_first=True),
         ignored=pad_sequence([target.ignored.to(like.device, dtype) for target in targets], batch_first=True),
-        scale=heights_widths.flip(-1).repeat(1, 2)[:, None].to(like.device),
+        scale=heights_widths.flip(-1).repeat(1, 2)[:, None].to(like.device, non_blocking=True),
         counts=[len(target.labels) for target in targets],
     )
 
