@@ -99,7 +99,7 @@ def attention_weights(module: nn.Module, queries: Float[Tensor, "b n d"], boxes:
         overlap = self_iou(boxes)
         return Attention(before=None, after=(overlap / overlap.sum(dim=-1, keepdim=True))[:, None])
     assert isinstance(module, ContentAttention | IoUEnhancedAttention), type(module)
-    query, key, _ = at_least_fp32(module.qkv(queries)).unflatten(-1, (3, module.heads, -1)).permute(2, 0, 3, 1, 4)
+    query, key, _ = map(at_least_fp32, module.project(queries, queries, queries))
     with full_precision(query.device):
         logits = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
     before = logits.softmax(dim=-1)
