@@ -2,7 +2,7 @@
 
 import pytest
 
-from uncrowd.words import counted, first
+from uncrowd.words import counted, first, nearest
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,8 @@ def test_nouns_follow_their_number(number: int, noun: str, text: str) -> None:
 )
 def test_long_lists_end_in_dots(values: list[object], text: str) -> None:
     assert first(values, 2) == text
+
+
+def test_a_misspelt_word_is_met_with_the_nearest() -> None:
+    assert nearest("tomatos", ["potatoes", "tomatoes"]) == "; the nearest is tomatoes"
+    assert nearest("car", ["potatoes", "tomatoes"]) == ""

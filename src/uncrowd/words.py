@@ -1,6 +1,7 @@
 """Numbers and lists in a sentence."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from itertools import islice
 
 
@@ -16,3 +17,8 @@ def first(values: Iterable[object], most: int) -> str:
     values = iter(values)
     shown = [str(value) for value in islice(values, most)]
     return ", ".join([*shown, *("..." for _ in islice(values, 1))])
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "; the nearest is NAME", to go on a sentence that refuses the word, or nothing where none is near."""
+    return "".join(f"; the nearest is {name}" for name in get_close_matches(word, list(known), n=1))

@@ -1,6 +1,7 @@
 """`uncrowd info`: the experiments in a table, one with all its settings, the paper's tables, or what a file holds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from uncrowd import config
 from uncrowd.experiments import EXPERIMENTS
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.paper import PAPER, rows_of
+from uncrowd.experiments.small_data import small_data
 from uncrowd.experiments.tables import COUNTED, Cell
 from uncrowd.models.cost import COCO_PIXELS, Cost
 
@@ -36,6 +38,12 @@ def test_the_table_has_a_row_for_each_experiment(uncrowd):
 
 
 @pytest.mark.usefixtures("counted_at_once")
+@pytest.mark.usefixtures("counted_at_once")
+def test_an_experiment_of_any_name_is_listed(uncrowd, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "factory-floor", lambda: replace(small_data(), name="factory-floor"))
+    assert "factory-floor" in uncrowd("info").out
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_with_all_its_settings_and_what_the_paper_says(uncrowd, name):
     shown = json.loads(uncrowd("info", name).out)

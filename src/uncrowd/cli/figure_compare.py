@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
-from uncrowd.cli.flags import OptionalDevice, parse, require_device
+from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.open import find_layout, open_split
@@ -80,8 +80,7 @@ def _require_usable(arguments: CompareArguments) -> None:
     require_figure_file(arguments.out, arguments.first, arguments.second)
     require_device(arguments.device)
     require_at_least(1, **{"--count": arguments.count})
-    if not 0 <= arguments.threshold <= 1:
-        raise InputError(f"--threshold is {arguments.threshold:g}; scores are between 0 and 1.")
+    require_threshold(arguments.threshold)
     if arguments.names and len(arguments.names) != 2:
         raise InputError(f"--names has {len(arguments.names)} names; give one for each of the two methods.")
     for method in (arguments.first, arguments.second):

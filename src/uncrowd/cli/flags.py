@@ -22,6 +22,12 @@ def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Argumen
     return cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
 
 
+def require_threshold(threshold: float) -> None:
+    """Raises InputError for what is no score."""
+    if not 0 <= threshold <= 1:
+        raise InputError(f"--threshold is {threshold:g}; scores are between 0 and 1.")
+
+
 def require_device(device: str | None) -> None:
     """Raises InputError when the device asked for is not there."""
     import torch

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
 from string import ascii_lowercase
@@ -25,11 +24,13 @@ from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.cost import COCO_PIXELS
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.words import nearest
 
 TABLES = "tables"
 WIDTH = 130
-# The first word of an experiment's name -> what it is trained on.
-DATA_SETS = {"small": "Your own data", "coco": "COCO", "crowdhuman": "CrowdHuman"}
+# The first word of an experiment's name -> what it is trained on; any other is for one's own data.
+DATA_SETS = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
+OWN_DATA = "Your own data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +57,9 @@ def main(argv: Sequence[str]) -> int:
     elif Path(what).exists():
         print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
-        nearest = "".join(f"; the nearest is {name}" for name in get_close_matches(what, EXPERIMENTS, n=1))
         raise InputError(
             f"{what} is neither a file or folder that exists, nor the word {TABLES}, nor an experiment of those that "
-            f"`uncrowd info` lists{nearest}."
+            f"`uncrowd info` lists{nearest(what, EXPERIMENTS)}."
         )
     return 0
 
@@ -88,7 +88,7 @@ def _of_weights(path: Path) -> dict[str, object]:
 
 def _list_experiments() -> None:
     console = Console(width=WIDTH)
-    for data_set, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS[name.partition("-")[0]]):
+    for data_set, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS.get(name.partition("-")[0], OWN_DATA)):
         table = Table(title=data_set, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         for column, width in (("experiment", 34), ("backbone", 16), ("attention", 9), ("features", 9)):
             table.add_column(column, no_wrap=True, width=width)

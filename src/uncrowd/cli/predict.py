@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, parse, require_device
+from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
 from uncrowd.cli.progress import batches_done
 from uncrowd.data.picture import read_picture
 from uncrowd.errors import InputError, require_at_least
@@ -54,8 +54,7 @@ class PredictArguments:
 def main(argv: Sequence[str]) -> int:
     """Predicts, a few pictures at a time; 2 where some could not be read."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
-    if not 0 <= arguments.threshold <= 1:
-        raise InputError(f"--threshold is {arguments.threshold:g}; scores are between 0 and 1.")
+    require_threshold(arguments.threshold)
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_device(arguments.device)
     files = find_pictures(arguments.pictures, arguments.out)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment, small_data
 from uncrowd.experiments.run import Run, begin, resume
+from uncrowd.words import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,9 @@ def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     if argv[0] not in EXPERIMENTS:
         if Path(argv[0]).exists():
             raise InputError(f"{argv[0]} is no experiment but a file or folder; name the data with --data {argv[0]}.")
-        nearest = "".join(f"; the nearest is {name}" for name in get_close_matches(argv[0], EXPERIMENTS, n=1))
-        raise InputError(f"There is no experiment {argv[0]!r}{nearest}; `uncrowd info` lists them.")
+        raise InputError(
+            f"There is no experiment {argv[0]!r}{nearest(argv[0], EXPERIMENTS)}; `uncrowd info` lists them."
+        )
     return argv[0], list(argv[1:])
 
 
