@@ -38,12 +38,12 @@ def test_the_table_has_a_row_for_each_experiment(uncrowd):
 
 
 @pytest.mark.usefixtures("counted_at_once")
-@pytest.mark.usefixtures("counted_at_once")
 def test_an_experiment_of_any_name_is_listed(uncrowd, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "factory-floor", lambda: replace(small_data(), name="factory-floor"))
     assert "factory-floor" in uncrowd("info").out
 
 
+@pytest.mark.usefixtures("counted_at_once")
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_with_all_its_settings_and_what_the_paper_says(uncrowd, name):
     shown = json.loads(uncrowd("info", name).out)
