@@ -72,7 +72,7 @@ def test_a_run_leaves_all_behind(finished: Path, crowd: Path) -> None:
     assert [event.step for event in events.Scalars("eval/AP")] == [4, 8]
 
     run = config.load(Run, finished / "config.json")
-    assert run == Run(experiment=tiny_experiment(), data=str(crowd))
+    assert run == Run(experiment=replace(tiny_experiment(), protocol="coco"), data=str(crowd))
     assert "tiny" in (finished / "report.html").read_text()
 
 
@@ -245,7 +245,7 @@ def test_unreadable_pictures_are_said_once(crowd: Path, tmp_path: Path, capsys: 
     assert begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu")
     out = capsys.readouterr().out
     assert out.count("2 pictures cannot be read, and others took their places: 3, 5\n") == 1
-    assert out.count("1 pictures to score on cannot be read and count as empty: 2\n") == 1
+    assert out.count("1 picture to score on cannot be read, taken as empty: 2\n") == 1
     assert out.count("cannot be read") == 2
 
 

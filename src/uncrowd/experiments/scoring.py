@@ -110,7 +110,7 @@ class Scoring:
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:
         if detected.unreadable and self._last is None:
             many = counted(len(detected.unreadable), "picture")
-            log.say(f"{many} to score on cannot be read and count as empty: {first(detected.unreadable, 10)}")
+            log.say(f"{many} to score on cannot be read, taken as empty: {first(detected.unreadable, 10)}")
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         log.write("eval", step, values)
         pictures = f"{counted(len(self.dataset), 'picture')} ({self.dataset.split})"
