@@ -166,7 +166,8 @@ def test_what_cannot_be_begun(refused, tmp_path, monkeypatch, argv, sentence):
     [
         ("--train.batch-size", 0, "batch_size is 0"),
         ("--train.epochs", -1, "epochs is -1; give 1 or more"),
-        ("--resize.short-side", 0, "short_side is 0; give 1 pixel or more"),
+        ("--resize.short-side", 0, "short_side is 0; give 1 to 65,536 pixels"),
+        ("--resize.max-size", 10**12, "max_size is 1000000000000; give 1 to 65,536 pixels"),
         ("--model.stage.width", 33, "33"),
         ("--train.epochs", "many", "'many'"),
         ("--model.stage.attention", "iuo", "'iuo'"),

@@ -161,6 +161,11 @@ REFUSED = {
     "brackets without end": (["[" * 100_000], r"no JSON object \(line 1: "),
     "no ID": ([{"gtboxes": []}], r"without an ID that names a picture \(line 1: None\); give each the name"),
     "an ID that is no file name": ([line("a\0")], r"without an ID that names a picture \(line 1: 'a\\x00'\)"),
+    "an ID that leads out": (
+        [line("../../a")],
+        r"without an ID that names a picture \(line 1: '../../a'\)",
+    ),
+    "an ID from the root": ([line("/etc/a")], r"without an ID that names a picture \(line 1: '/etc/a'\)"),
     "two lines of a picture": ([line("a"), line("b"), line("a")], r"share one ID \(lines 1 and 3: a\); merge them"),
     "no boxes": ([{"ID": "a"}], r"without a list of gtboxes \(line 1: a\); add one, empty where"),
     "no line": ([], r"no line at all \(the file is empty\); add one"),

@@ -5,7 +5,7 @@ https://www.crowdhuman.org/download.html
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from reprlib import repr as short
 from typing import Any
 
@@ -32,10 +32,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def picture_id(record: dict[str, Any]) -> str | None:
-    """The record's `ID` as text; None where there is none that could be the name of a file."""
+    """The record's `ID` as text; None where there is none that could be the name of a file in the data set."""
     id = record.get("ID")
     text = str(id) if is_id(id) else ""
-    return text if text.isprintable() and text else None
+    path = PurePosixPath(text)
+    within = bool(text) and not path.is_absolute() and ".." not in path.parts
+    return text if text.isprintable() and within else None
 
 
 def picture_size(record: dict[str, Any]) -> tuple[int, int] | None:

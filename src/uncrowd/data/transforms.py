@@ -19,6 +19,8 @@ from uncrowd.structures import Sample, Target
 
 # A box with a shorter side, in pixels, after clipping is none.
 MIN_SIDE = 1e-5
+# Of a side in pixels; what is longer is a slip of the keyboard, and would not fit any memory.
+LONGEST = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +128,8 @@ def resized_size(height: int, width: int, short_side: int, max_size: int | float
 
 
 def _require_lengths(name: str, lengths: tuple[int, ...]) -> None:
-    if not lengths or min(lengths) < 1:
-        raise InputError(f"{name} is {', '.join(map(str, lengths)) or 'empty'}; give 1 pixel or more.")
+    if not lengths or min(lengths) < 1 or max(lengths) > LONGEST:
+        raise InputError(f"{name} is {', '.join(map(str, lengths)) or 'empty'}; give 1 to {LONGEST:,} pixels.")
 
 
 def _require_probability(name: str, value: float) -> None:
