@@ -8,7 +8,7 @@ from tests.plain import detr_criterion as detr
 from tests.plain.criterion import matched_pairs
 from tests.plain.matching_cost import cheapest_assignment, pair_cost
 from uncrowd.errors import NonFiniteError
-from uncrowd.losses.matcher import LossConfig, Matching, match, matching_cost, pad_targets
+from uncrowd.losses.matcher import LossConfig, Matching, match, matching_cost, pad_targets, stack_stages
 from uncrowd.structures import StageOutput, Target
 
 CONFIG = LossConfig()
@@ -47,7 +47,7 @@ def test_the_cost_is_the_plain_loop() -> None:
 @pytest.mark.parametrize("objects", [(3, 3), (1, 4), (0, 2), (5, 5), (7, 1)], ids=str)
 def test_the_assignment_is_the_best_of_all(objects: tuple[int, int]) -> None:
     stages, targets = random_stages(), [picture_with(n) for n in objects]
-    matching = match(stages, pad_targets(targets, like=stages[0].boxes), CONFIG)
+    matching = match(*stack_stages(stages), pad_targets(targets, like=stages[0].boxes), CONFIG)
     expected = matched_pairs(stages, targets)  # tries every permutation
     for stage in range(len(stages)):
         for picture, count in enumerate(objects):
@@ -75,7 +75,7 @@ def test_trying_all_assignments_finds_the_obvious_one() -> None:
 
 def test_pictures_without_objects_match_nothing() -> None:
     stages, targets = random_stages(), [picture_with(0), picture_with(0)]
-    matching = match(stages, pad_targets(targets, like=stages[0].boxes), CONFIG)
+    matching = match(*stack_stages(stages), pad_targets(targets, like=stages[0].boxes), CONFIG)
     assert matching.prediction.shape == (2, 0)
 
 
@@ -87,8 +87,8 @@ def test_ties_are_broken_alike_every_time() -> None:
         queries=torch.zeros(1, 6, 8),
     )
     padded = pad_targets([picture_with(3)], like=output.boxes)
-    first = match([output], padded, CONFIG)
-    again = match([output], padded, CONFIG)
+    first = match(*stack_stages([output]), padded, CONFIG)
+    again = match(*stack_stages([output]), padded, CONFIG)
     assert pairs_of(first, 0, 0) == pairs_of(again, 0, 0)
     assert len(set(first.prediction[0].tolist())) == 3
 
@@ -100,7 +100,7 @@ def test_predictions_that_are_not_finite_are_noticed(part: str, bad: float, obje
     stages = random_stages()
     getattr(stages[1], part).detach()[0, 2, 1] = bad
     with pytest.raises(NonFiniteError, match="not finite"):
-        match(stages, pad_targets([picture_with(objects)] * 2, like=stages[0].boxes), CONFIG)
+        match(*stack_stages(stages), pad_targets([picture_with(objects)] * 2, like=stages[0].boxes), CONFIG)
 
 
 def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
@@ -113,13 +113,13 @@ def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
         boxes=torch.tensor([[0.0, 0, 1, 1]]), labels=torch.tensor([0]), ignored=torch.zeros(0, 4), size=(1, 1)
     )
     with pytest.raises(NonFiniteError):
-        match([output], pad_targets([tiny], like=output.boxes), CONFIG)
+        match(*stack_stages([output]), pad_targets([tiny], like=output.boxes), CONFIG)
 
 
 def test_half_precision_is_matched_in_single() -> None:
     stages = [StageOutput(*(part.bfloat16() for part in stage)) for stage in random_stages()]
     padded = pad_targets([picture_with(2), picture_with(3)], like=stages[0].boxes)
     assert padded.boxes.dtype == torch.float32
-    in_half = match(stages, padded, CONFIG)
-    in_single = match([StageOutput(*(part.float() for part in stage)) for stage in stages], padded, CONFIG)
+    in_half = match(*stack_stages(stages), padded, CONFIG)
+    in_single = match(*stack_stages([StageOutput(*(p.float() for p in stage)) for stage in stages]), padded, CONFIG)
     assert torch.equal(in_half.prediction, in_single.prediction)

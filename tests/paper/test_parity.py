@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from uncrowd.losses.criterion import Losses, SetCriterion
-from uncrowd.losses.matcher import LossConfig, match, pad_targets
+from uncrowd.losses.matcher import LossConfig, match, pad_targets, stack_stages
 from uncrowd.models.published.detectron2 import rename
 from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.structures import StageOutput, Target
@@ -89,7 +89,7 @@ def test_stage_outputs(run: Run) -> None:
 
 
 def test_matching_is_identical(run: Run) -> None:
-    matching = match(run.outputs, pad_targets(run.targets, like=run.boxes), LossConfig())
+    matching = match(*stack_stages(run.outputs), pad_targets(run.targets, like=run.boxes), LossConfig())
     for stage, pictures in enumerate(run.facts["matching"]):
         prediction = [p for picture in pictures for p in picture["prediction"]]
         target = [t for picture in pictures for t in picture["target"]]

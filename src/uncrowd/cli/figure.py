@@ -2,18 +2,16 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
-from uncrowd.cli.figure_compare import compare
-from uncrowd.cli.figure_curves import curves
-from uncrowd.cli.figure_query import attention, masks
 from uncrowd.errors import InputError
 
-# kind -> (what draws it, what it shows)
-KINDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
-    "attention": (attention, "whom a query attends to, before and after the IoU (Figure 1a)"),
-    "masks": (masks, "where the class and the box branch look (Figure 1b)"),
-    "curves": (curves, "AP against epoch of several runs (Figure 6)"),
-    "compare": (compare, "detections of two methods beside the ground truth (Figures 7 to 10)"),
+# kind -> (module of this package, with a function of that name; what it shows); imported only when it is drawn
+KINDS = {
+    "attention": ("figure_query", "whom a query attends to, before and after the IoU (Figure 1a)"),
+    "masks": ("figure_query", "where the class and the box branch look (Figure 1b)"),
+    "curves": ("figure_curves", "AP against epoch of several runs (Figure 6)"),
+    "compare": ("figure_compare", "detections of two methods beside the ground truth (Figures 7 to 10)"),
 }
 
 
@@ -25,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
     kind, *rest = argv
     if kind not in KINDS:
         raise InputError(f"There is no figure {kind!r}; there are {', '.join(KINDS)}.")
-    draw, _ = KINDS[kind]
+    module, _ = KINDS[kind]
+    draw: Callable[[Sequence[str]], int] = getattr(import_module(f"uncrowd.cli.{module}"), kind)
     return draw(rest)
 
 

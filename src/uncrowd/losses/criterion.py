@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from uncrowd.boxes import at_least_fp32, giou, pairwise_own_share
+from uncrowd.boxes import giou, pairwise_own_share
 from uncrowd.losses.classification import class_loss
-from uncrowd.losses.matcher import LossConfig, PaddedTargets, l1_form, match, pad_targets
+from uncrowd.losses.matcher import LossConfig, PaddedTargets, l1_form, match, pad_targets, stack_stages
 from uncrowd.structures import StageOutput, Target
 
 
@@ -41,10 +41,9 @@ class SetCriterion(nn.Module):
         num_pictures: of the whole step, on this rank; left out, these targets are the whole of it.
         """
         config = self.config
-        logits = at_least_fp32(torch.stack([output.logits for output in outputs]))  # (s, b, n, c)
-        boxes = at_least_fp32(torch.stack([output.boxes for output in outputs]))
+        logits, boxes = stack_stages(outputs)
         padded = pad_targets(targets, like=boxes)
-        picture, prediction, target = match(outputs, padded, config)
+        picture, prediction, target = match(logits, boxes, padded, config)
 
         stage = torch.arange(len(outputs), device=logits.device)[:, None].expand_as(picture)
         wanted = torch.full(logits.shape[:3], -1, device=logits.device)

@@ -96,15 +96,22 @@ def matching_cost(
     return config.class_weight * of_classes + config.l1_weight * l1_cost + config.giou_weight * giou_cost
 
 
+def stack_stages(outputs: list[StageOutput]) -> tuple[Float[Tensor, "s b n c"], Float[Tensor, "s b n 4"]]:
+    """Returns the logits and the boxes of all stages, in at least fp32."""
+    logits = torch.stack([output.logits for output in outputs])
+    boxes = torch.stack([output.boxes for output in outputs])
+    return at_least_fp32(logits), at_least_fp32(boxes)
+
+
 @torch.no_grad()
-def match(outputs: list[StageOutput], targets: PaddedTargets, config: LossConfig) -> Matching:
+def match(
+    logits: Float[Tensor, "s b n c"], boxes: Float[Tensor, "s b n 4"], targets: PaddedTargets, config: LossConfig
+) -> Matching:
     """Returns the cheapest one-to-one assignment of every stage and picture.
 
     Each picture yields min(n, its objects) pairs, ordered by prediction. The costs go to the host in one copy, the only
     wait for the device in a step. Raises NonFiniteError when a cost is NaN or infinite: a prediction is.
     """
-    logits = torch.stack([output.logits for output in outputs])
-    boxes = at_least_fp32(torch.stack([output.boxes for output in outputs]))
     cost = matching_cost(logits, boxes, targets, config)
     # A finite box can still be so far away that its cost is not.
     finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()

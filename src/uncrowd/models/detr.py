@@ -146,7 +146,9 @@ class Decoder(nn.Module):
         height, width = sizes.to(at_least_fp32(self.norm.weight).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)[:, None]
         queries = torch.zeros_like(positions)
-        boxes = (scale * scale.new_tensor([0, 0, 1, 1])).expand(-1, positions.shape[1], -1)
+        corner = torch.zeros_like(width)
+        whole = torch.stack([corner, corner, width, height], dim=-1)
+        boxes = whole[:, None].expand(-1, positions.shape[1], -1)
         outputs = []
         for layer in self.layers:
             found = layer(queries, positions, boxes, memory)
