@@ -18,7 +18,7 @@ def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, m
         f"new: {after['parameters'] - before['parameters']:,} parameters more, {after['parameters']:,} in all"
         in said.out
     )
-    assert f"uncrowd train NAME --data DATA --start-from {new}" in said.out
+    assert f"uncrowd train NAME --data DATA --start-from {new}\n  no experiment is of this model" in said.out
     assert (after["model"]["stage"]["attention"], after["model"]["stage"]["interaction"]) == ("iou", "dcw")
     assert {key: after[key] for key in ("categories", "preprocessing")} == {
         key: before[key] for key in ("categories", "preprocessing")

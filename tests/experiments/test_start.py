@@ -9,7 +9,8 @@ import torch
 
 from tests.conftest import TINY_MODEL
 from uncrowd.errors import InputError
-from uncrowd.experiments.start import initialise
+from uncrowd.experiments.coco import R50
+from uncrowd.experiments.start import experiments_of, initialise
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
@@ -73,8 +74,15 @@ def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
     other = replace(TINY_MODEL, proposals=7, stage=replace(TINY_MODEL.stage, feedforward_width=32))
     with pytest.raises(InputError, match=r"does not fit the model in \d+ tensors") as caught:
         initialise(begun(other), PETS, trained[0], new_class_head=False)
-    assert "--model.proposals 10" in str(caught.value)
-    assert "--model.stage.feedforward-width 64" in str(caught.value)
+    first = str(caught.value).splitlines()[0]
+    assert first.endswith("; give its settings: --model.proposals 10 --model.stage.feedforward-width 64")
+
+
+def test_experiments_of_a_model_train_just_that() -> None:
+    with torch.device("meta"):
+        ours, other = (SparseRCNN(each) for each in (SparseRCNNConfig(backbone=R50), TINY_MODEL))
+    assert experiments_of(ours) == ["coco-r50-100", "coco-r50-100-12-epochs", "coco-r50-100-24-epochs"]
+    assert experiments_of(other) == []
 
 
 def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, SparseRCNN]) -> None:

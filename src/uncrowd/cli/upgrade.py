@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
 from uncrowd.cli.weights_file import require_weights_file
+from uncrowd.experiments.start import experiments_of
 from uncrowd.models.upgrade import upgrade
 from uncrowd.models.weights import load_weights, save_weights
 
@@ -41,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
     print("  masks that begin by weighing all channels alike, and norms set to undo, on average, what they do")
     print("  attention is multiplied by IoU from now on; that has no parameters, and changes what queries exchange")
     print(f"written to {arguments.destination}; its predictions are only near the old ones, so fine-tune it:")
-    print(f"  uncrowd train NAME --data DATA --start-from {arguments.destination}")
-    print("  NAME is an experiment of this model (`uncrowd info` lists them), or one that flags give its settings to")
+    names = experiments_of(model)
+    print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA --start-from {arguments.destination}")
+    if not names:
+        print("  no experiment is of this model; `uncrowd train` says which flags give one its settings")
     return 0

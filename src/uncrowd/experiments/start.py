@@ -5,10 +5,11 @@ from typing import Any
 
 from uncrowd import config
 from uncrowd.errors import InputError
+from uncrowd.experiments import EXPERIMENTS
 from uncrowd.models.class_head import with_classes
-from uncrowd.models.detector import Detector
+from uncrowd.models.detector import Detector, DetectorConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.models.weights import Weights, load_exactly, load_weights
+from uncrowd.models.weights import load_exactly, load_weights
 from uncrowd.structures import Categories
 
 # What leaves no trace in the tensors and does not change what they compute.
@@ -44,13 +45,13 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
             f"{start_from} knows the classes {', '.join(weights.categories.names)}, the data has "
             f"{', '.join(categories.names)}; start from weights of the same classes, or add --new-class-head."
         )
-    differences = _differences(weights, model)
+    differences = _differences(weights.model.config, model.config)
     try:
         load_exactly(model, weights.model.state_dict(), start_from)
-    except InputError as error:
+    except InputError as error:  # which lists tensors; what they come from says more
         flags = [f"--model.{name.replace('_', '-')} {_as_flag(old)}" for name, old, _ in differences]
         raise InputError(
-            f"{error}\nThe file's model needs other settings than the experiment's: {' '.join(flags)}"
+            f"{start_from} is of another model than the experiment's; give its settings: {' '.join(flags)}\n{error}"
         ) from error
     if differences:
         listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differences)
@@ -58,9 +59,19 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
     return words
 
 
-def _differences(weights: Weights, model: Detector) -> list[tuple[str, Any, Any]]:
-    """Settings that the file's model has otherwise: name, its value there, its value here."""
-    differing = config.differences(config.to_dict(weights.model.config), config.to_dict(model.config))
+def experiments_of(model: Detector) -> list[str]:
+    """The names of the experiments that train such a model, so that its weights can start them as they are."""
+    configs = {name: build().model for name, build in EXPERIMENTS.items()}
+    return [
+        name
+        for name, other in configs.items()
+        if type(other) is type(model.config) and not _differences(model.config, other)
+    ]
+
+
+def _differences(theirs: DetectorConfig, ours: DetectorConfig) -> list[tuple[str, Any, Any]]:
+    """Settings that make another model: name, its value there, its value here."""
+    differing = config.differences(config.to_dict(theirs), config.to_dict(ours))
     return [(name, old, new) for name, old, new in differing if not _leaves_no_trace(name, old, new)]
 
 
