@@ -136,7 +136,7 @@ def test_a_detector_of_persons_on_crowdhumans_files(scores, refused, run, tmp_pa
 
 
 @pytest.fixture
-def test_dev(shapes: Path, tmp_path: Path) -> Path:
+def without_truth(shapes: Path, tmp_path: Path) -> Path:
     """A list of pictures without ground truth, as COCO publishes its test pictures."""
     content = json.loads((shapes / "instances_val.json").read_text())
     del content["annotations"]
@@ -147,24 +147,26 @@ def test_dev(shapes: Path, tmp_path: Path) -> Path:
     return file
 
 
-def test_without_ground_truth_the_servers_file_is_written_and_nothing_scored(uncrowd, run, test_dev, tmp_path):
+def test_without_ground_truth_the_servers_file_is_written_and_nothing_scored(uncrowd, run, without_truth, tmp_path):
     out = tmp_path / "detections_test-dev2017_tiny_results.json"
-    said = uncrowd("eval", run, "--data", test_dev, "--workers", 0, "--out", out)
+    said = uncrowd("eval", run, "--data", without_truth, "--workers", 0, "--out", out)
     assert (said.status, said.err) == (0, "")
     assert f"has no ground truth, so nothing is scored; {out} is for the evaluation server" in said.out
     records = json.loads(out.read_text())
     assert {record["image_id"] for record in records} == {1, 2, 3}
     assert {record["category_id"] for record in records} <= {3, 17}
     assert records[0].keys() == {"image_id", "category_id", "bbox", "score"}
-    as_json = uncrowd("eval", out, "--data", test_dev, "--out", tmp_path / "again.json", "--json")
+    as_json = uncrowd("eval", out, "--data", without_truth, "--out", tmp_path / "again.json", "--json")
     assert (as_json.status, json.loads(as_json.out)) == (0, {})
     assert "nothing is scored" in as_json.err
 
 
-def test_without_ground_truth_and_without_a_file_to_write(refused, run, test_dev, tmp_path):
+def test_without_ground_truth_and_without_a_file_to_write(refused, run, without_truth, tmp_path):
     name = "detections_test-dev2017_uncrowd_results.json"
-    assert f"--out {name}." in refused("eval", run, "--data", test_dev)
-    assert "takes COCO results (.json)" in refused("eval", run, "--data", test_dev, "--out", tmp_path / "found.odgt")
+    assert f"--out {name}." in refused("eval", run, "--data", without_truth)
+    assert "takes COCO results (.json)" in refused(
+        "eval", run, "--data", without_truth, "--out", tmp_path / "found.odgt"
+    )
 
 
 def test_what_does_not_go_together(refused, tmp_path):
