@@ -5,9 +5,6 @@ and times reading, AP with mMR and Recall, and JI apart; then the plain twin of 
 """
 
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +16,7 @@ from typing import Annotated, TypeVar
 import numpy as np
 import torch
 import tyro
+from benchmarks.record import append, machine
 from jaxtyping import Float64
 
 from tests.plain import crowdhuman as plain
@@ -89,14 +87,12 @@ def main(argv: Sequence[str]) -> int:
         few, few_by_twin = _against_twin(dataset.subset(range(min(arguments.twin_pictures, len(dataset)))), detections)
     timing = Timing(reading=reading, curve=curve, jaccard_index=index, few=few, few_by_twin=few_by_twin)
     people, regions = int((~dataset.ignore).sum()), int(dataset.ignore.sum())
-    print(f"{_machine()}: {len(dataset)} pictures, {size:.0f} MiB of odgt, {people} people, {regions} ignore regions")
+    print(f"{machine()}: {len(dataset)} pictures, {size:.0f} MiB of odgt, {people} people, {regions} ignore regions")
     print(f"{sum(map(len, detections.values()))} detections, which score")
     print(f"{scores.table()}\n\n{_table(timing)}")
     if arguments.append is not None:
         settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
-        record = {"benchmark": "crowdhuman_scoring", "commit": _commit(), "machine": _machine()}
-        with arguments.append.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record | settings | {"seconds": asdict(timing)}) + "\n")
+        append(arguments.append, "crowdhuman_scoring", settings | {"seconds": asdict(timing)})
     return 0
 
 
@@ -193,22 +189,6 @@ def _timed(call: Callable[[], Returned]) -> tuple[Returned, float]:
     start = perf_counter()
     returned = call()
     return returned, perf_counter() - start
-
-
-def _machine() -> str:
-    """The processor and what there is of it, in words."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def _commit() -> str | None:
-    """The commit that is timed, with a + where files differ from it; None outside a repository."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode == 1
-    return commit.stdout.strip() + "+" * changed if commit.returncode == 0 else None
 
 
 if __name__ == "__main__":
