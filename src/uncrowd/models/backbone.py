@@ -11,10 +11,12 @@ import safetensors.torch
 import timm
 import torch
 from jaxtyping import Float
-from timm.layers.norm_act import BatchNormAct2d, GroupNormAct, freeze_batch_norm_2d
+from timm.layers.norm_act import BatchNormAct2d, FrozenBatchNormAct2d, GroupNormAct, freeze_batch_norm_2d
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from uncrowd.errors import InputError
+from uncrowd.models.folding import fold_frozen_norms
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MAX_GROUPS = 32
@@ -67,9 +69,14 @@ class Backbone(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self.channels_last else None
         _replace_batch_norm(self.body, config.norm)
         _freeze(self.body, config.frozen_stages, info.module_name())
+        fold_frozen_norms(self.body)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Returns C2 to C5 of normalised images."""
+        if not torch.is_grad_enabled():
+            # Convolutions are faster in this format, which everything up to RoIAlign then keeps. In training it would
+            # also be that of the gradients, which DistributedDataParallel wants in their parameters' own.
+            images = images.contiguous(memory_format=torch.channels_last)
         features = self.body(images)
         if self.norms is not None:
             features = [norm(f).permute(0, 3, 1, 2) for norm, f in zip(self.norms, features, strict=True)]
@@ -104,7 +111,7 @@ class Backbone(nn.Module):
         return f"{name} pretrained, {how}"
 
     def _has_frozen_norm(self) -> bool:
-        return any("FrozenBatchNorm" in type(m).__name__ for m in self.body.modules())
+        return any(isinstance(m, FrozenBatchNorm2d | FrozenBatchNormAct2d) for m in self.body.modules())
 
 
 def _create(config: BackboneConfig) -> nn.Module:

@@ -14,4 +14,5 @@ class Pyramid(nn.Module):
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b d _ _"]]:
         """Returns one map a level, finest first, at the strides of `features`."""
-        return list(self.fpn({str(i): feature for i, feature in enumerate(features)}).values())
+        levels = self.fpn({str(i): feature for i, feature in enumerate(features)}).values()
+        return [level.contiguous() for level in levels]  # as RoIAlign reads them, or it would copy them at each stage

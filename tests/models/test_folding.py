@@ -1,0 +1,65 @@
+"""A frozen norm folded into its convolution changes neither what is computed nor what is learned, only how often."""
+
+from copy import deepcopy
+
+import pytest
+import timm
+import torch
+from timm.layers.norm_act import freeze_batch_norm_2d
+from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from uncrowd.models.folding import FoldedNorm, fold_frozen_norms
+
+
+def frozen(name: str) -> nn.Module:
+    """A network whose norms are as trained ones are: no two channels alike, none of it zero."""
+    torch.manual_seed(0)
+    network = timm.create_model(name, features_only=True)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low in ((module.weight, 0.5), (module.bias, -0.2), (module.running_mean, -0.2)):
+                assert tensor is not None
+                nn.init.uniform_(tensor, low, low + 0.5)
+            assert module.running_var is not None
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    for child_name, child in network.named_children():
+        setattr(network, child_name, freeze_batch_norm_2d(child))
+    return network
+
+
+# basic blocks, a deep stem, bottlenecks, groups; and no ResNet, of which nothing is folded
+@pytest.mark.parametrize(
+    ("name", "left"), [("resnet18", 0), ("resnet18d", 1), ("resnet50", 0), ("resnext50_32x4d", 0), ("convnext_atto", 0)]
+)
+def test_outputs_and_gradients_are_those_of_the_norms(name: str, left: int) -> None:
+    plain = frozen(name).double()
+    folded = deepcopy(plain)
+    fold_frozen_norms(folded)
+    assert folded.state_dict().keys() == plain.state_dict().keys()
+    assert [n for n, _ in folded.named_parameters()] == [n for n, _ in plain.named_parameters()]
+    assert sum(type(m) is FrozenBatchNorm2d for m in folded.modules()) == left  # after the deep stem
+    picture = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    expected, got = plain(picture), folded(picture)
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for outputs in (expected, got):
+        torch.stack([output.square().mean() for output in outputs]).sum().backward()
+    of_plain = dict(plain.named_parameters())
+    for parameter_name, parameter in folded.named_parameters():
+        torch.testing.assert_close(parameter.grad, of_plain[parameter_name].grad)
+
+
+def test_weights_can_be_loaded_afterwards() -> None:
+    """As pretrained ones are: convolution and norm read what is there now, in a copy as well."""
+    plain = frozen("resnet18")
+    folded = frozen("resnet18")
+    fold_frozen_norms(folded)
+    trained = {name: 1.1 * tensor for name, tensor in plain.state_dict().items()}
+    for network in (plain, folded):
+        network.load_state_dict(trained)
+    picture = torch.randn(1, 3, 64, 64)
+    for network in (folded, deepcopy(folded)):
+        for ours, theirs in zip(network(picture), plain(picture), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert any(isinstance(module, FoldedNorm) for module in folded.modules())
