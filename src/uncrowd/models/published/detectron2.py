@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from uncrowd.models.published.pth import PthFile, Renamed, without
+from uncrowd.models.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
 from uncrowd.models.published.sparse_rcnn import infer_config
 
 # Detectron2 numbers pyramid levels and ResNet stages from 2, and calls a block's norm after its convolution.
-_TRUNK_RULES = [
+_TRUNK_RULES: list[Rule] = [
     (r"backbone\.fpn_lateral(\d)\.", lambda m: f"pyramid.fpn.inner_blocks.{int(m[1]) - 2}.0."),
     (r"backbone\.fpn_output(\d)\.", lambda m: f"pyramid.fpn.layer_blocks.{int(m[1]) - 2}.0."),
     (r"backbone\.bottom_up\.stem\.conv1\.norm\.", "backbone.body.bn1."),
@@ -26,7 +26,7 @@ _TRUNK_RULES = [
     (r"init_proposal_boxes\.weight", "proposal_boxes_cxcywh_norm"),
     (r"init_proposal_features\.weight", "proposal_queries"),
 ]
-_STAGE_RULES = [
+_STAGE_RULES: list[Rule] = [
     (r"self_attn\.(in_proj_|proj_qkv\.)", "attention.qkv."),
     (r"self_attn\.out_proj\.", "attention.out."),
     (r"inst_interact\.dynamic_layer\.", "interaction.dynamic_conv.kernels."),
@@ -74,17 +74,16 @@ def rename_file(file: PthFile) -> Renamed:
 
 def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns the tensors under our names; a name no rule knows stays as it is."""
-    renamed = {_rename(name): tensor for name, tensor in tensors.items()}
-    assert len(renamed) == len(tensors), "two tensors under one name"
-    return renamed
+    return rename_all(tensors, _rename)
 
 
 def _rename(name: str) -> str:
     if in_stage := re.match(r"(?:head\.)?head_series\.(\d+)\.(.*)", name):
         number, rest = in_stage.groups()
-        renamed = next((re.sub(rf"^{old}", new, rest) for old, new in _STAGE_RULES if re.match(old, rest)), rest)
-        renamed = renamed.replace("cls_branch", "class_branch").replace("reg_branch", "box_branch")
-        return f"head.stages.{number}.{renamed}"
+        rest = (
+            by_first_rule(rest, _STAGE_RULES).replace("cls_branch", "class_branch").replace("reg_branch", "box_branch")
+        )
+        return f"head.stages.{number}.{rest}"
     for old, new in _TRUNK_RULES:
         name = re.sub(old, new, name)
     return name

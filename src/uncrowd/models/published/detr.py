@@ -15,10 +15,10 @@ from uncrowd.errors import InputError
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.published.backbones import infer_backbone
 from uncrowd.models.published.coco import coco_categories
-from uncrowd.models.published.pth import PthFile, Renamed, count, without
+from uncrowd.models.published.pth import PthFile, Renamed, Rule, count, rename_all, without
 
 _COCO_ROWS = 92  # category ids 0 to 90, and no object
-_RULES = [
+_RULES: list[Rule] = [
     (r"^backbone\.0\.body\.", "backbone.body."),
     (r"^input_proj\.", "projection."),
     (r"^query_embed\.weight$", "query_positions"),
@@ -49,8 +49,7 @@ def recognises(tensors: Mapping[str, Tensor]) -> bool:
 def rename_file(file: PthFile) -> Renamed:
     """Returns the checkpoint in our terms. Raises InputError when what tells its sizes is missing."""
     tensors, counters = without(file.tensors, r"\.num_batches_tracked$")
-    renamed = {_rename(name): tensor for name, tensor in tensors.items()}
-    assert len(renamed) == len(tensors), "two tensors under one name"
+    renamed = rename_all(tensors, _rename)
     notes = []
     rows = len(renamed.get("decoder.class_logits.weight", ()))
     if rows == _COCO_ROWS:

@@ -13,17 +13,17 @@ from typing import Any
 from torch import Tensor
 
 from uncrowd.errors import InputError
-from uncrowd.models.published.pth import PthFile, Renamed, without
+from uncrowd.models.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
 from uncrowd.models.published.sparse_rcnn import infer_config
 
-_TRUNK_RULES = [
+_TRUNK_RULES: list[Rule] = [
     (r"backbone\.(conv1|bn1|layer\d)\.", r"backbone.body.\1."),
     (r"neck\.lateral_convs\.(\d)\.conv\.", r"pyramid.fpn.inner_blocks.\1.0."),
     (r"neck\.fpn_convs\.(\d)\.conv\.", r"pyramid.fpn.layer_blocks.\1.0."),
     (r"rpn_head\.init_proposal_bboxes\.weight", "proposal_boxes_cxcywh_norm"),
     (r"rpn_head\.init_proposal_features\.weight", "proposal_queries"),
 ]
-_STAGE_RULES = [
+_STAGE_RULES: list[Rule] = [
     (r"attention\.attn\.in_proj_", "attention.qkv."),
     (r"attention\.attn\.out_proj\.", "attention.out."),
     (r"instance_interactive_conv\.dynamic_layer\.", "interaction.dynamic_conv.kernels."),
@@ -51,8 +51,7 @@ def rename_file(file: PthFile) -> Renamed:
     """Returns the checkpoint in our terms. Raises InputError when its configuration is of a model we do not have."""
     tensors, counters = without(file.tensors, r"\.num_batches_tracked$")
     tensors, copies = without(tensors, r"^ema_")
-    renamed = {_rename(name): tensor for name, tensor in tensors.items()}
-    assert len(renamed) == len(tensors), "two tensors under one name"
+    renamed = rename_all(tensors, _rename)
 
     meta = file.beside.get("meta")
     meta = meta if isinstance(meta, dict) else {}
@@ -81,9 +80,8 @@ def rename_file(file: PthFile) -> Renamed:
 def _rename(name: str) -> str:
     if in_stage := re.match(r"roi_head\.bbox_head\.(\d+)\.(.*)", name):
         number, rest = in_stage.groups()
-        rest = next((re.sub(rf"^{old}", new, rest) for old, new in _STAGE_RULES if re.match(old, rest)), rest)
-        return f"head.stages.{number}.{rest}"
-    return next((re.sub(rf"^{old}", new, name) for old, new in _TRUNK_RULES if re.match(old, name)), name)
+        return f"head.stages.{number}.{by_first_rule(rest, _STAGE_RULES)}"
+    return by_first_rule(name, _TRUNK_RULES)
 
 
 def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 import re
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig
+
+# What is looked for in a name, and what takes its place.
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 class PthFile(NamedTuple):
@@ -65,6 +68,18 @@ def without(tensors: Mapping[str, Tensor], pattern: str) -> tuple[dict[str, Tens
     """Returns the tensors whose names do not contain the pattern, and the number of those that do."""
     kept = {name: tensor for name, tensor in tensors.items() if not re.search(pattern, name)}
     return kept, len(tensors) - len(kept)
+
+
+def rename_all(tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:
+    """Returns the tensors under the names that `rename` gives them; no two may get the same."""
+    renamed = {rename(name): tensor for name, tensor in tensors.items()}
+    assert len(renamed) == len(tensors), "two tensors under one name"
+    return renamed
+
+
+def by_first_rule(name: str, rules: Sequence[Rule]) -> str:
+    """Returns the name after the first of the rules that fits its beginning; where none does, as it is."""
+    return next((re.sub(rf"^{old}", new, name) for old, new in rules if re.match(old, name)), name)
 
 
 def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
