@@ -5,17 +5,17 @@ round's times. Peers are torchvision's detectors on the same backbone, resizing 
 used. With random weights they have little to suppress.
 """
 
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
 import torch
 import tyro
 from benchmarks.record import append, machine
+from benchmarks.turns import table, take_turns
 from torch import Tensor, nn
 from torchvision.models import detection
 
@@ -60,17 +60,11 @@ def main(argv: Sequence[str]) -> int:
     torch.manual_seed(0)
     picture = torch.randint(256, (3, arguments.height, arguments.width), dtype=torch.uint8)
     detectors = _ours(arguments) | _peers(arguments)
-    rounds: dict[str, list[float]] = {name: [] for name in detectors}
     with torch.inference_mode():
-        for number in range(arguments.rounds + 1):
-            for name, detect in detectors.items():
-                start = perf_counter()
-                detect(picture)
-                if number:
-                    rounds[name].append(perf_counter() - start)
+        rounds = take_turns({name: partial(detect, picture) for name, detect in detectors.items()}, arguments.rounds)
     print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads, fp32, eager")
     print(f"one picture of {arguments.height} x {arguments.width}, {arguments.rounds} rounds\n")
-    print(_table(rounds))
+    print(table(rounds, REFERENCE))
     if arguments.append is not None:
         settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
         append(arguments.append, "inference", settings | {"threads": torch.get_num_threads(), "seconds": rounds})
@@ -118,15 +112,6 @@ def _of_torchvision(model: nn.Module) -> Callable[[Tensor], object]:
         return model([picture / 255])
 
     return detect
-
-
-def _table(rounds: dict[str, list[float]]) -> str:
-    lines = [f"{'':36}{'seconds':>9}   as fast as {REFERENCE}"]
-    for name, seconds in rounds.items():
-        ratios = [theirs / ours for theirs, ours in zip(rounds[REFERENCE], seconds, strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        lines.append(f"{name:36}{statistics.median(seconds):9.3f}   {statistics.median(ratios):.2f} times ({spread})")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

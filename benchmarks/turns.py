@@ -1,0 +1,51 @@
+"""Contestants take turns, round after round: a round's ratio compares times taken under the same conditions."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import torch
+
+Rounds = dict[str, list[float]]  # seconds of each round, by contestant
+
+
+def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> Rounds:
+    """Seconds of each contestant in each of so many rounds, after `warm_up` rounds that are not counted.
+
+    What a contestant leaves for the GPU to do is waited for, and belongs to its time.
+    """
+    seconds: Rounds = {name: [] for name in contestants}
+    for number in range(-warm_up, rounds):
+        for name, run in contestants.items():
+            _finish()
+            start = perf_counter()
+            run()
+            _finish()
+            if number >= 0:
+                seconds[name].append(perf_counter() - start)
+    return seconds
+
+
+def ratios(seconds: Rounds, name: str, reference: str) -> list[float]:
+    """How many times as fast as the reference `name` was, round by round."""
+    return [theirs / ours for theirs, ours in zip(seconds[reference], seconds[name], strict=True)]
+
+
+def with_spread(values: list[float]) -> str:
+    """The median and the range: "1.66 times (1.60 to 1.98)"."""
+    return f"{statistics.median(values):.2f} times ({min(values):.2f} to {max(values):.2f})"
+
+
+def table(seconds: Rounds, reference: str) -> str:
+    """A line a contestant: its median time, and the ratio to the reference with its range."""
+    width = max(map(len, seconds)) + 2
+    lines = [f"{'':{width}}{'seconds':>9}   as fast as {reference}"]
+    for name, times in seconds.items():
+        ratio = with_spread(ratios(seconds, name, reference))
+        lines.append(f"{name:{width}}{statistics.median(times):9.4f}   {ratio}")
+    return "\n".join(lines)
+
+
+def _finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
