@@ -1,0 +1,169 @@
+"""The model and its loss compute, and learn, what the public code's operations do, each done as it is written there."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.losses.cases import picture_with, random_stages
+from tests.plain.roi_align import fpn_level
+from tests.plain.set_loss import total_loss
+from tests.plain.sparse_rcnn import PlainSparseRCNN
+from uncrowd.losses.criterion import SetCriterion
+from uncrowd.losses.matcher import LossConfig
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+from uncrowd.structures import StageOutput, Target
+
+WHOLE_METHOD = StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width=64)
+SPARSE_RCNN = StageConfig(
+    attention="content", interaction="entangled", width=32, heads=4, dynamic_width=8, feedforward_width=64
+)
+# Basic blocks; and bottlenecks with a deep stem, of which one norm follows no convolution directly.
+MODELS = {"iou-dcw": (WHOLE_METHOD, "resnet18"), "sparse-rcnn": (SPARSE_RCNN, "resnet14t")}
+SIZES = [(90, 120), (70, 96)]
+# Of a tensor's largest value, for outputs and for gradients. Measured in double precision: 1e-13. In single: 5e-5, and
+# for gradients up to 6e-3, where rounding carries one ReLU of a million to the other side of 0, of either network.
+TOLERANCE = {torch.float64: (1e-11, 1e-11), torch.float32: (1e-3, 2e-2)}
+
+
+class Run(NamedTuple):
+    """Two pictures through a network and its loss. `inferred` is what it gives where no gradient is asked for."""
+
+    network: SparseRCNN | PlainSparseRCNN
+    outputs: list[StageOutput]
+    inferred: list[StageOutput]
+    loss: Tensor
+    gradients: dict[str, Tensor]
+
+
+class Runs(NamedTuple):
+    dtype: torch.dtype
+    ours: Run
+    plain: Run
+
+
+@pytest.fixture(scope="module", params=[(m, d) for m in MODELS for d in TOLERANCE], ids=lambda p: f"{p[0]}-{p[1]}")
+def runs(request: pytest.FixtureRequest) -> Runs:
+    name, dtype = request.param
+    model = as_if_trained(*MODELS[name]).to(dtype)
+    plain = PlainSparseRCNN(model)
+    learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    images, targets, of_runs = pictures(), objects(dtype), []
+    for network in (model, plain):
+        outputs = network(images, torch.tensor(SIZES))
+        if network is model:
+            loss = SetCriterion(LossConfig())(outputs, targets, num_boxes=6).total
+        else:
+            loss = total_loss(outputs, targets, num_boxes=6)
+        gradients = torch.autograd.grad(loss, list(learned.values()))
+        with torch.no_grad():
+            inferred = network.eval()(images, torch.tensor(SIZES))
+        of_runs.append(Run(network, outputs, inferred, loss, dict(zip(learned, gradients, strict=True))))
+    return Runs(dtype, *of_runs)
+
+
+def as_if_trained(stage: StageConfig, backbone: str) -> SparseRCNN:
+    """No number is the 0 or 1 it is before training, and proposals are of all sizes, many past the picture's edge."""
+    torch.manual_seed(0)
+    proposals = 24
+    model = SparseRCNN(
+        SparseRCNNConfig(
+            num_classes=3, proposals=proposals, stages=3, backbone=BackboneConfig(name=backbone), stage=stage
+        )
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+        for name, buffer in model.backbone.named_buffers():
+            buffer.uniform_(*((0.5, 1.5) if name.endswith(("weight", "running_var")) else (-0.2, 0.2)))
+        centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
+        centre.uniform_(-0.1, 1.1)
+        size.uniform_(0.7, 1.4).mul_(torch.logspace(-1, 1, proposals)[:, None])
+    return model
+
+
+def pictures() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(256, (2, 3, 90, 120), dtype=torch.uint8, generator=generator)
+
+
+def objects(dtype: torch.dtype) -> list[Target]:
+    boxes = [
+        [[10.0, 5, 40, 80], [30, 10, 70, 85], [60, 0, 120, 30], [5, 70, 12, 78]],
+        [[20.0, 20, 90, 60], [0, 0, 96, 70]],
+    ]
+    return [
+        Target(
+            boxes=torch.tensor(of_picture, dtype=dtype),
+            labels=torch.arange(len(of_picture)) % 3,
+            ignored=torch.zeros(0, 4),
+            size=size,
+        )
+        for of_picture, size in zip(boxes, SIZES, strict=True)
+    ]
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float, name: str) -> None:
+    difference = (actual - expected).abs().max().item() / expected.abs().max().item()
+    assert difference <= tolerance, f"{name}: off by {difference} of its largest value"
+
+
+def assert_all_close(actual: list[StageOutput], expected: list[StageOutput], tolerance: float) -> None:
+    for stage, (ours, plain) in enumerate(zip(actual, expected, strict=True)):
+        for name in StageOutput._fields:
+            assert_close(getattr(ours, name), getattr(plain, name), tolerance, f"{name} of stage {stage}")
+
+
+def test_both_have_the_same_parameters(runs: Runs) -> None:
+    assert set(runs.ours.network.parameters()) == set(runs.plain.network.parameters())
+
+
+def test_boxes_are_on_all_levels_and_beyond_the_picture(runs: Runs) -> None:
+    """Or else what follows would say little."""
+    for output in runs.plain.outputs[:-1]:
+        assert {fpn_level(box) for box in output.boxes.flatten(0, 1).tolist()} == {2, 3, 4, 5}
+        assert output.boxes.min() < -100
+        assert output.boxes.max() > 220
+
+
+def test_stage_outputs(runs: Runs) -> None:
+    assert_all_close(runs.ours.outputs, runs.plain.outputs, TOLERANCE[runs.dtype][0])
+
+
+def test_stage_outputs_without_gradient(runs: Runs) -> None:
+    """Where the model may take other ways to the same numbers."""
+    assert_all_close(runs.ours.inferred, runs.plain.inferred, TOLERANCE[runs.dtype][0])
+
+
+def test_detections(runs: Runs) -> None:
+    ours, plain = (run.network.decode(run.inferred) for run in (runs.ours, runs.plain))
+    assert_close(ours.scores, plain.scores, TOLERANCE[runs.dtype][0], "scores")
+    if runs.dtype == torch.float64:  # in single precision, rounding may rank scores that are almost equal
+        assert ours.labels.tolist() == plain.labels.tolist()
+        assert_close(ours.boxes, plain.boxes, TOLERANCE[runs.dtype][0], "boxes")
+
+
+def test_loss(runs: Runs) -> None:
+    assert_close(runs.ours.loss, runs.plain.loss, TOLERANCE[runs.dtype][0], "loss")
+
+
+def test_gradients_of_all_parameters(runs: Runs) -> None:
+    for name, gradient in runs.plain.gradients.items():
+        assert gradient.any(), name
+        assert_close(runs.ours.gradients[name], gradient, TOLERANCE[runs.dtype][1], name)
+
+
+@pytest.mark.parametrize("counts", [(3, 2), (0, 4), (0, 0), (7, 1)], ids=str)
+def test_loss_of_odd_pictures(counts: tuple[int, int]) -> None:
+    """Some without objects, all without, more objects than proposals."""
+    torch.manual_seed(0)
+    stages, targets = random_stages(), [picture_with(count) for count in counts]
+    predicted = [tensor for stage in stages for tensor in (stage.logits, stage.boxes)]
+    ours, plain = SetCriterion(LossConfig())(stages, targets, 3).total, total_loss(stages, targets, 3)
+    assert_close(ours, plain, 1e-12, "loss")
+    of_ours, of_plain = (torch.autograd.grad(loss, predicted, materialize_grads=True) for loss in (ours, plain))
+    for gradient, expected in zip(of_ours, of_plain, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
