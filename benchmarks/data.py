@@ -1,0 +1,221 @@
+"""How fast pictures are read: `python -m benchmarks.data` from the project's root.
+
+The training loader and the inference loader beside nothing but the decoding of the same JPEGs, in turn, round after
+round; then what workers add, and what reading a picture for training consists of. All but the workers share one thread,
+for within a worker torch has no more either, and all read files that the system holds in memory after the first round.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, TypeVar
+
+import numpy as np
+import PIL
+import torch
+import tyro
+from benchmarks.record import append, machine
+from benchmarks.turns import Rounds, ratios, take_turns, with_spread
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg, read_file
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
+from uncrowd.data.open import open_splits
+from uncrowd.data.picture import read_picture
+from uncrowd.data.synthetic import SceneConfig, write_dataset
+from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, _as_image, augment, picture_rng
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.words import counted
+
+Returned = TypeVar("Returned")
+
+PILLOW, TRAINING, INFERENCE, IN_PARTS = "Pillow", "training loader", "inference loader", "training, part by part"
+READ, DECODE, TENSOR, AUGMENT, PAD = PARTS = (
+    "reading the file",
+    "decoding it to RGB",
+    "the array as a tensor",
+    "flips, resizing, boxes",
+    "padding to a batch",
+)
+TRANSFORM = TrainTransformConfig()
+
+
+def _up_to_one_a_core() -> tuple[int, ...]:
+    return tuple(workers for workers in (1, 2, 4, 8, 16) if workers <= (os.cpu_count() or 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Time both loaders beside the decoding of the same JPEGs."""
+
+    # A data set's folder or annotation file; without it scenes of COCO's usual 640 x 480 are drawn.
+    data: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
+    # Pictures to draw, or to take from the data: its first JPEGs, as many as fill whole batches.
+    pictures: int = 256
+    # Pictures in a batch, which are padded to one size.
+    batch_size: int = 16
+    # Numbers of worker processes to compare with none, by default up to one a core; starting them takes of their time.
+    workers: tuple[int, ...] = field(default_factory=_up_to_one_a_core)
+    # Rounds, after one that is not counted.
+    rounds: int = 5
+    # Of the drawn scenes, and of the augmentation, which is the same in every round.
+    seed: int = 0
+    # Also append the result as a line of JSON to this file.
+    append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for numbers that cannot be."""
+        require_at_least(1, **{"--pictures": self.pictures, "--batch-size": self.batch_size, "--rounds": self.rounds})
+        require_at_least(1, **{"--workers": min(self.workers, default=1)})
+        require_at_least(0, **{"--seed": self.seed})
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints a table for each comparison."""
+    arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.data")
+    torch.set_num_threads(1)
+    parts: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _pictures(arguments, Path(folder))
+        paths = [dataset.path(index) for index in range(len(dataset))]
+        size = statistics.mean(path.stat().st_size for path in paths) / 2**10
+        decoders = {name: partial(_each, decode, paths) for name, decode in _decoders().items()}
+        in_parts = {IN_PARTS: lambda: parts.append(_seconds_by_part(dataset, arguments))}
+        seconds = take_turns(decoders | _loaders(dataset, arguments) | in_parts, arguments.rounds)
+    del parts[: -arguments.rounds]  # the round that does not count
+    pixels = dataset.sizes.prod(axis=1).mean() / 1e6
+    print(f"{machine()}, torch {torch.__version__} with 1 thread, Pillow {PIL.__version__}")
+    print(
+        f"{len(dataset)} JPEGs, on average of {size:.0f} KiB and {pixels:.2f} million pixels, read in "
+        f"{counted(arguments.rounds, 'round')}\n"
+    )
+    print(_table(seconds, [*decoders, TRAINING, INFERENCE], PILLOW, len(dataset)))
+    print(_fastest({name: seconds[name] for name in decoders}))
+    with_workers = [name for name in seconds if name.startswith(TRAINING)]
+    print(f"\n{_table(seconds, with_workers, TRAINING, len(dataset))}")
+    print(f"\n{_parts_table(parts, seconds[TRAINING], len(dataset))}")
+    if arguments.append is not None:
+        settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
+        settings |= {"data": str(arguments.data or "drawn"), "pictures": len(dataset), "kibibytes": size}
+        append(arguments.append, "data", settings | {"seconds": seconds, "parts": parts})
+    return 0
+
+
+def _pictures(arguments: Arguments, folder: Path) -> DetectionDataset:
+    """The JPEGs to read: drawn into the folder, or the first ones of a data set; for whole batches."""
+    if arguments.data is None:
+        write_dataset(folder, "train", SceneConfig(size=(480, 640)), arguments.pictures, arguments.seed)
+    dataset = open_splits(arguments.data or folder).present[0]
+    usable = (index for index in range(len(dataset)) if _is_jpeg(dataset.path(index)))
+    chosen = list(islice(usable, arguments.pictures))
+    whole = len(chosen) // arguments.batch_size * arguments.batch_size
+    if not whole:
+        raise InputError(f"{dataset.source} has {len(chosen)} JPEGs to read, too few; give a smaller --batch-size.")
+    return dataset.subset(chosen[:whole])
+
+
+def _is_jpeg(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.format == "JPEG"
+    except OSError:
+        return False
+
+
+def _decoders() -> dict[str, Callable[[Path], object]]:
+    """From a file to RGB in memory, by those that are installed."""
+    decoders: dict[str, Callable[[Path], object]] = {
+        PILLOW: lambda path: np.asarray(Image.open(path).convert("RGB")),
+        "torchvision": lambda path: decode_jpeg(read_file(str(path)), ImageReadMode.RGB),
+    }
+    if find_spec("simplejpeg") is not None:
+        simplejpeg = import_module("simplejpeg")
+        decoders["simplejpeg"] = lambda path: simplejpeg.decode_jpeg(path.read_bytes(), "RGB")
+    return decoders
+
+
+def _loaders(dataset: DetectionDataset, arguments: Arguments) -> dict[str, Callable[[], object]]:
+    """Every picture once, by each loader without workers, and for training with."""
+    inference = InferenceLoader(dataset, ResizeConfig(), multiple=32, batch_size=arguments.batch_size)
+    loaders: dict[str, Callable[[], object]] = {INFERENCE: partial(_exhaust, inference)}
+    for workers in (0, *arguments.workers):
+        loader = TrainLoader(dataset, TRANSFORM, seed=arguments.seed, batch_size=arguments.batch_size, workers=workers)
+        name = f"{TRAINING}, {counted(workers, 'worker')}" if workers else TRAINING
+        loaders[name] = lambda loader=loader: _exhaust(loader.epoch(0))
+    return loaders
+
+
+def _seconds_by_part(dataset: DetectionDataset, arguments: Arguments) -> dict[str, float]:
+    """Of what the training loader does to the same batches."""
+    seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+
+    def timed(part: str, call: Callable[[], Returned]) -> Returned:
+        start = perf_counter()
+        returned = call()
+        seconds[part] += perf_counter() - start
+        return returned
+
+    for batch in plan_epoch(dataset.sizes, seed=arguments.seed, epoch=0, batch_size=arguments.batch_size):
+        images = []
+        for index in batch:
+            sample, rng = dataset[index], picture_rng(arguments.seed, 0, index)
+            timed(READ, sample.path.read_bytes)
+            picture = timed(DECODE, partial(read_picture, sample.path, sample.size))
+            timed(TENSOR, partial(_as_image, picture))  # private: what `augment` begins with
+            image, _ = timed(AUGMENT, partial(augment, TRANSFORM, picture, sample, rng))
+            images.append(image)
+        timed(PAD, partial(pad, images))
+    # What these begin with was timed on its own.
+    seconds[DECODE] -= seconds[READ]
+    seconds[AUGMENT] -= seconds[TENSOR]
+    return seconds
+
+
+def _table(seconds: Rounds, names: Sequence[str], reference: str, pictures: int) -> str:
+    width = max(map(len, names)) + 2
+    lines = [f"{'':{width}}pictures a second   as fast as {reference}"]
+    for name in names:
+        speed = pictures / statistics.median(seconds[name])
+        lines.append(f"{name:{width}}{speed:17.0f}   {with_spread(ratios(seconds, name, reference))}")
+    return "\n".join(lines)
+
+
+def _fastest(decoders: Rounds) -> str:
+    first, *others = sorted(decoders, key=lambda name: statistics.median(decoders[name]))
+    compared = [f"{with_spread(ratios(decoders, first, other))} as fast as {other}" for other in others]
+    return f"{first} decodes fastest: {', '.join(compared)}."
+
+
+def _parts_table(parts: Sequence[dict[str, float]], loader: Sequence[float], pictures: int) -> str:
+    """A line for each part and for what the loader does beyond them."""
+    rests = {"the rest, by difference": [whole - sum(part.values()) for part, whole in zip(parts, loader, strict=True)]}
+    lines = [f"{'':26}ms a picture   of the {TRAINING}'s time"]
+    for name, times in ({part: [some[part] for some in parts] for part in PARTS} | rests).items():
+        shares = [100 * time / whole for time, whole in zip(times, loader, strict=True)]
+        share = f"{statistics.median(shares):.0f} % ({min(shares):.0f} to {max(shares):.0f})"
+        lines.append(f"{name:26}{1000 * statistics.median(times) / pictures:12.2f}   {share}")
+    return "\n".join(lines)
+
+
+def _each(call: Callable[[Path], object], paths: Sequence[Path]) -> None:
+    for path in paths:
+        call(path)
+
+
+def _exhaust(batches: Iterable[object]) -> None:
+    for _ in batches:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
