@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from uncrowd.models.roi_align import as_rows
 from uncrowd.models.stage import PRIOR_PROBABILITY, DynamicHead, Stage, StageConfig
 from uncrowd.structures import StageOutput
 
@@ -25,7 +26,8 @@ def inputs(pictures: int = 2, queries: int = 3) -> tuple[list[Tensor], Tensor, T
 
 
 def test_shapes() -> None:
-    output = Stage(TINY, num_classes=5)(*inputs())
+    features, boxes, queries = inputs()
+    output = Stage(TINY, num_classes=5)(as_rows(features), boxes, queries)
     assert output.logits.shape == (2, 3, 5)
     assert output.boxes.shape == (2, 3, 4)
     assert output.queries.shape == (2, 3, 16)
@@ -55,7 +57,7 @@ def test_sides_grow_to_a_limit_and_shrink_without(delta: float, growth: float) -
     with torch.no_grad():
         stage.box_deltas.bias.copy_(torch.tensor([0.0, 0, delta, delta]))
     features, boxes, queries = inputs()
-    refined = stage(features, boxes, queries).boxes
+    refined = stage(as_rows(features), boxes, queries).boxes
     before, after = boxes[..., 2:] - boxes[..., :2], refined[..., 2:] - refined[..., :2]
     torch.testing.assert_close(after, before * growth, rtol=1e-3, atol=1e-3)
 
@@ -67,7 +69,7 @@ def test_a_box_is_not_clipped() -> None:
         stage.box_deltas.bias.copy_(torch.tensor([2.0, 0, 0, 0]))  # 2 / 2 of its width to the right
     features, _, queries = inputs()
     boxes = torch.tensor([0.0, 0, 64, 64]).expand(2, 3, 4)
-    assert stage(features, boxes, queries).boxes[0, 0].tolist() == pytest.approx([64, 0, 128, 64])
+    assert stage(as_rows(features), boxes, queries).boxes[0, 0].tolist() == pytest.approx([64, 0, 128, 64])
 
 
 def test_stages_hand_on_queries_with_and_boxes_without_gradient() -> None:

@@ -10,7 +10,7 @@ from uncrowd.boxes import apply_deltas, at_least_fp32
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.interaction import InteractionKind, build_interaction
 from uncrowd.models.precision import full_precision
-from uncrowd.models.roi_align import roi_align
+from uncrowd.models.roi_align import PyramidRows, as_rows, roi_align
 from uncrowd.models.self_attention import AttentionKind, build_self_attention
 from uncrowd.structures import StageOutput
 
@@ -74,13 +74,13 @@ class Stage(nn.Module):
         nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
 
     def forward(
-        self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
+        self, pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
     ) -> StageOutput:
         """Returns refined boxes, logits and the next queries.
 
-        features: P2..P5. boxes: network pixels, as the stage before left them.
+        boxes: network pixels, as the stage before left them.
         """
-        roi = roi_align(features, boxes, self.pooled_size).flatten(2).transpose(1, 2)  # (b * n, positions, d)
+        roi = roi_align(pyramid, boxes, self.pooled_size)  # (b * n, positions, d)
         if self.attention is not None and self.attention_norm is not None:
             queries = self.attention_norm(queries + self.attention(queries, boxes))
         interacted = self.interaction(queries.flatten(0, 1), roi)
@@ -88,7 +88,7 @@ class Stage(nn.Module):
         box_features = at_least_fp32(self.box_tower(interacted.box_features))
         with full_precision(boxes.device):  # bf16 would make most scores of a picture equal to others
             logits, deltas = self.class_logits(class_features), self.box_deltas(box_features)
-        per_picture = (len(boxes), -1)
+        per_picture = (boxes.shape[0], -1)
         return StageOutput(
             logits=logits.unflatten(0, per_picture),
             boxes=apply_deltas(deltas.unflatten(0, per_picture), boxes),
@@ -106,14 +106,14 @@ class DynamicHead(nn.Module):
     def forward(
         self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
     ) -> list[StageOutput]:
-        """Returns the outputs of all stages, first to last."""
-        outputs = []
+        """Returns the outputs of all stages, first to last. features: P2..P5."""
+        pyramid, outputs = as_rows(features), []
         for stage in self.stages:
-            outputs.append(stage(features, boxes, queries))
+            outputs.append(stage(pyramid, boxes, queries))
             boxes, queries = outputs[-1].boxes.detach(), outputs[-1].queries
         return outputs
 
 
 def _tower(width: int, layers: int) -> nn.Sequential:
-    blocks = [(nn.Linear(width, width, bias=False), nn.LayerNorm(width), nn.ReLU()) for _ in range(layers)]
+    blocks = [(nn.Linear(width, width, bias=False), nn.LayerNorm(width), nn.ReLU(inplace=True)) for _ in range(layers)]
     return nn.Sequential(*(layer for block in blocks for layer in block))
