@@ -22,5 +22,5 @@ class DynamicConv(nn.Module):
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p c"]) -> Float[Tensor, "k p c"]:
         """Returns the RoI features (k boxes, p positions, c channels) after both convolutions, norms and ReLUs."""
         reduce, expand = self.kernels(queries).chunk(2, dim=-1)
-        roi = F.relu(self.norm1(torch.bmm(roi, reduce.unflatten(-1, self.kernel_shape))))
-        return F.relu(self.norm2(torch.bmm(roi, expand.unflatten(-1, self.kernel_shape[::-1]))))
+        roi = F.relu(self.norm1(torch.bmm(roi, reduce.unflatten(-1, self.kernel_shape))), inplace=True)
+        return F.relu(self.norm2(torch.bmm(roi, expand.unflatten(-1, self.kernel_shape[::-1]))), inplace=True)

@@ -17,5 +17,5 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
         """Returns the transformed features, normalised."""
-        hidden = self.dropout(F.relu(self.linear1(x)))
+        hidden = self.dropout(F.relu(self.linear1(x), inplace=True))
         return self.norm(x + self.dropout(self.linear2(hidden)))

@@ -52,7 +52,7 @@ class OutLayer(nn.Module):
 
     def forward(self, roi: Float[Tensor, "k p c"]) -> Float[Tensor, "k d"]:
         """Returns one feature a box."""
-        return F.relu(self.norm(self.linear(roi.flatten(1))))
+        return F.relu(self.norm(self.linear(roi.flatten(1))), inplace=True)
 
 
 class Entangled(nn.Module):
@@ -160,7 +160,7 @@ class _WeightedBranch(nn.Module):
     def __init__(self, width: int, feedforward_width: int, positions: int, *, literal: bool):
         super().__init__()
         self.mask = ChannelMask(width)
-        self.mask_norm = nn.Identity() if literal else nn.Sequential(nn.LayerNorm(width), nn.ReLU())
+        self.mask_norm = nn.Identity() if literal else nn.Sequential(nn.LayerNorm(width), nn.ReLU(inplace=True))
         self.out = OutLayer(positions, width, width)
         self.residual = nn.Identity() if literal else nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.norm = nn.LayerNorm(width)

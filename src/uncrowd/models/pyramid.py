@@ -6,13 +6,24 @@ from torchvision.ops import FeaturePyramidNetwork
 
 
 class Pyramid(nn.Module):
-    """FPN (arXiv:1612.03144): 1x1 laterals, nearest top-down, 3x3 outputs; biases, no norm, kaiming_uniform(a=1)."""
+    """FPN (arXiv:1612.03144): 1x1 laterals, nearest top-down, 3x3 outputs; biases, no norm, kaiming_uniform(a=1).
+
+    The layers are torchvision's; their sum is taken without the upsampled map ever being written.
+    """
 
     def __init__(self, in_channels: list[int], width: int):
         super().__init__()
         self.fpn = FeaturePyramidNetwork(in_channels, width)
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b d _ _"]]:
-        """Returns one map a level, finest first, at the strides of `features`."""
-        levels = self.fpn({str(i): feature for i, feature in enumerate(features)}).values()
-        return [level.contiguous() for level in levels]  # as RoIAlign reads them, or it would copy them at each stage
+        """Returns one map a level, finest first, at the strides of `features`: each has half the sides of the last."""
+        levels = [lateral(feature) for lateral, feature in zip(self.fpn.inner_blocks, features, strict=True)]
+        for finer, coarser in zip(levels[-2::-1], levels[:0:-1], strict=True):
+            _add_upsampled(coarser, finer)
+        return [smooth(level) for smooth, level in zip(self.fpn.layer_blocks, levels, strict=True)]
+
+
+def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 2*h 2*w"]) -> None:
+    """Adds to each 2 x 2 cells of `finer`, in place, the one of `coarser` that covers them: nearest upsampling."""
+    height, width = coarser.shape[-2:]
+    finer.unflatten(3, (width, 2)).unflatten(2, (height, 2)).add_(coarser[:, :, :, None, :, None])
