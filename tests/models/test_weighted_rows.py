@@ -1,4 +1,4 @@
-"""Weighted sums of rows: the fast ways are the slow one, a kernel of ours under Triton's interpreter where no GPU is."""
+"""Weighted sums of rows: the fast ways are the slow one; without a GPU our kernels run in Triton's interpreter."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -28,7 +28,7 @@ def kernel() -> Any:
 
 
 def problem(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """12 rows of 5 channels, and 7 sums of 4 of them: one takes one row alone, one has weights of 0, one row is unused."""
+    """12 rows of 5 channels, 7 sums of 4 of them: one takes one row alone, one has weights of 0; one row is unused."""
     torch.manual_seed(0)
     index, weight = torch.randint(11, (7, 4)), torch.rand(7, 4)
     index[0], weight[1] = 3, 0
