@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from timm.layers import DropPath
 from timm.layers.norm_act import GroupNormAct
 from torch import Tensor, nn
 
@@ -48,6 +49,14 @@ def test_swin_gets_a_norm_on_each_map() -> None:
     maps = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0))(torch.randn(1, 3, 64, 64))
     for feature in maps:
         torch.testing.assert_close(feature.mean(dim=1), torch.zeros(1, *feature.shape[-2:]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_stochastic_depth_is_what_was_asked_for(rate: float) -> None:
+    """timm's Swin has a tenth of it unless told otherwise, and no rate is what 0 means to timm."""
+    backbone = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0, drop_path=rate))
+    rates = [module.drop_prob for module in backbone.body.modules() if isinstance(module, DropPath)]
+    assert max(rates) == pytest.approx(rate)
 
 
 def test_group_norm_replaces_every_batch_norm_and_keeps_how_it_starts() -> None:

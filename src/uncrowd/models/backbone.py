@@ -11,6 +11,7 @@ import safetensors.torch
 import timm
 import torch
 from jaxtyping import Float
+from timm.layers import DropPath
 from timm.layers.norm_act import BatchNormAct2d, FrozenBatchNormAct2d, GroupNormAct, freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -121,9 +122,13 @@ def _create(config: BackboneConfig) -> nn.Module:
     if config.name.startswith("swin"):
         options["strict_img_size"] = False
     try:
-        return timm.create_model(config.name, **options)
+        body = timm.create_model(config.name, **options)
     except RuntimeError as error:
         raise InputError(f"timm has no backbone {config.name!r}; `timm.list_models()` lists them.") from error
+    for module in body.modules():
+        if isinstance(module, DropPath) and not config.drop_path:  # Swin has some unless told otherwise
+            module.drop_prob = 0.0
+    return body
 
 
 def _replace_batch_norm(module: nn.Module, norm: Literal["frozen_batch", "group"]) -> None:
