@@ -9,7 +9,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from timm.layers.norm_act import GroupNormAct
 from torch import Tensor, nn
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import timm
 import torch
 from jaxtyping import Float
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from timm.layers.norm_act import BatchNormAct2d, FrozenBatchNormAct2d, GroupNormAct, freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
