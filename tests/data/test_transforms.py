@@ -212,3 +212,15 @@ def test_chance_is_a_function_of_seed_epoch_and_picture():
 def test_sizes_and_chances_that_cannot_be_are_refused(build, sentence):
     with pytest.raises(InputError, match=sentence):
         build()
+
+
+@pytest.mark.parametrize("way", ["read-only", "channels reversed"])
+def test_a_picture_may_be_an_array_that_torch_cannot_share(way: str) -> None:
+    """As OpenCV's BGR becomes with [..., ::-1]."""
+    picture = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
+    given = picture[..., ::-1]
+    if way == "read-only":
+        given = picture.copy()
+        given.flags.writeable = False
+    expected = resize(given.copy(), ResizeConfig(short_side=20))
+    assert torch.equal(resize(given, ResizeConfig(short_side=20)), expected)

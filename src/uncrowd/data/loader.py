@@ -76,12 +76,18 @@ def inference_batches(
 
 
 def pad(images: list[UInt8[Tensor, "3 _h _w"]]) -> tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, "b 2"]]:
-    """Images in one tensor, 0 at the bottom and the right, and the (height, width) of each before."""
+    """Images in one tensor, 0 at the bottom and the right, and the (height, width) of each before.
+
+    Channels are last in memory, as resizing leaves them and convolutions want them.
+    """
     sizes = torch.tensor([image.shape[-2:] for image in images], dtype=torch.int64).reshape(-1, 2)
     height, width = sizes.amax(dim=0).tolist() if images else (0, 0)
-    padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
+    padded = torch.empty(len(images), 3, height, width, dtype=torch.uint8, memory_format=torch.channels_last)
     for row, image in zip(padded, images, strict=True):
-        row[:, : image.shape[-2], : image.shape[-1]] = image
+        own_height, own_width = image.shape[-2:]
+        row[:, :own_height, :own_width] = image
+        row[:, :own_height, own_width:] = 0
+        row[:, own_height:] = 0
     return padded, sizes
 
 

@@ -86,7 +86,7 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
         raise InputError("the picture has floating-point pixels of unknown range; save it with 8 or 16 bits.")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow warns about the transparency that is dropped anyway
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # Pillow copies what it converts
 
 
 def _orientation(image: Image.Image) -> int:

@@ -138,7 +138,8 @@ def _require_probability(name: str, value: float) -> None:
 
 
 def _as_image(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
-    return torch.tensor(picture).permute(2, 0, 1)
+    # without a copy, unless it is one that torch cannot share: read-only, or mirrored by its strides
+    return torch.from_numpy(np.require(picture, requirements=("C", "W"))).permute(2, 0, 1)
 
 
 def _flip_horizontally(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:
