@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
+from uncrowd.models.weights import write_safetensors
 from uncrowd.whole_file import whole_file
 
 Build = Callable[..., Trainer]
@@ -128,7 +129,7 @@ def test_a_truncated_checkpoint_is_refused(saved: Trainer, build: Build, kept: i
 
 
 def test_weights_are_no_checkpoint(saved: Trainer, build: Build) -> None:
-    save_file(saved.bare_model.state_dict(), saved.checkpoint, {"uncrowd.weights": "{}"})
+    write_safetensors(saved.checkpoint, saved.bare_model.state_dict(), {"uncrowd.weights": "{}"})
     with pytest.raises(InputError, match=r"is no checkpoint of a run.*--start-from"):
         build().resume()
 

@@ -21,6 +21,7 @@ from uncrowd.experiments import Experiment
 from uncrowd.experiments.run import resume
 from uncrowd.models.build import build_detector
 
+ROUNDING = 5e-3  # as a share of a loss, a gradient's norm or a score
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "uncrowd")
 
 
@@ -70,15 +71,16 @@ def test_two_ranks_are_one_and_stop_at_one_step(
 
 
 def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
+    """Two ranks run other convolutions than one, of smaller batches, and a ReLU near 0 falls on either side."""
     assert list(rows(folder)) == list(rows(expected))
     for key, row in rows(expected).items():
         for name in {"loss", "class", "l1", "giou", "gradient_norm", "AP", "AP50", "AR@100"} & row.keys():
-            assert rows(folder)[key][name] == pytest.approx(row[name], rel=1e-3), (key, name)
+            assert rows(folder)[key][name] == pytest.approx(row[name], rel=ROUNDING), (key, name)
 
     found = [json.loads((run / "detections.json").read_text()) for run in (folder, expected)]
     ours, theirs = (sorted((record["image_id"], record["score"]) for record in records) for records in found)
     assert [picture for picture, _ in ours] == [picture for picture, _ in theirs]
-    assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], rel=1e-3)
+    assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], rel=ROUNDING)
 
     ours, theirs = (load_file(run / "last.safetensors") for run in (folder, expected))
     assert ours.keys() == theirs.keys()

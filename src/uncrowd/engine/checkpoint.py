@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -36,8 +37,7 @@ def save_checkpoint(
     tensors |= {f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(model, optimizer).items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_safetensors(path, host, {HEADER: json.dumps({"facts": facts, "progress": progress})})
+    write_safetensors(path, tensors, {HEADER: json.dumps({"facts": facts, "progress": progress})})
 
 
 def load_checkpoint(
@@ -98,6 +98,8 @@ def _restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: dict[str
         parameter = by_name.get(name)
         if parameter is None or (tensor.dim() and tensor.shape != parameter.shape):
             raise InputError(f"{path} holds optimiser state for {name}, which the model does not have in that shape.")
-        # AdamW keeps its step count on the host unless it is fused
-        on_host = key == "step" and not optimizer.defaults.get("fused")
-        optimizer.state[parameter][key] = tensor.clone() if on_host else tensor.to(parameter.device)
+        if key == "step":  # AdamW keeps it on the host unless it is fused
+            fused = optimizer.defaults.get("fused")
+            optimizer.state[parameter][key] = tensor.to(parameter.device) if fused else tensor.clone()
+        else:  # laid out in memory as its parameter is, or each update would go through the two in different orders
+            optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(tensor)

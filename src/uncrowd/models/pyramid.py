@@ -1,5 +1,6 @@
 """The feature pyramid: P2 to P5, all of one width."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
@@ -13,7 +14,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, in_channels: list[int], width: int):
         super().__init__()
-        self.fpn = FeaturePyramidNetwork(in_channels, width)
+        self.fpn = FeaturePyramidNetwork(in_channels, width).to(memory_format=torch.channels_last)  # as the trunk's
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b d _ _"]]:
         """Returns one map a level, finest first, at the strides of `features`: each has half the sides of the last."""

@@ -45,8 +45,7 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_safetensors(path, tensors, {HEADER: json.dumps(config.to_dict(description))})
+    write_safetensors(path, model.state_dict(), {HEADER: json.dumps(config.to_dict(description))})
 
 
 def load_weights(path: Path) -> Weights:
@@ -104,12 +103,13 @@ def _of_run(folder: Path) -> Path:
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
     """Writes tensors, in folders made where they are missing; the file is there whole or not at all.
 
-    Raises InputError when it cannot be written.
+    Tensors may be on any device and laid out in any way. Raises InputError when it cannot be written.
     """
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_file(dict(tensors), file, header)
+            host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            save_file(host, file, header)
         except safetensors.SafetensorError as error:  # in which the operating system's errors are wrapped
             raise OSError(str(error)) from error
 
