@@ -55,7 +55,10 @@ class PlainSparseRCNN(nn.Module):
         scale = self.proposal_queries.new_tensor([[w, h, w, h] for h, w in heights_widths])
         centre, size = self.proposal_boxes_cxcywh_norm.split(2, dim=-1)
         boxes = torch.cat([centre - size / 2, centre + size / 2], dim=-1)[None] * scale[:, None]
-        queries = self.proposal_queries[None].repeat(len(images), 1, 1)
+        return self.head(features, boxes, self.proposal_queries[None].repeat(len(images), 1, 1))
+
+    def head(self, features: list[Tensor], boxes: Tensor, queries: Tensor) -> list[StageOutput]:
+        """features: P2 to P5. boxes: (b, n, 4). queries: (b, n, d)."""
         outputs = []
         for stage in self.stages:
             assert isinstance(stage, Stage)

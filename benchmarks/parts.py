@@ -1,0 +1,120 @@
+"""What belongs to which part of a computation: its seconds, its FLOPs, the bytes it moves.
+
+The computation runs as it always does, while some of its callables are watched. What a reading grows by (a clock, a
+counter) belongs to the watched callable that is running, the innermost one; so parts add up to the whole.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from uncrowd.models import stage as stage_module
+from uncrowd.models.attention import MultiHeadAttention
+from uncrowd.models.channel_weighting import ChannelMask
+from uncrowd.models.dynamic_conv import DynamicConv
+from uncrowd.models.feedforward import FeedForward
+from uncrowd.models.interaction import OutLayer
+from uncrowd.models.sparse_rcnn import SparseRCNN
+
+REST = "the rest"
+NORMALISING, BACKBONE, PYRAMID = "normalising pictures", "backbone", "pyramid"
+POOLING, ATTENTION = "RoIAlign", "self attention"
+KERNELS, DYNAMIC, MASKS = "kernels from queries", "dynamic convolution", "masks"
+OUT, FEEDFORWARD, TOWERS = "out layers", "feed-forward", "towers, logits, deltas"
+OF_STAGES = "the rest of the stages"
+
+# In the order in which a picture goes through them.
+MODEL_PARTS = (
+    *(NORMALISING, BACKBONE, PYRAMID, POOLING, ATTENTION, KERNELS, DYNAMIC),
+    *(MASKS, OUT, FEEDFORWARD, TOWERS, OF_STAGES, REST),
+)
+_OF_TYPE: tuple[tuple[type[nn.Module], str], ...] = (
+    (MultiHeadAttention, ATTENTION),
+    (DynamicConv, DYNAMIC),
+    (ChannelMask, MASKS),
+    (OutLayer, OUT),
+    (FeedForward, FEEDFORWARD),
+)
+_OF_NAME = {
+    "kernels": KERNELS,
+    **{"attention_norm": ATTENTION, "mask_norm": MASKS},
+    **dict.fromkeys(("class_tower", "box_tower", "class_logits", "box_deltas"), TOWERS),
+}
+
+
+class Watched(NamedTuple):
+    """A callable by its owner (a module, a class, an object) and its name there, and the part that it is."""
+
+    owner: Any
+    name: str
+    part: str
+
+
+class Parts:
+    """Adds up what `read()` grows by in each part."""
+
+    def __init__(self, read: Callable[[], float]):
+        self._read = read
+        self._running = [REST]
+        self._last = 0.0
+        self.of_part: Counter[str] = Counter()
+
+    @contextmanager
+    def watching(self, watched: Iterable[Watched]) -> Iterator[None]:
+        """What happens within, outside of all that is watched, belongs to `REST`."""
+        with ExitStack() as stack:
+            for owner, name, part in watched:
+                stack.enter_context(patch.object(owner, name, self.within(part, getattr(owner, name))))
+            self._last = self._read()
+            yield
+            self._charge()
+
+    def within(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same callable, as this part."""
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self._charge()
+            self._running.append(part)
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._charge()
+                self._running.pop()
+
+        return watched
+
+    def _charge(self) -> None:
+        now = self._read()
+        self.of_part[self._running[-1]] += now - self._last  # pyright: ignore[reportArgumentType]
+        self._last = now
+
+
+def clock() -> float:
+    """Seconds, once the device has done all that it was told to: what a part leaves to be done is its own."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter()
+
+
+def parts_of(model: SparseRCNN) -> list[Watched]:
+    """Our model's, by `MODEL_PARTS`."""
+    watched = [
+        Watched(model, "normalise", NORMALISING),
+        Watched(model.backbone, "forward", BACKBONE),
+        Watched(model.pyramid, "forward", PYRAMID),
+        Watched(model.head, "forward", OF_STAGES),
+        Watched(stage_module, "as_rows", POOLING),
+        Watched(stage_module, "roi_align", POOLING),
+    ]
+    for name, module in model.head.named_modules():
+        part = _OF_NAME.get(name.rpartition(".")[2])
+        part = part or next((part for kind, part in _OF_TYPE if isinstance(module, kind)), None)
+        if part is not None:
+            watched.append(Watched(module, "forward", part))
+    return watched

@@ -1,0 +1,248 @@
+"""How much of the machine each part of our model makes use of: `python -m benchmarks.roofline` from the project's root.
+
+In the same rounds as the model at inference, a large matrix product and a copy of a large tensor say what this machine
+can do in the precision in question: FLOP/s and bytes/s. The least time that a part can take is that of its FLOPs at the
+former or of its bytes at the latter, whichever is longer, and how many times it is off is its own time over that one.
+
+FLOPs are counted on the meta device, two for a multiply-accumulate, as in `uncrowd.models.cost` without its addition
+for norms. Bytes are those of the tensors that operations read and write, one operation after another: of a table that
+rows are looked up in, at most as many rows as are looked up. A part that could do with fewer operations is no nearer to
+its limit for that; what is counted is how well the operations that there are use the machine. One whose tensors stay in
+a cache can be faster than a copy. Time is taken part by part, the device waited for between them, so a part that
+launches many small operations on a GPU shows what that costs.
+"""
+
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+import tyro
+from benchmarks.parts import MODEL_PARTS, REST, Parts, clock, parts_of
+from benchmarks.record import append, machine
+from benchmarks.training_steps import BatchConfig, build_model, made_up_batch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from uncrowd.engine.accelerator import build_accelerator
+from uncrowd.engine.micro_batches import to_device
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+from uncrowd.structures import Batch
+from uncrowd.words import counted
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+FAR_OFF = 3  # times; a part that is farther off is marked
+LOOKUPS = ("_embedding_bag", "weighted_rows")  # operations of (table, index, ...), by what is in their names
+UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Compare each part of our model with a matrix product and a copy."""
+
+    # Height of the pictures, in pixels.
+    height: int = 800
+    # Width of the pictures.
+    width: int = 1088
+    # Pictures at once.
+    batch_size: int = 1
+    # Of the model.
+    proposals: int = 100
+    # Of the model.
+    stages: int = 6
+    # What each stage is made of.
+    stage: StageConfig = field(default_factory=StageConfig)
+    # A timm network.
+    backbone: str = "resnet50"
+    # tf32 is for GPUs alone; bf16 is autocast, which pays on a CPU that has AMX or avx512_bf16. By default fp32, and on
+    # a GPU all three.
+    precisions: tuple[Precision, ...] = field(
+        default_factory=lambda: ("fp32", "tf32", "bf16") if torch.cuda.is_available() else ("fp32",)
+    )
+    # Rows and columns of the matrices, by default 2048, and on a GPU 8192; the tensor that is copied is as large as one
+    # of 4 times as many.
+    matrix: int = field(default_factory=lambda: 8192 if torch.cuda.is_available() else 2048)
+    # Rounds, after one that is not counted.
+    rounds: int = 5
+    # Also append the result as a line of JSON to this file.
+    append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for numbers that cannot be."""
+        require_at_least(32, **{"--height": self.height, "--width": self.width, "--matrix": self.matrix})
+        require_at_least(1, **{"--batch-size": self.batch_size, "--proposals": self.proposals})
+        require_at_least(1, **{"--stages": self.stages, "--rounds": self.rounds})
+        if "tf32" in self.precisions and not torch.cuda.is_available():
+            raise InputError("tf32 is a precision of GPUs, and there is none here; leave it out of --precisions.")
+
+
+class Work(NamedTuple):
+    """Of each part."""
+
+    flops: Counter[str]
+    bytes: Counter[str]
+
+
+class Limits(NamedTuple):
+    """What the machine does in a second, at its best round."""
+
+    flops: float
+    bytes: float
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints a table for each precision."""
+    arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.roofline")
+    device = build_accelerator().device
+    config = SparseRCNNConfig(
+        proposals=arguments.proposals,
+        stages=arguments.stages,
+        stage=arguments.stage,
+        backbone=BackboneConfig(name=arguments.backbone),
+    )
+    model = build_model(config).eval().to(device)
+    size = BatchConfig(pictures=arguments.batch_size, height=arguments.height, width=arguments.width, objects=1)
+    batch = to_device(made_up_batch(size), device)
+    flops = _flops(config, batch)
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    print(f"{machine()}, {name}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(
+        f"{counted(arguments.batch_size, 'picture')} of {arguments.height} x {arguments.width}, {arguments.backbone}, "
+        f"{counted(arguments.proposals, 'proposal')}, {counted(arguments.stages, 'stage')}, inference, eager, "
+        f"{counted(arguments.rounds, 'round')}"
+    )
+    results: dict[str, Any] = {}
+    for precision in arguments.precisions:
+        with _in(precision, device):
+            work = Work(flops, _bytes(model, batch))
+            limits, seconds = _measure(model, batch, precision, arguments)
+        print(f"\n{table(precision, work, limits, seconds)}")
+        results[precision] = {"work": work._asdict(), "limits": limits._asdict(), "seconds": seconds}
+    if arguments.append is not None:
+        settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
+        settings |= {"device": name, "threads": torch.get_num_threads(), "results": results}
+        append(arguments.append, "roofline", settings)
+    return 0
+
+
+@contextmanager
+def _in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Convolutions and matrix products alike; torch's default is tf32 for the former alone."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _flops(config: SparseRCNNConfig, batch: Batch) -> Counter[str]:
+    with torch.device("meta"):
+        model = SparseRCNN(config)
+    counter = FlopCounterMode(display=False)
+    parts = Parts(counter.get_total_flops)
+    with counter, parts.watching(parts_of(model)):
+        model(batch.images.to("meta"), batch.sizes.to("meta"))
+    return parts.of_part
+
+
+class BytesMoved(TorchDispatchMode):
+    """Counts what operations read and write; views do neither."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        read, written = _tensors((args, kwargs)), _tensors(result)
+        owned = {tensor.untyped_storage().data_ptr() for tensor in read}
+        is_view = bool(written) and all(tensor.untyped_storage().data_ptr() in owned for tensor in written)
+        if func._schema.is_mutable or not is_view:
+            self.total += sum(map(_size, [] if func._schema.name in UNWRITTEN else [*read, *written]))
+            if any(name in func._schema.name for name in LOOKUPS):
+                table, index = read[:2]
+                self.total -= max(0, _size(table) - index.numel() * _size(table[0]))
+        return result
+
+
+def _bytes(model: SparseRCNN, batch: Batch) -> Counter[str]:
+    counter = BytesMoved()
+    parts = Parts(lambda: counter.total)
+    with counter, parts.watching(parts_of(model)):
+        model(batch.images, batch.sizes)
+    return parts.of_part
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes; of what is expanded, those that there are."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def _measure(
+    model: SparseRCNN, batch: Batch, precision: Precision, arguments: Arguments
+) -> tuple[Limits, list[dict[str, float]]]:
+    """The machine's limits, and the seconds of each part round by round."""
+    side, device = arguments.matrix, batch.images.device
+    matrices = torch.randn(2, side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    original = torch.zeros(4 * side, 4 * side, device=device)
+    copy = torch.empty_like(original)
+    products, copies, seconds = [], [], []
+    for _ in range(1 + arguments.rounds):
+        products.append(_seconds(lambda: matrices[0] @ matrices[1]))
+        copies.append(_seconds(lambda: copy.copy_(original)))
+        parts = Parts(clock)
+        with parts.watching(parts_of(model)):
+            model(batch.images, batch.sizes)
+        seconds.append(dict(parts.of_part))
+    return Limits(2 * side**3 / min(products), 2 * _size(original) / min(copies)), seconds[1:]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = clock()
+    call()
+    return clock() - start
+
+
+def table(precision: str, work: Work, limits: Limits, seconds: Sequence[dict[str, float]]) -> str:
+    """A line a part, and what is to be compared."""
+    lines = [
+        f"{precision}: a matrix product does {limits.flops / 1e9:,.0f} GFLOP/s, a copy {limits.bytes / 1e9:,.1f} GB/s",
+        f"{'':24}{'ms':>9}{'GFLOP':>9}{'GFLOP/s':>10}{'share':>8}{'GB':>9}{'GB/s':>8}{'share':>8}   times off",
+    ]
+    for part in [*(part for part in MODEL_PARTS if seconds[0].get(part)), None]:
+        flops, bytes_ = (count.total() if part is None else count[part] for count in work)
+        times = [sum(of_round.values()) if part is None else of_round[part] for of_round in seconds]
+        middle, least = statistics.median(times), max(flops / limits.flops, bytes_ / limits.bytes)
+        off = [] if part == REST else [time / least for time in times]  # there is next to nothing to compute in it
+        line = f"{part or 'all':24}{1000 * middle:9.2f}"
+        for count, limit, width in ((flops, limits.flops, 10), (bytes_, limits.bytes, 8)):
+            speed = count / middle
+            line += f"{count / 1e9:9.3f}{speed / 1e9:{width},.1f}{speed / limit:8.0%}"
+        lines.append(line + f"   {_times_off(off) if off else '-'}")
+    return "\n".join(lines)
+
+
+def _times_off(off: Sequence[float]) -> str:
+    middle = statistics.median(off)
+    return f"{middle:.1f} ({min(off):.1f} to {max(off):.1f}){'  <-- far off' if middle > FAR_OFF else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

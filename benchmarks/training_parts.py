@@ -1,0 +1,98 @@
+"""Where the time of our training step goes: one pass with a stop after each part, and on a GPU one without.
+
+In the first the device is waited for whenever a part begins or ends, so that what a part launches is done within it;
+then nothing overlaps, and a step takes longer than it does in truth. The second waits only where the step itself does,
+and says for how much of the time the host does so: the rest is the host's own work, and where nothing is left to wait
+for, the device waits for the host.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from time import perf_counter
+
+from benchmarks.parts import BACKBONE, NORMALISING, PYRAMID, REST, Parts, Watched, clock
+from benchmarks.training_steps import EngineStep
+from torch import Tensor, nn
+
+from uncrowd.engine import train
+from uncrowd.losses import criterion as criterion_module
+from uncrowd.losses import matcher
+from uncrowd.structures import Batch
+
+DATA, COPY, HEAD, COSTS = "waiting for data", "copying to the device", "head", "cost matrix"
+ASSIGNMENT, LOSS, BACKWARD = "assignment on the host", "loss", "backward"
+CLIPPING, OPTIMISER, WAITING = "clipping of gradients", "optimiser", "waiting for the device"
+STEP_PARTS = (
+    *(DATA, COPY, NORMALISING, BACKBONE, PYRAMID, HEAD, COSTS),
+    *(ASSIGNMENT, LOSS, BACKWARD, CLIPPING, OPTIMISER, REST),
+)
+
+Shares = list[dict[str, float]]  # seconds of each part, step by step
+
+
+def seconds_by_part(step: EngineStep, batches: Iterator[Batch], bf16: bool, steps: int) -> Shares:
+    """Of so many steps, after one that does not count; everything is finished before the next part begins."""
+    found: Shares = []
+    for _ in range(1 + steps):
+        parts = Parts(clock)
+        with parts.watching(_parts_of(step)):
+            step(parts.within(DATA, next)(batches), bf16)
+        found.append({part: parts.of_part[part] for part in STEP_PARTS})
+    return found[1:]
+
+
+def share_of_waiting(step: EngineStep, batches: Iterator[Batch], bf16: bool, steps: int) -> float:
+    """For which share of the time the host waits for the device while it takes so many steps, one behind the other.
+
+    A step waits where the costs of the matching are copied to the host; the last one is also waited for.
+    """
+    clock()
+    parts = Parts(perf_counter)
+    with parts.watching([Watched(Tensor, "cpu", WAITING)]):
+        for batch in islice(batches, steps):
+            step(batch, bf16)
+        parts.within(WAITING, clock)()
+    return parts.of_part[WAITING] / parts.of_part.total()
+
+
+def table(shares: Shares) -> str:
+    """A line a part: its time, and its share of the step."""
+    wholes = [sum(of_step.values()) for of_step in shares]
+    lines = [f"{'':24}{'ms':>9}   % of the step"]
+    for part in STEP_PARTS:
+        times = [of_step[part] for of_step in shares]
+        if any(times):
+            lines.append(f"{part:24}{1000 * statistics.median(times):9.1f}   {_share(times, wholes)}")
+    lines.append(f"{'all':24}{1000 * statistics.median(wholes):9.1f}")
+    return "\n".join(lines)
+
+
+def _share(times: Sequence[float], wholes: Sequence[float]) -> str:
+    shares = [100 * time / whole for time, whole in zip(times, wholes, strict=True)]
+    return f"{statistics.median(shares):5.1f} ({min(shares):.1f} to {max(shares):.1f})"
+
+
+def parts_of_loss(criterion: nn.Module) -> list[Watched]:
+    """From the outputs of a model to the gradients of whatever they were made of."""
+    return [
+        Watched(criterion, "forward", LOSS),
+        Watched(criterion_module, "match", ASSIGNMENT),
+        Watched(matcher, "matching_cost", COSTS),
+        Watched(Tensor, "backward", BACKWARD),
+    ]
+
+
+def _parts_of(step: EngineStep) -> list[Watched]:
+    model, trainer = step.model, step.trainer
+    return [
+        Watched(train, "to_device", COPY),
+        Watched(model, "normalise", NORMALISING),
+        Watched(model.backbone, "forward", BACKBONE),
+        Watched(model.pyramid, "forward", PYRAMID),
+        Watched(model.head, "forward", HEAD),
+        *parts_of_loss(step.criterion),
+        Watched(nn.utils, "clip_grad_norm_", CLIPPING),
+        Watched(trainer.optimizer, "step", OPTIMISER),
+        Watched(trainer.optimizer, "zero_grad", OPTIMISER),
+    ]
