@@ -162,7 +162,7 @@ def test_no_ground_truth(refused, run, tmp_path):
 NOT_WEIGHTS = {
     "w.safetensors": (b"", "w.safetensors is no safetensors file"),
     "noise.safetensors": (b"\x00\xff" * 5000, "noise.safetensors is no safetensors file"),
-    "model.pth": (b"", "model.pth is neither a weights file (.safetensors) nor detections, COCO results (.json)"),
+    "model.pth": (b"", "model.pth is neither a weights file (.safetensors, .onnx) nor detections, COCO"),
     "found.txt": (b"cat 0.9 1 2 3 4", "found.txt is neither a weights file"),
 }
 

@@ -100,13 +100,15 @@ def test_detections_hold_on_to_no_batch(predictor: Predictor, dataset: Detection
 
 def test_training_goes_on_as_before(predictor: Predictor, dataset: DetectionDataset) -> None:
     """An evaluation neither leaves the model in another mode nor draws from the generator of the training."""
-    predictor.model.train()
+    model = predictor.model
+    assert isinstance(model, SparseRCNN)
+    model.train()
     state = torch.get_rng_state()
     detect(predictor, dataset, workers=2)
-    assert predictor.model.training
-    assert all(module.training for module in predictor.model.modules())
+    assert model.training
+    assert all(module.training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(parameter.requires_grad for parameter in predictor.model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_results_are_json(predictor: Predictor, dataset: DetectionDataset) -> None:

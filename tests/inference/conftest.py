@@ -15,7 +15,7 @@ RESIZE = {"short_side": 64, "max_size": 100}
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
+def model() -> SparseRCNN:
     """A detector none of whose parameters is as it was initialised: fresh networks hide what padding does.
 
     Its boxes are small and scattered over the picture, as those of a trained one.
@@ -27,6 +27,11 @@ def predictor() -> Predictor:
             parameter.add_(torch.randn_like(parameter) * 0.1)
         centres = torch.rand(len(model.proposal_boxes_cxcywh_norm), 2)
         model.proposal_boxes_cxcywh_norm.copy_(torch.cat([centres, torch.full_like(centres, 0.3)], dim=1))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def predictor(model: SparseRCNN) -> Predictor:
     return Predictor(model, CATEGORIES, ResizeConfig(**RESIZE))
 
 

@@ -147,16 +147,16 @@ def test_damaged_weights_are_said(predictor: Predictor) -> None:
     assert model.training, "left as it was"
 
 
-def test_the_mode_of_the_model_is_left_as_it_was(predictor: Predictor) -> None:
+def test_the_mode_of_the_model_is_left_as_it_was(model: SparseRCNN, predictor: Predictor) -> None:
     for training in (True, False):
-        predictor.model.train(training)
+        model.train(training)
         predictor.predict(picture(64, 96))
-        assert predictor.model.training == training
+        assert model.training == training
 
 
 @pytest.fixture
-def weights(predictor: Predictor, tmp_path: Path) -> Path:
-    save_weights(tmp_path / "run" / "weights.safetensors", predictor.model, CATEGORIES, RESIZE)
+def weights(model: SparseRCNN, tmp_path: Path) -> Path:
+    save_weights(tmp_path / "run" / "weights.safetensors", model, CATEGORIES, RESIZE)
     return tmp_path / "run" / "weights.safetensors"
 
 
@@ -169,6 +169,29 @@ def test_a_file_and_a_run_can_be_loaded(predictor: Predictor, weights: Path) -> 
         assert_same(loaded.predict(picture(64, 96)), expected)
 
 
+def test_bf16_finds_nearly_the_same(weights: Path) -> None:
+    exact, half = uncrowd.load(weights, "cpu"), uncrowd.load(weights, "cpu", bf16=True)
+    expected, found = exact.predict(picture(64, 96)), half.predict(picture(64, 96))
+    assert not torch.equal(found.scores, expected.scores)
+    torch.testing.assert_close(found.scores, expected.scores, rtol=0.05, atol=1e-3)
+
+
+def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What compiling does is tested in tests/models/test_compiled.py."""
+    compiled: list[Any] = []
+    monkeypatch.setattr("uncrowd.inference.predictor.compile_whole", compiled.append)
+    uncrowd.load(weights, "cpu")
+    assert compiled == []
+    predictor = uncrowd.load(weights, "cpu", compiled=True)
+    assert compiled == [predictor.model]
+
+
+@pytest.mark.parametrize("option", ["bf16", "compiled"])
+def test_an_onnx_file_is_as_it_was_exported(tmp_path: Path, option: str) -> None:
+    with pytest.raises(InputError, match=r"detector\.onnx is run by ONNX Runtime as it was exported; leave bf16 and"):
+        uncrowd.load(tmp_path / "detector.onnx", "cpu", **{option: True})
+
+
 def test_a_run_that_is_not_finished_is_said(weights: Path) -> None:
     weights.rename(weights.with_name("best.safetensors"))
     with pytest.raises(InputError, match=r"no run was finished there; .*best\.safetensors holds the best so far"):
@@ -177,10 +200,10 @@ def test_a_run_that_is_not_finished_is_said(weights: Path) -> None:
         uncrowd.load(weights.parent.parent)
 
 
-def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, predictor: Predictor) -> None:
+def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, model: SparseRCNN) -> None:
     with pytest.raises(InputError, match=r"nothing\.safetensors does not exist"):
         uncrowd.load(tmp_path / "nothing.safetensors")
-    save_weights(weights, predictor.model, CATEGORIES, {"short": 3})
+    save_weights(weights, model, CATEGORIES, {"short": 3})
     with pytest.raises(InputError, match=r"weights\.safetensors is no ResizeConfig"):
         uncrowd.load(weights)
 

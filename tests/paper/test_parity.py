@@ -41,9 +41,15 @@ class Run(NamedTuple):
     tensors: dict[str, Tensor]
 
 
-@pytest.fixture(scope="module", params=[(n, d) for n in CHOICES for d in TOLERANCE], ids=lambda p: f"{p[0]}-{p[1]}")
-def run(request: pytest.FixtureRequest) -> Run:
-    name, dtype = request.param
+class Loaded(NamedTuple):
+    head: DynamicHead
+    given: dict[str, Tensor]
+    facts: dict
+    tensors: dict[str, Tensor]
+
+
+def load_head(name: str, dtype: torch.dtype) -> Loaded:
+    """The head with a fixture's weights, and what the fixture puts in and says."""
     facts = json.loads((FIXTURES / f"{name}.json").read_text())
     tensors = load_file(FIXTURES / f"{name}.safetensors")
     config = replace(
@@ -57,6 +63,13 @@ def run(request: pytest.FixtureRequest) -> Run:
     weights = {k.removeprefix("weight/"): v for k, v in tensors.items() if k.startswith("weight/")}
     head.load_state_dict({k.removeprefix("head."): v for k, v in rename(weights).items()})
     given = {k.removeprefix("input/"): v.to(dtype) for k, v in tensors.items() if k.startswith("input/")}
+    return Loaded(head, given, facts, tensors)
+
+
+@pytest.fixture(scope="module", params=[(n, d) for n in CHOICES for d in TOLERANCE], ids=lambda p: f"{p[0]}-{p[1]}")
+def run(request: pytest.FixtureRequest) -> Run:
+    _, dtype = request.param
+    head, given, facts, tensors = load_head(*request.param)
     features = [given[level].requires_grad_() for level in ("p2", "p3", "p4", "p5")]
     boxes, queries = given["proposal_boxes"].requires_grad_(), given["queries"].requires_grad_()
     outputs = head(features, boxes, queries.expand(len(boxes), -1, -1))

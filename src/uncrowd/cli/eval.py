@@ -40,7 +40,8 @@ class EvalArguments:
     is what its evaluation server takes.
     """
 
-    # Weights (.safetensors), a run's folder, or detections: COCO results (.json) or CrowdHuman's odgt.
+    # Weights (.safetensors), a run's folder, an exported detector (.onnx), or detections: COCO results (.json) or
+    # CrowdHuman's odgt.
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
     # The data set with the ground truth: its folder, or one annotation file.
     data: Path

@@ -15,6 +15,7 @@ from uncrowd.data.picture import read_picture
 from uncrowd.data.transforms import resized_size
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import load
+from uncrowd.models.detector import Detector
 from uncrowd.models.tap import StageTap, tap
 from uncrowd.visualize.attention import draw_attention, draw_row
 from uncrowd.visualize.draw import side_by_side
@@ -126,6 +127,8 @@ def _listen(arguments: AttentionArguments | MasksArguments) -> _Listened:
     require_figure_file(arguments.out, arguments.picture)
     require_device(arguments.device)
     predictor = load(arguments.weights, arguments.device)
+    if not isinstance(predictor.model, Detector):
+        raise InputError(f"{arguments.weights} shows what it finds and not how; give the weights it was exported from.")
     picture = read_picture(arguments.picture)
     with tap(predictor.model) as taps:
         predictor.predict(picture)

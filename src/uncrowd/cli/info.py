@@ -40,7 +40,7 @@ class InfoArguments:
     With a weights file or a run, what it holds; with the word tables, the paper's parameters and FLOPs beside ours.
     """
 
-    # An experiment's name, a weights file (.safetensors), a run's folder, or the word tables; nothing lists the
+    # An experiment's name, a weights file (.safetensors, .onnx), a run's folder, or the word tables; nothing lists the
     # experiments.
     what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS|tables]", help_behavior_hint="")] = None
 

@@ -24,12 +24,12 @@ def holds_detections(method: Path) -> bool:
     """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
     if not method.exists():
         raise InputError(f"{method} does not exist; give weights, a run's folder, or detections.")
-    if method.is_dir() or method.suffix == ".safetensors":
+    if method.is_dir() or method.suffix in (".safetensors", ".onnx"):
         return False
     if method.suffix not in (".json", ".odgt") and not is_odgt(head(method)):
         raise InputError(
-            f"{method} is neither a weights file (.safetensors) nor detections, COCO results (.json) or CrowdHuman's "
-            "odgt; convert it to one of these."
+            f"{method} is neither a weights file (.safetensors, .onnx) nor detections, COCO results (.json) or "
+            "CrowdHuman's odgt; convert it to one of these."
         )
     return True
 

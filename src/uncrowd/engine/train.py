@@ -41,6 +41,8 @@ class TrainConfig:
     accumulate: int = 1
     # Mixed precision; boxes, IoU attention and losses stay in fp32.
     bf16: bool = False
+    # Compile the parts of the model (torch.compile): minutes at the start, each step faster from then on.
+    compile: bool = False
     # Also keep an exponential average of the weights, and score and deploy that.
     ema_decay: float | None = None
     # Epochs between evaluations; the last epoch is always evaluated.

@@ -28,6 +28,7 @@ from uncrowd.experiments.scoring import Scoring, require_scorable, usual_protoco
 from uncrowd.experiments.start import initialise
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.compiled import compile_parts
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -114,6 +115,8 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     torch.manual_seed(experiment.train.seed)
     model = build_detector(experiment.model)
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
+    if experiment.train.compile:
+        compile_parts(model)
     trainer = Trainer(
         model,
         SetCriterion(experiment.loss),

@@ -16,7 +16,9 @@ from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.picture import read_picture, to_rgb, upright
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
+from uncrowd.models.compiled import compile_whole
 from uncrowd.models.detector import Detector
 from uncrowd.models.weights import load_weights
 from uncrowd.structures import Batch, Categories, Decoded, Detections
@@ -28,22 +30,27 @@ Picture = str | Path | Image.Image | np.ndarray | Tensor
 class Predictor:
     """A model, the classes it knows and the size it wants its pictures in.
 
+    device: where torch runs the model; an ONNX file was given its own when it was loaded.
     tta: test-time augmentation (Table 7): each picture is looked at in its many views instead, and slowly.
+    bf16: compute in bfloat16 what keeps its meaning so, boxes and attention by IoU not; faster on GPUs, and on CPUs
+    that have instructions for it.
     """
 
     def __init__(
         self,
-        model: Detector,
+        model: AnyDetector,
         categories: Categories,
         resize: ResizeConfig,
         device: torch.device | str = "cpu",
         tta: TTAConfig | None = None,
+        bf16: bool = False,
     ):
-        self.model = model.to(device)
+        self.model = model.to(device) if isinstance(model, Detector) else model
         self.categories = categories
         self.resize = resize
         self.device = torch.device(device)
         self.tta = tta
+        self.bf16 = bf16
 
     @overload
     def predict(self, pictures: Picture, threshold: float = ..., batch_size: int = ...) -> Detections: ...
@@ -104,13 +111,9 @@ class Predictor:
 
     def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
         """What the model finds, on the CPU."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            outputs = self.model(images.to(self.device, non_blocking=True), sizes.to(self.device, non_blocking=True))
-        finally:
-            self.model.train(training)
-        decoded = self.model.decode(outputs)
+        images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            decoded = self.model.detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
         if not torch.isfinite(flat).all():
@@ -126,20 +129,36 @@ class Predictor:
         )
 
 
-def load(path: str | Path, device: torch.device | str | None = None, tta: TTAConfig | None = None) -> Predictor:
-    """Returns a predictor from a weights file, or from a run's folder (its last weights).
+def load(
+    path: str | Path,
+    device: torch.device | str | None = None,
+    tta: TTAConfig | None = None,
+    *,
+    bf16: bool = False,
+    compiled: bool = False,
+) -> Predictor:
+    """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
-    device: by default the GPU where there is one. tta: test-time augmentation, or none. Raises InputError when the
-    file is missing or is not such a file.
+    device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
+    compiled: torch.compile, for many pictures of one size or a few: each takes minutes when it is first seen. An ONNX
+    file is as it was exported, without these two. Raises InputError when the file is missing or is not such a file.
     """
     path = Path(path)
+    if path.suffix == ".onnx":
+        if bf16 or compiled:
+            raise InputError(f"{path} is run by ONNX Runtime as it was exported; leave bf16 and compiling out.")
+        detector = load_onnx(path, device)
+        return Predictor(detector, detector.description.categories, detector.description.preprocessing, tta=tta)
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     try:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return Predictor(weights.model, weights.categories, resize_config, device, tta)
+        predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
     except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
+    if compiled:
+        compile_whole(weights.model)
+    return predictor
 
 
 def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:

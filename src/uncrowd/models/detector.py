@@ -54,6 +54,11 @@ class Detector(nn.Module, ABC):
     def config(self) -> DetectorConfig:
         """The frozen dataclass it was built from."""
 
+    @property
+    @abstractmethod
+    def after_backbone(self) -> list[nn.Module]:
+        """The parts that features and queries go through one after another, each small enough to be one graph."""
+
     @abstractmethod
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         """Returns one StageOutput a stage, in network pixels.
@@ -65,12 +70,23 @@ class Detector(nn.Module, ABC):
     def decode(self, outputs: list[StageOutput]) -> Decoded:
         """Returns the last stage's predictions as detections, best first."""
 
+    @torch.inference_mode()
+    def detect(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
+        """Returns `decode` of `forward`, in evaluation mode; the mode is left as it was."""
+        training = self.training
+        self.eval()
+        try:
+            return self.decode(self(images, sizes))
+        finally:
+            self.train(training)
+
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
-        height, width = images.shape[-2:]
-        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        # Rounded up in a form that torch.export can go on dividing, where sizes are symbols.
+        height, width = ((side + self.multiple - 1) // self.multiple * self.multiple for side in images.shape[-2:])
+        padding = (0, width - images.shape[-1], 0, height - images.shape[-2])
         images = nn.functional.pad(images.to(self.mean.dtype), padding)
-        inside = inside_picture(sizes, images.shape[-2], images.shape[-1])
+        inside = inside_picture(sizes, height, width)
         return ((images - self.mean) / self.std).where(inside[:, None], 0)
 
 

@@ -83,6 +83,11 @@ class DETR(Detector):
         """What it was built from."""
         return self._config
 
+    @property
+    def after_backbone(self) -> list[nn.Module]:
+        """The layers of encoder and decoder: see `Detector.after_backbone`."""
+        return [*self.encoder, *self.decoder.layers]
+
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         """Returns one StageOutput a decoder layer, in network pixels: see `Detector.forward`.
 
@@ -94,7 +99,7 @@ class DETR(Detector):
         inside = F.interpolate(inside[:, None].float(), features.shape[-2:])[:, 0].bool()
         positions = sine_positions(inside, self.config.width, at_least_fp32(features).dtype)
         memory = Memory(features.flatten(2).transpose(1, 2), positions.flatten(1, 2), inside.flatten(1))
-        return self.decoder(self.encoder(memory), self.query_positions.expand(len(images), -1, -1), sizes)
+        return self.decoder(self.encoder(memory), self.query_positions.expand(images.shape[0], -1, -1), sizes)
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
         """Returns each query of the last layer once, under the best of its classes, best first: no threshold, no NMS.

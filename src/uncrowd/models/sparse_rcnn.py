@@ -54,13 +54,18 @@ class SparseRCNN(Detector):
         """What it was built from."""
         return self._config
 
+    @property
+    def after_backbone(self) -> list[nn.Module]:
+        """Pyramid and stages: see `Detector.after_backbone`."""
+        return [self.pyramid, *self.head.stages]
+
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         """Returns one StageOutput a stage, in network pixels: see `Detector.forward`."""
         features = self.pyramid(self.backbone(self.normalise(images, sizes)))
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)
         boxes = cxcywh_to_xyxy(self.proposal_boxes_cxcywh_norm * scale[:, None])
-        queries = self.proposal_queries.expand(len(images), -1, -1)
+        queries = self.proposal_queries.expand(images.shape[0], -1, -1)
         return self.head(features, boxes, queries)
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:

@@ -1,0 +1,61 @@
+"""`uncrowd export WEIGHTS DST`: a trained detector as ONNX, checked against torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isinf
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from uncrowd import config
+from uncrowd.cli.flags import parse
+from uncrowd.cli.weights_file import require_onnx_file
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.inference.export import export_onnx
+from uncrowd.inference.export_check import SHARE, Checked
+from uncrowd.models.weights import load_weights
+from uncrowd.words import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportArguments:
+    """Write a trained detector as one ONNX file, which needs no torch to run, and check it against torch.
+
+    It takes any number of pictures of any size: `images` (batch, 3, height, width), RGB as uint8, all resized and then
+    padded to one size, and `sizes` (batch, 2), the height and width of each before padding. It gives `boxes` (xyxy in
+    the pixels of `images`), `scores` and `labels`, best first. Classes and preprocessing are in its metadata as JSON.
+    """
+
+    # Weights (.safetensors), or a run's folder.
+    source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
+    # The file to write (.onnx).
+    destination: Annotated[Positional[Path], arg(metavar="DST")]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Writes the file and says how far it is from torch."""
+    arguments = parse(ExportArguments, argv, "uncrowd export")
+    source, destination = arguments.source, arguments.destination
+    require_onnx_file(destination, source)
+    model, categories, preprocessing = load_weights(source)
+    resize = config.from_dict(ResizeConfig, preprocessing, str(source))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
+    print(f"exporting {source}: {what}; that takes a minute or more", flush=True)
+    checked = export_onnx(destination, model, categories, resize)
+    print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
+    _print_differences(checked)
+    print("use it as you would the weights:")
+    print(f"  uncrowd predict {destination} PICTURES")
+    print(f"  uncrowd eval {destination} --data DATA")
+    return 0
+
+
+def _print_differences(checked: Checked) -> None:
+    print(f"checked on {checked.pictures} made-up pictures, against the model in double precision:")
+    for name, apart in (("ONNX Runtime", checked.exported), ("torch", checked.torch)):
+        most = f"all within {apart.most_pixels:.2g} and {apart.most_score:.1g}"
+        if isinf(apart.most_pixels):
+            most = "some missing or of another class"
+        print(f"  {name:<12} {SHARE:.0%} of detections within {apart.pixels:.2g} pixels and {apart.score:.1g}, {most}")

@@ -1,0 +1,134 @@
+"""A trained detector as one ONNX file: any number of pictures of any size in, ranked detections out."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor, nn
+
+from uncrowd import config
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.inference.export_check import Checked, check
+from uncrowd.inference.onnx_detector import INPUTS, METADATA, OUTPUTS, OnnxDescription, import_for_onnx, load_onnx
+from uncrowd.models.build import AnyDetectorConfig
+from uncrowd.models.detector import Detector
+from uncrowd.structures import Categories, Decoded
+from uncrowd.whole_file import whole_file
+
+OPSET = 20
+# Weighted sums of rows are made in so many portions, lest all of their rows lie in memory at once: 400 MB for 500 boxes
+# of one picture. It is faster, too, for a portion more often fits a processor's cache.
+PORTIONS = 16
+
+
+def export_onnx(path: Path, model: Detector, categories: Categories, preprocessing: ResizeConfig) -> Checked:
+    """Writes the detector as an ONNX file that `load_onnx` reads, and returns how far it is from torch.
+
+    images: (b, 3, h, w) uint8, RGB; sizes: (b, 2) int64, the (height, width) of each before padding; boxes: (b, k, 4)
+    network pixels; scores, labels: (b, k). All of b, h and w are free. The file is there whole and checked, or not at
+    all. model: on the CPU; it is left in evaluation mode. Raises InputError when the file cannot be written or a
+    package is missing, and RuntimeError when it finds something else than the model does.
+    """
+    assert isinstance(model.config, AnyDetectorConfig), model.config
+    description = OnnxDescription(
+        model=model.config, categories=categories, preprocessing=preprocessing, multiple=model.multiple
+    )
+    import_for_onnx("onnxruntime")  # which is only needed at the end, minutes from here
+    with whole_file(path) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program = to_onnx(
+            Detecting(model),
+            (torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64, 90], [60, 96]])),
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"}, {0: "batch"}),
+        )
+        _forget_where_it_was_made(program)
+        program.model.metadata_props[METADATA] = json.dumps(config.to_dict(description))
+        program.save(file, external_data=False)
+        del program  # as large as the model, which is now to be run
+        return check(load_onnx(file, "cpu"), model)
+
+
+def to_onnx(module: nn.Module, arguments: tuple[Any, ...], **options: Any) -> torch.onnx.ONNXProgram:
+    """Returns a module as ONNX, traced on these arguments, in evaluation mode. options: of `torch.onnx.export`."""
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            arguments,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            custom_translation_table=_translations(),
+            **options,
+        )
+    assert program is not None
+    return program
+
+
+def _forget_where_it_was_made(program: torch.onnx.ONNXProgram) -> None:
+    """Leaves out what torch notes of each operator: lines of source files on this machine, more than weights weigh."""
+    program.model.graph.metadata_props.clear()
+    for node in program.model.graph:
+        node.metadata_props.clear()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings of what is as it should be: that inputs share an axis, and that some sizes are not constant."""
+    logger = logging.getLogger("onnxscript")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "# The axis name", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class Detecting(nn.Module):
+    """A model down to its detections: what the file computes."""
+
+    def __init__(self, model: Detector):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
+        """See `Detector.detect`."""
+        return self.model.decode(self.model(images, sizes))
+
+
+def _translations() -> dict[Callable, Callable]:
+    """What torch has and ONNX has not, in the operators of ONNX."""
+    op = import_for_onnx("onnxscript").opset20
+
+    def embedding_bag(
+        rows: Any, index: Any, starts: Any, _: bool, mode: int, __: bool, weight: Any, *___: object
+    ) -> tuple[Any, ...]:
+        """See `weighted_rows`, which alone calls it: sums of equally many rows each. starts: where each sum begins."""
+        assert mode == 0, "sums"
+        sums, one, rest = op.Shape(starts), op.Constant(value_ints=[1]), op.Constant(value_ints=[-1])
+        index = op.Reshape(index, op.Concat(sums, rest, axis=0))
+        weight = op.Reshape(weight, op.Concat(sums, one, rest, axis=0))
+        portions = op.Constant(value_ints=list(range(1, PORTIONS + 1)))
+        ends = op.Div(op.Mul(sums, portions), op.Constant(value_ints=[PORTIONS]))
+        made, begin = [], op.Constant(value_ints=[0])
+        for end in op.Split(ends, num_outputs=PORTIONS):
+            taken = op.Gather(rows, op.Slice(index, begin, end))
+            made.append(op.MatMul(op.Slice(weight, begin, end), taken))
+            begin = end
+        # torch's operator also returns three things that only its backward pass reads
+        return op.Squeeze(op.Concat(*made, axis=0), one), *(op.Identity(starts) for _ in range(3))
+
+    def sort(values: Any, *, stable: bool, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
+        """ONNX ranks equal values in their order."""
+        return op.TopK(values, op.Shape(values, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
+
+    return {torch.ops.aten.embedding_bag.padding_idx: embedding_bag, torch.ops.aten.sort.stable: sort}

@@ -1,0 +1,34 @@
+"""torch.compile in the two forms that pay: for training, where pictures have many sizes, and for looking at one size.
+
+Both change a model in place, not its names or weights. What is compiled is compiled when it is first called, which
+takes minutes, and needs a C++ compiler on a CPU.
+"""
+
+from torch import nn
+
+from uncrowd.models.detector import Detector
+
+
+def compile_parts(model: Detector) -> None:
+    """Compiles backbone, pyramid and each stage on its own, the sizes of pictures being symbols: once for all sizes.
+
+    Not the whole at once: the compiler would follow the sizes of pictures through padding and strides to the last
+    stage, which takes it hours. A stage sees the pyramid as rows, of which there is one number.
+    """
+    for part in _parts(model):
+        part.compile(dynamic=True, fullgraph=True)
+
+
+def compile_whole(model: Detector) -> None:
+    """Compiles everything from pixels to the last stage, anew for each size of picture and batch: the fastest there is.
+
+    On a GPU a picture is then one CUDA graph. After eight sizes further ones are computed as they are without.
+    """
+    on_gpu = next(model.parameters()).is_cuda
+    model.compile(dynamic=False, mode="reduce-overhead" if on_gpu else None)
+
+
+def _parts(model: Detector) -> list[nn.Module]:
+    # Swin's windows depend on the sizes of pictures, and would be compiled anew for each
+    trunk = [model.backbone] if model.backbone.norms is None else []
+    return [*trunk, *model.after_backbone]

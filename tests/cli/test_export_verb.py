@@ -1,0 +1,70 @@
+"""`uncrowd export`: what it says, what it wrote serves wherever weights do, and what it refuses before the work."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+
+def test_what_it_says(exported):
+    lines = exported.said.splitlines()
+    parameters = sum(parameter.numel() for parameter in exported.model.parameters())
+    assert lines[0].startswith(f"exporting {exported.weights}: {parameters:,} parameters, 2 classes; ")
+    assert lines[1] == f"written to {exported.onnx}, {exported.onnx.stat().st_size / 1e6:.1f} MB"
+    assert lines[2] == "checked on 5 made-up pictures, against the model in double precision:"
+    for line, name in zip(lines[3:5], ("ONNX Runtime", "torch"), strict=True):
+        assert re.fullmatch(
+            rf"  {name} +90% of detections within 0\.\d+ pixels and \d+e-0\d, all within .* and .*", line
+        )
+    assert lines[-2:] == [f"  uncrowd predict {exported.onnx} PICTURES", f"  uncrowd eval {exported.onnx} --data DATA"]
+    assert [file.name for file in exported.onnx.parent.iterdir()] == [exported.onnx.name]
+
+
+def test_predict(uncrowd, exported, shapes, tmp_path):
+    records = []
+    for file in (exported.onnx, exported.weights):
+        flags = ("--threshold", 0, "--json-only", "--device", "cpu", "--out", tmp_path / file.suffix)
+        assert uncrowd("predict", file, shapes / "images", *flags).status == 0
+        records.append(json.loads((tmp_path / file.suffix / "detections.json").read_text()))
+    for ours, theirs in zip(*records, strict=True):
+        assert ours["picture"] == theirs["picture"]
+        assert len(ours["detections"]) > 3
+        boxes, expected = ([found["box_xyxy"] for found in record["detections"]] for record in (ours, theirs))
+        np.testing.assert_allclose(boxes, expected, atol=0.05)
+        assert {found["category_id"] for found in ours["detections"]} <= {3, 17}
+
+
+def test_eval_and_info(uncrowd, exported, shapes):
+    flags = ("--data", shapes, "--json", "--device", "cpu")
+    ours, theirs = (json.loads(uncrowd("eval", file, *flags).out) for file in (exported.onnx, exported.weights))
+    assert ours["AP"] == pytest.approx(theirs["AP"], abs=1e-3)
+    assert json.loads(uncrowd("info", exported.onnx).out) == json.loads(uncrowd("info", exported.weights).out)
+
+
+def test_where_weights_are_needed(refused, exported, shapes, tmp_path):
+    said = refused("figure", "masks", exported.onnx, shapes / "images/val1.png", "--out", tmp_path / "masks.png")
+    assert "detector.onnx shows what it finds and not how; give the weights it was exported from" in said
+    assert "is no safetensors file" in refused("export", exported.onnx, tmp_path / "again.onnx")
+
+
+def test_what_is_refused(refused, exported, tmp_path):
+    assert "end its name in .onnx" in refused("export", exported.weights, tmp_path / "detector.pt")
+    assert "end its name in .onnx" in refused("export", exported.weights, exported.weights)
+    assert "does not exist" in refused("export", tmp_path / "nothing.safetensors", tmp_path / "a.onnx")
+    assert "no run was finished there" in refused("export", tmp_path, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_said_at_once(uncrowd, exported, tmp_path, monkeypatch):
+    def too_late(*_, **__):
+        raise AssertionError("after minutes")
+
+    monkeypatch.setattr("uncrowd.inference.export.to_onnx", too_late)
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "file").write_text("")
+    for place, reason in {"folder.onnx": "it is a folder", "file/a.onnx": "File exists"}.items():
+        said = uncrowd("export", exported.weights, tmp_path / place)
+        assert said.status == 2
+        assert f"{tmp_path / place} cannot be written: {reason}" in said.err
+        assert said.err.count("\n") == 1

@@ -1,0 +1,172 @@
+"""An exported detector finds what its model finds: at any batch size, any size of picture, and boxes anywhere."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+import uncrowd
+from tests.conftest import TINY_MODEL, Exported, symbolic_shapes
+from tests.inference.conftest import CATEGORIES, RESIZE
+from tests.paper.test_parity import CHOICES, TOLERANCE, load_head
+from uncrowd import InputError
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.inference import export
+from uncrowd.inference.export_check import made_up
+from uncrowd.inference.onnx_detector import METADATA, OnnxDescription, load_onnx
+from uncrowd.models.detector import Detector
+from uncrowd.models.detr import DETR, DETRConfig
+from uncrowd.models.roi_align import assign_levels
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.weighted_rows import weighted_rows
+from uncrowd.structures import Decoded
+
+SIZES = [
+    [(64, 96)],
+    [(1, 50)],
+    [(33, 200), (70, 31)],
+    [(97, 130), (120, 90), (101, 151)],
+    [(500, 620)],
+]
+
+
+def assert_same(ours: Decoded, theirs: Decoded) -> None:
+    largest = theirs.boxes.abs().amax(dim=-1, keepdim=True)  # coordinate: all four come of it and of each other
+    torch.testing.assert_close(ours.boxes / largest, theirs.boxes / largest, rtol=0, atol=1e-4)
+    torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=2e-5)
+    assert torch.equal(ours.labels, theirs.labels)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_it_finds_what_its_model_finds(exported: Exported, sizes: list[tuple[int, int]]) -> None:
+    images, network_sizes = made_up(sizes, seed=0)
+    assert_same(load_onnx(exported.onnx).detect(images, network_sizes), exported.model.detect(images, network_sizes))
+
+
+def test_that_takes_boxes_on_all_levels_and_outside(exported: Exported) -> None:
+    with torch.inference_mode():
+        for boxes in (output.boxes[0] for output in exported.model(*made_up([(500, 620)], seed=0))):
+            assert set(assign_levels(boxes, 4).tolist()) == {0, 1, 2, 3}
+            assert (boxes[:, :2] < -50).any()
+            assert (boxes[:, 2] > 620 + 50).any()
+            assert ((boxes[:, 2:] < 0) | (boxes[:, :2] > torch.tensor([620, 500]))).any(), "wholly outside"
+
+
+def test_the_file_says_all_one_needs_to_know(exported: Exported) -> None:
+    file = onnx.load(exported.onnx)
+    onnx.checker.check_model(file)
+    (metadata,) = file.metadata_props
+    assert metadata.key == METADATA
+    said = json.loads(metadata.value)
+    assert said["categories"] == {"ids": [3, 17], "names": ["dark", "bright"]}
+    assert (said["preprocessing"], said["multiple"]) == ({"short_side": 48, "max_size": 96}, 32)
+    assert load_onnx(exported.onnx).description == OnnxDescription(
+        model=exported.model.config, categories=exported.categories, preprocessing=exported.resize, multiple=32
+    )
+    assert [value.name for value in (*file.graph.input, *file.graph.output)] == [
+        *("images", "sizes"),
+        *("boxes", "scores", "labels"),
+    ]
+    content = exported.onnx.read_bytes()
+    assert str(Path(uncrowd.__file__).parent).encode() not in content, "where it was made is nobody's business"
+    weights = sum(tensor.numel() * 4 for tensor in exported.model.state_dict().values())
+    assert weights < len(content) < 1.5 * weights
+
+
+SMALL_DETR = DETRConfig(
+    num_classes=3,
+    proposals=10,
+    backbone=TINY_MODEL.backbone,
+    attention="iou",
+    channel_weighting=True,
+    width=32,
+    heads=4,
+    encoder_layers=1,
+    decoder_layers=2,
+    feedforward_width=64,
+)
+ORIGINAL = replace(
+    TINY_MODEL, stages=1, stage=replace(TINY_MODEL.stage, attention="content", interaction="entangled", pooled_size=2)
+)
+
+
+@pytest.mark.parametrize("model", [SparseRCNN(ORIGINAL), DETR(SMALL_DETR)], ids=["original", "detr"])
+def test_other_detectors(model: Detector, tmp_path: Path) -> None:
+    """At one size, of which it takes a third of the time to be exported."""
+    images, sizes = made_up([(64, 90), (61, 96)], seed=0)
+    found = Decoded(*run(export.Detecting(model), (images, sizes), tmp_path))
+    assert_same(found, model.detect(images, sizes))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_head_computes_what_the_releases_compute(name: str, tmp_path: Path) -> None:
+    """Through ONNX as in tests/paper/test_parity.py."""
+    head, given, _, tensors = load_head(name, torch.float32)
+    features = [given[level] for level in ("p2", "p3", "p4", "p5")]
+    queries = given["queries"].expand(len(given["proposal_boxes"]), -1, -1)
+    outputs = run(head, (features, given["proposal_boxes"], queries), tmp_path, optimize=False)  # in half the time
+    names = [f"stage{stage}/{kind}" for stage in range(3) for kind in ("class_logits", "boxes", "queries")]
+    relative, absolute = TOLERANCE[torch.float32]
+    for ours, expected in zip(outputs, (tensors[name] for name in names), strict=True):
+        assert (ours - expected).abs().max() <= relative * expected.abs().max() + absolute
+
+
+class Sums(nn.Module):
+    def forward(self, rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        return weighted_rows(rows, index, weight)
+
+
+def sums_of_rows() -> torch.onnx.ONNXProgram:
+    arguments = (torch.randn(20, 8), torch.zeros(40, 3, dtype=torch.int64), torch.randn(40, 3))
+    with symbolic_shapes():
+        return export.to_onnx(Sums(), arguments, dynamic_shapes=(None, {0: "k"}, {0: "k"}))
+
+
+def test_sums_of_rows_are_made_in_portions_however_few_there_are(tmp_path: Path) -> None:
+    sums_of_rows().save(tmp_path / "sums.onnx")
+    rows = torch.randn(20, 8)
+    session = onnxruntime.InferenceSession(tmp_path / "sums.onnx")
+    for sums in (1, 2, 15, 16, 17, 40, 100):
+        given = (rows, torch.randint(0, 20, (sums, 3)), torch.randn(sums, 3))
+        (ours,) = run_session(session, given)
+        torch.testing.assert_close(ours, weighted_rows(*given))
+
+
+def test_what_is_not_the_model_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_check(*_: object) -> None:
+        raise RuntimeError("it finds something else")
+
+    monkeypatch.setattr(export, "check", no_check)
+    monkeypatch.setattr(export, "load_onnx", lambda *_: None)
+    program = sums_of_rows()
+    monkeypatch.setattr(export, "to_onnx", lambda *_, **__: program)
+    with pytest.raises(RuntimeError, match="it finds something else"):
+        export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
+def test_a_package_that_is_not_there_is_said(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"{package}.*, which ONNX files need: pip install 'uncrowd\[onnx\]'\."):
+        export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
+
+
+def run(module: nn.Module, arguments: tuple, folder: Path, optimize: bool = True) -> list[Tensor]:
+    """What the module's ONNX makes of these arguments, exported for their sizes alone."""
+    with symbolic_shapes():
+        export.to_onnx(module, arguments, optimize=optimize).save(folder / "module.onnx")
+    flat = [x for argument in arguments for x in (argument if isinstance(argument, list) else [argument])]
+    return run_session(onnxruntime.InferenceSession(folder / "module.onnx"), flat)
+
+
+def run_session(session: onnxruntime.InferenceSession, arguments: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
+    names = [value.name for value in session.get_inputs()]
+    outputs = session.run(None, {name: x.numpy() for name, x in zip(names, arguments, strict=True)})
+    return [torch.from_numpy(output) for output in outputs]

@@ -1,0 +1,92 @@
+"""An exported detector through the predictor: as its weights, and a sentence for what is none."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+import uncrowd
+from tests.conftest import Exported
+from tests.inference.conftest import assert_same, picture
+from uncrowd import InputError
+from uncrowd.data.open import open_splits
+from uncrowd.engine.evaluate import detect
+from uncrowd.inference.onnx_detector import METADATA, OnnxDetector
+from uncrowd.inference.tta import TTAConfig, View
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_it_predicts_as_its_weights(exported: Exported, batch_size: int) -> None:
+    ours, theirs = uncrowd.load(exported.onnx), uncrowd.load(exported.weights, "cpu")
+    assert (ours.categories, ours.resize) == (theirs.categories, theirs.resize)
+    pictures = [picture(*size, seed=seed) for seed, size in enumerate([(48, 64), (48, 64), (200, 133), (30, 500)])]
+    both = zip(ours.predict(pictures, batch_size=batch_size), theirs.predict(pictures), strict=True)
+    for found, expected in both:
+        assert len(found) > 3
+        assert_same(found, expected)
+
+
+def test_it_looks_at_views_as_its_weights(exported: Exported) -> None:
+    tta = TTAConfig(views=(View(short_side=48, max_size=96), View(short_side=64, max_size=96)))
+    ours, theirs = (uncrowd.load(file, "cpu", tta) for file in (exported.onnx, exported.weights))
+    assert_same(ours.predict(picture(48, 64)), theirs.predict(picture(48, 64)))
+
+
+def test_it_goes_through_a_data_set_as_its_weights(exported: Exported, crowd: Path) -> None:
+    dataset = open_splits(crowd).val
+    assert dataset is not None
+    ours, theirs = (detect(uncrowd.load(file, "cpu"), dataset) for file in (exported.onnx, exported.weights))
+    assert len(ours.detections) == 6
+    for id, found in ours.detections.items():
+        assert_same(found, theirs.detections[id])
+
+
+def test_it_gets_as_many_threads_as_torch(exported: Exported) -> None:
+    detector = uncrowd.load(exported.onnx).model
+    assert isinstance(detector, OnnxDetector)
+    assert detector.session.get_session_options().intra_op_num_threads == torch.get_num_threads()
+
+
+@pytest.mark.parametrize("device", ["cuda", "no device"])
+def test_a_device_that_is_not_there_is_said(exported: Exported, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(InputError, match=f"There is no device '{device}' for ONNX Runtime here; give 'cpu' or none"):
+        uncrowd.load(exported.onnx, device)
+
+
+def test_a_file_that_is_none_is_said(exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"nothing\.onnx does not exist"):
+        uncrowd.load(tmp_path / "nothing.onnx")
+    content = exported.onnx.read_bytes()
+    for name, damaged in {"text": b"no ONNX", "cut": content[: len(content) // 2], "empty": b""}.items():
+        (tmp_path / f"{name}.onnx").write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"{name}\.onnx is no ONNX file that ONNX Runtime can run, or .*") as said:
+            uncrowd.load(tmp_path / f"{name}.onnx")
+        assert "\n" not in str(said.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_somebody_else_s_model_is_said(tmp_path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", [x], [y])
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(model, tmp_path / "theirs.onnx")
+    with pytest.raises(InputError, match=r"theirs\.onnx is an ONNX file without uncrowd's description of a detector"):
+        uncrowd.load(tmp_path / "theirs.onnx")
+    for value, sentence in {"{": "has a damaged description", '{"model": 3}': "is no OnnxDescription"}.items():
+        helper.set_model_props(model, {METADATA: value})
+        onnx.save(model, tmp_path / "theirs.onnx")
+        with pytest.raises(InputError, match=rf"theirs\.onnx {sentence}"):
+            uncrowd.load(tmp_path / "theirs.onnx")
+
+
+def test_arrays_come_back_as_tensors_of_their_own(exported: Exported) -> None:
+    detector = uncrowd.load(exported.onnx).model
+    images = torch.from_numpy(np.stack([picture(48, 64)] * 2)).permute(0, 3, 1, 2)  # not contiguous
+    boxes, scores, labels = detector.detect(images, torch.tensor([[48, 64]] * 2))
+    assert (boxes.shape, boxes.dtype) == ((2, 16, 4), torch.float32)
+    assert (scores.shape, labels.shape, labels.dtype) == ((2, 16), (2, 16), torch.int64)
+    assert torch.equal(boxes[0], boxes[1])

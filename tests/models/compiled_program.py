@@ -1,0 +1,70 @@
+"""What test_compiled.py runs in a process of its own: import hooks that check shapes break graphs.
+
+Prints JSON: how far compiled results are from those without, and how many graphs it took.
+"""
+
+import json
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from functools import partialmethod
+
+import torch
+from torch import Tensor, nn
+
+from tests.conftest import tiny_experiment
+from uncrowd.models.build import build_detector
+from uncrowd.models.compiled import compile_parts, compile_whole
+from uncrowd.models.detector import Detector
+
+SIZES = [(2, 64, 96), (3, 96, 70)]  # pictures, height, width
+ON_GPU = torch.cuda.is_available()
+# On a CPU all but the minutes of generating C++: graphs, their symbols and their gradients.
+BACKEND = "inductor" if ON_GPU else "aot_eager"
+CALLS = 3 if ON_GPU else 1  # a CUDA graph is recorded on the second and replayed on the third
+
+
+def predict(model: Detector, size: tuple[int, int, int]) -> list[Tensor]:
+    pictures, height, width = size
+    generator = torch.Generator().manual_seed(height)
+    images = torch.randint(256, (pictures, 3, height, width), generator=generator, dtype=torch.uint8)
+    given = images.to(model.mean.device), torch.tensor([[height, width]] * pictures, device=model.mean.device)
+    return [tensor for output in model(*given) for tensor in output]
+
+
+def gradients(model: Detector, outputs: list[Tensor]) -> list[Tensor]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    loss = torch.stack([output.square().mean() for output in outputs]).sum()
+    return [g for g in torch.autograd.grad(loss, parameters, allow_unused=True) if g is not None]
+
+
+def furthest(found: list[Tensor], expected: list[Tensor]) -> float:
+    return max(float((a - b).abs().max() / (b.abs().max() + 1e-6)) for a, b in zip(found, expected, strict=True))
+
+
+def main(what: str) -> None:
+    nn.Module.compile = partialmethod(nn.Module.compile, backend=BACKEND)  # pyright: ignore[reportAttributeAccessIssue]
+    torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(0)
+    plain = build_detector(replace(tiny_experiment().model, stages=1)).to("cuda" if ON_GPU else "cpu")
+    compiled = deepcopy(plain)
+    if what == "parts":
+        compile_parts(compiled)
+    else:
+        compile_whole(compiled)
+    apart, graphs, found = [], [], []
+    for size in SIZES:
+        expected = predict(plain, size)
+        with torch.set_grad_enabled(what == "parts"):  # which are for training
+            for _ in range(CALLS):
+                found = predict(compiled, size)
+        apart.append(furthest(found, expected))
+        if what == "parts":
+            apart.append(furthest(gradients(compiled, found), gradients(plain, expected)))
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
+    print(json.dumps({"apart": max(apart), "graphs": graphs, "breaks": breaks}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
