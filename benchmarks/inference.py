@@ -1,117 +1,185 @@
-"""How fast a picture goes through each detector: `python -m benchmarks.inference` from the project's root.
+"""How fast pictures go through each detector: `python -m benchmarks.inference` from the project's root.
 
-All weights are random and all detectors see the same picture, in turn, round after round; what counts is the ratio of a
-round's times. Peers are torchvision's detectors on the same backbone, resizing and suppression included, as they are
-used. With random weights they have little to suppress.
+All weights are random and all detectors see the same pictures, in turn, round after round; what counts is the ratio of
+a round's times. Our proposals are spread over the picture and its sizes, as a trained model's boxes are. With random
+weights torchvision's detectors have little to suppress.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
+from benchmarks.peers import FASTER_RCNN, Detect, torchvision_detectors, transformers_detectors
 from benchmarks.record import append, machine
-from benchmarks.turns import table, take_turns
-from torch import Tensor, nn
-from torchvision.models import detection
+from benchmarks.training_steps import build_model
+from benchmarks.turns import Rounds, table, take_turns
+from torch import Tensor
 
-from uncrowd.errors import require_at_least
+from tests.plain.sparse_rcnn import PlainSparseRCNN
+from uncrowd.boxes import cxcywh_to_xyxy
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.inference.export import export_onnx
+from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.build import build_detector
+from uncrowd.models.compiled import compile_whole
 from uncrowd.models.detr import DETRConfig
-from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
+from uncrowd.structures import Categories, Decoded
 
-REFERENCE = "Faster R-CNN R50-FPN (torchvision)"
+Way = Literal["eager", "compiled", "onnx", "plain"]
+IN_WORDS = {"eager": "", "compiled": ", compiled", "onnx": ", ONNX Runtime", "plain": ", plain twin"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time the detectors of the paper and their peers on one picture."""
+    """Time the detectors of the paper and their peers on the same pictures."""
 
-    # Height of the picture, in pixels.
+    # Height of the pictures, in pixels.
     height: int = 800
-    # Width of the picture.
+    # Width of the pictures.
     width: int = 1088
+    # Pictures at once.
+    batch: int = 1
     # Rounds, after one that is not counted.
     rounds: int = 5
     # Of our detectors.
     proposals: tuple[int, ...] = (100, 300, 500)
-    # Of our detectors, and layers of DETR's encoder and decoder.
+    # How ours are run: torch as it is, torch.compile, ONNX Runtime, the literal twin of the tests.
+    ways: tuple[Way, ...] = ("eager",)
+    # Stages of our detectors, and layers of DETR's encoder and decoder.
     stages: int = 6
     # A timm network for our detectors; the peers stay on ResNet-50.
     backbone: str = "resnet50"
+    # Compute in bf16 under autocast, ours and the peers; ONNX Runtime stays in fp32.
+    bf16: bool = False
+    # Leave out transformers' detectors.
+    torchvision_only: bool = False
+    # Also time the stages alone, ours beside those of the plain twin.
+    heads: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be."""
         require_at_least(32, **{"--height": self.height, "--width": self.width})
-        require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages})
+        require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages, "--batch": self.batch})
+        if not self.proposals or not self.ways:
+            raise InputError("--proposals or --ways is empty; there is nothing of ours to time.")
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints a table."""
-    arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.inference")
+    config = (tyro.conf.FlagCreatePairsOff,)
+    arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.inference", config=config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    picture = torch.randint(256, (3, arguments.height, arguments.width), dtype=torch.uint8)
-    detectors = _ours(arguments) | _peers(arguments)
-    with torch.inference_mode():
-        rounds = take_turns({name: partial(detect, picture) for name, detect in detectors.items()}, arguments.rounds)
-    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads, fp32, eager")
-    print(f"one picture of {arguments.height} x {arguments.width}, {arguments.rounds} rounds\n")
-    print(table(rounds, REFERENCE))
+    pictures = torch.randint(256, (arguments.batch, 3, arguments.height, arguments.width), dtype=torch.uint8)
+    precision = torch.autocast(device.type, torch.bfloat16) if arguments.bf16 else nullcontext()
+    with tempfile.TemporaryDirectory() as folder:
+        detectors = torchvision_detectors(arguments.height, arguments.width, device)
+        detectors |= {} if arguments.torchvision_only else transformers_detectors(device)
+        detectors |= _baselines(arguments, device)
+        for proposals in arguments.proposals:
+            model = build_model(_config(arguments, proposals)).eval().to(device)
+            for way in arguments.ways:
+                detectors[f"ours, {proposals} proposals{IN_WORDS[way]}"] = _ours(model, way, Path(folder))
+        with torch.inference_mode(), precision:
+            turns = {name: partial(detect, pictures) for name, detect in detectors.items()}
+            seconds = take_turns(turns, arguments.rounds)
+            heads = {n: _heads(arguments, n, pictures.to(device)) for n in arguments.proposals if arguments.heads}
+    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads on {device.type}")
+    size, dtype = f"{arguments.height} x {arguments.width}", "bf16" if arguments.bf16 else "fp32"
+    print(f"batches of {arguments.batch} of {size}, {dtype}, {arguments.rounds} rounds\n")
+    print(table(seconds, FASTER_RCNN))
+    for proposals, of_head in heads.items():
+        print(f"\nstages alone, {proposals} proposals\n{table(of_head, 'plain twin')}")
     if arguments.append is not None:
         settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
-        append(arguments.append, "inference", settings | {"threads": torch.get_num_threads(), "seconds": rounds})
+        results = {"threads": torch.get_num_threads(), "device": device.type, "seconds": seconds, "heads": heads}
+        append(arguments.append, "inference", settings | results)
     return 0
 
 
-def _ours(arguments: Arguments) -> dict[str, Callable[[Tensor], object]]:
-    trunk, stages = BackboneConfig(name=arguments.backbone), arguments.stages
+def _config(arguments: Arguments, proposals: int) -> SparseRCNNConfig:
+    frozen = 0 if arguments.backbone.startswith("swin") else 2
+    trunk = BackboneConfig(name=arguments.backbone, frozen_stages=frozen)
+    return SparseRCNNConfig(backbone=trunk, stages=arguments.stages, proposals=proposals)
+
+
+def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:
+    """What ours is built on, in our own code."""
+    ours = _config(arguments, arguments.proposals[0])
     plain = StageConfig(attention="content", interaction="entangled")
-    configs: dict[str, AnyDetectorConfig] = {
-        "Sparse R-CNN, 100 proposals": SparseRCNNConfig(backbone=trunk, stages=stages, stage=plain),
-        "DETR": DETRConfig(backbone=trunk, encoder_layers=stages, decoder_layers=stages),
+    sparse_rcnn = SparseRCNNConfig(backbone=ours.backbone, stages=ours.stages, proposals=ours.proposals, stage=plain)
+    detr = DETRConfig(backbone=ours.backbone, encoder_layers=ours.stages, decoder_layers=ours.stages)
+    models = {
+        f"Sparse R-CNN, {ours.proposals} proposals": build_model(sparse_rcnn),
+        "DETR, ours": build_detector(detr),
     }
-    for proposals in arguments.proposals:
-        configs[f"ours, {proposals} proposals"] = SparseRCNNConfig(backbone=trunk, stages=stages, proposals=proposals)
-    return {name: _with_decoding(config) for name, config in configs.items()}
+    return {name: partial(_detect, model.eval().to(device), device) for name, model in models.items()}
 
 
-def _with_decoding(config: AnyDetectorConfig) -> Callable[[Tensor], object]:
-    model = build_detector(config).eval()
+def _ours(model: SparseRCNN, way: Way, folder: Path) -> Detect:
+    device = next(model.parameters()).device
+    match way:
+        case "eager":
+            return partial(_detect, model, device)
+        case "compiled":
+            compiled = deepcopy(model)
+            compile_whole(compiled)
+            return partial(_detect, compiled, device)
+        case "onnx":
+            path = folder / f"{model.config.proposals}.onnx"
+            classes = range(model.config.num_classes)
+            categories = Categories(ids=tuple(classes), names=tuple(f"class {i}" for i in classes))
+            export_onnx(path, deepcopy(model).cpu(), categories, ResizeConfig())
+            return partial(_detect, load_onnx(path, device), device)
+        case "plain":
+            return partial(_detect_plainly, _plain_twin(model), device)
 
-    def detect(picture: Tensor) -> object:
-        return model.decode(model(picture[None], torch.tensor([picture.shape[-2:]])))
 
-    return detect
+def _detect(model: AnyDetector, device: torch.device, pictures: Tensor) -> Decoded:
+    sizes = torch.tensor([pictures.shape[-2:]] * len(pictures))
+    return model.detect(pictures.to(device, non_blocking=True), sizes.to(device, non_blocking=True))
 
 
-def _peers(arguments: Arguments) -> dict[str, Callable[[Tensor], object]]:
-    sides = {
-        "min_size": min(arguments.height, arguments.width),
-        "max_size": max(arguments.height, arguments.width),
+def _plain_twin(model: SparseRCNN) -> PlainSparseRCNN:
+    """Its weights are laid out as torch does by itself, for its convolutions follow them."""
+    return PlainSparseRCNN(deepcopy(model).to(memory_format=torch.contiguous_format)).eval()
+
+
+def _detect_plainly(twin: PlainSparseRCNN, device: torch.device, pictures: Tensor) -> Decoded:
+    sizes = torch.tensor([pictures.shape[-2:]] * len(pictures))  # on the host, where the twin looks at them
+    return twin.decode(twin(pictures.to(device, non_blocking=True), sizes))
+
+
+def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
+    """Seconds of the stages, ours and the twin's, each given the features as its own pyramid lays them out."""
+    model = build_model(_config(arguments, proposals)).eval().to(pictures.device)
+    twin = _plain_twin(model)
+    height, width = pictures.shape[-2:]
+    sizes = torch.tensor([[height, width]] * len(pictures), device=pictures.device)
+    ours = model.pyramid(model.backbone(model.normalise(pictures, sizes)))
+    theirs = [feature.contiguous() for feature in ours]
+    scale = torch.tensor([width, height, width, height], device=pictures.device)
+    boxes = (cxcywh_to_xyxy(model.proposal_boxes_cxcywh_norm) * scale).expand(len(pictures), -1, -1)
+    queries = model.proposal_queries.expand(len(pictures), -1, -1)
+    heads = {
+        "ours": partial(model.head, ours, boxes, queries),
+        "plain twin": partial(twin.head, theirs, boxes, queries),
     }
-    models: dict[str, nn.Module] = {
-        REFERENCE: detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides),
-        "RetinaNet R50-FPN (torchvision)": detection.retinanet_resnet50_fpn(
-            weights=None, weights_backbone=None, **sides
-        ),
-        "FCOS R50-FPN (torchvision)": detection.fcos_resnet50_fpn(weights=None, weights_backbone=None, **sides),
-    }
-    return {name: _of_torchvision(model.eval()) for name, model in models.items()}
-
-
-def _of_torchvision(model: nn.Module) -> Callable[[Tensor], object]:
-    def detect(picture: Tensor) -> object:
-        return model([picture / 255])
-
-    return detect
+    return take_turns(heads, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def plain_step(config: SparseRCNNConfig) -> Step:
     """The literal twin of model and loss, trained as the public code trains: AdamW that is not fused."""
     device = build_accelerator().device
     # weights laid out as torch does by itself, for the twin's convolutions follow them
-    model = PlainSparseRCNN(build_model(config).to(device, memory_format=torch.contiguous_format)).train()
+    model = PlainSparseRCNN(build_model(config).to(memory_format=torch.contiguous_format)).to(device).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     settings = OptimConfig()
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=settings.weight_decay)

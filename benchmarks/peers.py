@@ -1,0 +1,66 @@
+"""Other people's detectors, with random weights, at the same input: bytes in, what they find out.
+
+torchvision's come with the resizing and suppression that they are used with. transformers' are their networks alone,
+given pictures already standardised: what remains of their processors does little beside.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+
+from uncrowd.models.backbone import IMAGENET_MEAN, IMAGENET_STD
+
+Detect = Callable[[Tensor], object]  # of pictures (b, 3, h, w), uint8, on the host
+
+FASTER_RCNN = "Faster R-CNN R50-FPN (torchvision)"
+
+
+def torchvision_detectors(height: int, width: int, device: torch.device) -> dict[str, Detect]:
+    """Each resizes pictures itself, here to the size that they have."""
+    sides = {"min_size": min(height, width), "max_size": max(height, width)}
+    models: dict[str, nn.Module] = {
+        FASTER_RCNN: detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides),
+        "RetinaNet R50-FPN (torchvision)": detection.retinanet_resnet50_fpn(
+            weights=None, weights_backbone=None, **sides
+        ),
+        "FCOS R50-FPN (torchvision)": detection.fcos_resnet50_fpn(weights=None, weights_backbone=None, **sides),
+    }
+    return {name: _of_torchvision(model.eval().to(device), device) for name, model in models.items()}
+
+
+def _of_torchvision(model: nn.Module, device: torch.device) -> Detect:
+    def detect(pictures: Tensor) -> object:
+        return model([picture / 255 for picture in pictures.to(device, non_blocking=True)])
+
+    return detect
+
+
+def transformers_detectors(device: torch.device) -> dict[str, Detect]:
+    """DETR, Deformable DETR and RT-DETR on ResNet-50; nothing where transformers is not installed."""
+    if find_spec("transformers") is None:
+        return {}
+    import transformers as hf
+
+    trunk = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None, "backbone_kwargs": None}
+    last = hf.ResNetConfig(out_features=["stage4"])  # pyright: ignore[reportCallIssue]
+    last_three = hf.ResNetConfig(out_features=["stage2", "stage3", "stage4"])  # pyright: ignore[reportCallIssue]
+    models: dict[str, nn.Module] = {
+        "DETR R50 (transformers)": hf.DetrForObjectDetection(hf.DetrConfig(backbone_config=last, **trunk)),
+        "Deformable DETR R50 (transformers)": hf.DeformableDetrForObjectDetection(
+            hf.DeformableDetrConfig(backbone_config=last_three, **trunk)
+        ),
+        "RT-DETR R50 (transformers)": hf.RTDetrForObjectDetection(hf.RTDetrConfig()),
+    }
+    return {name: _of_transformers(model.eval().to(device), device) for name, model in models.items()}
+
+
+def _of_transformers(model: nn.Module, device: torch.device) -> Detect:
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def detect(pictures: Tensor) -> object:
+        return model(pixel_values=(pictures.to(device, non_blocking=True) - mean) / std)
+
+    return detect
