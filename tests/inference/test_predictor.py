@@ -186,10 +186,10 @@ def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.Mo
     assert compiled == [predictor.model]
 
 
-@pytest.mark.parametrize("option", ["bf16", "compiled"])
-def test_an_onnx_file_is_as_it_was_exported(tmp_path: Path, option: str) -> None:
+@pytest.mark.parametrize("option", [{"bf16": True}, {"compiled": True}], ids=str)
+def test_an_onnx_file_is_as_it_was_exported(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"detector\.onnx is run by ONNX Runtime as it was exported; leave bf16 and"):
-        uncrowd.load(tmp_path / "detector.onnx", "cpu", **{option: True})
+        uncrowd.load(tmp_path / "detector.onnx", "cpu", **option)
 
 
 def test_a_run_that_is_not_finished_is_said(weights: Path) -> None:
