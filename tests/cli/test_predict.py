@@ -67,6 +67,15 @@ def test_augmentation_changes_what_is_found(predict, weights, shapes, monkeypatc
     np.testing.assert_allclose([found["box_xyxy"] for found in augmented["detections"]], expected.boxes, atol=0.05)
 
 
+def test_bf16_and_compiling_are_passed_on(predict, weights, shapes, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("uncrowd.inference.predictor.compile_whole", compiled.append)
+    _, (found,) = predict(shapes / "images/val1.png", flags=["--bf16", "--compile"])
+    assert len(compiled) == 1
+    expected = load(weights, "cpu", bf16=True).predict(shapes / "images/val1.png")
+    np.testing.assert_allclose([each["score"] for each in found["detections"]], expected.scores, atol=1e-4)
+
+
 def test_two_pictures_of_one_name_do_not_overwrite_each_other(predict, tmp_path):
     for name in ("a/1.png", "b/1.png", "b/1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

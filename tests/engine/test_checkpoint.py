@@ -53,6 +53,7 @@ def test_everything_comes_back(saved: Trainer, build: Build) -> None:
         state, expected = fresh.optimizer.state[ours], saved.optimizer.state[theirs]
         assert state.keys() == expected.keys() == {"step", "exp_avg", "exp_avg_sq"}
         assert all(torch.equal(state[key], expected[key]) for key in expected)
+        assert all(state[key].stride() == ours.stride() for key in ("exp_avg", "exp_avg_sq")), "laid out alike"
     average, model = saved.average, saved.bare_model
     assert average is not None
     assert not torch.equal(next(average.parameters()), next(model.parameters())), "there was something to mix up"

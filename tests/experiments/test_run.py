@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 import uncrowd
 from tests.conftest import tiny_experiment
@@ -152,6 +153,17 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
     run = config.load(Run, folder / "config.json")
     config.save(replace(run, data=str(copy(crowd, tmp_path / "elsewhere"))), folder / "config.json")
     assert resume(folder, device="cpu")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_model_is_compiled_on_request(
+    crowd: Path, sayings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    """What compiling does is tested in tests/models/test_compiled.py."""
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr("uncrowd.experiments.run.compile_parts", compiled.append)
+    sayings(crowd, tiny_experiment(compile=wanted))
+    assert len(compiled) == wanted
 
 
 def test_held_out_pictures_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:

@@ -33,7 +33,8 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     images: (b, 3, h, w) uint8, RGB; sizes: (b, 2) int64, the (height, width) of each before padding; boxes: (b, k, 4)
     network pixels; scores, labels: (b, k). All of b, h and w are free. The file is there whole and checked, or not at
     all. model: on the CPU; it is left in evaluation mode. Raises InputError when the file cannot be written or a
-    package is missing, and RuntimeError when it finds something else than the model does.
+    package is missing, RuntimeError when it finds something else than the model does, and NonFiniteError when the
+    model's weights are damaged.
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = OnnxDescription(
@@ -107,10 +108,18 @@ class Detecting(nn.Module):
 
 def _translations() -> dict[Callable, Callable]:
     """What torch has and ONNX has not, in the operators of ONNX."""
-    op = import_for_onnx("onnxscript").opset20
+    op = getattr(import_for_onnx("onnxscript"), f"opset{OPSET}")
 
     def embedding_bag(
-        rows: Any, index: Any, starts: Any, _: bool, mode: int, __: bool, weight: Any, *___: object
+        rows: Any,
+        index: Any,
+        starts: Any,
+        scale_grad_by_freq: bool,
+        mode: int,
+        sparse: bool,
+        weight: Any,
+        include_last_offset: bool,
+        padding_idx: int,
     ) -> tuple[Any, ...]:
         """See `weighted_rows`, which alone calls it: sums of equally many rows each. starts: where each sum begins."""
         assert mode == 0, "sums"

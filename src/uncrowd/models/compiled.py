@@ -16,7 +16,7 @@ def compile_parts(model: Detector) -> None:
     stage, which takes it hours. A stage sees the pyramid as rows, of which there is one number.
     """
     for part in _parts(model):
-        part.compile(dynamic=True, fullgraph=True)
+        part.compile(dynamic=True)
 
 
 def compile_whole(model: Detector) -> None:

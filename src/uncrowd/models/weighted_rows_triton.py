@@ -16,7 +16,8 @@ def _sum_kernel(rows, index, weight, sums, terms: tl.constexpr, channels: tl.con
     k = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, block)
     inside = channel < channels
-    total = (channel * 0).to(weight.dtype.element_ty)  # not tl.zeros, which the interpreter has only if it came first
+    # not tl.zeros, a kernel itself, which the interpreter cannot call if Triton was imported without it
+    total = (channel * 0).to(weight.dtype.element_ty)
     for term in range(terms):
         row = tl.load(index + k * terms + term)
         share = tl.load(weight + k * terms + term)
@@ -45,7 +46,8 @@ def weighted_rows_on_gpu(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     result = rows.new_empty(sums, channels)
     if result.numel():
         block = triton.next_power_of_2(channels)
-        _sum_kernel[(sums,)](rows, index, weight, result, terms, channels, block)  # pyright: ignore[reportArgumentType]
+        with torch.cuda.device_of(rows):  # Triton launches on the current one
+            _sum_kernel[(sums,)](rows, index, weight, result, terms, channels, block)  # pyright: ignore[reportArgumentType]
     return result
 
 
@@ -57,7 +59,8 @@ def _spread_to_rows(gradient: Tensor, index: Tensor, weight: Tensor, total_rows:
     to_rows = torch.zeros(total_rows, channels, dtype=weight.dtype, device=gradient.device)
     if gradient.numel():
         block = triton.next_power_of_2(channels)
-        _spread_kernel[(sums,)](gradient, index, weight, to_rows, terms, channels, block)  # pyright: ignore[reportArgumentType]
+        with torch.cuda.device_of(gradient):
+            _spread_kernel[(sums,)](gradient, index, weight, to_rows, terms, channels, block)  # pyright: ignore[reportArgumentType]
     return to_rows
 
 
@@ -74,7 +77,8 @@ def _(gradient: Tensor, index: Tensor, weight: Tensor, total_rows: int) -> Tenso
 def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
     rows, index, weight = inputs
     ctx.save_for_backward(index, weight)
-    ctx.total_rows, ctx.dtype = len(rows), rows.dtype  # pyright: ignore[reportAttributeAccessIssue]
+    # not len(rows), which would fix the number where a graph has a symbol
+    ctx.total_rows, ctx.dtype = rows.shape[0], rows.dtype  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
