@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,17 +33,16 @@ from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
 from uncrowd.data.open import open_splits
 from uncrowd.data.picture import read_picture
 from uncrowd.data.synthetic import SceneConfig, write_dataset
-from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, _as_image, augment, picture_rng
+from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, picture_rng
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.words import counted
 
 Returned = TypeVar("Returned")
 
 PILLOW, TRAINING, INFERENCE, IN_PARTS = "Pillow", "training loader", "inference loader", "training, part by part"
-READ, DECODE, TENSOR, AUGMENT, PAD = PARTS = (
+READ, DECODE, AUGMENT, PAD = PARTS = (
     "reading the file",
     "decoding it to RGB",
-    "the array as a tensor",
     "flips, resizing, boxes",
     "padding to a batch",
 )
@@ -105,9 +104,8 @@ def main(argv: Sequence[str]) -> int:
     print(f"\n{_table(seconds, with_workers, TRAINING, len(dataset))}")
     print(f"\n{_parts_table(parts, seconds[TRAINING], len(dataset))}")
     if arguments.append is not None:
-        settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
-        settings |= {"data": str(arguments.data or "drawn"), "pictures": len(dataset), "kibibytes": size}
-        append(arguments.append, "data", settings | {"seconds": seconds, "parts": parts})
+        read = {"data": str(arguments.data or "drawn"), "pictures": len(dataset), "kibibytes": size}
+        append(arguments.append, "data", arguments, read | {"seconds": seconds, "parts": parts})
     return 0
 
 
@@ -171,13 +169,10 @@ def _seconds_by_part(dataset: DetectionDataset, arguments: Arguments) -> dict[st
             sample, rng = dataset[index], picture_rng(arguments.seed, 0, index)
             timed(READ, sample.path.read_bytes)
             picture = timed(DECODE, partial(read_picture, sample.path, sample.size))
-            timed(TENSOR, partial(_as_image, picture))  # private: what `augment` begins with
             image, _ = timed(AUGMENT, partial(augment, TRANSFORM, picture, sample, rng))
             images.append(image)
         timed(PAD, partial(pad, images))
-    # What these begin with was timed on its own.
-    seconds[DECODE] -= seconds[READ]
-    seconds[AUGMENT] -= seconds[TENSOR]
+    seconds[DECODE] -= seconds[READ]  # which it begins with, and which was timed on its own
     return seconds
 
 

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 import tyro
 from benchmarks.growth_lines import Line, ModelCase, boxes_line, model_line, objects_line
+from benchmarks.made_up_model import BatchConfig
 from benchmarks.parts import ATTENTION, DYNAMIC, KERNELS, POOLING
 from benchmarks.record import append, machine
 from benchmarks.training_parts import ASSIGNMENT, COSTS
-from benchmarks.training_steps import BatchConfig
 
 from uncrowd.errors import require_at_least
 from uncrowd.models.backbone import BackboneConfig
@@ -85,8 +85,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> int:
     """Prints a table for each line, and how what is in it grows."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.growth")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    print(f"{machine()}, {device}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
     print(f"fp32, eager, {counted(arguments.rounds, 'round')}")
     lines = []
     for quantity in arguments.lines:
@@ -94,9 +93,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"\n{lines[-1].quantity} {lines[-1].where}\n\n{_table(lines[-1])}\n")
         print("\n".join(_in_words(lines[-1])), flush=True)
     if arguments.append is not None:
-        settings = {key: value for key, value in asdict(arguments).items() if key not in ("append", "memory")}
-        settings |= {"device": device, "threads": torch.get_num_threads()}
-        append(arguments.append, "growth", settings | {"results": [_as_record(line) for line in lines]})
+        append(arguments.append, "growth", arguments, {"results": [_as_record(line) for line in lines]})
     return 0
 
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from benchmarks.made_up_model import BatchConfig, build_model, made_up_batch, made_up_target
 from benchmarks.memory import peak, peak_on_host
 from benchmarks.parts import Parts, Watched, clock, parts_of
 from benchmarks.training_parts import parts_of_loss
-from benchmarks.training_steps import BatchConfig, build_model, made_up_batch, made_up_target
 from torch import nn
 
 from uncrowd.data.coco import read_coco

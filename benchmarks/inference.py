@@ -10,16 +10,16 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 import tyro
+from benchmarks.made_up_model import build_model
 from benchmarks.peers import FASTER_RCNN, Detect, torchvision_detectors, transformers_detectors
 from benchmarks.record import append, machine
-from benchmarks.training_steps import build_model
 from benchmarks.turns import Rounds, table, take_turns
 from torch import Tensor
 
@@ -51,7 +51,7 @@ class Arguments:
     width: int = 1088
     # Pictures at once.
     batch: int = 1
-    # Rounds, after one that is not counted.
+    # Rounds, after one that is not counted, or three if --ways has compiled.
     rounds: int = 5
     # Of our detectors.
     proposals: tuple[int, ...] = (100, 300, 500)
@@ -96,18 +96,18 @@ def main(argv: Sequence[str]) -> int:
                 detectors[f"ours, {proposals} proposals{IN_WORDS[way]}"] = _ours(model, way, Path(folder))
         with torch.inference_mode(), precision:
             turns = {name: partial(detect, pictures) for name, detect in detectors.items()}
-            seconds = take_turns(turns, arguments.rounds)
-            heads = {n: _heads(arguments, n, pictures.to(device)) for n in arguments.proposals if arguments.heads}
-    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads on {device.type}")
+            # a CUDA graph is recorded on the second call and replayed from the third
+            seconds = take_turns(turns, arguments.rounds, warm_up=3 if "compiled" in arguments.ways else 1)
+            on_device = pictures.to(device)
+            heads = {n: _heads(arguments, n, on_device) for n in arguments.proposals} if arguments.heads else {}
+    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
     size, dtype = f"{arguments.height} x {arguments.width}", "bf16" if arguments.bf16 else "fp32"
     print(f"batches of {arguments.batch} of {size}, {dtype}, {arguments.rounds} rounds\n")
     print(table(seconds, FASTER_RCNN))
     for proposals, of_head in heads.items():
         print(f"\nstages alone, {proposals} proposals\n{table(of_head, 'plain twin')}")
     if arguments.append is not None:
-        settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
-        results = {"threads": torch.get_num_threads(), "device": device.type, "seconds": seconds, "heads": heads}
-        append(arguments.append, "inference", settings | results)
+        append(arguments.append, "inference", arguments, {"seconds": seconds, "heads": heads})
     return 0
 
 
@@ -179,6 +179,11 @@ def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
         "ours": partial(model.head, ours, boxes, queries),
         "plain twin": partial(twin.head, theirs, boxes, queries),
     }
+    if "compiled" in arguments.ways:
+        compiled = deepcopy(model.head)
+        for stage in compiled.stages:
+            stage.compile(dynamic=True)  # as `compile_parts` has it
+        heads["ours, compiled"] = partial(compiled, ours, boxes, queries)
     return take_turns(heads, arguments.rounds)
 
 

@@ -31,8 +31,19 @@ OF_STAGES = "the rest of the stages"
 
 # In the order in which a picture goes through them.
 MODEL_PARTS = (
-    *(NORMALISING, BACKBONE, PYRAMID, POOLING, ATTENTION, KERNELS, DYNAMIC),
-    *(MASKS, OUT, FEEDFORWARD, TOWERS, OF_STAGES, REST),
+    NORMALISING,
+    BACKBONE,
+    PYRAMID,
+    POOLING,
+    ATTENTION,
+    KERNELS,
+    DYNAMIC,
+    MASKS,
+    OUT,
+    FEEDFORWARD,
+    TOWERS,
+    OF_STAGES,
+    REST,
 )
 _OF_TYPE: tuple[tuple[type[nn.Module], str], ...] = (
     (MultiHeadAttention, ATTENTION),
@@ -43,8 +54,12 @@ _OF_TYPE: tuple[tuple[type[nn.Module], str], ...] = (
 )
 _OF_NAME = {
     "kernels": KERNELS,
-    **{"attention_norm": ATTENTION, "mask_norm": MASKS},
-    **dict.fromkeys(("class_tower", "box_tower", "class_logits", "box_deltas"), TOWERS),
+    "attention_norm": ATTENTION,
+    "mask_norm": MASKS,
+    "class_tower": TOWERS,
+    "box_tower": TOWERS,
+    "class_logits": TOWERS,
+    "box_deltas": TOWERS,
 }
 
 

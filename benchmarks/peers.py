@@ -1,7 +1,7 @@
 """Other people's detectors, with random weights, at the same input: bytes in, what they find out.
 
 torchvision's come with the resizing and suppression that they are used with. transformers' are their networks alone,
-given pictures already standardised: what remains of their processors does little beside.
+given pictures standardised and padded: what remains of their processors does little beside.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from torchvision.models import detection
 
 from uncrowd.models.backbone import IMAGENET_MEAN, IMAGENET_STD
@@ -61,6 +62,9 @@ def _of_transformers(model: nn.Module, device: torch.device) -> Detect:
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
 
     def detect(pictures: Tensor) -> object:
-        return model(pixel_values=(pictures.to(device, non_blocking=True) - mean) / std)
+        height, width = pictures.shape[-2:]
+        standardised = (pictures.to(device, non_blocking=True) - mean) / std
+        # the feature maps of RT-DETR fit on one another only where 32 divides both sides
+        return model(pixel_values=F.pad(standardised, (0, -width % 32, 0, -height % 32)))
 
     return detect

@@ -4,23 +4,36 @@ import json
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 def machine() -> str:
-    """The processor and what there is of it, in words."""
+    """The processor, what there is of it, and the GPU, in words."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    processor = f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
+    return f"{processor}, {_gpu()}, Python {platform.python_version()}"
 
 
-def append(file: Path, benchmark: str, results: dict[str, Any]) -> None:
-    """Adds a line to a file of JSON lines."""
-    record = {"benchmark": benchmark, "commit": _commit(), "machine": machine()} | results
+def append(file: Path, benchmark: str, arguments: Any, results: dict[str, Any]) -> None:
+    """Adds a line to a file of JSON lines: what was timed where, the fields of `arguments` (a dataclass), the results.
+
+    A result replaces an argument of the same name.
+    """
+    where = {"machine": machine(), "device": _gpu(), "threads": torch.get_num_threads()}
+    settings = {name: value for name, value in asdict(arguments).items() if name != "append"}
+    record = {"benchmark": benchmark, "commit": _commit()} | where | settings | results
     with file.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(record) + "\n")
+
+
+def _gpu() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
 def _commit() -> str | None:

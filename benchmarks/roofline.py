@@ -17,15 +17,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import tyro
+from benchmarks.made_up_model import BatchConfig, build_model, made_up_batch
 from benchmarks.parts import MODEL_PARTS, REST, Parts, clock, parts_of
 from benchmarks.record import append, machine
-from benchmarks.training_steps import BatchConfig, build_model, made_up_batch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -115,8 +115,7 @@ def main(argv: Sequence[str]) -> int:
     size = BatchConfig(pictures=arguments.batch_size, height=arguments.height, width=arguments.width, objects=1)
     batch = to_device(made_up_batch(size), device)
     flops = _flops(config, batch)
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    print(f"{machine()}, {name}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
     print(
         f"{counted(arguments.batch_size, 'picture')} of {arguments.height} x {arguments.width}, {arguments.backbone}, "
         f"{counted(arguments.proposals, 'proposal')}, {counted(arguments.stages, 'stage')}, inference, eager, "
@@ -130,9 +129,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"\n{table(precision, work, limits, seconds)}")
         results[precision] = {"work": work._asdict(), "limits": limits._asdict(), "seconds": seconds}
     if arguments.append is not None:
-        settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
-        settings |= {"device": name, "threads": torch.get_num_threads(), "results": results}
-        append(arguments.append, "roofline", settings)
+        append(arguments.append, "roofline", arguments, {"results": results})
     return 0
 
 

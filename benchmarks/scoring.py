@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -82,8 +82,7 @@ def main(argv: Sequence[str]) -> int:
     if "crowdhuman" in arguments.protocols:
         seconds |= _crowdhuman(arguments)
     if arguments.append is not None:
-        settings = {key: value for key, value in asdict(arguments).items() if key != "append"}
-        append(arguments.append, "scoring", settings | {"seconds": seconds})
+        append(arguments.append, "scoring", arguments, {"seconds": seconds})
     return 0
 
 

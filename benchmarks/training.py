@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, repeat
 from pathlib import Path
@@ -24,11 +24,12 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
+from benchmarks.made_up_model import BatchConfig, made_up_batch
 from benchmarks.memory import peak
 from benchmarks.record import append, machine
 from benchmarks.training_parts import Shares, seconds_by_part, share_of_waiting
 from benchmarks.training_parts import table as parts_table
-from benchmarks.training_steps import BatchConfig, EngineStep, Step, faster_rcnn_step, made_up_batch, plain_step
+from benchmarks.training_steps import EngineStep, Step, faster_rcnn_step, plain_step
 from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 
 from uncrowd.data.loader import TrainLoader
@@ -100,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
     """Prints a table for each precision, and the parts of our step."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.training")
     size = f"{arguments.height} x {arguments.width}"
-    print(f"{machine()}, {_device()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
     print(
         f"steps of {counted(arguments.batch_size, 'picture')} of {size} with about {arguments.objects:g} objects each, "
         f"{arguments.backbone}, {counted(arguments.stages, 'stage')}, {counted(arguments.rounds, 'round')} of "
@@ -120,10 +121,8 @@ def main(argv: Sequence[str]) -> int:
         assert isinstance(ours, EngineStep)
         shares = {precision: _shares(arguments, ours, loader, precision == "bf16") for precision in seconds}
     if arguments.append is not None:
-        settings = {key: value for key, value in asdict(arguments).items() if key not in ("append", "memory")}
-        settings |= {"device": _device(), "threads": torch.get_num_threads()}
         results = {"seconds": seconds, "losses": losses, "bytes": memory, "parts": shares}
-        append(arguments.append, "training", settings | results)
+        append(arguments.append, "training", arguments, results)
     return 0
 
 
@@ -253,10 +252,6 @@ def _shares(arguments: Arguments, ours: EngineStep, loader: TrainLoader | None, 
 def _endless(loader: TrainLoader) -> Iterator[Batch]:
     for epoch in count():
         yield from loader.epoch(epoch)
-
-
-def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
 if __name__ == "__main__":

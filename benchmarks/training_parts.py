@@ -24,8 +24,19 @@ DATA, COPY, HEAD, COSTS = "waiting for data", "copying to the device", "head", "
 ASSIGNMENT, LOSS, BACKWARD = "assignment on the host", "loss", "backward"
 CLIPPING, OPTIMISER, WAITING = "clipping of gradients", "optimiser", "waiting for the device"
 STEP_PARTS = (
-    *(DATA, COPY, NORMALISING, BACKBONE, PYRAMID, HEAD, COSTS),
-    *(ASSIGNMENT, LOSS, BACKWARD, CLIPPING, OPTIMISER, REST),
+    DATA,
+    COPY,
+    NORMALISING,
+    BACKBONE,
+    PYRAMID,
+    HEAD,
+    COSTS,
+    ASSIGNMENT,
+    LOSS,
+    BACKWARD,
+    CLIPPING,
+    OPTIMISER,
+    REST,
 )
 
 Shares = list[dict[str, float]]  # seconds of each part, step by step
