@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from uncrowd.data.collector import collector_paused
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.pictures_folder import find_pictures
 from uncrowd.data.problems import Problems, Rule
@@ -117,6 +118,7 @@ def read_coco(
     return dataset
 
 
+@collector_paused()
 def scan_coco(
     annotations: Path, pictures: Path | None = None, split: str = "train"
 ) -> tuple[DetectionDataset, Problems]:

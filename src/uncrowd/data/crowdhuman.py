@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from uncrowd.data.collector import collector_paused
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.odgt import PERSON, picture_id, picture_size, read_lines
 from uncrowd.data.picture import picture_sizes
@@ -100,6 +101,7 @@ def read_odgt(
     return dataset
 
 
+@collector_paused()
 def scan_odgt(
     annotations: Path,
     pictures: Path | None = None,
