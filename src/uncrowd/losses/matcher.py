@@ -1,6 +1,9 @@
 """Which prediction is compared with which object: one Hungarian problem a stage and picture (Sec. 3.4)."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -119,8 +122,14 @@ def match(
     if host_finite.tolist() != [1]:
         raise NonFiniteError("the model predicts logits or boxes that are not finite")
     problems = host_cost.view(cost.shape).numpy()
-    pairs = np.stack([_assign(stage, targets.counts) for stage in problems])  # (s, 3, m)
+    pairs = np.stack(list(_solvers().map(partial(_assign, counts=targets.counts), problems)))  # (s, 3, m)
     return Matching(*torch.from_numpy(pairs).to(cost.device, non_blocking=True).unbind(1))
+
+
+@cache
+def _solvers() -> ThreadPoolExecutor:
+    """Stages are solved side by side: scipy lets other threads run meanwhile."""
+    return ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8), thread_name_prefix="assignment")
 
 
 def _assign(cost: Float[np.ndarray, "b n t"], counts: list[int]) -> Int64[np.ndarray, "3 m"]:
