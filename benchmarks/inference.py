@@ -122,7 +122,8 @@ def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:
     ours = _config(arguments, arguments.proposals[0])
     plain = StageConfig(attention="content", interaction="entangled")
     sparse_rcnn = SparseRCNNConfig(backbone=ours.backbone, stages=ours.stages, proposals=ours.proposals, stage=plain)
-    detr = DETRConfig(backbone=ours.backbone, encoder_layers=ours.stages, decoder_layers=ours.stages)
+    # on ResNet-50 as all peers: a Swin takes only sides that its patches divide, and DETR pads none
+    detr = DETRConfig(encoder_layers=ours.stages, decoder_layers=ours.stages)
     models = {
         f"Sparse R-CNN, {ours.proposals} proposals": build_model(sparse_rcnn),
         "DETR, ours": build_detector(detr),
