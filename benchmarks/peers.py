@@ -17,6 +17,7 @@ from uncrowd.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 Detect = Callable[[Tensor], object]  # of pictures (b, 3, h, w), uint8, on the host
 
 FASTER_RCNN = "Faster R-CNN R50-FPN (torchvision)"
+CHANNELS_LAST = "Faster R-CNN, channels last"  # the same, given the one line of code that ours has inside
 
 
 def torchvision_detectors(height: int, width: int, device: torch.device) -> dict[str, Detect]:
@@ -29,6 +30,10 @@ def torchvision_detectors(height: int, width: int, device: torch.device) -> dict
         ),
         "FCOS R50-FPN (torchvision)": detection.fcos_resnet50_fpn(weights=None, weights_backbone=None, **sides),
     }
+    models[CHANNELS_LAST] = detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides)
+    models[CHANNELS_LAST].to(memory_format=torch.channels_last).get_submodule("backbone").register_forward_pre_hook(
+        lambda _, given: (given[0].contiguous(memory_format=torch.channels_last),)
+    )
     return {name: _of_torchvision(model.eval().to(device), device) for name, model in models.items()}
 
 

@@ -115,6 +115,8 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     torch.manual_seed(experiment.train.seed)
     model = build_detector(experiment.model)
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
+    decisive = config.to_dict(experiment)
+    del decisive["train"]["compile"]  # a run may go on with or without: results are the same but for rounding
     if experiment.train.compile:
         compile_parts(model)
     trainer = Trainer(
@@ -126,7 +128,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         accelerator,
         checkpoint,
         {
-            "configuration": config.to_dict(experiment),
+            "configuration": decisive,
             "training data": _summary(train_set),
             "validation data": _summary(val_set),
         },

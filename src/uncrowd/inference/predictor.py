@@ -1,6 +1,7 @@
 """From pixels to detections: evaluation during training, `eval` and `predict` all go through here."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import overload
 
@@ -112,7 +113,7 @@ class Predictor:
     def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
         """What the model finds, on the CPU."""
         images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             decoded = self.model.detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()

@@ -20,7 +20,7 @@ def compile_parts(model: Detector) -> None:
 
 
 def compile_whole(model: Detector) -> None:
-    """Compiles everything from pixels to the last stage, anew for each size of picture and batch: the fastest there is.
+    """Compiles everything from pixels to the last stage, anew for each size of picture and batch.
 
     On a GPU a picture is then one CUDA graph. After eight sizes further ones are computed as they are without.
     """
