@@ -155,6 +155,16 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
     assert resume(folder, device="cpu")
 
 
+def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uncrowd.experiments.run.compile_parts", lambda model: None)
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    run = config.load(Run, folder / "config.json")
+    compiled = replace(run.experiment, train=replace(run.experiment.train, compile=True))
+    config.save(replace(run, experiment=compiled), folder / "config.json")
+    assert resume(folder, device="cpu")
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_model_is_compiled_on_request(
     crowd: Path, sayings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, wanted: bool

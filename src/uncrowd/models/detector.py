@@ -73,13 +73,13 @@ class Detector(nn.Module, ABC):
     @torch.inference_mode()
     def detect(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
         """Returns `decode` of `forward`, in evaluation mode; the mode is left as it was."""
-        if not self.training:
-            return self.decode(self(images, sizes))
-        self.eval()
-        try:
-            return self.decode(self(images, sizes))
-        finally:
-            self.train()
+        if self.training:
+            self.eval()
+            try:
+                return self.detect(images, sizes)
+            finally:
+                self.train()
+        return self.decode(self(images, sizes))
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
