@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 import tyro
 from benchmarks.growth_lines import Line, ModelCase, boxes_line, model_line, objects_line
 from benchmarks.made_up_model import BatchConfig
 from benchmarks.parts import ATTENTION, DYNAMIC, KERNELS, POOLING
-from benchmarks.record import append, machine
+from benchmarks.record import append, conditions
 from benchmarks.training_parts import ASSIGNMENT, COSTS
 
 from uncrowd.errors import require_at_least
@@ -85,7 +84,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> int:
     """Prints a table for each line, and how what is in it grows."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.growth")
-    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(conditions())
     print(f"fp32, eager, {counted(arguments.rounds, 'round')}")
     lines = []
     for quantity in arguments.lines:

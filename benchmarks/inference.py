@@ -19,7 +19,7 @@ import torch
 import tyro
 from benchmarks.made_up_model import build_model
 from benchmarks.peers import FASTER_RCNN, Detect, torchvision_detectors, transformers_detectors
-from benchmarks.record import append, machine
+from benchmarks.record import append, conditions
 from benchmarks.turns import Rounds, table, take_turns
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from tests.plain.sparse_rcnn import PlainSparseRCNN
 from uncrowd.boxes import cxcywh_to_xyxy
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError, require_at_least
+from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.inference.export import export_onnx
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.models.backbone import BackboneConfig
@@ -67,6 +68,8 @@ class Arguments:
     torchvision_only: bool = False
     # Also time the stages alone, ours beside those of the plain twin.
     heads: bool = False
+    # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
+    keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
@@ -82,6 +85,7 @@ def main(argv: Sequence[str]) -> int:
     """Prints a table."""
     config = (tyro.conf.FlagCreatePairsOff,)
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.inference", config=config)
+    kept = arguments.keep_freed_memory and keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     pictures = torch.randint(256, (arguments.batch, 3, arguments.height, arguments.width), dtype=torch.uint8)
@@ -100,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
             seconds = take_turns(turns, arguments.rounds, warm_up=3 if "compiled" in arguments.ways else 1)
             on_device = pictures.to(device)
             heads = {n: _heads(arguments, n, on_device) for n in arguments.proposals} if arguments.heads else {}
-    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(conditions(kept=kept))
     size, dtype = f"{arguments.height} x {arguments.width}", "bf16" if arguments.bf16 else "fp32"
     print(f"batches of {arguments.batch} of {size}, {dtype}, {arguments.rounds} rounds\n")
     print(table(seconds, FASTER_RCNN))

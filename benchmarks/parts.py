@@ -53,7 +53,6 @@ _OF_TYPE: tuple[tuple[type[nn.Module], str], ...] = (
     (FeedForward, FEEDFORWARD),
 )
 _OF_NAME = {
-    "kernels": KERNELS,
     "attention_norm": ATTENTION,
     "mask_norm": MASKS,
     "class_tower": TOWERS,
@@ -128,6 +127,8 @@ def parts_of(model: SparseRCNN) -> list[Watched]:
         Watched(stage_module, "roi_align", POOLING),
     ]
     for name, module in model.head.named_modules():
+        if isinstance(module, DynamicConv):
+            watched += [Watched(module, "reducing", KERNELS), Watched(module, "expanding", KERNELS)]
         part = _OF_NAME.get(name.rpartition(".")[2])
         part = part or next((part for kind, part in _OF_TYPE if isinstance(module, kind)), None)
         if part is not None:

@@ -20,6 +20,12 @@ def machine() -> str:
     return f"{processor}, {_gpu()}, Python {platform.python_version()}"
 
 
+def conditions(*, kept: bool = False) -> str:
+    """What a table was taken under, in words. kept: whether the process keeps freed memory."""
+    threads = f"torch {torch.__version__} with {torch.get_num_threads()} threads"
+    return f"{machine()}, {threads}{', freed memory kept' * kept}"
+
+
 def append(file: Path, benchmark: str, arguments: Any, results: dict[str, Any]) -> None:
     """Adds a line to a file of JSON lines: what was timed where, the fields of `arguments` (a dataclass), the results.
 

@@ -25,7 +25,7 @@ import torch
 import tyro
 from benchmarks.made_up_model import BatchConfig, build_model, made_up_batch
 from benchmarks.parts import MODEL_PARTS, REST, Parts, clock, parts_of
-from benchmarks.record import append, machine
+from benchmarks.record import append, conditions
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -34,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.micro_batches import to_device
 from uncrowd.errors import InputError, require_at_least
+from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -75,6 +76,8 @@ class Arguments:
     matrix: int = field(default_factory=lambda: 8192 if torch.cuda.is_available() else 2048)
     # Rounds, after one that is not counted.
     rounds: int = 5
+    # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
+    keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
@@ -104,6 +107,7 @@ class Limits(NamedTuple):
 def main(argv: Sequence[str]) -> int:
     """Prints a table for each precision."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.roofline")
+    kept = arguments.keep_freed_memory and keep_freed_memory()
     device = build_accelerator().device
     config = SparseRCNNConfig(
         proposals=arguments.proposals,
@@ -115,7 +119,7 @@ def main(argv: Sequence[str]) -> int:
     size = BatchConfig(pictures=arguments.batch_size, height=arguments.height, width=arguments.width, objects=1)
     batch = to_device(made_up_batch(size), device)
     flops = _flops(config, batch)
-    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(conditions(kept=kept))
     print(
         f"{counted(arguments.batch_size, 'picture')} of {arguments.height} x {arguments.width}, {arguments.backbone}, "
         f"{counted(arguments.proposals, 'proposal')}, {counted(arguments.stages, 'stage')}, inference, eager, "

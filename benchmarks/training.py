@@ -26,7 +26,7 @@ import torch
 import tyro
 from benchmarks.made_up_model import BatchConfig, made_up_batch
 from benchmarks.memory import peak
-from benchmarks.record import append, machine
+from benchmarks.record import append, conditions
 from benchmarks.training_parts import Shares, seconds_by_part, share_of_waiting
 from benchmarks.training_parts import table as parts_table
 from benchmarks.training_steps import EngineStep, Step, faster_rcnn_step, plain_step
@@ -37,6 +37,7 @@ from uncrowd.data.open import open_splits
 from uncrowd.data.synthetic import SceneConfig, write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.errors import require_at_least
+from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -85,6 +86,8 @@ class Arguments:
     memory: bool = True
     # Of pictures and boxes.
     seed: int = 0
+    # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
+    keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
@@ -100,8 +103,9 @@ class Arguments:
 def main(argv: Sequence[str]) -> int:
     """Prints a table for each precision, and the parts of our step."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.training")
+    kept = arguments.keep_freed_memory and keep_freed_memory()
     size = f"{arguments.height} x {arguments.width}"
-    print(f"{machine()}, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    print(conditions(kept=kept))
     print(
         f"steps of {counted(arguments.batch_size, 'picture')} of {size} with about {arguments.objects:g} objects each, "
         f"{arguments.backbone}, {counted(arguments.stages, 'stage')}, {counted(arguments.rounds, 'round')} of "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uncrowd.errors import InputError as InputError
+    from uncrowd.freed_memory import keep_freed_memory as keep_freed_memory
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
     from uncrowd.inference.tta import TTAConfig as TTAConfig
@@ -17,6 +18,7 @@ __version__ = version("uncrowd")
 # public name -> where it lives; imported at first use, so that `uncrowd --help` does not wait for torch
 _PUBLIC = {
     "InputError": "uncrowd.errors",
+    "keep_freed_memory": "uncrowd.freed_memory",
     "Predictor": "uncrowd.inference.predictor",
     "load": "uncrowd.inference.predictor",
     "TTAConfig": "uncrowd.inference.tta",

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.freed_memory import keep_freed_memory
 
 # verb -> (module of this package, what it does); a module is imported only when its verb is used
 VERBS = {
@@ -28,7 +29,8 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.
 
 
 def run() -> None:
-    """Entry point of the `uncrowd` command."""
+    """Entry point of the `uncrowd` command, which has its process for itself."""
+    keep_freed_memory()
     sys.exit(main(sys.argv[1:]))
 
 

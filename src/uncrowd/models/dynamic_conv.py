@@ -21,6 +21,17 @@ class DynamicConv(nn.Module):
 
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p c"]) -> Float[Tensor, "k p c"]:
         """Returns the RoI features (k boxes, p positions, c channels) after both convolutions, norms and ReLUs."""
-        reduce, expand = self.kernels(queries).chunk(2, dim=-1)
-        roi = F.relu(self.norm1(torch.bmm(roi, reduce.unflatten(-1, self.kernel_shape))), inplace=True)
-        return F.relu(self.norm2(torch.bmm(roi, expand.unflatten(-1, self.kernel_shape[::-1]))), inplace=True)
+        # The second kernels are made after the first are gone: both would be most of a stage's memory.
+        roi = F.relu(self.norm1(torch.bmm(roi, self.reducing(queries))), inplace=True)
+        return F.relu(self.norm2(torch.bmm(roi, self.expanding(queries))), inplace=True)
+
+    def reducing(self, queries: Float[Tensor, "k d"]) -> Float[Tensor, "k c h"]:
+        """Returns the kernels of the first convolution (Params1), from c channels to the h of `dynamic_width`."""
+        return self._kernels(queries, 0).unflatten(-1, self.kernel_shape)
+
+    def expanding(self, queries: Float[Tensor, "k d"]) -> Float[Tensor, "k h c"]:
+        """Returns the kernels of the second (Params2), back to c channels."""
+        return self._kernels(queries, 1).unflatten(-1, self.kernel_shape[::-1])
+
+    def _kernels(self, queries: Tensor, half: int) -> Tensor:
+        return F.linear(queries, self.kernels.weight.chunk(2)[half], self.kernels.bias.chunk(2)[half])
