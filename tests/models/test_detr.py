@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from tests.plain import transformer as plain
 from uncrowd import config
@@ -225,6 +226,13 @@ def test_on_swin_every_parameter_that_is_trained_gets_a_gradient() -> None:
     last = model(pictures(1, 64, 64), sizes_of((64, 64)))[-1]
     (last.logits.sum() + last.boxes.sum()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+    # its patches have sides of 4 pixels; what a picture is padded with for them is not looked at
+    assert model.multiple == 4
+    picture, sizes = pictures(1, 61, 70), sizes_of((61, 70))
+    padded = F.pad(picture, (0, 2, 0, 3), value=200)
+    for ours, theirs in zip(model.eval().detect(picture, sizes), model.detect(padded, sizes), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_decode_ranks_each_query_once_by_its_best_class() -> None:

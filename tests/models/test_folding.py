@@ -9,7 +9,7 @@ from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from uncrowd.models.folding import FoldedNorm, fold_frozen_norms
+from uncrowd.models.folding import FoldedConv2d, FoldedNorm, fold_for_good, fold_frozen_norms
 
 
 def frozen(name: str) -> nn.Module:
@@ -48,6 +48,19 @@ def test_outputs_and_gradients_are_those_of_the_norms(name: str, left: int) -> N
     of_plain = dict(plain.named_parameters())
     for parameter_name, parameter in folded.named_parameters():
         torch.testing.assert_close(parameter.grad, of_plain[parameter_name].grad)
+
+
+@pytest.mark.parametrize("name", ["resnet18d", "resnet50", "resnext50_32x4d"])
+def test_folded_for_good_it_computes_the_same_to_the_bit(name: str) -> None:
+    network = frozen(name)
+    fold_frozen_norms(network)
+    picture = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = network(picture)
+        fold_for_good(network)
+        for ours, before in zip(network(picture), expected, strict=True):
+            assert torch.equal(ours, before)
+    assert not any(isinstance(module, FoldedConv2d) for module in network.modules())
 
 
 def test_weights_can_be_loaded_afterwards() -> None:

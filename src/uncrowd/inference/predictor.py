@@ -21,6 +21,8 @@ from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.compiled import compile_whole
 from uncrowd.models.detector import Detector
+from uncrowd.models.folding import fold_for_good
+from uncrowd.models.precision import keep_weights_in_bf16
 from uncrowd.models.weights import load_weights
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 
@@ -113,6 +115,8 @@ class Predictor:
     def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
         """What the model finds, on the CPU."""
         images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
+        if isinstance(self.model, Detector):
+            images = self.model.padded(images)  # a compiled one is compiled for each size that it sees
         with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             decoded = self.model.detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
@@ -157,6 +161,9 @@ def load(
         predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
     except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
+    fold_for_good(weights.model)
+    if bf16:
+        keep_weights_in_bf16(weights.model)
     if compiled:
         compile_whole(weights.model)
     return predictor

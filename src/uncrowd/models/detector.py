@@ -1,7 +1,7 @@
 """What every detector has in common: raw pixels in, what each stage predicts out, and how that is ranked."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -39,7 +39,7 @@ class Detector(nn.Module, ABC):
     results must not depend on it.
     """
 
-    multiple: ClassVar[int]
+    multiple: int
     mean: Tensor
     std: Tensor
 
@@ -83,12 +83,15 @@ class Detector(nn.Module, ABC):
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
+        images = self.padded(images.to(self.mean.dtype))
+        inside = inside_picture(sizes, *images.shape[-2:])
+        return ((images - self.mean) / self.std).where(inside[:, None], 0)
+
+    def padded(self, images: Shaped[Tensor, "b 3 h w"]) -> Shaped[Tensor, "b 3 H W"]:
+        """Pads to the multiple; who does so before `forward` changes nothing, and shows it fewer different sizes."""
         # Rounded up in a form that torch.export can go on dividing, where sizes are symbols.
         height, width = ((side + self.multiple - 1) // self.multiple * self.multiple for side in images.shape[-2:])
-        padding = (0, width - images.shape[-1], 0, height - images.shape[-2])
-        images = nn.functional.pad(images.to(self.mean.dtype), padding)
-        inside = inside_picture(sizes, height, width)
-        return ((images - self.mean) / self.std).where(inside[:, None], 0)
+        return nn.functional.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
 
 
 def inside_picture(sizes: Int64[Tensor, "b 2"], height: int, width: int) -> Shaped[Tensor, "b {height} {width}"]:

@@ -11,7 +11,7 @@ from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.detector import Detector, inside_picture
-from uncrowd.models.precision import full_precision
+from uncrowd.models.precision import PreciseLinear
 from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
 from uncrowd.structures import Decoded, StageOutput
 
@@ -57,15 +57,14 @@ class DETRConfig:
 class DETR(Detector):
     """A transformer between the coarsest feature map and a set of queries.
 
-    A picture alone is not padded; in a batch, attention leaves padding out. (A convolution does not, so features near
-    it are not quite those of the picture alone.)
+    A picture alone is not padded, but for a trunk that cuts it into patches; in a batch, attention leaves padding out.
+    (A convolution does not, so features near it are not quite those of the picture alone.)
     """
-
-    multiple = 1
 
     def __init__(self, config: DETRConfig):
         super().__init__(config)
         self._config = config
+        self.multiple = self.backbone.patch
         if self.backbone.norms is not None:  # those of the other maps get no gradient, which ranks would wait for
             self.backbone.norms[:-1].requires_grad_(False)
         self.projection = nn.Conv2d(self.backbone.channels[-1], config.width, kernel_size=1)
@@ -93,7 +92,8 @@ class DETR(Detector):
 
         Logits have one column more than there are classes: the last is for no object.
         """
-        features = self.projection(self.backbone(self.normalise(images, sizes))[-1])
+        images = self.normalise(images, sizes)
+        features = self.projection(self.backbone(images)[-1])
         inside = inside_picture(sizes, *images.shape[-2:])
         # A cell is padding where the pixel at its upper left corner is, as nearest neighbours have it.
         inside = F.interpolate(inside[:, None].float(), features.shape[-2:])[:, 0].bool()
@@ -135,9 +135,14 @@ class Decoder(nn.Module):
             for _ in range(config.decoder_layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.class_logits = nn.Linear(width, config.num_classes + 1)
+        self.class_logits = PreciseLinear(width, config.num_classes + 1)
         self.boxes_cxcywh_norm = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4), nn.Sigmoid()
+            PreciseLinear(width, width),
+            nn.ReLU(),
+            PreciseLinear(width, width),
+            nn.ReLU(),
+            PreciseLinear(width, 4),
+            nn.Sigmoid(),
         )
 
     def forward(
@@ -157,11 +162,8 @@ class Decoder(nn.Module):
         outputs = []
         for layer in self.layers:
             found = layer(queries, positions, boxes, memory)
-            class_features = at_least_fp32(self.norm(found.class_features))
-            box_features = at_least_fp32(self.norm(found.box_features))
-            with full_precision(boxes.device):
-                logits = self.class_logits(class_features)
-                predicted = cxcywh_to_xyxy(self.boxes_cxcywh_norm(box_features) * scale)
+            logits = self.class_logits(self.norm(found.class_features))
+            predicted = cxcywh_to_xyxy(self.boxes_cxcywh_norm(self.norm(found.box_features)) * scale)
             outputs.append(StageOutput(logits=logits, boxes=predicted, queries=found.queries))
             boxes, queries = predicted.detach(), found.queries
         return outputs

@@ -5,7 +5,9 @@ the convolution's own weight, as it is without, and every parameter and buffer k
 """
 
 from itertools import pairwise
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
@@ -44,15 +46,30 @@ class FoldedConv2d(nn.Module):
         assert convolution.bias is None
         assert convolution.padding_mode == "zeros"
         self.weight = convolution.weight
-        self.stride, self.padding = convolution.stride, convolution.padding
-        self.dilation, self.groups = convolution.dilation, convolution.groups
+        self.settings: dict[str, Any] = {
+            name: getattr(convolution, name) for name in ("stride", "padding", "dilation", "groups")
+        }
         self._norm = (norm,)  # not as a module: it is its block's own, under the name it has there
 
     def forward(self, x: Float[Tensor, "b _ _ _"]) -> Float[Tensor, "b _ _ _"]:
         """Returns the normalised convolution."""
+        weight, bias = self._weight_and_bias()
+        return F.conv2d(x, weight, bias, **self.settings)
+
+    def scaled(self) -> nn.Conv2d:
+        """Returns the plain convolution that computes the same as long as no weight changes."""
+        weight, bias = self._weight_and_bias()
+        channels, sides = (
+            (weight.shape[1] * self.settings["groups"], weight.shape[0]),
+            (weight.shape[2], weight.shape[3]),
+        )
+        plain = nn.Conv2d(*channels, sides, **self.settings, device="meta")
+        plain.weight, plain.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return plain.requires_grad_(False)
+
+    def _weight_and_bias(self) -> tuple[Float[Tensor, "d _ _ _"], Float[Tensor, " d"]]:
         scale, bias = self._norm[0].scale_and_bias()
-        weight = self.weight * scale[:, None, None, None]
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        return self.weight * scale[:, None, None, None], bias
 
 
 def fold_frozen_norms(module: nn.Module) -> None:
@@ -65,6 +82,18 @@ def fold_frozen_norms(module: nn.Module) -> None:
             setattr(module, convolution_name, FoldedConv2d(convolution, folded))
     for child in module.children():
         fold_frozen_norms(child)
+
+
+@torch.no_grad()
+def fold_for_good(module: nn.Module) -> None:
+    """Puts plain convolutions, their weights scaled once, in the place of the folded ones.
+
+    For a model that only looks: it computes the same, to the bit, but its weights are no longer those that one trains.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, FoldedConv2d):
+            setattr(module, name, child.scaled())
+        fold_for_good(child)
 
 
 def _pairs(module: nn.Module) -> list[tuple[str, str]]:

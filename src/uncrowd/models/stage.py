@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uncrowd.boxes import apply_deltas, at_least_fp32
+from uncrowd.boxes import apply_deltas
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.interaction import InteractionKind, build_interaction
-from uncrowd.models.precision import full_precision
+from uncrowd.models.precision import PreciseLinear
 from uncrowd.models.roi_align import PyramidRows, as_rows, roi_align
 from uncrowd.models.self_attention import AttentionKind, build_self_attention
 from uncrowd.structures import StageOutput
@@ -63,8 +63,8 @@ class Stage(nn.Module):
         )
         self.class_tower = _tower(width, config.class_tower)
         self.box_tower = _tower(width, config.box_tower)
-        self.class_logits = nn.Linear(width, num_classes)
-        self.box_deltas = nn.Linear(width, 4)
+        self.class_logits = PreciseLinear(width, num_classes)
+        self.box_deltas = PreciseLinear(width, 4)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -84,10 +84,8 @@ class Stage(nn.Module):
         if self.attention is not None and self.attention_norm is not None:
             queries = self.attention_norm(queries + self.attention(queries, boxes))
         interacted = self.interaction(queries.flatten(0, 1), roi)
-        class_features = at_least_fp32(self.class_tower(interacted.class_features))
-        box_features = at_least_fp32(self.box_tower(interacted.box_features))
-        with full_precision(boxes.device):  # bf16 would make most scores of a picture equal to others
-            logits, deltas = self.class_logits(class_features), self.box_deltas(box_features)
+        logits = self.class_logits(self.class_tower(interacted.class_features))
+        deltas = self.box_deltas(self.box_tower(interacted.box_features))
         per_picture = (boxes.shape[0], -1)
         return StageOutput(
             logits=logits.unflatten(0, per_picture),
