@@ -2,7 +2,7 @@
 # All that wants a GPU: `bash benchmarks/gpu.sh FOLDER`, then read FOLDER/*.txt; the limits add up to under ten minutes.
 # Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md lack, and last what takes
 # longest to start: the compiler, and memory, for which each detector has a process of its own. A step that fails or is
-# cut short leaves the others be; then this ends with status 1. `TOY=1` does the same at a size for any machine, but for
+# cut short leaves the others be; then this ends with status 1, and the file has the turns that were taken. `TOY=1` does the same at a size for any machine, but for
 # the compiled way. PYTHON (by default .venv's, or python3) needs the packages of pyproject.toml; without transformers
 # its detectors are left out.
 set -uo pipefail
@@ -31,7 +31,7 @@ benchmark() { # NAME SECONDS MODULE ARGUMENTS...
     step "$name" "$seconds" -m "benchmarks.$module" "$@" --append "$out/results.jsonl"
 }
 
-tests=(tests/models/test_weighted_rows.py tests/models/test_on_gpu.py)
+tests=(tests/models/test_roi_align.py tests/models/test_on_gpu.py)
 if [ -n "${TOY:-}" ]; then
     small=(--backbone resnet10t --stages 1 --rounds 1)
     size=(--height 128 --width 150)
@@ -44,18 +44,20 @@ if [ -n "${TOY:-}" ]; then
     benchmark memory 120 training "${size[@]}" "${small[@]}" --proposals 10 --precisions fp32
 else
     paper=(--height 800 --width 1333)
-    step tests 60 -m pytest -q "${tests[@]}"
+    step tests 40 -m pytest -q "${tests[@]}"
     # both precisions in the same rounds, so that ours in bf16 has a ratio to the twin in fp32
-    benchmark training 110 training "${paper[@]}" --batch-size 16 --rounds 3 --no-memory
-    benchmark inference-1 70 inference "${paper[@]}" --rounds 10 --proposals 100 500 --ways eager plain --heads --bf16
-    benchmark inference-8 50 inference "${paper[@]}" --rounds 5 --batch 8 --proposals 100 500 --bf16 --torchvision-only
-    benchmark roofline 35 roofline "${paper[@]}" --batch-size 8 --rounds 3
-    benchmark training-crowd 45 training "${paper[@]}" --batch-size 8 --objects 23 --proposals 500 --rounds 3 \
+    benchmark training 100 training "${paper[@]}" --batch-size 16 --rounds 3 --no-memory
+    benchmark inference-1 60 inference "${paper[@]}" --rounds 10 --proposals 100 500 --ways eager plain --heads --bf16
+    benchmark inference-8 35 inference "${paper[@]}" --rounds 5 --batch 8 --proposals 100 500 --bf16 --torchvision-only
+    benchmark roofline 30 roofline "${paper[@]}" --batch-size 8 --rounds 3
+    benchmark training-crowd 40 training "${paper[@]}" --batch-size 8 --objects 23 --proposals 500 --rounds 3 \
         --precisions bf16 --no-memory
-    benchmark growth 45 growth --lines proposals pixels objects --no-memory
-    benchmark compiled 85 inference "${paper[@]}" --rounds 10 --proposals 100 --ways eager compiled --heads --bf16 \
+    benchmark growth 25 growth --lines proposals pixels objects --no-memory
+    benchmark compiled 80 inference "${paper[@]}" --rounds 10 --proposals 100 --ways eager compiled --heads --bf16 \
         --torchvision-only
-    benchmark memory 70 training "${paper[@]}" --batch-size 16 --rounds 1 --precisions bf16
+    benchmark training-compiled 85 training "${paper[@]}" --batch-size 16 --rounds 3 --precisions bf16 --compile --no-memory
+    step tests-compiled 35 -m pytest -q tests/models/test_compiled.py
+    benchmark memory 40 training "${paper[@]}" --batch-size 16 --rounds 1 --precisions bf16
 fi
 
 if [ "$failed" -ne 0 ]; then

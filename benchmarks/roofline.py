@@ -44,7 +44,7 @@ from uncrowd.words import counted
 Precision = Literal["fp32", "tf32", "bf16"]
 
 FAR_OFF = 3  # times; a part that is farther off is marked
-LOOKUPS = ("_embedding_bag", "weighted_rows")  # operations of (table, index, ...), by what is in their names
+TERMS = 16  # rows that a cell of a pooled box is made of
 UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided")
 
 
@@ -173,10 +173,19 @@ class BytesMoved(TorchDispatchMode):
         is_view = bool(written) and all(tensor.untyped_storage().data_ptr() in owned for tensor in written)
         if func._schema.is_mutable or not is_view:
             self.total += sum(map(_size, [] if func._schema.name in UNWRITTEN else [*read, *written]))
-            if any(name in func._schema.name for name in LOOKUPS):
-                table, index = read[:2]
-                self.total -= max(0, _size(table) - index.numel() * _size(table[0]))
+            looked_up = _looked_up(func._schema.name, read, written)
+            if looked_up is not None:
+                self.total -= max(0, _size(read[0]) - looked_up * read[0].shape[-1] * read[0].element_size())
         return result
+
+
+def _looked_up(operation: str, read: list[Tensor], written: list[Tensor]) -> int | None:
+    """Rows that an operation looks up in its first tensor; None if it reads all of that."""
+    if "_embedding_bag" in operation:
+        return read[1].numel()
+    if operation == "uncrowd::roi_align":
+        return TERMS * written[0].shape[:2].numel()
+    return None
 
 
 def _bytes(model: SparseRCNN, batch: Batch) -> Counter[str]:

@@ -1,6 +1,7 @@
 """Contestants take turns, round after round: a round's ratio compares times taken under the same conditions."""
 
 import statistics
+import sys
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -12,7 +13,8 @@ Rounds = dict[str, list[float]]  # seconds of each round, by contestant
 def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> Rounds:
     """Seconds of each contestant in each of so many rounds, after `warm_up` rounds that are not counted.
 
-    What a contestant leaves for the GPU to do is waited for, and belongs to its time.
+    What a contestant leaves for the GPU to do is waited for, and belongs to its time. Each turn is reported on standard
+    error as soon as it is taken, so that something is known where a run is cut short.
     """
     seconds: Rounds = {name: [] for name in contestants}
     for number in range(-warm_up, rounds):
@@ -21,8 +23,14 @@ def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int, war
             start = perf_counter()
             run()
             _finish()
+            took = perf_counter() - start
+            print(
+                f"round {number + 1 if number >= 0 else 'to warm up'}: {name}, {took:.4f} s",
+                file=sys.stderr,
+                flush=True,
+            )
             if number >= 0:
-                seconds[name].append(perf_counter() - start)
+                seconds[name].append(took)
     return seconds
 
 

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 import uncrowd
 from tests.conftest import TINY_MODEL, Exported, symbolic_shapes
@@ -24,7 +25,6 @@ from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.roi_align import assign_levels
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.models.weighted_rows import weighted_rows
 from uncrowd.structures import Decoded
 
 SIZES = [
@@ -115,6 +115,11 @@ def test_the_head_computes_what_the_releases_compute(name: str, tmp_path: Path) 
     relative, absolute = TOLERANCE[torch.float32]
     for ours, expected in zip(outputs, (tensors[name] for name in names), strict=True):
         assert (ours - expected).abs().max() <= relative * expected.abs().max() + absolute
+
+
+def weighted_rows(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """As RoIAlign has it."""
+    return F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
 
 
 class Sums(nn.Module):

@@ -1,25 +1,37 @@
-"""What is computed on a GPU is what the plain twin computes on the CPU. Left out where there is no GPU.
+"""What a GPU computes is what the CPU computes, and no step waits for it but to match. Left out where there is no GPU.
 
-What is compiled is in test_compiled.py, which uses the GPU where there is one.
+What is compiled is in test_compiled.py, which uses the GPU where there is one, as test_roi_align.py does.
 """
 
+import warnings
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.made_up_model import BatchConfig, made_up_batch
+from benchmarks.training_steps import EngineStep
 from torch import Tensor
+from torchvision.ops import roi_align as roi_align_level
 
 from tests.plain.sparse_rcnn import PlainSparseRCNN
 from uncrowd.boxes import FAR
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.roi_align import as_rows, roi_align
+from uncrowd.models.roi_align import as_rows, assign_levels, roi_align
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")
 SIZES = torch.tensor([[128, 160], [96, 121]])
+SMALL = SparseRCNNConfig(
+    num_classes=5,
+    proposals=24,
+    stages=2,
+    backbone=BackboneConfig(name="resnet18", frozen_stages=0),
+    stage=StageConfig(width=64, heads=4, dynamic_width=16, feedforward_width=128),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +47,7 @@ def exact_products() -> Iterator[None]:
 def model() -> SparseRCNN:
     """Proposals of all levels, some of them outside the picture."""
     torch.manual_seed(0)
-    stage = StageConfig(width=64, heads=4, dynamic_width=16, feedforward_width=128)
-    trunk = BackboneConfig(name="resnet18", frozen_stages=0)
-    model = SparseRCNN(SparseRCNNConfig(num_classes=5, proposals=24, stages=2, backbone=trunk, stage=stage)).eval()
+    model = SparseRCNN(SMALL).eval()
     with torch.no_grad():
         centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
         centre.uniform_(-0.2, 1.2)
@@ -52,28 +62,55 @@ def images() -> Tensor:
 
 def assert_near(found: Tensor, expected: Tensor, share: float) -> None:
     """share: of the expected tensor's largest value."""
-    assert (found.cpu().float() - expected.float()).abs().max() <= share * expected.abs().max()
+    assert (found.cpu().double() - expected.double()).abs().max() <= share * expected.abs().max()
 
 
-def test_every_stage_is_the_twins(model: SparseRCNN, images: Tensor) -> None:
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1e-9), (torch.float32, 2e-3)], ids=str)
+def test_every_stage_is_the_twins(model: SparseRCNN, images: Tensor, dtype: torch.dtype, share: float) -> None:
+    own = deepcopy(model).to(dtype)
     with torch.no_grad():
-        expected = PlainSparseRCNN(deepcopy(model)).eval()(images, SIZES)
-        found = deepcopy(model).to(CUDA)(images.to(CUDA), SIZES.to(CUDA))
+        expected = PlainSparseRCNN(deepcopy(own)).eval()(images, SIZES)
+        found = own.to(CUDA)(images.to(CUDA), SIZES.to(CUDA))
     for ours, theirs in zip(found, expected, strict=True):
         for tensor, twins in zip(ours, theirs, strict=True):
-            assert_near(tensor, twins, 2e-3)
+            assert_near(tensor, twins, share)
 
 
-def test_gradients_are_those_of_the_cpu(model: SparseRCNN, images: Tensor) -> None:
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1e-9), (torch.float32, 5e-2)], ids=str)
+def test_gradients_are_those_of_the_cpu(model: SparseRCNN, images: Tensor, dtype: torch.dtype, share: float) -> None:
+    """In single precision a ReLU near 0 falls on the other side."""
     gradients = []
     for device in (torch.device("cpu"), CUDA):
-        own = deepcopy(model).to(device).train()
+        own = deepcopy(model).to(device, dtype).train()
         outputs = own(images.to(device), SIZES.to(device))
         torch.stack([tensor.square().mean() for output in outputs for tensor in output]).sum().backward()
         gradients.append({name: p.grad for name, p in own.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, expected in gradients[0].items():
-        assert_near(gradients[1][name], expected, 5e-2)  # a ReLU near 0 falls on the other side
+        assert_near(gradients[1][name], expected, share)
+
+
+def test_pooling_is_torchvisions_on_the_gpu_forward_and_backward() -> None:
+    """Level by level; boxes outside the picture, inverted and without area among them."""
+    torch.manual_seed(0)
+    features = [torch.randn(1, 8, 704 // s, 960 // s, device=CUDA).requires_grad_() for s in (4, 8, 16, 32)]
+    corner, side = torch.rand(60, 2, device=CUDA) * 1400 - 250, torch.exp(torch.rand(60, 2, device=CUDA) * 6.5) - 5
+    boxes = torch.cat([corner, corner + side], dim=1)
+    level_of = assign_levels(boxes, levels=4)
+    expected = torch.zeros(60, 8, 7, 7, device=CUDA)
+    for level, feature in enumerate(features):
+        here = level_of == level
+        pooled = roi_align_level(feature, [boxes[here]], 7, 1 / 2 ** (level + 2), sampling_ratio=2, aligned=True)
+        expected = expected.masked_scatter(here[:, None, None, None], pooled)
+    found = roi_align(as_rows(features), boxes[None], 7).transpose(1, 2).unflatten(2, (7, 7))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    weights = torch.randn_like(found)
+    for ours, theirs in zip(
+        torch.autograd.grad((found * weights).sum(), features),
+        torch.autograd.grad((expected * weights).sum(), features),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 def test_pooling_far_away_and_in_half_precision() -> None:
@@ -93,3 +130,20 @@ def test_bf16_trains_with_finite_gradients(model: SparseRCNN, images: Tensor) ->
         outputs = own(images.to(CUDA), SIZES.to(CUDA))
     torch.stack([output.logits.square().mean() + output.boxes.square().mean() for output in outputs]).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in own.parameters())
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_step_waits_for_the_device_to_match_and_for_nothing_else(bf16: bool) -> None:
+    """As far as torch notices: what is copied to the host, and what is looked at there."""
+    step = EngineStep(SMALL, pictures=2)
+    batch = made_up_batch(BatchConfig(pictures=2, height=128, width=160, objects=3, classes=SMALL.num_classes))
+    step(batch, bf16)  # the first one also chooses algorithms
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            step(batch, bf16)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [warning for warning in caught if "synchronizing CUDA operation" in str(warning.message)]
+    assert [Path(wait.filename).name for wait in waits] == ["matcher.py"], [str(w) for w in waits]

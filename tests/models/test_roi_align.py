@@ -1,6 +1,14 @@
-"""Pooling from the pyramid is the plain loop, for boxes of any size, anywhere."""
+"""Pooling from the pyramid is the plain loop, for boxes of any size, anywhere, in whichever way it is done.
+
+Without a GPU our kernel runs in Triton's interpreter.
+"""
 
 import math
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +17,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import roi_align as roi_align_level
 
+from tests.conftest import symbolic_shapes
 from tests.plain import roi_align as plain
-from uncrowd.models.roi_align import as_rows, assign_levels, roi_align
+from uncrowd.models.roi_align import PyramidRows, as_rows, assign_levels, roi_align
 
 SIZE, CHANNELS = 3, 2
 # sides of about 60, 160, 320 and 640 pixels: one for each level
 ON_ALL_LEVELS = [[300.0, 200, 370, 260], [10, 20, 165, 190], [600, 5, 900, 350], [5, 10, 640, 660]]
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+Pool = Callable[[list[Tensor], Tensor], Tensor]
 OUTSIDE = [[-80.0, -40, -10, 15], [1000, 100, 1080, 160], [-200, -200, 900, 900], [2000, 2000, 2050, 2050]]
 
 
@@ -22,16 +33,35 @@ def pyramid(pictures: int = 1, dtype: torch.dtype = torch.float64) -> list[Tenso
     """P2 to P5 of pictures of 704 x 960."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(pictures, CHANNELS, 704 // stride, 960 // stride) for stride in (4, 8, 16, 32)]
-    return [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
+    return [torch.randn(s, generator=generator, dtype=torch.float64).to(DEVICE, dtype) for s in shapes]
 
 
 def boxes_of(*boxes: list[float]) -> Tensor:
-    return torch.tensor([boxes], dtype=torch.float64)
+    return torch.tensor([boxes], dtype=torch.float64, device=DEVICE)
 
 
-def pool(features: list[Tensor], boxes: Tensor) -> Tensor:
+def kernel() -> Any:
+    """The operator around our kernel, which Triton's interpreter runs where there is no GPU."""
+    pytest.importorskip("triton")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
+        return import_module("uncrowd.models.roi_align_triton").roi_align_on_gpu
+
+
+@pytest.fixture(params=["as dispatched", "kernel"])
+def pool(request: pytest.FixtureRequest) -> Pool:
     """Pooled boxes as torchvision lays them out: (boxes, channels, SIZE, SIZE)."""
-    return roi_align(as_rows(features), boxes, SIZE).transpose(1, 2).unflatten(2, (SIZE, SIZE))
+    operator = kernel() if request.param == "kernel" else None
+
+    def pool(features: list[Tensor], boxes: Tensor) -> Tensor:
+        rows = as_rows(features)
+        if operator is not None:
+            pooled = operator(rows.rows.to(features[0].dtype), rows.levels, boxes, SIZE)
+        else:
+            pooled = roi_align(rows, boxes, SIZE)
+        return pooled.transpose(1, 2).unflatten(2, (SIZE, SIZE))
+
+    return pool
 
 
 def test_levels_follow_the_size_of_the_box() -> None:
@@ -48,18 +78,18 @@ def test_the_level_is_the_plain_rule(sides: list[int]) -> None:
 
 
 @pytest.mark.parametrize("boxes", [ON_ALL_LEVELS, OUTSIDE], ids=["on all levels", "outside the picture"])
-def test_pooling_is_the_plain_loop_in_the_order_of_the_boxes(boxes: list[list[float]]) -> None:
+def test_pooling_is_the_plain_loop_in_the_order_of_the_boxes(pool: Pool, boxes: list[list[float]]) -> None:
     features = pyramid()
     shuffled = [boxes[i] for i in (2, 0, 3, 1)]
     expected = [plain.pyramid_roi_align([f[0] for f in features], box, SIZE) for box in shuffled]
     torch.testing.assert_close(pool(features, boxes_of(*shuffled)), torch.stack(expected))
 
 
-def test_far_outside_there_is_nothing() -> None:
+def test_far_outside_there_is_nothing(pool: Pool) -> None:
     assert not pool(pyramid(), boxes_of([2000.0, 2000, 2050, 2050])).any()
 
 
-def test_boxes_are_pooled_from_their_own_picture() -> None:
+def test_boxes_are_pooled_from_their_own_picture(pool: Pool) -> None:
     features = pyramid(pictures=2)
     boxes = torch.cat([boxes_of(*ON_ALL_LEVELS), boxes_of(*ON_ALL_LEVELS[::-1])])
     together = pool(features, boxes)
@@ -67,7 +97,7 @@ def test_boxes_are_pooled_from_their_own_picture() -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_a_level_may_have_no_box_and_gets_no_gradient() -> None:
+def test_a_level_may_have_no_box_and_gets_no_gradient(pool: Pool) -> None:
     features = [f.requires_grad_() for f in pyramid()]
     pool(features, boxes_of(ON_ALL_LEVELS[1], ON_ALL_LEVELS[1])).sum().backward()
     assert [bool(f.grad is not None and f.grad.any()) for f in features] == [False, True, False, False]
@@ -85,13 +115,13 @@ def test_a_level_may_have_no_box_and_gets_no_gradient() -> None:
     ],
     ids=str,
 )
-def test_degenerate_boxes_pool_something_finite(box: list[float]) -> None:
+def test_degenerate_boxes_pool_something_finite(pool: Pool, box: list[float]) -> None:
     pooled = pool(pyramid(), boxes_of(box, ON_ALL_LEVELS[0]))
     assert pooled.isfinite().all()
     assert torch.equal(pooled[1:], pool(pyramid(), boxes_of(ON_ALL_LEVELS[0])))  # the others do not notice
 
 
-def test_a_box_without_area_pools_one_point() -> None:
+def test_a_box_without_area_pools_one_point(pool: Pool) -> None:
     features = pyramid()
     expected = plain.bilinear(features[0][0], y=50 / 4 - 0.5, x=50 / 4 - 0.5)
     pooled = pool(features, boxes_of([50.0, 50, 50, 50]))[0]
@@ -99,7 +129,7 @@ def test_a_box_without_area_pools_one_point() -> None:
 
 
 @pytest.mark.parametrize("level", range(4))
-def test_gradient_to_the_features_is_that_of_the_single_level(level: int) -> None:
+def test_gradient_to_the_features_is_that_of_the_single_level(pool: Pool, level: int) -> None:
     box, weights = ON_ALL_LEVELS[level], torch.randn(1, CHANNELS, SIZE, SIZE).double()
     features = [f.requires_grad_() for f in pyramid()]
     (pool(features, boxes_of(box)) * weights).sum().backward()
@@ -111,12 +141,76 @@ def test_gradient_to_the_features_is_that_of_the_single_level(level: int) -> Non
     torch.testing.assert_close(features[level].grad, alone.grad)
 
 
-def test_half_precision_features_are_pooled_at_exact_places() -> None:
+def test_half_precision_features_are_pooled_at_exact_places(pool: Pool) -> None:
     """1001 is 1000 in bf16; a box rounded so would pool its neighbour."""
-    features, box = pyramid(dtype=torch.bfloat16), torch.tensor([[[901.0, 301, 923, 323]]])
-    assert torch.equal(pool(features, box), pool([f.float() for f in features], box))
+    features, box = pyramid(dtype=torch.bfloat16), torch.tensor([[[901.0, 301, 923, 323]]], device=DEVICE)
+    exact = pool([f.float() for f in features], box)
+    torch.testing.assert_close(pool(features, box).float(), exact, rtol=2**-7, atol=0)  # a unit in the last place
+
+
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)], ids=str)
+def test_the_kernel_is_the_operations_it_stands_for(dtype: torch.dtype, share: float) -> None:
+    """For boxes of all sizes, anywhere, inverted too; in bf16 sums and gradients are rounded at the end."""
+    generator = torch.Generator().manual_seed(0)
+    corner, side = torch.rand(1, 12, 2, generator=generator) * 1200 - 200, torch.rand(1, 12, 2, generator=generator)
+    boxes = torch.cat([corner, corner + torch.exp(side * 6.5) - 10], dim=-1).to(DEVICE)
+    rows, levels = as_rows(pyramid(dtype=dtype))
+    leaf, twin = rows.to(dtype).requires_grad_(), rows.float().requires_grad_()
+    results: list[tuple[Tensor, Tensor]] = []
+    for wanted, pooled in (
+        (leaf, kernel()(leaf, levels, boxes, 2)),
+        (twin, roi_align(PyramidRows(twin, levels), boxes, 2)),
+    ):
+        weights = torch.arange(pooled.numel(), device=DEVICE).view_as(pooled) / pooled.numel()
+        results.append((pooled, torch.autograd.grad((pooled * weights).sum(), wanted)[0]))
+    assert results[0][0].dtype == results[0][1].dtype == dtype
+    for ours, expected in zip(*results, strict=True):
+        assert (ours.float() - expected).abs().max() <= share * expected.abs().max()
+
+
+def test_there_may_be_no_box(pool: Pool) -> None:
+    assert pool(pyramid(), torch.empty(1, 0, 4, device=DEVICE)).shape == (0, CHANNELS, SIZE, SIZE)
+
+
+def test_the_kernel_is_an_operator_that_can_be_compiled() -> None:
+    rows, levels = as_rows(pyramid(dtype=torch.float32))
+    given = rows.requires_grad_(), levels, boxes_of(*ON_ALL_LEVELS).float(), SIZE
+    with symbolic_shapes():
+        verdicts = torch.library.opcheck(kernel(), given)
+    assert set(verdicts.values()) == {"SUCCESS"}, verdicts
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from uncrowd.models.roi_align_triton import _kernel
+
+for rows in ("fp32", "bf16", "fp64"):
+    for backward in (False, True):
+        sums = "fp64" if rows == "fp64" else "fp32"
+        types = {"table": sums if backward else rows, "levels": "i64", "boxes": sums, "pooled": rows}
+        signature = {name: f"*{kind}" for name, kind in types.items()}
+        signature |= {"boxes_a_picture": "i32", "rows_a_picture": "i32"}
+        constants = {"count": 4, "second_level": 112.0, "size": 7, "channels": 256, "block": 256, "far": 1e9}
+        constants["backward"] = backward
+        source = ASTSource(_kernel, signature | dict.fromkeys(constants, "constexpr"), constants)
+        built = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        print(rows, backward, len(built.asm["cubin"]) > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with torch on Linux alone")
+def test_the_kernel_is_compiled_for_a_gpu_that_is_not_there() -> None:
+    """Down to machine code, which the interpreter does not try."""
+    pytest.importorskip("triton")
+    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        word for rows in ("fp32", "bf16", "fp64") for way in ("False", "True") for word in (rows, way, "True")
+    ]
 
 
 def test_on_the_meta_device_there_is_still_a_shape() -> None:
-    features = [f.to("meta") for f in pyramid(pictures=2)]
-    assert pool(features, torch.empty(2, 5, 4, device="meta")).shape == (10, CHANNELS, SIZE, SIZE)
+    rows = as_rows([f.to("meta") for f in pyramid(pictures=2)])
+    assert roi_align(rows, torch.empty(2, 5, 4, device="meta"), SIZE).shape == (10, SIZE**2, CHANNELS)

@@ -121,7 +121,7 @@ def _translations() -> dict[Callable, Callable]:
         include_last_offset: bool,
         padding_idx: int,
     ) -> tuple[Any, ...]:
-        """See `weighted_rows`, which alone calls it: sums of equally many rows each. starts: where each sum begins."""
+        """See `roi_align`, which alone calls it: sums of equally many rows each. starts: where each sum begins."""
         assert mode == 0, "sums"
         sums, one, rest = op.Shape(starts), op.Constant(value_ints=[1]), op.Constant(value_ints=[-1])
         index = op.Reshape(index, op.Concat(sums, rest, axis=0))

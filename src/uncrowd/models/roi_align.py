@@ -3,24 +3,30 @@
 RoIAlign is linear in the features: a cell of a pooled box is a weighted sum of 16 of the pyramid's cells (2 x 2
 samples, each between 4 cells). So the levels lie one after another as rows, channels side by side, and each cell of
 each box says which rows it takes and how much of each. No box is sorted by level, and nobody waits to learn how many
-are on one.
+are on one. On a GPU one kernel of our own does all of it (roi_align_triton.py); here is what it is held to.
 
 Shapes: b pictures, n boxes of each, l cells of all levels together, d channels, t = 16 cells that one is made of.
 """
 
+import os
+import warnings
+from importlib.util import find_spec
+from shutil import which
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import FAR, area, at_least_fp32
-from uncrowd.models.weighted_rows import weighted_rows
 
 FINEST_LEVEL = 2  # P2, stride 4
 # A box of this side (pixels) is pooled from this level (FPN, Eq. 1 there).
 CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
 SAMPLES = 2  # of a cell, in each direction
+# Triton does not exist for Windows, and builds its launcher with a C compiler.
+HAS_KERNEL = find_spec("triton") is not None and any(map(which, (os.environ.get("CC", "cc"), "gcc", "clang")))
 
 
 class PyramidRows(NamedTuple):
@@ -34,9 +40,9 @@ class PyramidRows(NamedTuple):
 
 
 def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
-    """Returns P2, P3, ... with strides 4, 8, ... as rows, on a CPU in at least fp32.
+    """Returns P2, P3, ... with strides 4, 8, ... as rows, in at least fp32 but for a GPU's kernel, which reads halves.
 
-    Half a float would be turned into a whole one in each stage there; a GPU reads halves and sums in fp32.
+    Elsewhere each stage would turn them into whole floats anew.
     """
     facts: list[int] = []
     first = 0
@@ -47,7 +53,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
     # filled in on the device: a tensor made of a list would have to be copied there, and the host would wait for it
     levels = torch.stack([torch.full((), fact, device=features[0].device) for fact in facts]).view(-1, 4)
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
-    return PyramidRows(rows if rows.is_cuda else at_least_fp32(rows), levels)
+    return PyramidRows(rows if rows.is_cuda and HAS_KERNEL else at_least_fp32(rows), levels)
 
 
 def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*n"]:
@@ -64,11 +70,19 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
     finite pools as a very far one (NaN: as 0); boxes get no gradient. Places and sums are in at least fp32, for a box
     in bf16 is up to 4 pixels off; what is returned is in the dtype of the rows.
     """
+    if pyramid.rows.is_cuda and HAS_KERNEL:
+        from uncrowd.models.roi_align_triton import roi_align_on_gpu
+
+        return roi_align_on_gpu(*pyramid, boxes.detach(), size)
+    if pyramid.rows.is_cuda and not torch.compiler.is_compiling():
+        warnings.warn("no Triton or no C compiler: RoIAlign does without its kernel, slower", stacklevel=2)
     index, weight = cells_of(pyramid.levels, boxes, size)
     cells = pyramid.rows.shape[1]
     picture = torch.arange(boxes.shape[0], device=boxes.device).view(-1, 1, 1, 1) * cells
-    pooled = weighted_rows(pyramid.rows.flatten(0, 1), (index + picture).flatten(0, 2), weight.flatten(0, 2))
-    return pooled.unflatten(0, (-1, size**2))
+    table, index = at_least_fp32(pyramid.rows).flatten(0, 1), (index + picture).flatten(0, 2)
+    weight = weight.flatten(0, 2).to(table.dtype)
+    pooled = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+    return pooled.to(pyramid.rows.dtype).unflatten(0, (-1, size**2))
 
 
 def cells_of(

@@ -1,0 +1,162 @@
+"""RoIAlign on a GPU, as a kernel of our own: each program pools one cell of one box.
+
+It works out by itself which 16 rows of the pyramid its cell is made of, and how much it takes of each: what `cells_of`
+does in a hundred operations, by the same formulas in the same order. It reads these rows and adds them up, or backward
+adds its gradient to them, atomically, so that the last bits depend on the order in which programs come by, as in
+torchvision's RoIAlign.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from uncrowd.boxes import FAR
+from uncrowd.models.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL
+
+SECOND_LEVEL = CANONICAL_SIDE * 2.0 ** (FINEST_LEVEL + 1 - CANONICAL_LEVEL)
+
+
+@triton.jit
+@no_type_check
+def _bounded(x, far: tl.constexpr):
+    return tl.minimum(tl.maximum(tl.where(x == x, x, 0.0), -far), far)  # NaN is 0
+
+
+@triton.jit
+@no_type_check
+def _along(start, end, length, cell, t: tl.constexpr, size: tl.constexpr):
+    """One direction: the place and the weight of term t of 4, which are two samples and two neighbours of each."""
+    step = (end - start) / size
+    at = start + cell * step + (t // 2 + 0.5) * step / 2
+    half = tl.where((at >= -1) & (at <= length), 0.5, 0.0).to(at.dtype)
+    at = tl.minimum(tl.maximum(at, 0.0), (length - 1).to(at.dtype))
+    low = tl.floor(at)
+    share = at - low
+    low = low.to(tl.int64)
+    return (low, (1 - share) * half) if t % 2 == 0 else (tl.minimum(low + 1, length - 1), share * half)
+
+
+@triton.jit
+@no_type_check
+def _kernel(
+    table,  # of rows, or of their gradient if `backward`
+    levels,
+    boxes,  # in the dtype that sums are made in
+    pooled,  # or its gradient
+    boxes_a_picture,
+    rows_a_picture,
+    count: tl.constexpr,  # of levels
+    second_level: tl.constexpr,  # side of the boxes that it begins with
+    size: tl.constexpr,
+    channels: tl.constexpr,
+    block: tl.constexpr,
+    far: tl.constexpr,
+    backward: tl.constexpr,
+):
+    k = tl.program_id(0).to(tl.int64)
+    box = k // (size * size)
+    row, column = k // size % size, k % size
+    x1, y1 = _bounded(tl.load(boxes + box * 4), far), _bounded(tl.load(boxes + box * 4 + 1), far)
+    x2, y2 = _bounded(tl.load(boxes + box * 4 + 2), far), _bounded(tl.load(boxes + box * 4 + 3), far)
+
+    # `assign_levels` without root and logarithm, which are approximate here: the next level from twice the side on
+    area = tl.maximum(x2 - x1, 0.0) * tl.maximum(y2 - y1, 0.0)
+    level = levels
+    for finer in tl.static_range(count - 1):
+        level += tl.where(area >= second_level * second_level * 4**finer, 4, 0)
+    height, width, first, stride = tl.load(level), tl.load(level + 1), tl.load(level + 2), tl.load(level + 3)
+    x1, y1, x2, y2 = x1 / stride - 0.5, y1 / stride - 0.5, x2 / stride - 0.5, y2 / stride - 0.5
+    first += box // boxes_a_picture * rows_a_picture
+
+    channel = tl.arange(0, block)
+    inside = channel < channels
+    # not tl.zeros, a kernel itself, which the interpreter cannot call if Triton was imported without it
+    total = (channel * 0).to(boxes.dtype.element_ty)
+    if backward:
+        total += tl.load(pooled + k * channels + channel, mask=inside, other=0.0).to(total.dtype)
+    for t in tl.static_range(16):
+        y, of_y = _along(y1, y2, height, row, t // 4, size)
+        x, of_x = _along(x1, x2, width, column, t % 4, size)
+        cells = table + (first + y * width + x) * channels + channel
+        weight = of_y * of_x
+        if not backward:
+            total += weight * tl.load(cells, mask=inside, other=0.0).to(total.dtype)
+        elif weight != 0:  # outside the map, where all would queue for its first row
+            tl.atomic_add(cells, weight * total, mask=inside, sem="relaxed")
+    if not backward:
+        tl.store(pooled + k * channels + channel, total.to(pooled.dtype.element_ty), mask=inside)
+
+
+def _launch(table: Tensor, levels: Tensor, boxes: Tensor, pooled: Tensor, size: int, *, backward: bool) -> None:
+    """table: (b, l, d). pooled: (b * n * size * size, d). One of them is written. All contiguous."""
+    if not pooled.numel():
+        return
+    (_, rows, channels), (_, n, _) = table.shape, boxes.shape
+    block = triton.next_power_of_2(channels)
+    with torch.cuda.device_of(table):  # Triton launches on the current one
+        _kernel[(pooled.shape[0],)](
+            table,
+            levels,
+            boxes,
+            pooled,
+            n,
+            rows,
+            count=levels.shape[0],
+            second_level=SECOND_LEVEL,
+            size=size,
+            channels=channels,
+            block=block,
+            far=FAR,
+            backward=backward,
+        )  # pyright: ignore[reportArgumentType]
+
+
+def _exact(boxes: Tensor, like: Tensor) -> Tensor:
+    """In the dtype that sums of such numbers are made in."""
+    return boxes.to(torch.float64 if like.dtype == torch.float64 else torch.float32).contiguous()
+
+
+@torch.library.custom_op("uncrowd::roi_align", mutates_args=())
+def roi_align_on_gpu(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """See `uncrowd.models.roi_align.roi_align`. Returns (b * n, size * size, d). An operator, so that it compiles."""
+    pooled = rows.new_empty(boxes.shape[0] * boxes.shape[1], size * size, rows.shape[2])
+    _launch(rows.contiguous(), levels, _exact(boxes, rows), pooled.flatten(0, 1), size, backward=False)
+    return pooled
+
+
+@torch.library.custom_op("uncrowd::roi_align_backward", mutates_args=())
+def _to_rows(gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, rows: int) -> Tensor:
+    """The gradient of the rows, (b, rows, d), in the dtype of sums."""
+    boxes = _exact(boxes, gradient)
+    to_rows = boxes.new_zeros(boxes.shape[0], rows, gradient.shape[2])
+    _launch(to_rows, levels, boxes, gradient.contiguous().flatten(0, 1), size, backward=True)
+    return to_rows
+
+
+@roi_align_on_gpu.register_fake
+def _(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
+    return rows.new_empty(boxes.shape[0] * boxes.shape[1], size * size, rows.shape[2])
+
+
+@_to_rows.register_fake
+def _(gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, rows: int) -> Tensor:
+    return _exact(boxes, gradient).new_empty(boxes.shape[0], rows, gradient.shape[2])
+
+
+def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor) -> None:
+    rows, levels, boxes, size = inputs
+    ctx.save_for_backward(levels, boxes)
+    # not len(rows[0]), which would fix the number where a graph has a symbol
+    ctx.size, ctx.rows, ctx.dtype = size, rows.shape[1], rows.dtype  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    levels, boxes = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
+    to_rows = _to_rows(gradient, levels, boxes, ctx.size, ctx.rows)  # pyright: ignore[reportAttributeAccessIssue]
+    return to_rows.to(ctx.dtype), None, None, None  # pyright: ignore[reportAttributeAccessIssue]
+
+
+roi_align_on_gpu.register_autograd(_backward, setup_context=_keep)
