@@ -21,7 +21,8 @@ from uncrowd.experiments import Experiment
 from uncrowd.experiments.run import resume
 from uncrowd.models.build import build_detector
 
-ROUNDING = 5e-3  # as a share of a loss, a gradient's norm or a score
+ROUNDING = 1e-3  # as a share of a loss or a score
+OF_NORM = 5e-3  # as a share of a gradient's norm
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "uncrowd")
 
 
@@ -75,7 +76,8 @@ def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
     assert list(rows(folder)) == list(rows(expected))
     for key, row in rows(expected).items():
         for name in {"loss", "class", "l1", "giou", "gradient_norm", "AP", "AP50", "AR@100"} & row.keys():
-            assert rows(folder)[key][name] == pytest.approx(row[name], rel=ROUNDING), (key, name)
+            rounding = OF_NORM if name == "gradient_norm" else ROUNDING
+            assert rows(folder)[key][name] == pytest.approx(row[name], rel=rounding), (key, name)
 
     found = [json.loads((run / "detections.json").read_text()) for run in (folder, expected)]
     ours, theirs = (sorted((record["image_id"], record["score"]) for record in records) for records in found)
@@ -93,4 +95,5 @@ def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
     assert (moved > 3e-5).float().mean() > 0.5, "they moved by more than that"
     for key in weights:
         gradient = f"optimizer.exp_avg.{key[6:]}"  # its average over the steps
-        assert (ours[gradient] - theirs[gradient]).abs().max() <= 0.05 * theirs[gradient].abs().max(), key
+        # what a wrong share of a rank or of a micro-batch would change by a half or more
+        assert (ours[gradient] - theirs[gradient]).norm() <= 0.1 * theirs[gradient].norm(), key

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -14,7 +15,7 @@ from tests.inference.conftest import assert_same, picture
 from uncrowd import InputError
 from uncrowd.data.open import open_splits
 from uncrowd.engine.evaluate import detect
-from uncrowd.inference.onnx_detector import METADATA, OnnxDetector
+from uncrowd.inference.onnx_detector import CPU, METADATA, OnnxDetector
 from uncrowd.inference.tta import TTAConfig, View
 
 
@@ -55,6 +56,17 @@ def test_a_device_that_is_not_there_is_said(exported: Exported, device: str, mon
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(InputError, match=f"There is no device '{device}' for ONNX Runtime here; give 'cpu' or none"):
         uncrowd.load(exported.onnx, device)
+
+
+def test_a_gpu_that_cannot_be_used_is_said(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime warns, and goes on without it."""
+    start = onnxruntime.InferenceSession
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda path, options, _: start(path, options, [CPU]))
+    with pytest.raises(InputError, match=r"cannot use the GPU here, for want of a library .* Give 'cpu' as"):
+        uncrowd.load(exported.onnx)
+    assert uncrowd.load(exported.onnx, "cpu").model.config.proposals
 
 
 def test_a_file_that_is_none_is_said(exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

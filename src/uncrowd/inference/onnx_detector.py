@@ -74,6 +74,11 @@ def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetec
         session = runtime.InferenceSession(path, options, providers)
     except Exception as error:  # it has a dozen classes of them, with no base of their own
         raise InputError(f"{path} is no ONNX file that ONNX Runtime can run, or a damaged one ({error}).") from error
+    if len(session.get_providers()) < len(providers):  # it only warns of those that it cannot start
+        raise InputError(
+            "ONNX Runtime cannot use the GPU here, for want of a library (CUDA, cuDNN) in the version that it was built "
+            f"for, which it names above. Give 'cpu' as device to run {path} without."
+        )
     return OnnxDetector(session, _description(session, path))
 
 
@@ -93,7 +98,8 @@ def _providers(runtime: Any, device: torch.device | str | None) -> list[Any]:
     if kind == "cpu":
         return [CPU]
     if kind == "cuda" and on_gpu:
-        return [(CUDA, {"device_id": index or "0"}), CPU]
+        # in fp32 as on a CPU: TF32, its default there, keeps 10 bits of 23
+        return [(CUDA, {"device_id": index or "0", "use_tf32": "0"}), CPU]
     raise InputError(
         f"There is no device {wanted!r} for ONNX Runtime here; give 'cpu' or none. For 'cuda' it takes a GPU, and "
         "onnxruntime-gpu in the place of onnxruntime."
