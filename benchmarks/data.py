@@ -7,7 +7,6 @@ for within a worker torch has no more either, and all read files that the system
 
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import numpy as np
 import PIL
 import torch
 import tyro
+from benchmarks.command import run
 from benchmarks.record import append, machine
 from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 from PIL import Image
@@ -213,4 +213,4 @@ def _exhaust(batches: Iterable[object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -2,9 +2,9 @@
 # All that wants a GPU: `bash benchmarks/gpu.sh FOLDER`, then read FOLDER/*.txt; the limits add up to under ten minutes.
 # Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md lack, and last what takes
 # longest to start: the compiler, and memory, for which each detector has a process of its own. A step that fails or is
-# cut short leaves the others be; then this ends with status 1, and the file has the turns that were taken. `TOY=1` does the same at a size for any machine, but for
-# the compiled way. PYTHON (by default .venv's, or python3) needs the packages of pyproject.toml; without transformers
-# its detectors are left out.
+# cut short leaves the others be, and its file has the turns that were taken; the script then ends with status 1.
+# `TOY=1` does the same at a size for any machine, but for the compiled way. PYTHON (by default .venv's, or python3)
+# needs the packages of pyproject.toml; without transformers its detectors are left out.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?give a folder for the results}
@@ -31,7 +31,7 @@ benchmark() { # NAME SECONDS MODULE ARGUMENTS...
     step "$name" "$seconds" -m "benchmarks.$module" "$@" --append "$out/results.jsonl"
 }
 
-tests=(tests/models/test_roi_align.py tests/models/test_on_gpu.py)
+tests=(tests/models/test_roi_align.py tests/models/test_on_gpu.py tests/engine/test_step_on_gpu.py)
 if [ -n "${TOY:-}" ]; then
     small=(--backbone resnet10t --stages 1 --rounds 1)
     size=(--height 128 --width 150)
@@ -52,11 +52,11 @@ else
     benchmark roofline 30 roofline "${paper[@]}" --batch-size 8 --rounds 3
     benchmark training-crowd 40 training "${paper[@]}" --batch-size 8 --objects 23 --proposals 500 --rounds 3 \
         --precisions bf16 --no-memory
-    benchmark growth 25 growth --lines proposals pixels objects --no-memory
     benchmark compiled 80 inference "${paper[@]}" --rounds 10 --proposals 100 --ways eager compiled --heads --bf16 \
         --torchvision-only
-    benchmark training-compiled 85 training "${paper[@]}" --batch-size 16 --rounds 3 --precisions bf16 --compile --no-memory
-    step tests-compiled 35 -m pytest -q tests/models/test_compiled.py
+    benchmark training-compiled 85 training "${paper[@]}" --batch-size 16 --rounds 3 --precisions bf16 --compile \
+        --no-memory
+    step tests-compiled 60 -m pytest -q tests/models/test_compiled.py
     benchmark memory 40 training "${paper[@]}" --batch-size 16 --rounds 1 --precisions bf16
 fi
 

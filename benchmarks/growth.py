@@ -11,7 +11,6 @@ waited for between them. Memory is the most in use, the model being part of it, 
 """
 
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
+from benchmarks.command import run
 from benchmarks.growth_lines import Line, ModelCase, boxes_line, model_line, objects_line
 from benchmarks.made_up_model import BatchConfig
 from benchmarks.parts import ATTENTION, DYNAMIC, KERNELS, POOLING
@@ -238,4 +238,4 @@ def _as_record(line: Line) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

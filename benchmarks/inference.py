@@ -5,7 +5,6 @@ a round's times. Our proposals are spread over the picture and its sizes, as a t
 weights torchvision's detectors have little to suppress.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,10 +12,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import tyro
+from benchmarks.command import run
 from benchmarks.made_up_model import build_model
 from benchmarks.peers import FASTER_RCNN, Detect, torchvision_detectors, transformers_detectors
 from benchmarks.record import append, conditions
@@ -33,11 +33,14 @@ from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
 from uncrowd.models.compiled import compile_whole
+from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
+from uncrowd.models.inference_form import for_inference
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories, Decoded
 
+Model = TypeVar("Model", bound=Detector)
 Way = Literal["eager", "compiled", "onnx", "plain"]
 IN_WORDS = {"eager": "", "compiled": ", compiled", "onnx": ", ONNX Runtime", "plain": ", plain twin"}
 
@@ -97,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         for proposals in arguments.proposals:
             model = build_model(_config(arguments, proposals)).eval().to(device)
             for way in arguments.ways:
-                detectors[f"ours, {proposals} proposals{IN_WORDS[way]}"] = _ours(model, way, Path(folder))
+                detectors[f"ours, {proposals} proposals{IN_WORDS[way]}"] = _ours(arguments, model, way, Path(folder))
         with torch.inference_mode(), precision:
             turns = {name: partial(detect, pictures) for name, detect in detectors.items()}
             # a CUDA graph is recorded on the second call and replayed from the third
@@ -111,7 +114,8 @@ def main(argv: Sequence[str]) -> int:
     for proposals, of_head in heads.items():
         print(f"\nstages alone, {proposals} proposals\n{table(of_head, 'plain twin')}")
     if arguments.append is not None:
-        append(arguments.append, "inference", arguments, {"seconds": seconds, "heads": heads})
+        results = {"seconds": seconds, "heads": heads, "keep_freed_memory": kept}
+        append(arguments.append, "inference", arguments, results)
     return 0
 
 
@@ -126,22 +130,22 @@ def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:
     ours = _config(arguments, arguments.proposals[0])
     plain = StageConfig(attention="content", interaction="entangled")
     sparse_rcnn = SparseRCNNConfig(backbone=ours.backbone, stages=ours.stages, proposals=ours.proposals, stage=plain)
-    # on ResNet-50 as all peers: a Swin takes only sides that its patches divide, and DETR pads none
+    # on ResNet-50, as all peers
     detr = DETRConfig(encoder_layers=ours.stages, decoder_layers=ours.stages)
     models = {
         f"Sparse R-CNN, {ours.proposals} proposals": build_model(sparse_rcnn),
         "DETR, ours": build_detector(detr),
     }
-    return {name: partial(_detect, model.eval().to(device), device) for name, model in models.items()}
+    return {name: partial(_detect, _loaded(model.to(device), arguments), device) for name, model in models.items()}
 
 
-def _ours(model: SparseRCNN, way: Way, folder: Path) -> Detect:
+def _ours(arguments: Arguments, model: SparseRCNN, way: Way, folder: Path) -> Detect:
     device = next(model.parameters()).device
     match way:
         case "eager":
-            return partial(_detect, model, device)
+            return partial(_detect, _loaded(model, arguments), device)
         case "compiled":
-            compiled = deepcopy(model)
+            compiled = _loaded(model, arguments)
             compile_whole(compiled)
             return partial(_detect, compiled, device)
         case "onnx":
@@ -152,6 +156,13 @@ def _ours(model: SparseRCNN, way: Way, folder: Path) -> Detect:
             return partial(_detect, load_onnx(path, device), device)
         case "plain":
             return partial(_detect_plainly, _plain_twin(model), device)
+
+
+def _loaded(model: Model, arguments: Arguments) -> Model:
+    """A copy in the form that `uncrowd.load` gives it."""
+    loaded = deepcopy(model)
+    for_inference(loaded, bf16=arguments.bf16)
+    return loaded
 
 
 def _detect(model: AnyDetector, device: torch.device, pictures: Tensor) -> Decoded:
@@ -171,8 +182,8 @@ def _detect_plainly(twin: PlainSparseRCNN, device: torch.device, pictures: Tenso
 
 def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
     """Seconds of the stages, ours and the twin's, each given the features as its own pyramid lays them out."""
-    model = build_model(_config(arguments, proposals)).eval().to(pictures.device)
-    twin = _plain_twin(model)
+    plain = build_model(_config(arguments, proposals)).eval().to(pictures.device)
+    model, twin = _loaded(plain, arguments), _plain_twin(plain)
     height, width = pictures.shape[-2:]
     sizes = torch.tensor([[height, width]] * len(pictures), device=pictures.device)
     ours = model.pyramid(model.backbone(model.normalise(pictures, sizes)))
@@ -193,4 +204,4 @@ def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -2,8 +2,8 @@
 
 torchvision's come with the resizing and suppression that they are used with. transformers' are their networks alone,
 given pictures standardised and padded: what remains of their processors does little beside. Its Deformable DETR samples
-in operations of PyTorch where it is not given its compiled kernel, and RT-DETR is made for 640 x 640: both can look worse
-here than they have to.
+in operations of PyTorch where it is not given its compiled kernel, and RT-DETR is made for 640 x 640, so both may look
+worse here than they are.
 """
 
 from collections.abc import Callable

@@ -13,7 +13,6 @@ launches many small operations on a GPU shows what that costs.
 """
 
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import tyro
+from benchmarks.command import run
 from benchmarks.made_up_model import BatchConfig, build_model, made_up_batch
 from benchmarks.parts import MODEL_PARTS, REST, Parts, clock, parts_of
 from benchmarks.record import append, conditions
@@ -36,6 +36,7 @@ from uncrowd.engine.micro_batches import to_device
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.roi_align import TERMS
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Batch
@@ -44,7 +45,6 @@ from uncrowd.words import counted
 Precision = Literal["fp32", "tf32", "bf16"]
 
 FAR_OFF = 3  # times; a part that is farther off is marked
-TERMS = 16  # rows that a cell of a pooled box is made of
 UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided")
 
 
@@ -76,7 +76,7 @@ class Arguments:
     matrix: int = field(default_factory=lambda: 8192 if torch.cuda.is_available() else 2048)
     # Rounds, after one that is not counted.
     rounds: int = 5
-    # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
+    # Keep freed memory, as the `uncrowd` command does on a CPU.
     keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
@@ -133,7 +133,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"\n{table(precision, work, limits, seconds)}")
         results[precision] = {"work": work._asdict(), "limits": limits._asdict(), "seconds": seconds}
     if arguments.append is not None:
-        append(arguments.append, "roofline", arguments, {"results": results})
+        append(arguments.append, "roofline", arguments, {"results": results, "keep_freed_memory": kept})
     return 0
 
 
@@ -255,4 +255,4 @@ def _times_off(off: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -11,7 +11,6 @@ mMR and Recall, and JI apart; then all four beside the plain twin of the tests, 
 import contextlib
 import io
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from benchmarks.command import run
 from benchmarks.made_up_boxes import draw_coco, write_crowds
 from benchmarks.record import append, machine
 from benchmarks.turns import Rounds, table, take_turns
@@ -204,4 +204,4 @@ def _require_same(ours: Mapping[str, float | None], theirs: Mapping[str, float |
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -24,6 +24,7 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
+from benchmarks.command import run
 from benchmarks.made_up_model import BatchConfig, made_up_batch
 from benchmarks.memory import peak
 from benchmarks.record import append, conditions
@@ -126,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
         shares = {precision: _shares(arguments, ours, loader, precision == "bf16") for precision in seconds}
     if arguments.append is not None:
         results = {"seconds": seconds, "losses": losses, "bytes": memory, "parts": shares}
-        append(arguments.append, "training", arguments, results)
+        append(arguments.append, "training", arguments, results | {"keep_freed_memory": kept})
     return 0
 
 
@@ -171,6 +172,8 @@ def _batch(arguments: Arguments) -> Batch:
 
 def _two_steps(arguments: Arguments, name: str, precision: Precision) -> None:
     """The second has what the optimiser keeps beside what a step needs."""
+    if arguments.keep_freed_memory:  # in a process of its own
+        keep_freed_memory()
     step, batch = _detectors(arguments)[name](), _batch(arguments)
     for _ in range(2):
         step(batch, precision == "bf16")
@@ -201,7 +204,10 @@ def _times(
     contestants: dict[tuple[str, str], Callable[[], None]] = {}
     for precision in arguments.precisions:
         bf16 = precision == "bf16"
-        losses[precision] = {name: step(batch, bf16).item() for name, step in steps.items()}
+        losses[precision] = {}
+        for name, step in steps.items():
+            losses[precision][name] = step(batch, bf16).item()
+            print(f"first loss: {name} in {precision}, {losses[precision][name]:.4g}", file=sys.stderr, flush=True)
         assert all(map(math.isfinite, losses[precision].values())), f"what random weights find explodes: {losses}"
         for name, step in steps.items():
             contestants[precision, name] = partial(_same_batch, step, batch, bf16, arguments.steps)
@@ -259,4 +265,4 @@ def _endless(loader: TrainLoader) -> Iterator[Batch]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -4,7 +4,6 @@ Trains a small Sparse R-CNN on scenes drawn for it, upgrades it to IoU-ESA and D
 whose head is fresh: first their outputs stage by stage, then their scores.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
@@ -12,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from benchmarks.command import run
 from torch import Tensor
 
+from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.data.open import open_splits
@@ -25,11 +26,12 @@ from uncrowd.engine.train import TrainConfig
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.experiments.experiment import Experiment
 from uncrowd.experiments.run import Run, begin
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
 from uncrowd.models.upgrade import upgrade
+from uncrowd.models.weights import Weights, load_weights
 
 SCENES = SceneConfig(size=(64, 96), objects=(2, 4), overlap=0.1)
 BASELINE = Experiment(
@@ -61,14 +63,15 @@ def main(argv: Sequence[str]) -> int:
         begin(Run(experiment=experiment, data=str(data)), run, device="cpu", say=lambda _: None)
         val = open_splits(data).val
         assert val is not None
-        compare(load(run, "cpu"), val)
+        compare(load_weights(run), val)
     return 0
 
 
-def compare(trained: Predictor, val: DetectionDataset) -> None:
+def compare(trained: Weights, val: DetectionDataset) -> None:
     """Prints how far the outputs of each model are from the trained one's, and their scores."""
     old = trained.model
     assert isinstance(old, SparseRCNN)
+    resize = config.from_dict(ResizeConfig, trained.preprocessing, "the run's weights")
     upgraded = upgrade(old)
     old_attention = deepcopy(upgraded)
     for stage, before in zip(old_attention.head.stages, old.head.stages, strict=True):
@@ -81,7 +84,7 @@ def compare(trained: Predictor, val: DetectionDataset) -> None:
     fresh.load_state_dict(kept, strict=False)
     others = {"upgraded": upgraded, "... with the old attention": old_attention, "fresh head": fresh}
 
-    loader = InferenceLoader(val.subset(range(16)), trained.resize, multiple=old.multiple, batch_size=16)
+    loader = InferenceLoader(val.subset(range(16)), resize, multiple=old.multiple, batch_size=16)
     batch = next(iter(loader))
     print("norm of the error over the spread of the old output, stage by stage:")
     with torch.inference_mode():
@@ -93,7 +96,7 @@ def compare(trained: Predictor, val: DetectionDataset) -> None:
                 print(f"  {name:28} {what:7}" + "".join(f"{error:7.2f}" for error in errors))
     print(f"AP on {len(val)} scenes:")
     for name, model in {"before": old, **others}.items():
-        found = detect(Predictor(model, trained.categories, trained.resize), val, batch_size=10).detections
+        found = detect(Predictor(model, trained.categories, resize), val, batch_size=10).detections
         scores = CocoEvaluator().evaluate(val, found, trained.categories)
         print(f"  {name:28} {100 * (scores.main or 0):5.1f}")
 
@@ -103,4 +106,4 @@ def _error(got: Tensor, expected: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -1,8 +1,10 @@
 """Freed memory is kept by whoever asks for it: seen by the page faults of a block like those before."""
 
 import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,26 +22,29 @@ def faults():
 seen = [faults() for _ in range(40)]
 print(kept, min(seen[-5:]))
 """
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PAGES = 64 * 2**20 // 4096
 
 
 def run(how: str, **environment: str) -> tuple[bool, int]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    allocator = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(allocator)}
     command = [sys.executable, "-c", PROGRAM, how]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean | environment)
     kept, faults = done.stdout.split()
     return kept == "True", int(faults)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+
+
 def test_a_block_that_was_freed_is_used_again() -> None:
     kept, faults = run("keep")
-    if not kept:
-        pytest.skip("the C library is not glibc")
+    assert kept
     assert faults < PAGES / 100
-    assert run("leave")[1] > PAGES / 2, "what there is to gain"
+    if "[always]" not in HUGE_PAGES.read_text():  # of which a block has few
+        assert run("leave")[1] > PAGES / 2, "what there is to gain"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_what_the_environment_says_stays() -> None:
     assert run("keep", MALLOC_ARENA_MAX="8")[0] is False

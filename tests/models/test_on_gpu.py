@@ -1,17 +1,13 @@
-"""What a GPU computes is what the CPU computes, and no step waits for it but to match. Left out where there is no GPU.
+"""What a GPU computes is what the CPU computes. Left out where there is no GPU.
 
 What is compiled is in test_compiled.py, which uses the GPU where there is one, as test_roi_align.py does.
 """
 
-import warnings
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.made_up_model import BatchConfig, made_up_batch
-from benchmarks.training_steps import EngineStep
 from torch import Tensor
 from torchvision.ops import roi_align as roi_align_level
 
@@ -130,20 +126,3 @@ def test_bf16_trains_with_finite_gradients(model: SparseRCNN, images: Tensor) ->
         outputs = own(images.to(CUDA), SIZES.to(CUDA))
     torch.stack([output.logits.square().mean() + output.boxes.square().mean() for output in outputs]).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in own.parameters())
-
-
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_step_waits_for_the_device_to_match_and_for_nothing_else(bf16: bool) -> None:
-    """As far as torch notices: what is copied to the host, and what is looked at there."""
-    step = EngineStep(SMALL, pictures=2)
-    batch = made_up_batch(BatchConfig(pictures=2, height=128, width=160, objects=3, classes=SMALL.num_classes))
-    step(batch, bf16)  # the first one also chooses algorithms
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            step(batch, bf16)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    waits = [warning for warning in caught if "synchronizing CUDA operation" in str(warning.message)]
-    assert [Path(wait.filename).name for wait in waits] == ["matcher.py"], [str(w) for w in waits]

@@ -130,7 +130,7 @@ def test_a_box_without_area_pools_one_point(pool: Pool) -> None:
 
 @pytest.mark.parametrize("level", range(4))
 def test_gradient_to_the_features_is_that_of_the_single_level(pool: Pool, level: int) -> None:
-    box, weights = ON_ALL_LEVELS[level], torch.randn(1, CHANNELS, SIZE, SIZE).double()
+    box, weights = ON_ALL_LEVELS[level], torch.randn(1, CHANNELS, SIZE, SIZE, device=DEVICE).double()
     features = [f.requires_grad_() for f in pyramid()]
     (pool(features, boxes_of(box)) * weights).sum().backward()
 
@@ -155,17 +155,17 @@ def test_the_kernel_is_the_operations_it_stands_for(dtype: torch.dtype, share: f
     corner, side = torch.rand(1, 12, 2, generator=generator) * 1200 - 200, torch.rand(1, 12, 2, generator=generator)
     boxes = torch.cat([corner, corner + torch.exp(side * 6.5) - 10], dim=-1).to(DEVICE)
     rows, levels = as_rows(pyramid(dtype=dtype))
-    leaf, twin = rows.to(dtype).requires_grad_(), rows.float().requires_grad_()
+    leaf, twin = rows.to(dtype).requires_grad_(), rows.float().cpu().requires_grad_()
     results: list[tuple[Tensor, Tensor]] = []
     for wanted, pooled in (
         (leaf, kernel()(leaf, levels, boxes, 2)),
-        (twin, roi_align(PyramidRows(twin, levels), boxes, 2)),
+        (twin, roi_align(PyramidRows(twin, levels.cpu()), boxes.cpu(), 2)),
     ):
-        weights = torch.arange(pooled.numel(), device=DEVICE).view_as(pooled) / pooled.numel()
+        weights = torch.arange(pooled.numel(), device=pooled.device).view_as(pooled) / pooled.numel()
         results.append((pooled, torch.autograd.grad((pooled * weights).sum(), wanted)[0]))
     assert results[0][0].dtype == results[0][1].dtype == dtype
     for ours, expected in zip(*results, strict=True):
-        assert (ours.float() - expected).abs().max() <= share * expected.abs().max()
+        assert (ours.cpu().float() - expected).abs().max() <= share * expected.abs().max()
 
 
 def test_there_may_be_no_box(pool: Pool) -> None:
@@ -184,7 +184,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from uncrowd.models.roi_align_triton import _kernel
+from uncrowd.models.roi_align_triton import FAR, SECOND_LEVEL, _pool_or_spread
 
 for rows in ("fp32", "bf16", "fp64"):
     for backward in (False, True):
@@ -192,9 +192,9 @@ for rows in ("fp32", "bf16", "fp64"):
         types = {"table": sums if backward else rows, "levels": "i64", "boxes": sums, "pooled": rows}
         signature = {name: f"*{kind}" for name, kind in types.items()}
         signature |= {"boxes_a_picture": "i32", "rows_a_picture": "i32"}
-        constants = {"count": 4, "second_level": 112.0, "size": 7, "channels": 256, "block": 256, "far": 1e9}
-        constants["backward"] = backward
-        source = ASTSource(_kernel, signature | dict.fromkeys(constants, "constexpr"), constants)
+        constants = {"level_count": 4, "second_level": SECOND_LEVEL, "size": 7, "channels": 256, "block": 256}
+        constants |= {"far": FAR, "backward": backward}
+        source = ASTSource(_pool_or_spread, signature | dict.fromkeys(constants, "constexpr"), constants)
         built = triton.compile(source, target=GPUTarget("cuda", 90, 32))
         print(rows, backward, len(built.asm["cubin"]) > 0)
 """

@@ -32,7 +32,7 @@ def roi_align(feature: Tensor, box: Box, stride: int, size: int, samples: int = 
     """Returns (c, size, size): each cell the mean of samples x samples points; aligned, hence the half pixel."""
     x1, y1, x2, y2 = (coordinate / stride - 0.5 for coordinate in box)
     cell_height, cell_width = (y2 - y1) / size, (x2 - x1) / size
-    pooled = torch.zeros(len(feature), size, size, dtype=feature.dtype)
+    pooled = feature.new_zeros(len(feature), size, size)
     for row in range(size):
         for column in range(size):
             for i in range(samples):

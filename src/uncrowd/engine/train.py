@@ -255,7 +255,7 @@ class Trainer:
         """Objects of the whole step over the number of ranks, at least 1; with it the ranks agree on stopping."""
         count = float(sum(len(target.labels) for target in batch.targets))
         if self.accelerator.num_processes == 1:
-            self._watch.values[2] = float(self._stop.asked)
+            self._watch.values[2:].fill_(float(self._stop.asked))  # assigning a number would wait for the device
             return max(count, 1.0)
         local = torch.tensor([count, float(self._stop.asked)]).to(self.accelerator.device, non_blocking=True)
         count_and_stop = self.accelerator.reduce(local, "sum")

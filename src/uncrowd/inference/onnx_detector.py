@@ -76,8 +76,8 @@ def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetec
         raise InputError(f"{path} is no ONNX file that ONNX Runtime can run, or a damaged one ({error}).") from error
     if len(session.get_providers()) < len(providers):  # it only warns of those that it cannot start
         raise InputError(
-            "ONNX Runtime cannot use the GPU here, for want of a library (CUDA, cuDNN) in the version that it was built "
-            f"for, which it names above. Give 'cpu' as device to run {path} without."
+            "ONNX Runtime cannot use the GPU here: a library (CUDA, cuDNN) of the version it was built for is missing, "
+            f"which it names above. Give 'cpu' as device to run {path} without."
         )
     return OnnxDetector(session, _description(session, path))
 

@@ -21,8 +21,7 @@ from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.compiled import compile_whole
 from uncrowd.models.detector import Detector
-from uncrowd.models.folding import fold_for_good
-from uncrowd.models.precision import keep_weights_in_bf16
+from uncrowd.models.inference_form import for_inference
 from uncrowd.models.weights import load_weights
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 
@@ -115,8 +114,6 @@ class Predictor:
     def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
         """What the model finds, on the CPU."""
         images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
-        if isinstance(self.model, Detector):
-            images = self.model.padded(images)  # a compiled one is compiled for each size that it sees
         with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             decoded = self.model.detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
@@ -146,7 +143,8 @@ def load(
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many pictures of one size or a few: each takes minutes when it is first seen. An ONNX
-    file is as it was exported, without these two. Raises InputError when the file is missing or is not such a file.
+    file is as it was exported, without these two. The predictor's model only looks: for one to train or to save again,
+    take `uncrowd.models.weights.load_weights`. Raises InputError when the file is missing or is not such a file.
     """
     path = Path(path)
     if path.suffix == ".onnx":
@@ -161,9 +159,7 @@ def load(
         predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
     except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
-    fold_for_good(weights.model)
-    if bf16:
-        keep_weights_in_bf16(weights.model)
+    for_inference(weights.model, bf16=bf16)
     if compiled:
         compile_whole(weights.model)
     return predictor

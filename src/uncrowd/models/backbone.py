@@ -66,8 +66,8 @@ class Backbone(nn.Module):
                 f"Backbone {config.name!r} has maps of strides {info.reduction()}; choose one with 4, 8, 16, 32."
             )
         self.channels: list[int] = info.channels()
-        # Sides of a picture that are cut into patches have to be multiples of a patch's.
-        self.patch = next((int(m.patch_size[0]) for m in self.body.modules() if isinstance(m, PatchEmbed)), 1)
+        # A trunk that cuts pictures into patches takes only sides that are multiples of a patch's.
+        self.patch_side = next((int(m.patch_size[0]) for m in self.body.modules() if isinstance(m, PatchEmbed)), 1)
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
         # Swin ends its stages without a norm; detectors put one on each output.
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self.channels_last else None

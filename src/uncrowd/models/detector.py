@@ -40,6 +40,7 @@ class Detector(nn.Module, ABC):
     """
 
     multiple: int
+    only_looks = False  # see `inference_form.py`
     mean: Tensor
     std: Tensor
 
@@ -79,7 +80,7 @@ class Detector(nn.Module, ABC):
                 return self.detect(images, sizes)
             finally:
                 self.train()
-        return self.decode(self(images, sizes))
+        return self.decode(self(self.padded(images), sizes))  # a compiled model is compiled for each size it sees
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
@@ -88,7 +89,7 @@ class Detector(nn.Module, ABC):
         return ((images - self.mean) / self.std).where(inside[:, None], 0)
 
     def padded(self, images: Shaped[Tensor, "b 3 h w"]) -> Shaped[Tensor, "b 3 H W"]:
-        """Pads to the multiple; who does so before `forward` changes nothing, and shows it fewer different sizes."""
+        """Pads with 0, at the right and the bottom, to the next multiple; `forward` does so by itself."""
         # Rounded up in a form that torch.export can go on dividing, where sizes are symbols.
         height, width = ((side + self.multiple - 1) // self.multiple * self.multiple for side in images.shape[-2:])
         return nn.functional.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))

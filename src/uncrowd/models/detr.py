@@ -64,7 +64,7 @@ class DETR(Detector):
     def __init__(self, config: DETRConfig):
         super().__init__(config)
         self._config = config
-        self.multiple = self.backbone.patch
+        self.multiple = self.backbone.patch_side
         if self.backbone.norms is not None:  # those of the other maps get no gradient, which ranks would wait for
             self.backbone.norms[:-1].requires_grad_(False)
         self.projection = nn.Conv2d(self.backbone.channels[-1], config.width, kernel_size=1)

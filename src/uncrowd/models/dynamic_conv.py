@@ -15,6 +15,7 @@ class DynamicConv(nn.Module):
     def __init__(self, query_width: int, channels: int, dynamic_width: int):
         super().__init__()
         self.kernel_shape = (channels, dynamic_width)
+        # one projection, as in others' checkpoints, of which each half is applied on its own
         self.kernels = nn.Linear(query_width, 2 * channels * dynamic_width)
         self.norm1 = nn.LayerNorm(dynamic_width)
         self.norm2 = nn.LayerNorm(channels)

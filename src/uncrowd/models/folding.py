@@ -1,7 +1,8 @@
 """Frozen batch norm as part of the convolution before it: the same numbers, with one pass over the picture less.
 
 Weights are scaled in each forward pass, which is little beside a convolution; so what is learned, decayed and saved is
-the convolution's own weight, as it is without, and every parameter and buffer keeps its name.
+the convolution's own weight, as it is without, and every parameter and buffer keeps its name. Only a model that will
+never be trained again is folded for good.
 """
 
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What mixed precision must not round, and what it rounds anew for each picture unless it is told otherwise."""
+"""What must not be rounded to a half type under mixed precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -15,19 +15,12 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
 
 class PreciseLinear(nn.Linear):
-    """A linear layer in at least fp32, also under autocast: in bf16 most scores of a picture would equal others."""
+    """A linear layer in at least fp32, also under autocast: for scores and boxes.
 
-    def forward(self, input: Float[Tensor, "*n _"]) -> Float[Tensor, "*n _"]:
-        """Returns the predictions."""
+    In bf16 most scores of a picture would equal others, and boxes would move by pixels.
+    """
+
+    def forward(self, input: Float[Tensor, "*n in_features"]) -> Float[Tensor, "*n out_features"]:
+        """Returns what `nn.Linear` does, in at least fp32."""
         with full_precision(input.device):
             return super().forward(at_least_fp32(input))
-
-
-def keep_weights_in_bf16(model: nn.Module) -> None:
-    """Casts, once and in place, the weights that autocast would cast for each picture: those of all other products.
-
-    Under autocast the model computes what it did before, to the bit, and without it no longer anything.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and not isinstance(module, PreciseLinear):
-            module.to(torch.bfloat16)

@@ -9,7 +9,6 @@ Shapes: b pictures, n boxes of each, l cells of all levels together, d channels,
 """
 
 import os
-import warnings
 from importlib.util import find_spec
 from shutil import which
 from typing import NamedTuple
@@ -25,8 +24,10 @@ FINEST_LEVEL = 2  # P2, stride 4
 # A box of this side (pixels) is pooled from this level (FPN, Eq. 1 there).
 CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
 SAMPLES = 2  # of a cell, in each direction
-# Triton does not exist for Windows, and builds its launcher with a C compiler.
-HAS_KERNEL = find_spec("triton") is not None and any(map(which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+TERMS = (2 * SAMPLES) ** 2  # cells of the pyramid that a cell of a pooled box is made of
+# Triton does not exist for Windows, and builds its launcher with a C compiler, which it looks for so.
+COMPILERS = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+HAS_KERNEL = find_spec("triton") is not None and any(map(which, COMPILERS))
 
 
 class PyramidRows(NamedTuple):
@@ -53,7 +54,11 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
     # filled in on the device: a tensor made of a list would have to be copied there, and the host would wait for it
     levels = torch.stack([torch.full((), fact, device=features[0].device) for fact in facts]).view(-1, 4)
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
-    return PyramidRows(rows if rows.is_cuda and HAS_KERNEL else at_least_fp32(rows), levels)
+    return PyramidRows(rows if _on_kernel(rows) else at_least_fp32(rows), levels)
+
+
+def _on_kernel(rows: Tensor) -> bool:
+    return rows.is_cuda and HAS_KERNEL
 
 
 def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*n"]:
@@ -70,12 +75,10 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
     finite pools as a very far one (NaN: as 0); boxes get no gradient. Places and sums are in at least fp32, for a box
     in bf16 is up to 4 pixels off; what is returned is in the dtype of the rows.
     """
-    if pyramid.rows.is_cuda and HAS_KERNEL:
+    if _on_kernel(pyramid.rows):
         from uncrowd.models.roi_align_triton import roi_align_on_gpu
 
         return roi_align_on_gpu(*pyramid, boxes.detach(), size)
-    if pyramid.rows.is_cuda and not torch.compiler.is_compiling():
-        warnings.warn("no Triton or no C compiler: RoIAlign does without its kernel, slower", stacklevel=2)
     index, weight = cells_of(pyramid.levels, boxes, size)
     cells = pyramid.rows.shape[1]
     picture = torch.arange(boxes.shape[0], device=boxes.device).view(-1, 1, 1, 1) * cells

@@ -1,9 +1,10 @@
 """RoIAlign on a GPU, as a kernel of our own: each program pools one cell of one box.
 
 It works out by itself which 16 rows of the pyramid its cell is made of, and how much it takes of each: what `cells_of`
-does in a hundred operations, by the same formulas in the same order. It reads these rows and adds them up, or backward
-adds its gradient to them, atomically, so that the last bits depend on the order in which programs come by, as in
-torchvision's RoIAlign.
+does in a hundred operations, by the same formulas in the same order, but for rounding: a box whose side is that where a
+level begins, to the last digit, or a sample just on the edge of the map may fall on the other side. It reads these
+rows and adds them up, or backward adds its gradient to them, atomically, so that the last bits depend on the order in
+which programs come by, as in torchvision's RoIAlign.
 """
 
 from typing import no_type_check
@@ -14,8 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from uncrowd.boxes import FAR
-from uncrowd.models.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL
+from uncrowd.models.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES, TERMS
 
+assert (SAMPLES, TERMS) == (2, 16), "the kernel has them as numbers"
 SECOND_LEVEL = CANONICAL_SIDE * 2.0 ** (FINEST_LEVEL + 1 - CANONICAL_LEVEL)
 
 
@@ -41,14 +43,14 @@ def _along(start, end, length, cell, t: tl.constexpr, size: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def _kernel(
-    table,  # of rows, or of their gradient if `backward`
+def _pool_or_spread(
+    table,  # (b * rows_a_picture, channels)
     levels,
     boxes,  # in the dtype that sums are made in
-    pooled,  # or its gradient
+    pooled,  # (b * boxes_a_picture * size * size, channels)
     boxes_a_picture,
     rows_a_picture,
-    count: tl.constexpr,  # of levels
+    level_count: tl.constexpr,
     second_level: tl.constexpr,  # side of the boxes that it begins with
     size: tl.constexpr,
     channels: tl.constexpr,
@@ -56,6 +58,7 @@ def _kernel(
     far: tl.constexpr,
     backward: tl.constexpr,
 ):
+    """Reads rows in `table` and writes `pooled`; `backward`, reads a gradient in `pooled` and adds it to `table`."""
     k = tl.program_id(0).to(tl.int64)
     box = k // (size * size)
     row, column = k // size % size, k % size
@@ -65,7 +68,7 @@ def _kernel(
     # `assign_levels` without root and logarithm, which are approximate here: the next level from twice the side on
     area = tl.maximum(x2 - x1, 0.0) * tl.maximum(y2 - y1, 0.0)
     level = levels
-    for finer in tl.static_range(count - 1):
+    for finer in tl.static_range(level_count - 1):
         level += tl.where(area >= second_level * second_level * 4**finer, 4, 0)
     height, width, first, stride = tl.load(level), tl.load(level + 1), tl.load(level + 2), tl.load(level + 3)
     x1, y1, x2, y2 = x1 / stride - 0.5, y1 / stride - 0.5, x2 / stride - 0.5, y2 / stride - 0.5
@@ -91,20 +94,20 @@ def _kernel(
 
 
 def _launch(table: Tensor, levels: Tensor, boxes: Tensor, pooled: Tensor, size: int, *, backward: bool) -> None:
-    """table: (b, l, d). pooled: (b * n * size * size, d). One of them is written. All contiguous."""
+    """table: (b, l, d). levels: (levels, 4). boxes: (b, n, 4). pooled: (b * n * size * size, d). All contiguous."""
     if not pooled.numel():
         return
     (_, rows, channels), (_, n, _) = table.shape, boxes.shape
     block = triton.next_power_of_2(channels)
     with torch.cuda.device_of(table):  # Triton launches on the current one
-        _kernel[(pooled.shape[0],)](
+        _pool_or_spread[(pooled.shape[0],)](
             table,
             levels,
             boxes,
             pooled,
             n,
             rows,
-            count=levels.shape[0],
+            level_count=levels.shape[0],
             second_level=SECOND_LEVEL,
             size=size,
             channels=channels,

@@ -41,8 +41,14 @@ class Description:
 def save_weights(path: Path, model: Detector, categories: Categories, preprocessing: dict[str, Any]) -> None:
     """Writes the model to one file that `load_weights` can read without knowing anything else.
 
-    An older file stays as it was until all is written. Raises InputError when it cannot be written.
+    An older file stays as it was until all is written. Raises InputError when it cannot be written, and for a model
+    that was loaded to look at pictures.
     """
+    if model.only_looks:
+        raise InputError(
+            f"{path}: this model was loaded to look at pictures, and its weights are no longer those that one trains; "
+            "take the model of uncrowd.models.weights.load_weights."
+        )
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
     write_safetensors(path, model.state_dict(), {HEADER: json.dumps(config.to_dict(description))})

@@ -1,0 +1,23 @@
+"""The form in which a detector looks at pictures: what training needs anew in each step is worked out once."""
+
+import torch
+from torch import nn
+
+from uncrowd.models.detector import Detector
+from uncrowd.models.folding import fold_for_good
+
+
+def for_inference(model: Detector, *, bf16: bool) -> None:
+    """Brings a model, in place, into the form in which it is fast to look and can no longer be trained or saved.
+
+    Frozen norms become part of the convolutions before them, and with `bf16`, for a model that runs under such an
+    autocast and nowhere else, the weights are cast that autocast would cast for each picture. What it computes stays
+    the same, to the bit.
+    """
+    model.only_looks = True
+    model.eval().requires_grad_(requires_grad=False)
+    fold_for_good(model)
+    if bf16:
+        for module in model.modules():
+            if type(module) in (nn.Linear, nn.Conv2d):  # others do something to their weights, or want them precise
+                module.to(torch.bfloat16)

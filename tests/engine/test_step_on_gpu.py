@@ -1,0 +1,39 @@
+"""A step on a GPU waits for it once. Left out where there is no GPU."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.made_up_model import BatchConfig, made_up_batch
+from benchmarks.training_steps import EngineStep
+
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.stage import StageConfig
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+SMALL = SparseRCNNConfig(
+    num_classes=5,
+    proposals=24,
+    stages=2,
+    backbone=BackboneConfig(name="resnet18", frozen_stages=0),
+    stage=StageConfig(width=64, heads=4, dynamic_width=16, feedforward_width=128),
+)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_step_waits_for_the_device_to_match_and_for_nothing_else(bf16: bool) -> None:
+    """As far as torch notices: what is copied to the host, and what is looked at there."""
+    step = EngineStep(SMALL, pictures=2)
+    batch = made_up_batch(BatchConfig(pictures=2, height=128, width=160, objects=3, classes=SMALL.num_classes))
+    step(batch, bf16)  # the first one also chooses algorithms
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            step(batch, bf16)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [warning for warning in caught if "synchronizing CUDA operation" in str(warning.message)]
+    assert [Path(wait.filename).name for wait in waits] == ["matcher.py"], [str(w) for w in waits]

@@ -1,0 +1,48 @@
+"""A model that only looks computes what it did, to the bit, and is neither saved nor taken for one to train."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import tiny_experiment
+from tests.inference.conftest import CATEGORIES, RESIZE
+from uncrowd import InputError
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.detr import DETRConfig
+from uncrowd.models.folding import FoldedConv2d
+from uncrowd.models.inference_form import for_inference
+from uncrowd.models.weights import save_weights
+
+TRUNK = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms
+SPARSE_RCNN = replace(tiny_experiment().model, backbone=TRUNK)
+DETR = DETRConfig(num_classes=3, proposals=5, width=16, heads=2, encoder_layers=1, decoder_layers=2, backbone=TRUNK)
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("config", [SPARSE_RCNN, DETR], ids=["sparse-rcnn", "detr"])
+def test_it_computes_the_same_to_the_bit(config: AnyDetectorConfig, bf16: bool) -> None:
+    torch.manual_seed(0)
+    model = build_detector(config).eval()
+    images, sizes = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8), torch.tensor([[64, 96], [50, 70]])
+    looking = deepcopy(model)
+    for_inference(looking, bf16=bf16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for ours, expected in zip(looking(images, sizes), model(images, sizes), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+    assert any(isinstance(module, FoldedConv2d) for module in model.modules())
+    assert not any(isinstance(module, FoldedConv2d) for module in looking.modules())
+    halves = sum(p.numel() for p in looking.parameters() if p.dtype == torch.bfloat16)
+    assert halves == 0 if not bf16 else halves > 0.9 * sum(p.numel() for p in model.parameters())
+    assert {p.dtype for name, p in looking.named_parameters() if "class_logits" in name} == {torch.float32}
+
+
+def test_it_is_not_saved(tmp_path: Path) -> None:
+    model = build_detector(SPARSE_RCNN)
+    for_inference(model, bf16=False)
+    with pytest.raises(InputError, match=r"was loaded to look at pictures, .* take the model of .*load_weights"):
+        save_weights(tmp_path / "weights.safetensors", model, CATEGORIES, RESIZE)
+    assert not list(tmp_path.iterdir())
