@@ -45,7 +45,7 @@ class PredictArguments:
     # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, which
     # takes about 40 times as long.
     tta: bool = False
-    # Compute in bfloat16: faster on a GPU, and on a CPU with instructions for it; scores change a little.
+    # Compute in bfloat16: faster on a GPU, and on a CPU with instructions for it; scores and boxes change a little.
     bf16: bool = False
     # Compile the model first (torch.compile), for many pictures of one size: each size takes minutes once.
     compile: bool = False
