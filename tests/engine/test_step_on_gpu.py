@@ -8,18 +8,9 @@ import torch
 from benchmarks.made_up_model import BatchConfig, made_up_batch
 from benchmarks.training_steps import EngineStep
 
-from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.sparse_rcnn import SparseRCNNConfig
-from uncrowd.models.stage import StageConfig
+from tests.models.test_on_gpu import SMALL
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-SMALL = SparseRCNNConfig(
-    num_classes=5,
-    proposals=24,
-    stages=2,
-    backbone=BackboneConfig(name="resnet18", frozen_stages=0),
-    stage=StageConfig(width=64, heads=4, dynamic_width=16, feedforward_width=128),
-)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
