@@ -8,8 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?give a folder for the results}
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
+mkdir -p -- "$out" && out=$(cd -- "$out" && pwd) || { echo "$out is no folder that can be written to" >&2; exit 2; }
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 export PYTHONPATH="src:.${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 failed=0
