@@ -36,6 +36,13 @@ def test_parts_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
     assert found["apart_backward"] < BACKWARD
 
 
+def test_what_a_compiler_makes_of_the_pyramid_serves_all_sizes() -> None:
+    """Down to machine code, on CPUs too: there the compiler had failed at the first odd side of a coarsest map."""
+    found = run("generate-pyramid")
+    assert found["graphs"] == 1
+    assert found["apart"] < ROUNDING
+
+
 def test_the_whole_is_one_graph_a_size() -> None:
     found = run("whole")
     assert found["graphs"] == [1, 2]

@@ -16,7 +16,13 @@ def compile_parts(model: Detector) -> None:
     stage, which takes it hours. A stage sees the pyramid as rows, of which there is one number.
     """
     for part in _parts(model):
-        part.compile(dynamic=True)
+        compile_for_all_sizes(part)
+
+
+def compile_for_all_sizes(part: nn.Module) -> None:
+    """Compiles one module, with what it needs for gradients, the sizes of what it is given being symbols."""
+    # Without the option a convolution's backward pass (as of torch 2.14) fixes the sizes: each would be compiled anew.
+    part.compile(dynamic=True, options={"force_layout_optimization": True})
 
 
 def compile_whole(model: Detector) -> None:

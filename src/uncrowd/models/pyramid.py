@@ -27,8 +27,10 @@ class Pyramid(nn.Module):
 
 def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 2*h 2*w"]) -> None:
     """Adds to each 2 x 2 cells of `finer`, in place, the one of `coarser` that covers them: nearest upsampling."""
-    if torch.compiler.is_exporting():  # other runtimes know this operator, and are slow at what stands below
-        finer.add_(F.interpolate(coarser, scale_factor=2.0, mode="nearest"))
+    # In an export, too: other runtimes are slow at what stands below. And torch's compiler, which writes no upsampled map
+    # either, cannot order the strides of its gradient where sizes are symbols.
+    if torch.compiler.is_compiling():
+        finer.add_(F.interpolate(coarser, size=finer.shape[-2:], mode="nearest"))
         return
     height, width = coarser.shape[-2:]
     finer.unflatten(3, (width, 2)).unflatten(2, (height, 2)).add_(coarser[:, :, :, None, :, None])
