@@ -21,6 +21,7 @@ from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference import export
 from uncrowd.inference.export_check import made_up
 from uncrowd.inference.onnx_detector import METADATA, OnnxDescription, load_onnx
+from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.roi_align import assign_levels
@@ -102,6 +103,21 @@ def test_other_detectors(model: Detector, tmp_path: Path) -> None:
     images, sizes = made_up([(64, 90), (61, 96)], seed=0)
     found = Decoded(*run(export.Detecting(model), (images, sizes), tmp_path))
     assert_same(found, model.detect(images, sizes))
+
+
+def test_shifted_windows_of_swin_serve_all_sizes(tmp_path: Path) -> None:
+    """On its coarsest map, of one window in a small picture; the whole of Swin-T takes minutes to be exported."""
+    swin = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224")).body
+    shifted = swin.get_submodule("layers_3.blocks.1")
+    pictures, height, width = export.TRACED
+    traced = torch.randn(pictures, height // 32, width // 32, 768)
+    free = ({0: "batch", 1: "height", 2: "width"},)
+    export.to_onnx(shifted, (traced,), dynamic_shapes=free, optimize=False).save(tmp_path / "block.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "block.onnx")
+    for pictures, height, width in [(1, 2, 3), (3, 7, 8), (1, 25, 16)]:
+        maps = torch.randn(pictures, height, width, 768)
+        (found,) = run_session(session, (maps,))
+        torch.testing.assert_close(found, shifted(maps), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", CHOICES)

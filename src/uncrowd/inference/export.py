@@ -25,6 +25,9 @@ OPSET = 20
 # Weighted sums of rows are made in so many portions, lest all of their rows lie in memory at once: 400 MB for 500 boxes
 # of one picture. It is faster, too, for a portion more often fits a processor's cache.
 PORTIONS = 16
+# (pictures, height, width) of what a model is traced on. A number that is 1 in tracing is taken for a constant, so every
+# map of Swin, the coarsest of stride 32 too, has several of its windows of 7 or 12 both ways.
+TRACED = (2, 512, 832)
 
 
 def export_onnx(path: Path, model: Detector, categories: Categories, preprocessing: ResizeConfig) -> Checked:
@@ -40,12 +43,13 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     description = OnnxDescription(
         model=model.config, categories=categories, preprocessing=preprocessing, multiple=model.multiple
     )
+    pictures, height, width = TRACED
     import_for_onnx("onnxruntime")  # which is only needed at the end, minutes from here
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
         program = to_onnx(
             Detecting(model),
-            (torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64, 90], [60, 96]])),
+            (torch.zeros(pictures, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * pictures)),
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_shapes=({0: "batch", 2: "height", 3: "width"}, {0: "batch"}),
