@@ -65,9 +65,7 @@ def generate_pyramid() -> None:
     print(json.dumps({"apart": max(apart), "graphs": torch._dynamo.utils.counters["stats"]["unique_graphs"]}))
 
 
-def main(what: str) -> None:
-    if what == "generate-pyramid":
-        return generate_pyramid()
+def compile_detector(what: str) -> None:
     nn.Module.compile = partialmethod(nn.Module.compile, backend=BACKEND)  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
@@ -96,4 +94,8 @@ def main(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (what,) = sys.argv[1:]
+    if what == "generate-pyramid":
+        generate_pyramid()
+    else:
+        compile_detector(what)

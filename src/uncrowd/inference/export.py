@@ -25,8 +25,8 @@ OPSET = 20
 # Weighted sums of rows are made in so many portions, lest all of their rows lie in memory at once: 400 MB for 500 boxes
 # of one picture. It is faster, too, for a portion more often fits a processor's cache.
 PORTIONS = 16
-# (pictures, height, width) of what a model is traced on. A number that is 1 in tracing is taken for a constant, so every
-# map of Swin, the coarsest of stride 32 too, has several of its windows of 7 or 12 both ways.
+# (pictures, height, width) of what a model is traced on. Of a number that is 1 in tracing, tracing may make a constant,
+# so every map of Swin, the coarsest of stride 32 too, has several of its windows of 7 or 12 both ways.
 TRACED = (2, 512, 832)
 
 
