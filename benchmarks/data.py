@@ -23,7 +23,7 @@ import PIL
 import torch
 import tyro
 from benchmarks.command import run
-from benchmarks.record import append, machine
+from benchmarks.record import append, machine, require_appendable
 from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
@@ -74,6 +74,7 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be."""
+        require_appendable(self.append)
         require_at_least(1, **{"--pictures": self.pictures, "--batch-size": self.batch_size, "--rounds": self.rounds})
         require_at_least(1, **{"--workers": min(self.workers, default=1)})
         require_at_least(0, **{"--seed": self.seed})

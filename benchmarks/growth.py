@@ -23,10 +23,10 @@ from benchmarks.command import run
 from benchmarks.growth_lines import Line, ModelCase, boxes_line, model_line, objects_line
 from benchmarks.made_up_model import BatchConfig
 from benchmarks.parts import ATTENTION, DYNAMIC, KERNELS, POOLING
-from benchmarks.record import append, conditions
+from benchmarks.record import append, conditions, require_appendable
 from benchmarks.training_parts import ASSIGNMENT, COSTS
 
-from uncrowd.errors import require_at_least
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -75,7 +75,10 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be, and where there is nothing to fit."""
+        require_appendable(self.append)
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages})
+        if not self.lines:
+            raise InputError("--lines is empty; there is nothing to measure.")
         for name in ("proposals", "sides", "objects", "boxes"):
             require_at_least(2, **{f"the number of --{name}": len(set(getattr(self, name)))})
             require_at_least(32 if name == "sides" else 1, **{f"--{name}": min(getattr(self, name))})

@@ -19,7 +19,7 @@ import tyro
 from benchmarks.command import run
 from benchmarks.made_up_model import build_model
 from benchmarks.peers import FASTER_RCNN, Detect, torchvision_detectors, transformers_detectors
-from benchmarks.record import append, conditions
+from benchmarks.record import append, conditions, require_appendable
 from benchmarks.turns import Rounds, table, take_turns
 from torch import Tensor
 
@@ -78,6 +78,7 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be."""
+        require_appendable(self.append)
         require_at_least(32, **{"--height": self.height, "--width": self.width})
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages, "--batch": self.batch})
         if not self.proposals or not self.ways:

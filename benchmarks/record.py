@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from uncrowd.errors import InputError
+
 
 def machine() -> str:
     """The processor, what there is of it, and the GPU, in words."""
@@ -24,6 +26,15 @@ def conditions(*, kept: bool = False) -> str:
     """What a table was taken under, in words. kept: whether the process keeps freed memory."""
     threads = f"torch {torch.__version__} with {torch.get_num_threads()} threads"
     return f"{machine()}, {threads}{', freed memory kept' * kept}"
+
+
+def require_appendable(file: Path | None) -> None:
+    """Raises InputError, before anything is timed, where no line can be added to the file."""
+    try:
+        if file is not None:
+            file.open("a").close()
+    except OSError as error:
+        raise InputError(f"--append {file} cannot be written: {error.strerror or error}.") from error
 
 
 def append(file: Path, benchmark: str, arguments: Any, results: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ import tyro
 from benchmarks.command import run
 from benchmarks.made_up_model import BatchConfig, build_model, made_up_batch
 from benchmarks.parts import MODEL_PARTS, REST, Parts, clock, parts_of
-from benchmarks.record import append, conditions
+from benchmarks.record import append, conditions, require_appendable
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -83,9 +83,12 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be."""
+        require_appendable(self.append)
         require_at_least(32, **{"--height": self.height, "--width": self.width, "--matrix": self.matrix})
         require_at_least(1, **{"--batch-size": self.batch_size, "--proposals": self.proposals})
         require_at_least(1, **{"--stages": self.stages, "--rounds": self.rounds})
+        if not self.precisions:
+            raise InputError("--precisions is empty; there is nothing to time.")
         if "tf32" in self.precisions and not torch.cuda.is_available():
             raise InputError("tf32 is a precision of GPUs, and there is none here; leave it out of --precisions.")
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import tyro
 from benchmarks.command import run
 from benchmarks.made_up_boxes import draw_coco, write_crowds
-from benchmarks.record import append, machine
+from benchmarks.record import append, machine, require_appendable
 from benchmarks.turns import Rounds, table, take_turns
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -32,7 +32,7 @@ from uncrowd.data.crowdhuman import read_odgt
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.odgt import PERSON
 from uncrowd.data.results import read_detections
-from uncrowd.errors import require_at_least
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowd_overlaps import crowd_overlaps
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
@@ -67,8 +67,11 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be."""
+        require_appendable(self.append)
         detections = {"--coco-detections": self.coco_detections, "--crowd-detections": self.crowd_detections}
         require_at_least(1, **{"--pictures": self.pictures, "--rounds": self.rounds}, **detections)
+        if not self.protocols:
+            raise InputError("--protocols is empty; there is nothing to score.")
         require_at_least(0, **{"--twin-pictures": self.twin_pictures, "--seed": self.seed})
 
 

@@ -27,7 +27,7 @@ import tyro
 from benchmarks.command import run
 from benchmarks.made_up_model import BatchConfig, made_up_batch
 from benchmarks.memory import peak
-from benchmarks.record import append, conditions
+from benchmarks.record import append, conditions, require_appendable
 from benchmarks.training_parts import Shares, seconds_by_part, share_of_waiting
 from benchmarks.training_parts import table as parts_table
 from benchmarks.training_steps import EngineStep, Step, faster_rcnn_step, plain_step
@@ -37,7 +37,7 @@ from uncrowd.data.loader import TrainLoader
 from uncrowd.data.open import open_splits
 from uncrowd.data.synthetic import SceneConfig, write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
-from uncrowd.errors import require_at_least
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -94,10 +94,13 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers that cannot be."""
+        require_appendable(self.append)
         require_at_least(64, **{"--height": self.height, "--width": self.width})
         require_at_least(1, **{"--batch-size": self.batch_size, "--steps": self.steps, "--rounds": self.rounds})
         require_at_least(1, **{"--stages": self.stages, "--objects": self.objects})
         require_at_least(1, **{"--proposals": min(self.proposals, default=0)})
+        if not self.precisions:
+            raise InputError("--precisions is empty; there is nothing to time.")
         require_at_least(0, **{"--workers": self.workers or 0, "--seed": self.seed})
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from uncrowd.data.picture import read_picture
+from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig, View
 
@@ -198,6 +199,20 @@ def test_a_folder_that_cannot_be_written(refused, weights, shapes, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     sentence = refused("predict", weights, shapes / "images", "--out", tmp_path / "out")
     assert f"{tmp_path / 'out'} cannot be written (File exists); name another folder with --out." in sentence
+
+
+def test_what_fails_at_once_leaves_the_earlier_list(uncrowd, weights, shapes, tmp_path, monkeypatch):
+    def damaged(*_):
+        raise NonFiniteError("its weights are damaged")
+
+    (tmp_path / "detections.json").write_text("[1]")
+    with monkeypatch.context() as patch:
+        patch.setattr("uncrowd.inference.predictor.Predictor.predict", damaged)
+        assert uncrowd("predict", weights, shapes / "images", "--out", tmp_path).status == 1
+    assert (tmp_path / "detections.json").read_text() == "[1]"
+    (tmp_path / "no.png").write_text("no picture")
+    assert uncrowd("predict", weights, tmp_path / "no.png", "--out", tmp_path).status == 2
+    assert json.loads((tmp_path / "detections.json").read_text()) == []
 
 
 def test_a_disk_that_gets_full_leaves_whole_json(uncrowd, weights, shapes, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from tests.conftest import TINY_MODEL
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.export_check import check, differences, made_up
 from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.stage import Stage
 from uncrowd.structures import Decoded
 
 SIZES = torch.tensor([[100, 100]])
@@ -58,6 +59,18 @@ def test_damaged_weights_are_said() -> None:
     model = SparseRCNN(TINY_MODEL)
     with torch.no_grad():
         model.proposal_queries[0, 0] = math.nan
+    with pytest.raises(NonFiniteError, match="its weights are damaged"):
+        check(model, model)
+
+
+def test_what_overflows_in_single_precision_is_no_detector() -> None:
+    """Of such a model torch, too, is infinitely far from itself in double precision."""
+    model = SparseRCNN(TINY_MODEL)
+    with torch.no_grad():
+        stage = model.head.stages[-1]
+        assert isinstance(stage, Stage)
+        stage.class_logits.weight.fill_(3e38)
+        stage.box_deltas.bias.copy_(torch.tensor([3e38, 0, 0, 0]))
     with pytest.raises(NonFiniteError, match="its weights are damaged"):
         check(model, model)
 

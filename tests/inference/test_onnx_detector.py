@@ -1,6 +1,8 @@
 """An exported detector through the predictor: as its weights, and a sentence for what is none."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -93,6 +95,29 @@ def test_somebody_else_s_model_is_said(tmp_path: Path) -> None:
         onnx.save(model, tmp_path / "theirs.onnx")
         with pytest.raises(InputError, match=rf"theirs\.onnx {sentence}"):
             uncrowd.load(tmp_path / "theirs.onnx")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ({"multiple": 0}, "multiple is 0; give 1 or more"),
+        ({"categories": {"ids": [3], "names": ["dark"]}}, "1 class ids and 1 names for 2 classes"),
+        ({"categories": {"ids": [3, 3], "names": ["dark", "bright"]}}, "1 class ids and 2 names for 2 classes"),
+        ({}, r"has the description of a detector, but maps x to y; export it again"),
+    ],
+    ids=str,
+)
+def test_a_description_of_something_else_is_said(
+    exported: Exported, tmp_path: Path, damage: dict[str, Any], sentence: str
+) -> None:
+    (metadata,) = onnx.load(exported.onnx).metadata_props
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", [x], [y])
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    helper.set_model_props(model, {METADATA: json.dumps(json.loads(metadata.value) | damage)})
+    onnx.save(model, tmp_path / "odd.ONNX")
+    with pytest.raises(InputError, match=rf"odd\.ONNX .*{sentence}"):
+        uncrowd.load(tmp_path / "odd.ONNX")
 
 
 def test_arrays_come_back_as_tensors_of_their_own(exported: Exported) -> None:

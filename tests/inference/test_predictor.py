@@ -17,6 +17,7 @@ from tests.inference.conftest import CATEGORIES, RESIZE, assert_same, picture
 from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError
+from uncrowd.inference.tta import TTAConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.weights import save_weights
 
@@ -120,6 +121,19 @@ def test_what_is_no_picture_is_refused(predictor: Predictor, wrong: Any, said: s
         predictor.predict([picture(64, 96), wrong])
 
 
+def test_a_pil_image_that_cannot_be_read_is_said(predictor: Predictor, tmp_path: Path) -> None:
+    Image.fromarray(picture(64, 96)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:300])
+    with Image.open(tmp_path / "cut.png") as cut, pytest.raises(InputError, match="PIL image cannot be read"):
+        predictor.predict(cut)
+    with Image.open(tmp_path / "whole.png") as closed:
+        pass
+    with pytest.raises(InputError, match="PIL image cannot be read"):
+        predictor.predict(closed)
+    with pytest.raises(InputError, match="PIL image has 0 x 5 pixels"):
+        predictor.predict(Image.new("RGB", (0, 5)))
+
+
 def test_a_file_that_is_no_picture_is_named(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(InputError, match=r"notes\.txt"):
@@ -199,6 +213,11 @@ def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.Mo
     assert compiled == []
     predictor = uncrowd.load(weights, "cpu", compiled=True)
     assert compiled == [predictor.model]
+
+
+def test_nothing_is_compiled_for_a_dozen_sizes(weights: Path) -> None:
+    with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes a picture"):
+        uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
 
 
 @pytest.mark.parametrize("option", [{"bf16": True}, {"compiled": True}], ids=str)

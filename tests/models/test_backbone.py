@@ -240,8 +240,9 @@ def test_timm_without_a_network_connection_says_what_to_do(monkeypatch: pytest.M
 
 
 def test_networks_that_do_not_serve_are_refused() -> None:
-    with pytest.raises(InputError, match="timm has no backbone 'resnet51'"):
-        Backbone(BackboneConfig(name="resnet51"))
+    for name in ("resnet51", "microsoft/resnet-50"):
+        with pytest.raises(InputError, match=f"timm has no backbone '{name}'"):
+            Backbone(BackboneConfig(name=name))
     with pytest.raises(InputError, match="choose one with 4, 8, 16, 32"):
         Backbone(BackboneConfig(name="test_vit"))
     with pytest.raises(ValueError, match="frozen_stages is 6"):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_parts
+from uncrowd.models.compiled import compile_parts, compile_whole
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
@@ -64,3 +65,13 @@ def test_every_part_of_a_detector_is_compiled_but_windows(
         compiled.clear()
         compile_parts(model)
         assert len(compiled) == parts - 1 + of_backbone
+
+
+def test_without_a_compiler_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        model = build_detector(SparseRCNNConfig(stages=1, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    for compile_model in (compile_parts, compile_whole):
+        with pytest.raises(InputError, match=r"finds no C(\+\+)? compiler here; install one, name it .* as C"):
+            compile_model(model)

@@ -24,7 +24,7 @@ def holds_detections(method: Path) -> bool:
     """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
     if not method.exists():
         raise InputError(f"{method} does not exist; give weights, a run's folder, or detections.")
-    if method.is_dir() or method.suffix in (".safetensors", ".onnx"):
+    if method.is_dir() or method.suffix.lower() in (".safetensors", ".onnx"):
         return False
     if method.suffix not in (".json", ".odgt") and not is_odgt(head(method)):
         raise InputError(

@@ -3,11 +3,11 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -136,19 +136,27 @@ def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, 
 
 @contextmanager
 def json_list(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yields a function that appends a record to the JSON list in `path`; interrupted, the list is whole so far."""
-    with path.open("w", encoding="utf-8") as file:
-        empty = True
+    """Yields a function that appends a record to the JSON list in `path`; interrupted, the list is whole so far.
+
+    An earlier list stays until there is a first record, or all went well without one.
+    """
+    with ExitStack() as stack:
+        file: TextIO | None = None
 
         def write(record: dict[str, Any]) -> None:
-            nonlocal empty
-            file.write(("[\n" if empty else ",\n") + json.dumps(record))
-            empty = False
+            nonlocal file
+            before = ",\n" if file is not None else "[\n"
+            if file is None:
+                file = stack.enter_context(path.open("w", encoding="utf-8"))
+            file.write(before + json.dumps(record))
 
         try:
             yield write
         finally:
-            file.write("[]\n" if empty else "\n]\n")
+            if file is not None:
+                file.write("\n]\n")
+        if file is None:
+            path.write_text("[]\n", encoding="utf-8")
 
 
 def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path]) -> None:

@@ -47,6 +47,7 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     import_for_onnx("onnxruntime")  # which is only needed at the end, minutes from here
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()  # what refuses to be written, refuses now
         program = to_onnx(
             Detecting(model),
             (torch.zeros(pictures, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * pictures)),

@@ -60,11 +60,11 @@ def check(exported: AnyDetector, model: Detector) -> Checked:
     ours, theirs = [], []
     for seed, sizes in enumerate(BATCHES):
         images, network_sizes = made_up(sizes, seed)
-        expected = exact.detect(images, network_sizes)
-        if not all(torch.isfinite(values).all() for values in expected):
+        expected, single = exact.detect(images, network_sizes), model.detect(images, network_sizes)
+        if not all(torch.isfinite(values).all() for values in (*expected, *single)):
             raise NonFiniteError("the model predicts boxes or scores that are not finite; its weights are damaged")
         ours.append(differences(exported.detect(images, network_sizes), expected, network_sizes))
-        theirs.append(differences(model.detect(images, network_sizes), expected, network_sizes))
+        theirs.append(differences(single, expected, network_sizes))
     checked = Checked(_apart(torch.cat(ours)), _apart(torch.cat(theirs)), sum(map(len, BATCHES)))
     if not (
         checked.exported.pixels <= FACTOR * checked.torch.pixels + PIXELS

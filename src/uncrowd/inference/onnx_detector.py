@@ -12,9 +12,10 @@ from torch import Tensor
 
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
-from uncrowd.errors import InputError
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
+from uncrowd.models.weights import require_classes
 from uncrowd.structures import Categories, Decoded
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class OnnxDescription:
     preprocessing: ResizeConfig
     # See `Detector.multiple`.
     multiple: int
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a multiple that no side can be padded to."""
+        require_at_least(1, multiple=self.multiple)
 
 
 class OnnxDetector:
@@ -116,4 +121,12 @@ def _description(session: "onnxruntime.InferenceSession", path: Path) -> OnnxDes
         values = json.loads(metadata[METADATA])
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its detector ({error}); export it again.") from error
-    return config.from_dict(OnnxDescription, values, f"the metadata of {path}")
+    description = config.from_dict(OnnxDescription, values, f"the metadata of {path}")
+    require_classes(description.model, description.categories, str(path))
+    graph = [[value.name for value in values] for values in (session.get_inputs(), session.get_outputs())]
+    if graph != [[*INPUTS], [*OUTPUTS]]:
+        raise InputError(
+            f"{path} has the description of a detector, but maps {', '.join(graph[0])} to {', '.join(graph[1])}; "
+            "export it again."
+        )
+    return description

@@ -16,7 +16,7 @@ from uncrowd.boxes import clip, rescale
 from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.picture import read_picture, to_rgb, upright
 from uncrowd.data.transforms import ResizeConfig, resize
-from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.compiled import compile_whole
@@ -72,8 +72,7 @@ class Predictor:
         Raises InputError for a picture that cannot be read or is given in another form, and NonFiniteError when the
         weights are damaged.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; give 1 or more.")
+        require_at_least(1, batch_size=batch_size)
         if isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor):
             return self._predict_all([pictures], threshold, batch_size)[0]
         return self._predict_all(list(pictures), threshold, batch_size)
@@ -144,20 +143,25 @@ def load(
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many pictures of one size or a few: each takes minutes when it is first seen. An ONNX
     file is as it was exported, without these two. The predictor's model only looks: for one to train or to save again,
-    take `uncrowd.models.weights.load_weights`. Raises InputError when the file is missing or is not such a file.
+    take `uncrowd.models.weights.load_weights`. Raises InputError when the file is missing or is not such a file, and
+    for `compiled` with test-time augmentation or without a compiler.
     """
     path = Path(path)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         if bf16 or compiled:
             raise InputError(f"{path} is run by ONNX Runtime as it was exported; leave bf16 and compiling out.")
         detector = load_onnx(path, device)
         return Predictor(detector, detector.description.categories, detector.description.preprocessing, tta=tta)
+    if compiled and tta is not None:
+        raise InputError(
+            "Test-time augmentation has a dozen sizes a picture, each to be compiled; leave one of the two out."
+        )
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     try:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
-    except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
+    except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
     for_inference(weights.model, bf16=bf16)
     if compiled:
@@ -170,7 +174,7 @@ def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
         case str() | Path():
             return read_picture(Path(picture))
         case Image.Image():
-            return to_rgb(upright(picture))
+            return _pixels(picture)
         case Tensor() if picture.dtype == torch.uint8 and picture.dim() == 3 and len(picture) == 3 and picture.numel():
             return picture.permute(1, 2, 0).cpu().numpy()
         case np.ndarray() if picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
@@ -183,3 +187,15 @@ def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
         f"A picture is given as {form}; give a path, a PIL image, or uint8 RGB: (h, w, 3) as array, "
         "(3, h, w) as tensor."
     )
+
+
+def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    try:
+        pixels = to_rgb(upright(image))
+    except InputError:
+        raise
+    except Exception as error:  # of a file that is closed or damaged, which Pillow only now reads
+        raise InputError(f"A picture given as PIL image cannot be read ({error}).") from error
+    if not pixels.size:
+        raise InputError(f"A picture given as PIL image has {image.width} x {image.height} pixels.")
+    return pixels

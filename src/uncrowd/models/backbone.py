@@ -125,7 +125,7 @@ def _create(config: BackboneConfig) -> nn.Module:
         options["strict_img_size"] = False
     try:
         body = timm.create_model(config.name, **options)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the latter for names with a slash, which to timm are a hub's
         raise InputError(f"timm has no backbone {config.name!r}; `timm.list_models()` lists them.") from error
     for module in body.modules():
         if isinstance(module, DropPath) and not config.drop_path:  # Swin has some unless told otherwise

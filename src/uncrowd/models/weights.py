@@ -62,6 +62,8 @@ def load_weights(path: Path) -> Weights:
     """
     if path.is_dir():
         path = _of_run(path)
+    if path.suffix.lower() == ".onnx":
+        raise InputError(f"{path} is an exported detector, for looking at pictures; give the weights it was made of.")
     tensors, header = read_safetensors(path)
     if HEADER not in header:
         raise InputError(
@@ -73,18 +75,19 @@ def load_weights(path: Path) -> Weights:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
-    _require_classes(description, path)
+    require_classes(description.model, description.categories, str(path))
     model = build_detector(description.model)
     load_exactly(model, tensors, str(path))
     _require_finite(tensors, path)
     return Weights(model.eval(), description.categories, description.preprocessing)
 
 
-def _require_classes(description: Description, path: Path) -> None:
-    ids, names, outputs = description.categories.ids, description.categories.names, description.model.num_classes
+def require_classes(model: AnyDetectorConfig, categories: Categories, source: str) -> None:
+    """Raises InputError, naming `source`, unless each class of the model has an id of its own and a name."""
+    ids, names, outputs = categories.ids, categories.names, model.num_classes
     if not len(set(ids)) == len(ids) == len(names) == outputs:
         raise InputError(
-            f"{path} has a damaged description of its model: {len(set(ids))} class ids and {len(names)} names for "
+            f"{source} has a damaged description of its model: {len(set(ids))} class ids and {len(names)} names for "
             f"{outputs} classes; save the model again."
         )
 
