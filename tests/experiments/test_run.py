@@ -182,6 +182,14 @@ def test_held_out_pictures_are_said(crowd: Path, sayings: Callable[..., list[str
     assert f"scored on {words}" in said
 
 
+def test_milestones_that_are_never_reached_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    epochs = experiment.train.epochs
+    said = sayings(crowd, replace(experiment, optim=replace(experiment.optim, milestones=(0.5, epochs, 48.0))))
+    (note,) = [line for line in said if line.startswith("NOTE")]
+    assert note.startswith(f"NOTE: there are {epochs} epochs, so the learning rate does not fall at {epochs} and 48;")
+
+
 def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     experiment = tiny_experiment()
     said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=3)))

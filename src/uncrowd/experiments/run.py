@@ -169,7 +169,13 @@ def _notes(experiment: Experiment, dataset: DetectionDataset) -> list[str]:
             f"NOTE: a picture has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
             "those left over cannot be found. Raise --model.proposals."
         )
-    optim, batch_size = experiment.optim, experiment.train.batch_size
+    optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
+    late = [f"{milestone:g}" for milestone in optim.milestones if milestone >= epochs]
+    if late:
+        notes.append(
+            f"NOTE: there are {epochs} epochs, so the learning rate does not fall at {' and '.join(late)}; "
+            "set earlier --optim.milestones."
+        )
     if optim.scale_to_batch is not None:
         scaled = optim.learning_rate * batch_size / optim.scale_to_batch
         notes.append(
