@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
-from uncrowd.cli.progress import batches_done
+from uncrowd.cli.progress import progress_bar
 from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.open import find_layout, open_split
@@ -171,7 +171,7 @@ def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
 
 
 def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[PictureId, Detections]:
-    with batches_done("scoring") as on_batch:
+    with progress_bar("scoring") as on_batch:
         detected = detect(
             predictor,
             dataset,

@@ -15,6 +15,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd import config
 from uncrowd.cli.flags import parse
+from uncrowd.cli.progress import progress_bar
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment
 from uncrowd.experiments.paper import PaperRow, rows_of
@@ -87,6 +88,11 @@ def _of_weights(path: Path) -> dict[str, object]:
 
 
 def _list_experiments() -> None:
+    rows = {}
+    with progress_bar("counting parameters and MACs") as on_counted:  # for which each model is built
+        for name, build in EXPERIMENTS.items():
+            rows[name] = _listed(build())
+            on_counted(len(rows), len(EXPERIMENTS))
     console = Console(width=WIDTH)
     for data_set, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS.get(name.partition("-")[0], OWN_DATA)):
         table = Table(title=data_set, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
@@ -97,7 +103,7 @@ def _list_experiments() -> None:
         for column, width in (("paper's AP", 15), ("table", 10)):
             table.add_column(column, no_wrap=True, width=width)
         for name in names:
-            table.add_row(*_listed(EXPERIMENTS[name]()))
+            table.add_row(*rows[name])
         console.print(table, "")
     console.print("* thousand millions of multiply-accumulates, for an average picture of COCO's validation set")
     console.print("  the paper's AP: another score where AP cannot be read, - where there is none that can")

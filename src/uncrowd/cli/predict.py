@@ -15,7 +15,7 @@ from PIL import Image
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
-from uncrowd.cli.progress import batches_done
+from uncrowd.cli.progress import progress_bar
 from uncrowd.data.picture import read_picture
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import load
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     read = objects = 0
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        with json_list(arguments.out / "detections.json") as write, batches_done("detecting") as on_batch:
+        with json_list(arguments.out / "detections.json") as write, progress_bar("detecting") as on_batch:
             for start in range(0, len(files), arguments.batch_size):
                 pictures = _read(files[start : start + arguments.batch_size])
                 found = predictor.predict(list(pictures.values()), arguments.threshold, arguments.batch_size)

@@ -1,4 +1,4 @@
-"""A progress bar on standard error for verbs that go through pictures; nothing where there is no terminal."""
+"""A progress bar on standard error for verbs that take a while; nothing where there is no terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ from rich.progress import Progress
 
 
 @contextmanager
-def batches_done(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function to call with the number of batches done and in all."""
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function to call with how much is done and how much there is."""
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
