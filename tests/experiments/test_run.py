@@ -184,10 +184,10 @@ def test_held_out_pictures_are_said(crowd: Path, sayings: Callable[..., list[str
 
 def test_milestones_that_are_never_reached_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     experiment = tiny_experiment()
-    epochs = experiment.train.epochs
-    said = sayings(crowd, replace(experiment, optim=replace(experiment.optim, milestones=(0.5, epochs, 48.0))))
+    optim = replace(experiment.optim, milestones=(0.5, float(experiment.train.epochs), 48.0))
+    said = sayings(crowd, replace(experiment, optim=optim))
     (note,) = [line for line in said if line.startswith("NOTE")]
-    assert note.startswith(f"NOTE: there are {epochs} epochs, so the learning rate does not fall at {epochs} and 48;")
+    assert note.startswith("NOTE: training ends after 2 epochs, before the learning rate falls at 2 and 48;")
 
 
 def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:

@@ -131,7 +131,7 @@ def test_a_pil_image_that_cannot_be_read_is_said(predictor: Predictor, tmp_path:
     with pytest.raises(InputError, match="PIL image cannot be read"):
         predictor.predict(closed)
     with pytest.raises(InputError, match="PIL image has 0 x 5 pixels"):
-        predictor.predict(Image.new("RGB", (0, 5)))
+        predictor.predict(Image.new("I", (0, 5)))
 
 
 def test_a_file_that_is_no_picture_is_named(predictor: Predictor, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_timm_without_a_network_connection_says_what_to_do(monkeypatch: pytest.M
 
 
 def test_networks_that_do_not_serve_are_refused() -> None:
-    for name in ("resnet51", "microsoft/resnet-50"):
+    for name in ("resnet51", "microsoft/resnet-50", "hf-hub:timm/resnet18", "local-dir:nowhere"):
         with pytest.raises(InputError, match=f"timm has no backbone '{name}'"):
             Backbone(BackboneConfig(name=name))
     with pytest.raises(InputError, match="choose one with 4, 8, 16, 32"):

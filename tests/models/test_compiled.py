@@ -67,11 +67,12 @@ def test_every_part_of_a_detector_is_compiled_but_windows(
         assert len(compiled) == parts - 1 + of_backbone
 
 
-def test_without_a_compiler_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_without_a_compiler_that_works_it_is_said_at_once(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         model = build_detector(SparseRCNNConfig(stages=1, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setenv("CC", compiler)
     for compile_model in (compile_parts, compile_whole):
         with pytest.raises(InputError, match=r"finds no C(\+\+)? compiler here; install one, name it .* as C"):
             compile_model(model)

@@ -61,6 +61,8 @@ class EvalArguments:
     tta: bool = False
     # The same with the values of the authors' release: long sides up to 4000, voting at IoU .65.
     tta_as_released: bool = False
+    # Compute in bfloat16, as `uncrowd predict --bf16` does.
+    bf16: bool = False
     # Print one JSON object and nothing else on standard output.
     json: bool = False
     # Pictures at a time; it changes speed and memory alone.
@@ -127,6 +129,8 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
         raise InputError("--tta and --tta-as-released are two settings of one thing; give one of them.")
     if of_a_file and (arguments.tta or arguments.tta_as_released):
         raise InputError(f"--tta is for a detector to look again; {arguments.what} holds detections, so leave it out.")
+    if of_a_file and arguments.bf16:
+        raise InputError(f"--bf16 is for a detector to compute in; {arguments.what} holds detections, so leave it out.")
     if out is None:
         return
     if out.suffix not in (".json", ".odgt"):
@@ -167,7 +171,7 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
 
 def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
-    return load_for(dataset, arguments.what, arguments.device, tta)
+    return load_for(dataset, arguments.what, arguments.device, tta, bf16=arguments.bf16)
 
 
 def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[PictureId, Detections]:

@@ -35,13 +35,18 @@ def holds_detections(method: Path) -> bool:
 
 
 def load_for(
-    dataset: DetectionDataset, method: Path, device: str | None = None, tta: TTAConfig | None = None
+    dataset: DetectionDataset,
+    method: Path,
+    device: str | None = None,
+    tta: TTAConfig | None = None,
+    *,
+    bf16: bool = False,
 ) -> Predictor:
     """The detector, made to speak of the data set's own category ids.
 
     Raises InputError as `load` does, and where its classes have other names.
     """
-    predictor = load(method, device, tta)
+    predictor = load(method, device, tta, bf16=bf16)
     if predictor.categories.names != dataset.categories.names:
         raise InputError(
             f"{method} knows {_classes(predictor.categories)}, {dataset.source} has {_classes(dataset.categories)}; "

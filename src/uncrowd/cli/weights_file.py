@@ -16,7 +16,7 @@ def require_onnx_file(destination: Path, source: Path) -> None:
 
 
 def _require(destination: Path, source: Path, what: str, ending: str) -> None:
-    if destination.suffix != ending:
+    if destination.suffix.lower() != ending:
         raise InputError(f"{destination} names no {what}; end its name in {ending}.")
     sources = [source, source / "weights.safetensors"]  # of a run's folder
     if destination.resolve() in {file.resolve() for file in sources}:

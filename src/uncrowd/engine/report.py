@@ -116,6 +116,10 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def _epochs(number: float) -> str:
+    return f"{number:.4g} {'epoch' if number == 1 else 'epochs'}"
+
+
 def _history(evaluated: Sequence[dict[str, Any]], headline: str) -> dict[str, Any] | None:
     """The first, the last and the best evaluation by the headline; None where none has it."""
     defined = [row for row in evaluated if row.get(headline) is not None]
@@ -130,7 +134,7 @@ def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -
     begun = next((row for row in rows if row["kind"] == "begin"), {})
     facts = {words: begun[key] for words, key in (("Started from", "start"), ("Command", "command")) if key in begun}
     if trained:
-        facts["Trained for"] = f"{_count(trained[-1]['step'], 'step')}, {trained[-1]['epoch']:.4g} epochs"
+        facts["Trained for"] = f"{_count(trained[-1]['step'], 'step')}, {_epochs(trained[-1]['epoch'])}"
     if losses := _recorded(trained, "loss"):
         facts["Loss"] = f"{losses[0]:.3g} at the first step, {losses[-1]:.3g} at the last"
     if speeds := _recorded(trained, "pictures_per_second"):

@@ -119,6 +119,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     del decisive["train"]["compile"]  # a run may go on with or without: results are the same but for rounding
     if experiment.train.compile:
         compile_parts(model)
+        say("the model is compiled with the first step, which takes minutes")
     trainer = Trainer(
         model,
         SetCriterion(experiment.loss),
@@ -136,7 +137,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     if goes_on:
         trainer.resume()
         if trainer.is_finished:
-            say(f"the run in {folder} is finished, {trainer.position.epoch} epochs; nothing was changed")
+            say(f"the run in {folder} is finished, {counted(trainer.position.epoch, 'epoch')}; nothing was changed")
             return True
         say(f"resumed at epoch {trainer.position.epoch}, step {trainer.position.step}")
     elif resume:
@@ -148,7 +149,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         say(start)
         if log is not None:
             config.save(replace(run, experiment=experiment), folder / "config.json")
-            log.write("begin", 0, {"start": start, "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})
+            log.write("begin", 0, {"start": start, "command": _command()})
     facts = _facts(splits, train_set, val_words, experiment, model, accelerator)
     try:
         finished = trainer.train(log, Scoring(experiment, run.start_from, val_set, accelerator, folder, facts, log))
@@ -157,6 +158,12 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
             log.close()
     say(f"report: {folder / 'report.html'}" if finished else f"stopped; go on with `uncrowd train --resume {folder}`")
     return finished
+
+
+def _command() -> str:
+    """What was typed; of a program that was started by its path, or as a module, its name."""
+    name = Path(sys.argv[0]).name
+    return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
 
 def _notes(experiment: Experiment, dataset: DetectionDataset) -> list[str]:
@@ -173,7 +180,8 @@ def _notes(experiment: Experiment, dataset: DetectionDataset) -> list[str]:
     late = [f"{milestone:g}" for milestone in optim.milestones if milestone >= epochs]
     if late:
         notes.append(
-            f"NOTE: there are {epochs} epochs, so the learning rate does not fall at {' and '.join(late)}; "
+            f"NOTE: training ends after {counted(epochs, 'epoch')}, before the learning rate falls at "
+            f"{' and '.join(late)}; "
             "set earlier --optim.milestones."
         )
     if optim.scale_to_batch is not None:

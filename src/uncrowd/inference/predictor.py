@@ -190,12 +190,11 @@ def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    if not image.width or not image.height:
+        raise InputError(f"A picture given as PIL image has {image.width} x {image.height} pixels.")
     try:
-        pixels = to_rgb(upright(image))
+        return to_rgb(upright(image))
     except InputError:
         raise
     except Exception as error:  # of a file that is closed or damaged, which Pillow only now reads
         raise InputError(f"A picture given as PIL image cannot be read ({error}).") from error
-    if not pixels.size:
-        raise InputError(f"A picture given as PIL image has {image.width} x {image.height} pixels.")
-    return pixels

@@ -123,10 +123,13 @@ def _create(config: BackboneConfig) -> nn.Module:
         options["drop_path_rate"] = config.drop_path
     if config.name.startswith("swin"):
         options["strict_img_size"] = False
+    unknown = InputError(f"timm has no backbone {config.name!r}; `timm.list_models()` lists them.")
+    if set(config.name) & {"/", ":"}:  # to timm a hub's or a folder's model, which it would fetch
+        raise unknown
     try:
         body = timm.create_model(config.name, **options)
-    except (RuntimeError, ValueError) as error:  # the latter for names with a slash, which to timm are a hub's
-        raise InputError(f"timm has no backbone {config.name!r}; `timm.list_models()` lists them.") from error
+    except RuntimeError as error:
+        raise unknown from error
     for module in body.modules():
         if isinstance(module, DropPath) and not config.drop_path:  # Swin has some unless told otherwise
             module.drop_prob = 0.0

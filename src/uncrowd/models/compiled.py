@@ -6,6 +6,7 @@ takes minutes, and needs a compiler: for C++ on a CPU, for C, which Triton needs
 
 import os
 import shutil
+import subprocess
 import sys
 
 import torch
@@ -56,8 +57,13 @@ def _require_compiler() -> None:
     else:
         language, variable, usual = "C++", "CXX", ("clang++" if sys.platform == "darwin" else "g++",)
     named = os.environ.get(variable)
-    if not any(map(shutil.which, [named] if named else usual)):
+    if not any(map(_works, [named] if named else usual)):
         raise InputError(
             f"torch.compile finds no {language} compiler here; install one, name it in the environment as {variable}, "
             "or go without compiling."
         )
+
+
+def _works(compiler: str) -> bool:
+    found = shutil.which(compiler)
+    return found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0

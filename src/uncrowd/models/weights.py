@@ -118,7 +118,10 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[st
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            file.touch()
+            mode = file.stat().st_mode
             save_file(host, file, header)
+            file.chmod(mode)  # else, as safetensors makes it, only its owner could read it
         except safetensors.SafetensorError as error:  # in which the operating system's errors are wrapped
             raise OSError(str(error)) from error
 
