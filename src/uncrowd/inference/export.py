@@ -26,8 +26,8 @@ OPSET = 20
 # of one picture. It is faster, too, for a portion more often fits a processor's cache.
 PORTIONS = 16
 # (pictures, height, width) of what a model is traced on. Of a number that is 1 in tracing, tracing may make a constant,
-# so every map of Swin, the coarsest of stride 32 too, has several of its windows of 7 or 12 both ways.
-TRACED = (2, 512, 832)
+# so every map of Swin, the coarsest of stride 32 too, has several of its windows, of 7 to 24, both ways.
+TRACED = (2, 800, 1088)
 
 
 def export_onnx(path: Path, model: Detector, categories: Categories, preprocessing: ResizeConfig) -> Checked:
