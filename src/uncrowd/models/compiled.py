@@ -5,6 +5,7 @@ takes minutes, and needs a compiler: for C++ on a CPU, for C, which Triton needs
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from uncrowd.models.detector import Detector
 
 def compile_parts(model: Detector) -> None:
     """Compiles backbone, pyramid and each stage on its own, the sizes of pictures being symbols: once for all sizes.
+
+    Once more, though, after a first batch of one picture, or one whose sides are equal, which share a symbol.
 
     Not the whole at once: the compiler would follow the sizes of pictures through padding and strides to the last
     stage, which takes it hours. A stage sees the pyramid as rows, of which there is one number. Raises InputError
@@ -65,5 +68,7 @@ def _require_compiler() -> None:
 
 
 def _works(compiler: str) -> bool:
-    found = shutil.which(compiler)
-    return found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
+    program, *options = shlex.split(compiler)  # such as "ccache g++"
+    found = shutil.which(program)
+    command = [found or program, *options, "--version"]
+    return found is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
