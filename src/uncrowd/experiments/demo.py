@@ -33,6 +33,6 @@ def short_demo() -> Experiment:
     whole = demo()
     return replace(
         whole,
-        optim=replace(whole.optim, milestones=(2.0,)),
+        optim=replace(whole.optim, milestones=()),
         train=replace(whole.train, epochs=2, evaluate_every=2),
     )
