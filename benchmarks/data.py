@@ -73,11 +73,11 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that cannot be."""
-        require_appendable(self.append)
+        """Raises InputError for what cannot be timed or written."""
         require_at_least(1, **{"--pictures": self.pictures, "--batch-size": self.batch_size, "--rounds": self.rounds})
         require_at_least(1, **{"--workers": min(self.workers, default=1)})
         require_at_least(0, **{"--seed": self.seed})
+        require_appendable(self.append)  # last, for it makes the file
 
 
 def main(argv: Sequence[str]) -> int:

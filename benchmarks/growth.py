@@ -74,14 +74,14 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that cannot be, and where there is nothing to fit."""
-        require_appendable(self.append)
+        """Raises InputError for what cannot be timed, fitted or written."""
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages})
         if not self.lines:
             raise InputError("--lines is empty; there is nothing to measure.")
         for name in ("proposals", "sides", "objects", "boxes"):
             require_at_least(2, **{f"the number of --{name}": len(set(getattr(self, name)))})
             require_at_least(32 if name == "sides" else 1, **{f"--{name}": min(getattr(self, name))})
+        require_appendable(self.append)  # last, for it makes the file
 
 
 def main(argv: Sequence[str]) -> int:

@@ -77,12 +77,12 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that cannot be."""
-        require_appendable(self.append)
+        """Raises InputError for what cannot be timed or written."""
         require_at_least(32, **{"--height": self.height, "--width": self.width})
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages, "--batch": self.batch})
         if not self.proposals or not self.ways:
             raise InputError("--proposals or --ways is empty; there is nothing of ours to time.")
+        require_appendable(self.append)  # last, for it makes the file
 
 
 def main(argv: Sequence[str]) -> int:

@@ -82,8 +82,7 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that cannot be."""
-        require_appendable(self.append)
+        """Raises InputError for what cannot be timed or written."""
         require_at_least(32, **{"--height": self.height, "--width": self.width, "--matrix": self.matrix})
         require_at_least(1, **{"--batch-size": self.batch_size, "--proposals": self.proposals})
         require_at_least(1, **{"--stages": self.stages, "--rounds": self.rounds})
@@ -91,6 +90,7 @@ class Arguments:
             raise InputError("--precisions is empty; there is nothing to time.")
         if "tf32" in self.precisions and not torch.cuda.is_available():
             raise InputError("tf32 is a precision of GPUs, and there is none here; leave it out of --precisions.")
+        require_appendable(self.append)  # last, for it makes the file
 
 
 class Work(NamedTuple):

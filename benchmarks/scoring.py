@@ -66,13 +66,13 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that cannot be."""
-        require_appendable(self.append)
+        """Raises InputError for what cannot be timed or written."""
         detections = {"--coco-detections": self.coco_detections, "--crowd-detections": self.crowd_detections}
         require_at_least(1, **{"--pictures": self.pictures, "--rounds": self.rounds}, **detections)
         if not self.protocols:
             raise InputError("--protocols is empty; there is nothing to score.")
         require_at_least(0, **{"--twin-pictures": self.twin_pictures, "--seed": self.seed})
+        require_appendable(self.append)  # last, for it makes the file
 
 
 def main(argv: Sequence[str]) -> int:

@@ -93,8 +93,7 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that cannot be."""
-        require_appendable(self.append)
+        """Raises InputError for what cannot be timed or written."""
         require_at_least(64, **{"--height": self.height, "--width": self.width})
         require_at_least(1, **{"--batch-size": self.batch_size, "--steps": self.steps, "--rounds": self.rounds})
         require_at_least(1, **{"--stages": self.stages, "--objects": self.objects})
@@ -102,6 +101,7 @@ class Arguments:
         if not self.precisions:
             raise InputError("--precisions is empty; there is nothing to time.")
         require_at_least(0, **{"--workers": self.workers or 0, "--seed": self.seed})
+        require_appendable(self.append)  # last, for it makes the file
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,9 +24,10 @@ def holds_detections(method: Path) -> bool:
     """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
     if not method.exists():
         raise InputError(f"{method} does not exist; give weights, a run's folder, or detections.")
-    if method.is_dir() or method.suffix.lower() in (".safetensors", ".onnx"):
+    suffix = method.suffix.lower()
+    if method.is_dir() or suffix in (".safetensors", ".onnx"):
         return False
-    if method.suffix not in (".json", ".odgt") and not is_odgt(head(method)):
+    if suffix not in (".json", ".odgt") and not is_odgt(head(method)):
         raise InputError(
             f"{method} is neither a weights file (.safetensors, .onnx) nor detections, COCO results (.json) or "
             "CrowdHuman's odgt; convert it to one of these."

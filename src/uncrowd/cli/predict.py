@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -140,23 +140,25 @@ def json_list(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
 
     An earlier list stays until there is a first record, or all went well without one.
     """
-    with ExitStack() as stack:
-        file: TextIO | None = None
+    file: TextIO | None = None
 
-        def write(record: dict[str, Any]) -> None:
-            nonlocal file
-            before = ",\n" if file is not None else "[\n"
-            if file is None:
-                file = stack.enter_context(path.open("w", encoding="utf-8"))
-            file.write(before + json.dumps(record))
-
-        try:
-            yield write
-        finally:
-            if file is not None:
-                file.write("\n]\n")
+    def write(record: dict[str, Any]) -> None:
+        nonlocal file
         if file is None:
-            path.write_text("[]\n", encoding="utf-8")
+            file = path.open("w", encoding="utf-8")
+            file.write("[\n")
+        else:
+            file.write(",\n")
+        file.write(json.dumps(record))
+
+    try:
+        yield write
+    finally:
+        if file is not None:
+            with file:
+                file.write("\n]\n")
+    if file is None:
+        path.write_text("[]\n", encoding="utf-8")
 
 
 def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path]) -> None:

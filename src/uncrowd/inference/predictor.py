@@ -161,7 +161,7 @@ def load(
     try:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
-    except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
+    except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
         raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
     for_inference(weights.model, bf16=bf16)
     if compiled:

@@ -20,11 +20,11 @@ from uncrowd.models.detector import Detector
 def compile_parts(model: Detector) -> None:
     """Compiles backbone, pyramid and each stage on its own, the sizes of pictures being symbols: once for all sizes.
 
-    Once more, though, after a first batch of one picture, or one whose sides are equal, which share a symbol.
+    Once more, though, after a first batch of one picture, or one whose sides are equal, which share a symbol. Not the
+    whole at once: the compiler would follow the sizes of pictures through padding and strides to the last stage, which
+    takes it hours. A stage sees the pyramid as rows, of which there is one number.
 
-    Not the whole at once: the compiler would follow the sizes of pictures through padding and strides to the last
-    stage, which takes it hours. A stage sees the pyramid as rows, of which there is one number. Raises InputError
-    without a compiler.
+    Raises InputError without a compiler.
     """
     _require_compiler()
     for part in _parts(model):

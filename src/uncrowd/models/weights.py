@@ -62,7 +62,7 @@ def load_weights(path: Path) -> Weights:
     """
     if path.is_dir():
         path = _of_run(path)
-    if path.suffix.lower() == ".onnx":
+    if path.suffix.lower() == ".onnx" and path.is_file():
         raise InputError(f"{path} is an exported detector, for looking at pictures; give the weights it was made of.")
     tensors, header = read_safetensors(path)
     if HEADER not in header:
