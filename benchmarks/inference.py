@@ -41,8 +41,14 @@ from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories, Decoded
 
 Model = TypeVar("Model", bound=Detector)
-Way = Literal["eager", "compiled", "onnx", "plain"]
-IN_WORDS = {"eager": "", "compiled": ", compiled", "onnx": ", ONNX Runtime", "plain": ", plain twin"}
+Way = Literal["eager", "recorded", "compiled", "onnx", "plain"]
+IN_WORDS = {
+    "eager": "",
+    "recorded": ", recorded",
+    "compiled": ", compiled",
+    "onnx": ", ONNX Runtime",
+    "plain": ", plain twin",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +61,12 @@ class Arguments:
     width: int = 1088
     # Pictures at once.
     batch: int = 1
-    # Rounds, after one that is not counted, or three if --ways has compiled.
+    # Rounds, after one that is not counted, or three if --ways has recorded or compiled.
     rounds: int = 5
     # Of our detectors.
     proposals: tuple[int, ...] = (100, 300, 500)
-    # How ours are run: torch as it is, torch.compile, ONNX Runtime, the literal twin of the tests.
+    # How ours are run: torch as it is, CUDA graphs of that (what `uncrowd.load` gives on a GPU), torch.compile, ONNX
+    # Runtime, the literal twin of the tests.
     ways: tuple[Way, ...] = ("eager",)
     # Stages of our detectors, and layers of DETR's encoder and decoder.
     stages: int = 6
@@ -82,6 +89,8 @@ class Arguments:
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages, "--batch": self.batch})
         if not self.proposals or not self.ways:
             raise InputError("--proposals or --ways is empty; there is nothing of ours to time.")
+        if "recorded" in self.ways and not torch.cuda.is_available():
+            raise InputError("--ways recorded is for GPUs, and there is none here; leave it out.")
         require_appendable(self.append)  # last, for it makes the file
 
 
@@ -105,7 +114,8 @@ def main(argv: Sequence[str]) -> int:
         with torch.inference_mode(), precision:
             turns = {name: partial(detect, pictures) for name, detect in detectors.items()}
             # a CUDA graph is recorded on the second call and replayed from the third
-            seconds = take_turns(turns, arguments.rounds, warm_up=3 if "compiled" in arguments.ways else 1)
+            graphs = {"recorded", "compiled"} & set(arguments.ways)
+            seconds = take_turns(turns, arguments.rounds, warm_up=3 if graphs else 1)
             on_device = pictures.to(device)
             heads = {n: _heads(arguments, n, on_device) for n in arguments.proposals} if arguments.heads else {}
     print(conditions(kept=kept))
@@ -137,13 +147,15 @@ def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:
         f"Sparse R-CNN, {ours.proposals} proposals": build_model(sparse_rcnn),
         "DETR, ours": build_detector(detr),
     }
-    return {name: partial(_detect, _loaded(model.to(device), arguments), device) for name, model in models.items()}
+    return {name: partial(_detect, _eager(model.to(device), arguments), device) for name, model in models.items()}
 
 
 def _ours(arguments: Arguments, model: SparseRCNN, way: Way, folder: Path) -> Detect:
     device = next(model.parameters()).device
     match way:
         case "eager":
+            return partial(_detect, _eager(model, arguments), device)
+        case "recorded":
             return partial(_detect, _loaded(model, arguments), device)
         case "compiled":
             compiled = _loaded(model, arguments)
@@ -163,6 +175,12 @@ def _loaded(model: Model, arguments: Arguments) -> Model:
     """A copy in the form that `uncrowd.load` gives it."""
     loaded = deepcopy(model)
     for_inference(loaded, bf16=arguments.bf16)
+    return loaded
+
+
+def _eager(model: Model, arguments: Arguments) -> Model:
+    loaded = _loaded(model, arguments)
+    loaded.recordings = None
     return loaded
 
 

@@ -52,7 +52,7 @@ def transformers_detectors(device: torch.device) -> dict[str, Detect]:
         return {}
     import transformers as hf
 
-    trunk = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None, "backbone_kwargs": None}
+    trunk = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None, "backbone_kwargs": {}}
     last = hf.ResNetConfig(out_features=["stage4"])  # pyright: ignore[reportCallIssue]
     last_three = hf.ResNetConfig(out_features=["stage2", "stage3", "stage4"])  # pyright: ignore[reportCallIssue]
     models: dict[str, nn.Module] = {

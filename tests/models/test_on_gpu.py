@@ -14,6 +14,9 @@ from torchvision.ops import roi_align as roi_align_level
 from tests.plain.sparse_rcnn import PlainSparseRCNN
 from uncrowd.boxes import FAR
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.detr import DETRConfig
+from uncrowd.models.inference_form import for_inference
 from uncrowd.models.roi_align import as_rows, assign_levels, roi_align
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -27,6 +30,9 @@ SMALL = SparseRCNNConfig(
     stages=2,
     backbone=BackboneConfig(name="resnet18", frozen_stages=0),
     stage=StageConfig(width=64, heads=4, dynamic_width=16, feedforward_width=128),
+)
+SMALL_DETR = DETRConfig(
+    num_classes=5, proposals=24, width=64, heads=4, encoder_layers=1, decoder_layers=2, backbone=SMALL.backbone
 )
 
 
@@ -118,6 +124,34 @@ def test_pooling_far_away_and_in_half_precision() -> None:
         found = roi_align(as_rows([f.to(CUDA, dtype) for f in features]), boxes.to(CUDA), 7)
         assert found.dtype == dtype
         assert_near(found, expected, share)
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("config", [SMALL, SMALL_DETR], ids=["sparse-rcnn", "detr"])
+def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: bool) -> None:
+    """Two sizes in turn, other pictures each time, and once more after the weights were moved."""
+    torch.manual_seed(0)
+    looking = build_detector(config).to(CUDA)
+    for_inference(looking, bf16=bf16)
+    usual = deepcopy(looking)
+    usual.recordings = None
+    for moved in (False, True):
+        if moved:
+            looking.cpu()
+            torch.rand(2**24, device=CUDA)  # takes the place of weights that a graph might still read
+            looking.to(CUDA)
+        for seed in range(4):
+            for height, width in ((128, 160), (96, 128)):
+                generator = torch.Generator().manual_seed(seed)
+                images = torch.randint(256, (2, 3, height, width), generator=generator, dtype=torch.uint8).to(CUDA)
+                sizes = torch.tensor([[height, width], [height - 20, width]]).to(CUDA)
+                with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
+                    found, expected = looking.detect(images, sizes), usual.detect(images, sizes)
+                assert torch.equal(found.labels, expected.labels)
+                assert_near(found.boxes, expected.boxes.cpu(), 1e-5)
+                assert_near(found.scores, expected.scores.cpu(), 1e-5)
+        assert looking.recordings is not None
+        assert len(looking.recordings) == 2
 
 
 def test_bf16_trains_with_finite_gradients(model: SparseRCNN, images: Tensor) -> None:

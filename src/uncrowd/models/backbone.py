@@ -22,6 +22,7 @@ from uncrowd.models.folding import fold_frozen_norms
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MAX_GROUPS = 32
+PROBED = 96  # pixels a side of the picture that a network is tried with; the coarsest map's is odd then
 CLASSIFIERS = ("classifier.", "fc.", "head.")  # what a pretrained network has beyond its features
 
 
@@ -69,6 +70,7 @@ class Backbone(nn.Module):
         # A trunk that cuts pictures into patches takes only sides that are multiples of a patch's.
         self.patch_side = next((int(m.patch_size[0]) for m in self.body.modules() if isinstance(m, PatchEmbed)), 1)
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
+        self._require_exact_strides()
         # Swin ends its stages without a norm; detectors put one on each output.
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self.channels_last else None
         _replace_batch_norm(self.body, config.norm)
@@ -112,6 +114,27 @@ class Backbone(nn.Module):
             )
         how = _load_matching(self.body, state, source)
         return f"{name} pretrained, {how}"
+
+    @torch.no_grad()
+    def _require_exact_strides(self) -> None:
+        """Raises InputError unless each map has half the sides of the one before, which a pyramid adds it to."""
+        name, sides = self.config.name, [PROBED // stride for stride in (4, 8, 16, 32)]
+        try:
+            maps = self.body.eval()(torch.zeros(1, 3, PROBED, PROBED, device=next(self.body.parameters()).device))
+        except (AssertionError, RuntimeError) as error:  # timm asserts, torch raises
+            raise InputError(
+                f"Backbone {name!r} takes no picture of {PROBED} x {PROBED} ({error}); choose one for any sides that "
+                "are multiples of 32."
+            ) from error
+        finally:
+            self.body.train()
+        found = [tuple(map_.shape[1:3] if self.channels_last else map_.shape[2:]) for map_ in maps]
+        if found != [(side, side) for side in sides]:
+            raise InputError(
+                f"Backbone {name!r} makes of {PROBED} x {PROBED} pixels maps of "
+                f"{', '.join(f'{height} x {width}' for height, width in found)}, which no pyramid can add up; "
+                f"choose one whose sides are {', '.join(map(str, sides))}."
+            )
 
     def _has_frozen_norm(self) -> bool:
         return any(isinstance(m, FrozenBatchNorm2d | FrozenBatchNormAct2d) for m in self.body.modules())

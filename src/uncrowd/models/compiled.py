@@ -46,6 +46,7 @@ def compile_whole(model: Detector) -> None:
     _require_compiler()
     on_gpu = next(model.parameters()).is_cuda
     model.compile(dynamic=False, mode="reduce-overhead" if on_gpu else None)
+    model.recordings = None  # the compiler has its own
 
 
 def _parts(model: Detector) -> list[nn.Module]:

@@ -1,6 +1,7 @@
 """What every detector has in common: raw pixels in, what each stage predicts out, and how that is ranked."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.models.recordings import Recordings
 from uncrowd.structures import Decoded, StageOutput
 
 
@@ -41,6 +43,7 @@ class Detector(nn.Module, ABC):
 
     multiple: int
     only_looks = False  # see `inference_form.py`
+    recordings: Recordings | None = None  # of what it does on a GPU, where it only looks
     mean: Tensor
     std: Tensor
 
@@ -80,7 +83,19 @@ class Detector(nn.Module, ABC):
                 return self.detect(images, sizes)
             finally:
                 self.train()
-        return self.decode(self(self.padded(images), sizes))  # a compiled model is compiled for each size it sees
+        images = self.padded(images)  # what is compiled or recorded is so for each size
+        if self.recordings is None or not images.is_cuda:
+            return self._look(images, sizes)
+        return self.recordings(self._look, images, sizes)
+
+    def _look(self, images: Shaped[Tensor, "b 3 H W"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
+        return self.decode(self(images, sizes))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Detector":
+        """Moves or casts the weights, which recordings read where they were."""
+        if self.recordings is not None:
+            self.recordings = Recordings()
+        return super()._apply(fn, recurse)
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""

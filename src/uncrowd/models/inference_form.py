@@ -5,6 +5,7 @@ from torch import nn
 
 from uncrowd.models.detector import Detector
 from uncrowd.models.folding import fold_for_good
+from uncrowd.models.recordings import Recordings
 
 
 def for_inference(model: Detector, *, bf16: bool) -> None:
@@ -12,9 +13,9 @@ def for_inference(model: Detector, *, bf16: bool) -> None:
 
     Frozen norms become part of the convolutions before them, and with `bf16`, for a model that runs under such an
     autocast and nowhere else, the weights are cast that autocast would cast for each picture. What it computes stays
-    the same, to the bit.
+    the same, to the bit. On a GPU what it does with pictures of a size is recorded.
     """
-    model.only_looks = True
+    model.only_looks, model.recordings = True, Recordings()
     model.eval().requires_grad_(requires_grad=False)
     fold_for_good(model)
     if bf16:
