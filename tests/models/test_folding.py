@@ -9,7 +9,9 @@ from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from uncrowd.models.folding import FoldedConv2d, FoldedNorm, fold_for_good, fold_frozen_norms
+from tests.models.test_bias_relu_triton import bias_relu_kernel
+from uncrowd.models import folding
+from uncrowd.models.folding import BiasReLU, FoldedConv2d, FoldedNorm, fold_for_good, fold_frozen_norms
 
 
 def frozen(name: str) -> nn.Module:
@@ -60,7 +62,9 @@ def test_folded_for_good_it_computes_the_same_to_the_bit(name: str) -> None:
         fold_for_good(network)
         for ours, before in zip(network(picture), expected, strict=True):
             assert torch.equal(ours, before)
-    assert not any(isinstance(module, FoldedConv2d) for module in network.modules())
+    folded = [module for module in network.modules() if isinstance(module, FoldedConv2d)]
+    assert folded
+    assert all(module.bias is not None for module in folded)
 
 
 def test_weights_can_be_loaded_afterwards() -> None:
@@ -69,10 +73,68 @@ def test_weights_can_be_loaded_afterwards() -> None:
     folded = frozen("resnet18")
     fold_frozen_norms(folded)
     trained = {name: 1.1 * tensor for name, tensor in plain.state_dict().items()}
+    picture = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        folded(picture)  # what it works out of its norms now is not what holds then
     for network in (plain, folded):
         network.load_state_dict(trained)
-    picture = torch.randn(1, 3, 64, 64)
     for network in (folded, deepcopy(folded)):
         for ours, theirs in zip(network(picture), plain(picture), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     assert any(isinstance(module, FoldedNorm) for module in folded.modules())
+
+
+def test_after_having_looked_it_can_be_trained() -> None:
+    """What is worked out of the norms once, in an evaluation, serves the next step."""
+    network = frozen("resnet18")
+    fold_frozen_norms(network)
+    picture = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        network(picture)
+    torch.stack([output.square().mean() for output in network(picture)]).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for name, p in network.named_parameters() if "conv" in name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "late"),
+    [
+        ("resnet50", {}, 49),  # stem and three a block; the four of the shortcuts come before the sum
+        ("resnet18", {}, 17),
+        ("resnet18", {"drop_path_rate": 0.1}, 10),  # in all blocks but the first it stands between
+        ("seresnet50", {}, 33),
+    ],
+)
+def test_a_bias_waits_only_for_a_relu_that_is_next(name: str, options: dict[str, float], late: int) -> None:
+    network = timm.create_model(name, features_only=True, **options)
+    for child_name, child in network.named_children():
+        setattr(network, child_name, freeze_batch_norm_2d(child))
+    fold_frozen_norms(network)
+    assert sum(isinstance(m, FoldedConv2d) and m.bias_waits for m in network.modules()) == late
+    assert sum(isinstance(m, BiasReLU) for m in network.modules()) == late
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("name", ["resnet18d", "resnet50"])
+def test_biases_that_wait_change_nothing(name: str, for_good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs and gradients, with the kernel that adds them on a GPU."""
+    expected_of = frozen(name)
+    fold_frozen_norms(expected_of)
+    late = deepcopy(expected_of)
+    if for_good:
+        fold_for_good(late)
+    picture = torch.randn(1, 3, 64, 64).to(memory_format=torch.channels_last)
+    expected = expected_of(picture)
+    bias_relu_kernel()
+    monkeypatch.setattr(folding, "_bias_is_late", lambda _: True)
+    found = late(picture)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    if not for_good:
+        for outputs in (found, expected):
+            torch.stack([output.square().mean() for output in outputs]).sum().backward()
+        of_expected = dict(expected_of.named_parameters())
+        for parameter_name, parameter in late.named_parameters():
+            gradient = of_expected[parameter_name].grad
+            assert parameter.grad is not None
+            assert gradient is not None
+            assert (parameter.grad - gradient).abs().max() <= 1e-2 * gradient.abs().max()

@@ -33,8 +33,8 @@ def test_it_computes_the_same_to_the_bit(config: AnyDetectorConfig, bf16: bool) 
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for ours, expected in zip(looking(images, sizes), model(images, sizes), strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
-    assert any(isinstance(module, FoldedConv2d) for module in model.modules())
-    assert not any(isinstance(module, FoldedConv2d) for module in looking.modules())
+    assert all(module.bias is None for module in model.modules() if isinstance(module, FoldedConv2d))
+    assert all(module.bias is not None for module in looking.modules() if isinstance(module, FoldedConv2d))
     halves = sum(p.numel() for p in looking.parameters() if p.dtype == torch.bfloat16)
     assert halves == 0 if not bf16 else halves > 0.9 * sum(p.numel() for p in model.parameters())
     assert {p.dtype for name, p in looking.named_parameters() if "class_logits" in name} == {torch.float32}

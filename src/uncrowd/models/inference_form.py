@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from uncrowd.models.detector import Detector
-from uncrowd.models.folding import fold_for_good
+from uncrowd.models.folding import FoldedConv2d, fold_for_good
 from uncrowd.models.recordings import Recordings
 
 
@@ -20,5 +20,9 @@ def for_inference(model: Detector, *, bf16: bool) -> None:
     fold_for_good(model)
     if bf16:
         for module in model.modules():
-            if type(module) in (nn.Linear, nn.Conv2d):  # others do something to their weights, or want them precise
+            if type(module) in (
+                nn.Linear,
+                nn.Conv2d,
+                FoldedConv2d,
+            ):  # others do something to their weights, or want them precise
                 module.to(torch.bfloat16)

@@ -28,8 +28,9 @@ class Pyramid(nn.Module):
 def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 2*h 2*w"]) -> None:
     """Adds to each 2 x 2 cells of `finer`, in place, the one of `coarser` that covers them: nearest upsampling."""
     # Compiled and exported models upsample by name. What stands below, which spares the upsampled map, torch's compiler
-    # fails at where sizes are symbols, for it cannot order its gradient's strides; other runtimes are slow at it.
-    if torch.compiler.is_compiling():
+    # fails at where sizes are symbols, for it cannot order its gradient's strides; other runtimes are slow at it. So is
+    # a GPU at its gradient, for which the finer map is copied three times.
+    if torch.compiler.is_compiling() or finer.is_cuda:
         finer.add_(F.interpolate(coarser, size=finer.shape[-2:], mode="nearest"))
         return
     height, width = coarser.shape[-2:]

@@ -8,9 +8,6 @@ are on one. On a GPU one kernel of our own does all of it (roi_align_triton.py);
 Shapes: b pictures, n boxes of each, l cells of all levels together, d channels, t = 16 cells that one is made of.
 """
 
-import os
-from importlib.util import find_spec
-from shutil import which
 from typing import NamedTuple
 
 import torch
@@ -19,15 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import FAR, area, at_least_fp32
+from uncrowd.models.own_kernels import own_kernels_run
 
 FINEST_LEVEL = 2  # P2, stride 4
 # A box of this side (pixels) is pooled from this level (FPN, Eq. 1 there).
 CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
 SAMPLES = 2  # of a cell, in each direction
 TERMS = (2 * SAMPLES) ** 2  # cells of the pyramid that a cell of a pooled box is made of
-# Triton does not exist for Windows, and builds its launcher with a C compiler, which it looks for so.
-COMPILERS = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
-HAS_KERNEL = find_spec("triton") is not None and any(map(which, COMPILERS))
 
 
 class PyramidRows(NamedTuple):
@@ -54,11 +49,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
     # filled in on the device: a tensor made of a list would have to be copied there, and the host would wait for it
     levels = torch.stack([torch.full((), fact, device=features[0].device) for fact in facts]).view(-1, 4)
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
-    return PyramidRows(rows if _on_kernel(rows) else at_least_fp32(rows), levels)
-
-
-def _on_kernel(rows: Tensor) -> bool:
-    return rows.is_cuda and HAS_KERNEL
+    return PyramidRows(rows if own_kernels_run(rows) else at_least_fp32(rows), levels)
 
 
 def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*n"]:
@@ -75,7 +66,7 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
     finite pools as a very far one (NaN: as 0); boxes get no gradient. Places and sums are in at least fp32, for a box
     in bf16 is up to 4 pixels off; what is returned is in the dtype of the rows.
     """
-    if _on_kernel(pyramid.rows):
+    if own_kernels_run(pyramid.rows):
         from uncrowd.models.roi_align_triton import roi_align_on_gpu
 
         return roi_align_on_gpu(*pyramid, boxes.detach(), size)

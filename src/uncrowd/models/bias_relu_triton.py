@@ -1,0 +1,51 @@
+"""Bias and ReLU on a GPU in one pass over a map, as a kernel of our own.
+
+torch adds the bias of a convolution in a pass of its own, which for channels that lie side by side is a slow one, and
+takes another for the ReLU.
+"""
+
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+BLOCK = 1024
+
+
+@triton.jit
+@no_type_check
+def _add_and_clamp(x, bias, out, size, channels: tl.constexpr, block: tl.constexpr):
+    """x, out: (rows, channels), flat. The bias is rounded as autocast would, sums are made in at least fp32."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    inside = at < size
+    value = tl.load(x + at, mask=inside, other=0.0)
+    offset = tl.load(bias + at % channels).to(x.dtype.element_ty)
+    if x.dtype.element_ty != tl.float64:
+        value, offset = value.to(tl.float32), offset.to(tl.float32)
+    total = value + offset
+    tl.store(out + at, tl.where(total < 0, 0.0, total).to(x.dtype.element_ty), mask=inside)  # NaN stays NaN
+
+
+class _BiasReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor) -> Tensor:
+        out = torch.empty_like(x)
+        with torch.cuda.device_of(x):  # Triton launches on the current one
+            _add_and_clamp[(triton.cdiv(x.numel(), BLOCK),)](
+                x, bias.contiguous(), out, x.numel(), channels=x.shape[1], block=BLOCK
+            )  # pyright: ignore[reportArgumentType]
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (out,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(gradients[0], out, 0), None
+
+
+def bias_relu_on_gpu(x: Tensor, bias: Tensor) -> Tensor:
+    """Returns relu(x + bias). x: (b, c, h, w), channels last. bias: (c), which is not learned and gets no gradient."""
+    assert x.is_contiguous(memory_format=torch.channels_last), x.stride()
+    return _BiasReLU.apply(x, bias)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,72 @@
+"""Bias and ReLU in one pass are the two operations, forward and backward.
+
+Without a GPU our kernel runs in Triton's interpreter.
+"""
+
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+import torch
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bias_relu_kernel() -> Any:
+    """What launches our kernel, in Triton's interpreter where there is no GPU."""
+    pytest.importorskip("triton")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
+        return import_module("uncrowd.models.bias_relu_triton").bias_relu_on_gpu
+
+
+# a last block that is not full; blocks that begin in the middle of the channels
+@pytest.mark.parametrize("shape", [(2, 8, 3, 5), (1, 24, 31, 9), (1, 1, 1, 1)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_it_is_the_two_operations_it_stands_for(shape: tuple[int, int, int, int], dtype: torch.dtype) -> None:
+    """Quarters, whose sums no type rounds: the interpreter cuts off what a GPU rounds."""
+    torch.manual_seed(0)
+    x = (torch.randint(-9, 10, shape) / 4).to(DEVICE, dtype).to(memory_format=torch.channels_last)
+    bias = (torch.randint(-9, 10, shape[1:2]) / 4).to(DEVICE, torch.promote_types(dtype, torch.float32))
+    results = []
+    for function in (bias_relu_kernel(), lambda x, bias: torch.relu(x + bias.to(x.dtype)[:, None, None])):
+        leaf = x.clone().requires_grad_()
+        found = function(leaf, bias)
+        weights = torch.arange(found.numel(), device=DEVICE, dtype=dtype).view_as(found)
+        results.append((found, torch.autograd.grad((found * weights).sum(), leaf)[0]))
+    for ours, expected in zip(*results, strict=True):
+        assert ours.dtype == dtype
+        assert torch.equal(ours, expected)
+
+
+def test_what_is_not_a_number_stays_so() -> None:
+    x = torch.tensor([torch.nan, torch.inf, -torch.inf, -1.0], device=DEVICE).view(1, 4, 1, 1)
+    x = x.to(memory_format=torch.channels_last)
+    found = bias_relu_kernel()(x, torch.zeros(4, device=DEVICE)).flatten().tolist()
+    assert str(found) == "[nan, inf, 0.0, 0.0]"
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from uncrowd.models.bias_relu_triton import BLOCK, _add_and_clamp
+
+for kind, of_bias in (("fp32", "fp32"), ("bf16", "fp32"), ("bf16", "bf16"), ("fp64", "fp64")):
+    signature = {"x": f"*{kind}", "bias": f"*{of_bias}", "out": f"*{kind}", "size": "i32"}
+    constants = {"channels": 256, "block": BLOCK}
+    source = ASTSource(_add_and_clamp, signature | dict.fromkeys(constants, "constexpr"), constants)
+    built = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+    print(len(built.asm["cubin"]) > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with torch on Linux alone")
+def test_it_is_compiled_for_a_gpu_that_is_not_there() -> None:
+    """Down to machine code, which the interpreter does not try."""
+    pytest.importorskip("triton")
+    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True"] * 4
