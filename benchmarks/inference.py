@@ -32,7 +32,7 @@ from uncrowd.inference.export import export_onnx
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_for_all_sizes, compile_whole
+from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.inference_form import for_inference
@@ -215,10 +215,9 @@ def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
         "plain twin": partial(twin.head, theirs, boxes, queries),
     }
     if "compiled" in arguments.ways:
-        compiled = deepcopy(model.head)
-        for stage in compiled.stages:
-            compile_for_all_sizes(stage)
-        heads["ours, compiled"] = partial(compiled, ours, boxes, queries)
+        compiled = deepcopy(model)
+        compile_layers(compiled)
+        heads["ours, compiled"] = partial(compiled.head, ours, boxes, queries)
     return take_turns(heads, arguments.rounds)
 
 

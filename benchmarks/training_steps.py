@@ -25,7 +25,7 @@ from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig, Trainer
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
-from uncrowd.models.compiled import compile_parts
+from uncrowd.models.compiled import compile_layers
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.structures import Batch, Categories, Sample
 
@@ -41,7 +41,7 @@ class EngineStep:
     def __init__(self, config: SparseRCNNConfig, pictures: int, *, compiled: bool = False):
         self.model, self.criterion = build_model(config), SetCriterion(LossConfig())
         if compiled:
-            compile_parts(self.model)
+            compile_layers(self.model)
         self.trainer = Trainer(
             self.model,
             self.criterion,

@@ -156,7 +156,7 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncrowd.experiments.run.compile_parts", lambda model: None)
+    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", lambda model: None)
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     run = config.load(Run, folder / "config.json")
@@ -171,7 +171,7 @@ def test_a_model_is_compiled_on_request(
 ) -> None:
     """What compiling does is tested in tests/models/test_compiled.py."""
     compiled: list[nn.Module] = []
-    monkeypatch.setattr("uncrowd.experiments.run.compile_parts", compiled.append)
+    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", compiled.append)
     sayings(crowd, tiny_experiment(compile=wanted))
     assert len(compiled) == wanted
 

@@ -108,7 +108,7 @@ class SquareFinder(Detector):
         raise NotImplementedError
 
     @property
-    def after_backbone(self) -> list[nn.Module]:
+    def layers(self) -> list[nn.Module]:
         raise NotImplementedError
 
     def forward(self, images: Tensor, sizes: Tensor) -> list[StageOutput]:

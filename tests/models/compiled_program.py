@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from tests.conftest import tiny_experiment
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_for_all_sizes, compile_parts, compile_whole
+from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
-from uncrowd.models.pyramid import Pyramid
 
 SIZES = [(2, 64, 96), (3, 96, 70)]  # pictures, height, width
 ALONE = (1, 64, 64)
@@ -45,26 +44,6 @@ def furthest(found: list[Tensor], expected: list[Tensor]) -> float:
     return max(float((a - b).abs().max() / (b.abs().max() + 1e-6)) for a, b in zip(found, expected, strict=True))
 
 
-def generate_pyramid() -> None:
-    """Compiles the pyramid down to machine code, as training does. Sides of its coarsest map are odd."""
-    plain = Pyramid([4, 8, 8, 8], 8)
-    compiled = deepcopy(plain)
-    compile_for_all_sizes(compiled)
-    apart = []
-    for height, width in [(96, 160), (64, 224)]:
-        features = [
-            torch.randn(2, c, height // s, width // s) for c, s in zip([4, 8, 8, 8], [4, 8, 16, 32], strict=True)
-        ]
-        results = []
-        for pyramid in (compiled, plain):
-            given = [f.to(memory_format=torch.channels_last).requires_grad_() for f in features]
-            levels = pyramid(given)
-            loss = torch.stack([level.square().mean() for level in levels]).sum()
-            results.append([*levels, *torch.autograd.grad(loss, [*given, *pyramid.parameters()])])
-        apart.append(furthest(*results))
-    print(json.dumps({"apart": max(apart), "graphs": torch._dynamo.utils.counters["stats"]["unique_graphs"]}))
-
-
 def compile_detector(what: str) -> None:
     nn.Module.compile = partialmethod(nn.Module.compile, backend=BACKEND)  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.allow_tf32 = False
@@ -72,18 +51,18 @@ def compile_detector(what: str) -> None:
     trunk = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms, folded
     plain = build_detector(replace(tiny_experiment().model, backbone=trunk)).to("cuda" if ON_GPU else "cpu")
     compiled = deepcopy(plain)
-    if what == "parts":
-        compile_parts(compiled)
+    if what == "layers":
+        compile_layers(compiled)
     else:
         compile_whole(compiled)
     apart, apart_backward, graphs, found = [], [], [], []
     for size in SIZES:
         expected = predict(plain, size)
-        with torch.set_grad_enabled(what == "parts"):  # which are for training
+        with torch.set_grad_enabled(what == "layers"):  # which are for training
             for _ in range(CALLS):
                 found = predict(compiled, size)
         apart.append(furthest(found, expected))
-        if what == "parts":
+        if what == "layers":
             apart_backward.append(furthest(gradients(compiled, found), gradients(plain, expected)))
         graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     with torch.inference_mode():  # as a run scores the model that it trains
@@ -95,7 +74,4 @@ def compile_detector(what: str) -> None:
 
 if __name__ == "__main__":
     (what,) = sys.argv[1:]
-    if what == "generate-pyramid":
-        generate_pyramid()
-    else:
-        compile_detector(what)
+    compile_detector(what)

@@ -13,7 +13,7 @@ from torch import nn
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_parts, compile_whole
+from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
@@ -28,20 +28,13 @@ def run(what: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_parts_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
-    """Backbone, pyramid and two stages, whose boxes come with a gradient in the first alone."""
-    found = run("parts")
-    assert found["graphs"] == [4, 4]
+def test_stages_are_compiled_once_and_pass_gradients() -> None:
+    """Two, whose boxes come with a gradient in the first alone; once more for another number of pictures."""
+    found = run("layers")
+    assert found["graphs"] == [2, 4]
     assert found["breaks"] == 0
     assert found["apart"] < ROUNDING
     assert found["apart_backward"] < BACKWARD
-
-
-def test_what_a_compiler_makes_of_the_pyramid_serves_all_sizes() -> None:
-    """Down to machine code, on CPUs too: there the compiler had failed at the first odd side of a coarsest map."""
-    found = run("generate-pyramid")
-    assert found["graphs"] == 1
-    assert found["apart"] < ROUNDING
 
 
 def test_the_whole_is_one_graph_a_size() -> None:
@@ -51,20 +44,17 @@ def test_the_whole_is_one_graph_a_size() -> None:
     assert found["apart"] < ROUNDING
 
 
-@pytest.mark.parametrize(("config", "parts"), [(SparseRCNNConfig(stages=2), 4), (DETRConfig(decoder_layers=2), 9)])
-def test_every_part_of_a_detector_is_compiled_but_windows(
-    config: SparseRCNNConfig | DETRConfig, parts: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("config", "layers"), [(SparseRCNNConfig(stages=2), 2), (DETRConfig(decoder_layers=2), 8)])
+def test_every_layer_of_a_detector_is_compiled(
+    config: SparseRCNNConfig | DETRConfig, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Backbone, pyramid and stages, or the layers of encoder and decoder."""
+    """Stages, or the layers of encoder and decoder."""
     compiled: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(module))
-    for name, of_backbone in (("resnet10t", 1), ("swin_tiny_patch4_window7_224", 0)):
-        trunk = BackboneConfig(name=name, frozen_stages=0)
-        with torch.device("meta"):
-            model = build_detector(replace(config, backbone=trunk))
-        compiled.clear()
-        compile_parts(model)
-        assert len(compiled) == parts - 1 + of_backbone
+    with torch.device("meta"):
+        model = build_detector(replace(config, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
+    compile_layers(model)
+    assert len(compiled) == layers
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
@@ -73,6 +63,6 @@ def test_without_a_compiler_that_works_it_is_said_at_once(compiler: str, monkeyp
         model = build_detector(SparseRCNNConfig(stages=1, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("CC", compiler)
-    for compile_model in (compile_parts, compile_whole):
+    for compile_model in (compile_layers, compile_whole):
         with pytest.raises(InputError, match=r"finds no C(\+\+)? compiler here; install one, name it .* as C"):
             compile_model(model)

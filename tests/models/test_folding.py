@@ -1,6 +1,7 @@
 """A frozen norm folded into its convolution changes neither what is computed nor what is learned, only how often."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import timm
@@ -104,7 +105,7 @@ def test_after_having_looked_it_can_be_trained() -> None:
         ("seresnet50", {}, 33),
     ],
 )
-def test_a_bias_waits_only_for_a_relu_that_is_next(name: str, options: dict[str, float], late: int) -> None:
+def test_a_bias_waits_only_for_a_relu_that_is_next(name: str, options: dict[str, Any], late: int) -> None:
     network = timm.create_model(name, features_only=True, **options)
     for child_name, child in network.named_children():
         setattr(network, child_name, freeze_batch_norm_2d(child))

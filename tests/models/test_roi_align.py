@@ -19,6 +19,7 @@ from torchvision.ops import roi_align as roi_align_level
 
 from tests.conftest import symbolic_shapes
 from tests.plain import roi_align as plain
+from uncrowd.models import roi_align as roi_align_module
 from uncrowd.models.roi_align import PyramidRows, as_rows, assign_levels, roi_align
 
 SIZE, CHANNELS = 3, 2
@@ -45,7 +46,7 @@ def kernel() -> Any:
     pytest.importorskip("triton")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
-        return import_module("uncrowd.models.roi_align_triton").roi_align_on_gpu
+        return import_module("uncrowd.models.roi_align_triton").roi_align_operator
 
 
 @pytest.fixture(params=["as dispatched", "kernel"])
@@ -155,7 +156,7 @@ def test_the_kernel_is_the_operations_it_stands_for(dtype: torch.dtype, share: f
     generator = torch.Generator().manual_seed(0)
     corner, side = torch.rand(1, 12, 2, generator=generator) * 1200 - 200, torch.rand(1, 12, 2, generator=generator)
     boxes = torch.cat([corner, corner + torch.exp(side * 6.5) - 10], dim=-1).to(DEVICE)
-    rows, levels = as_rows(pyramid(dtype=dtype))
+    rows, levels, _ = as_rows(pyramid(dtype=dtype))
     leaf, twin = rows.to(dtype).requires_grad_(), rows.float().cpu().requires_grad_()
     results: list[tuple[Tensor, Tensor]] = []
     for wanted, pooled in (
@@ -169,13 +170,37 @@ def test_the_kernel_is_the_operations_it_stands_for(dtype: torch.dtype, share: f
         assert (ours.cpu().float() - expected).abs().max() <= share * expected.abs().max()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_stages_add_up_one_gradient_of_the_rows(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that pool from the same rows, and one user of the rows beside them; a second step begins anew."""
+    kernel()
+    generator = torch.Generator().manual_seed(0)
+    corner, side = torch.rand(2, 1, 3, 2, generator=generator) * 700, torch.rand(2, 1, 3, 2, generator=generator)
+    boxes = torch.cat([corner, corner + 300 * side], dim=-1).double().to(DEVICE)
+    gradients = []
+    for on_kernel in (False, True):
+        monkeypatch.setattr(roi_align_module, "own_kernels_run", lambda _, on_kernel=on_kernel: on_kernel)
+        features = [feature.requires_grad_() for feature in pyramid(dtype=dtype)]
+        for step in (1.0, 2.0):
+            rows = as_rows(features)
+            assert (rows.gradient is not None) == on_kernel
+            pooled = [roi_align(rows, of_stage, 1) for of_stage in boxes]
+            loss = step * torch.stack([p.double().square().sum() for p in pooled]).sum() + rows.rows.double().sum()
+            gradients.append(torch.autograd.grad(loss, features))
+    for ours, expected in zip(gradients[2:], gradients[:2], strict=True):
+        for tensor, twins in zip(ours, expected, strict=True):
+            assert tensor.dtype == dtype
+            share = 2e-2 if dtype == torch.bfloat16 else 1e-9
+            assert (tensor.double() - twins.double()).abs().max() <= share * twins.double().abs().max()
+
+
 def test_there_may_be_no_box(pool: Pool) -> None:
     assert pool(pyramid(), torch.empty(1, 0, 4, device=DEVICE)).shape == (0, CHANNELS, SIZE, SIZE)
 
 
 def test_the_kernel_is_an_operator_that_can_be_compiled() -> None:
-    rows, levels = as_rows(pyramid(dtype=torch.float32))
-    given = rows.requires_grad_(), levels, boxes_of(*ON_ALL_LEVELS).float(), SIZE
+    rows, levels, _ = as_rows(pyramid(dtype=torch.float32))
+    given = rows.requires_grad_(), levels, boxes_of(*ON_ALL_LEVELS[:2]).float(), 1
     with symbolic_shapes():
         verdicts = torch.library.opcheck(kernel(), given)
     assert set(verdicts.values()) == {"SUCCESS"}, verdicts

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uncrowd.models.roi_align import as_rows
+from uncrowd.models.roi_align import as_rows, roi_align
 from uncrowd.models.stage import PRIOR_PROBABILITY, DynamicHead, Stage, StageConfig
 from uncrowd.structures import StageOutput
 
@@ -20,14 +20,19 @@ def _seed() -> None:
 
 
 def inputs(pictures: int = 2, queries: int = 3) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Of a head; a stage has pooled features instead of the pyramid."""
     features = [torch.randn(pictures, 16, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
     boxes = torch.tensor([[0.0, 0, 20, 30], [10, 5, 60, 50], [0, 0, 64, 64]]).expand(pictures, queries, 4)
     return features, boxes, torch.randn(pictures, queries, 16)
 
 
+def pooled(features: list[Tensor], boxes: Tensor) -> Tensor:
+    return roi_align(as_rows(features), boxes, TINY.pooled_size)
+
+
 def test_shapes() -> None:
     features, boxes, queries = inputs()
-    output = Stage(TINY, num_classes=5)(as_rows(features), boxes, queries)
+    output = Stage(TINY, num_classes=5)(boxes, queries, pooled(features, boxes))
     assert output.logits.shape == (2, 3, 5)
     assert output.boxes.shape == (2, 3, 4)
     assert output.queries.shape == (2, 3, 16)
@@ -57,7 +62,7 @@ def test_sides_grow_to_a_limit_and_shrink_without(delta: float, growth: float) -
     with torch.no_grad():
         stage.box_deltas.bias.copy_(torch.tensor([0.0, 0, delta, delta]))
     features, boxes, queries = inputs()
-    refined = stage(as_rows(features), boxes, queries).boxes
+    refined = stage(boxes, queries, pooled(features, boxes)).boxes
     before, after = boxes[..., 2:] - boxes[..., :2], refined[..., 2:] - refined[..., :2]
     torch.testing.assert_close(after, before * growth, rtol=1e-3, atol=1e-3)
 
@@ -69,7 +74,7 @@ def test_a_box_is_not_clipped() -> None:
         stage.box_deltas.bias.copy_(torch.tensor([2.0, 0, 0, 0]))  # 2 / 2 of its width to the right
     features, _, queries = inputs()
     boxes = torch.tensor([0.0, 0, 64, 64]).expand(2, 3, 4)
-    assert stage(as_rows(features), boxes, queries).boxes[0, 0].tolist() == pytest.approx([64, 0, 128, 64])
+    assert stage(boxes, queries, pooled(features, boxes)).boxes[0, 0].tolist() == pytest.approx([64, 0, 128, 64])
 
 
 def test_stages_hand_on_queries_with_and_boxes_without_gradient() -> None:

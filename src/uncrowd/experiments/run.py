@@ -28,7 +28,7 @@ from uncrowd.experiments.scoring import Scoring, require_scorable, usual_protoco
 from uncrowd.experiments.start import initialise
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import AnyDetectorConfig, build_detector
-from uncrowd.models.compiled import compile_parts
+from uncrowd.models.compiled import compile_layers
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -118,7 +118,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     decisive = config.to_dict(experiment)
     del decisive["train"]["compile"]  # a run may go on with or without: results are the same but for rounding
     if experiment.train.compile:
-        compile_parts(model)
+        compile_layers(model)
         say("the model is compiled with the first step, which takes minutes")
     trainer = Trainer(
         model,

@@ -11,30 +11,22 @@ import subprocess
 import sys
 
 import torch
-from torch import nn
 
 from uncrowd.errors import InputError
 from uncrowd.models.detector import Detector
 
 
-def compile_parts(model: Detector) -> None:
-    """Compiles backbone, pyramid and each stage on its own, the sizes of pictures being symbols: once for all sizes.
+def compile_layers(model: Detector) -> None:
+    """Compiles what queries go through, stage by stage or layer by layer: for training.
 
-    Once more, though, after a first batch of one picture, or one whose sides are equal, which share a symbol. Not the
-    whole at once: the compiler would follow the sizes of pictures through padding and strides to the last stage, which
-    takes it hours. A stage sees the pyramid as rows, of which there is one number.
-
-    Raises InputError without a compiler.
+    These are many small operations, which on a GPU take longer to ask for than to do. Trunk and pyramid are few large
+    ones and stay as they are: they see the sizes of pictures, and the compiler takes minutes for them where these are
+    symbols. A stage of Sparse R-CNN sees none; where a layer of DETR does, or another number of pictures comes, it is
+    compiled once more, for all of them. Raises InputError without a compiler.
     """
     _require_compiler()
-    for part in _parts(model):
-        compile_for_all_sizes(part)
-
-
-def compile_for_all_sizes(part: nn.Module) -> None:
-    """Compiles one module, with what it needs for gradients, the sizes of what it is given being symbols."""
-    # Without the option a convolution's backward pass (as of torch 2.14) fixes the sizes: each would be compiled anew.
-    part.compile(dynamic=True, options={"force_layout_optimization": True})
+    for layer in model.layers:
+        layer.compile()
 
 
 def compile_whole(model: Detector) -> None:
@@ -47,12 +39,6 @@ def compile_whole(model: Detector) -> None:
     on_gpu = next(model.parameters()).is_cuda
     model.compile(dynamic=False, mode="reduce-overhead" if on_gpu else None)
     model.recordings = None  # the compiler has its own
-
-
-def _parts(model: Detector) -> list[nn.Module]:
-    # Swin's windows depend on the sizes of pictures, and would be compiled anew for each
-    trunk = [model.backbone] if model.backbone.norms is None else []
-    return [*trunk, *model.after_backbone]
 
 
 def _require_compiler() -> None:

@@ -60,8 +60,8 @@ class Detector(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def after_backbone(self) -> list[nn.Module]:
-        """The parts that features and queries go through one after another, each small enough to be one graph."""
+    def layers(self) -> list[nn.Module]:
+        """What features and queries go through one after another; they see no sizes of pictures."""
 
     @abstractmethod
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:

@@ -83,8 +83,8 @@ class DETR(Detector):
         return self._config
 
     @property
-    def after_backbone(self) -> list[nn.Module]:
-        """The layers of encoder and decoder: see `Detector.after_backbone`."""
+    def layers(self) -> list[nn.Module]:
+        """Those of encoder and decoder: see `Detector.layers`."""
         return [*self.encoder, *self.decoder.layers]
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:

@@ -8,7 +8,7 @@ are on one. On a GPU one kernel of our own does all of it (roi_align_triton.py);
 Shapes: b pictures, n boxes of each, l cells of all levels together, d channels, t = 16 cells that one is made of.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,6 +17,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import FAR, area, at_least_fp32
 from uncrowd.models.own_kernels import own_kernels_run
+
+if TYPE_CHECKING:
+    from uncrowd.models.roi_align_triton import RowsGradient
 
 FINEST_LEVEL = 2  # P2, stride 4
 # A box of this side (pixels) is pooled from this level (FPN, Eq. 1 there).
@@ -29,10 +32,12 @@ class PyramidRows(NamedTuple):
     """The maps of a pyramid one after another, a row a cell.
 
     levels: of each its height, width, first row and stride; a tensor, so that a box can look it up on the device.
+    gradient: where that of the rows is added up, if they have one and a GPU's kernel pools from them.
     """
 
     rows: Float[Tensor, "b l d"]
     levels: Int64[Tensor, "levels 4"]
+    gradient: "RowsGradient | None" = None
 
 
 def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
@@ -49,7 +54,14 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
     # filled in on the device: a tensor made of a list would have to be copied there, and the host would wait for it
     levels = torch.stack([torch.full((), fact, device=features[0].device) for fact in facts]).view(-1, 4)
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
-    return PyramidRows(rows if own_kernels_run(rows) else at_least_fp32(rows), levels)
+    if not own_kernels_run(rows):
+        return PyramidRows(at_least_fp32(rows), levels)
+    if not rows.requires_grad or torch.compiler.is_compiling():
+        return PyramidRows(rows, levels)
+    from uncrowd.models.roi_align_triton import RowsGradient
+
+    gradient = RowsGradient()
+    return PyramidRows(gradient.of(rows), levels, gradient)
 
 
 def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*n"]:
@@ -69,7 +81,7 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
     if own_kernels_run(pyramid.rows):
         from uncrowd.models.roi_align_triton import roi_align_on_gpu
 
-        return roi_align_on_gpu(*pyramid, boxes.detach(), size)
+        return roi_align_on_gpu(pyramid.rows, pyramid.levels, boxes.detach(), size, pyramid.gradient)
     index, weight = cells_of(pyramid.levels, boxes, size)
     cells = pyramid.rows.shape[1]
     picture = torch.arange(boxes.shape[0], device=boxes.device).view(-1, 1, 1, 1) * cells

@@ -5,9 +5,12 @@ does in a hundred operations, by the same formulas in the same order, but for ro
 level begins, to the last digit, or a sample just on the edge of the map may fall on the other side. It reads these
 rows and adds them up, or backward adds its gradient to them, atomically, so that the last bits depend on the order in
 which programs come by, as in torchvision's RoIAlign.
+
+All stages pool from the same rows. Backward, they add to one tensor (`RowsGradient`), instead of each filling one of
+the pyramid's size that autograd then adds up. Where it is compiled, it is an operator, and autograd does that.
 """
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -122,12 +125,77 @@ def _exact(boxes: Tensor, like: Tensor) -> Tensor:
     return boxes.to(torch.float64 if like.dtype == torch.float64 else torch.float32).contiguous()
 
 
-@torch.library.custom_op("uncrowd::roi_align", mutates_args=())
-def roi_align_on_gpu(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """See `uncrowd.models.roi_align.roi_align`. Returns (b * n, size * size, d). An operator, so that it compiles."""
+class RowsGradient:
+    """What the stages have found so far of the gradient of the rows that they all pool from, in the dtype of sums."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Returns the rows, to pool from by `roi_align_on_gpu`; their gradient is what that has added up here."""
+        return _WithGradient.apply(rows, self)  # pyright: ignore[reportReturnType]
+
+    def add(self, gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, shape: torch.Size) -> None:
+        """Spreads the gradient of pooled boxes over rows of this shape."""
+        if self._sum is None:
+            self._sum = boxes.new_zeros(shape)
+        _launch(self._sum, levels, boxes, gradient.contiguous().flatten(0, 1), size, backward=True)
+
+    def take(self) -> Tensor | None:
+        """Returns the sum, which then begins anew."""
+        total, self._sum = self._sum, None
+        return total
+
+
+class _WithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, gradient: RowsGradient) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.gradient, ctx.dtype = gradient, rows.dtype
+        return rows.view_as(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *from_elsewhere: Tensor | None) -> tuple[Tensor | None, None]:
+        found = [given for given in (ctx.gradient.take(), *from_elsewhere) if given is not None]
+        return (sum(found[1:], start=found[0]).to(ctx.dtype) if found else None), None
+
+
+class _RoIAlign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient) -> Tensor:
+        boxes = _exact(boxes, rows)
+        ctx.save_for_backward(levels, boxes)
+        ctx.size, ctx.shape, ctx.gradient = size, rows.shape, gradient
+        return _pool(rows, levels, boxes, size)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None, None]:
+        ctx.gradient.add(gradients[0], *ctx.saved_tensors, ctx.size, ctx.shape)
+        return None, None, None, None, None
+
+
+def roi_align_on_gpu(
+    rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient | None = None
+) -> Tensor:
+    """See `uncrowd.models.roi_align.roi_align`. Returns (b * n, size * size, d).
+
+    gradient: that of `rows`, which were made by its `of`; None where they have none.
+    """
+    if torch.compiler.is_compiling() or gradient is None or not torch.is_grad_enabled():
+        return roi_align_operator(rows, levels, boxes, size)
+    return _RoIAlign.apply(rows, levels, boxes, size, gradient)  # pyright: ignore[reportReturnType]
+
+
+def _pool(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
     pooled = rows.new_empty(boxes.shape[0] * boxes.shape[1], size * size, rows.shape[2])
     _launch(rows.contiguous(), levels, _exact(boxes, rows), pooled.flatten(0, 1), size, backward=False)
     return pooled
+
+
+@torch.library.custom_op("uncrowd::roi_align", mutates_args=())
+def roi_align_operator(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """`roi_align_on_gpu` as an operator."""
+    return _pool(rows, levels, boxes, size)
 
 
 @torch.library.custom_op("uncrowd::roi_align_backward", mutates_args=())
@@ -139,7 +207,7 @@ def _to_rows(gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, rows: i
     return to_rows
 
 
-@roi_align_on_gpu.register_fake
+@roi_align_operator.register_fake
 def _(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
     return rows.new_empty(boxes.shape[0] * boxes.shape[1], size * size, rows.shape[2])
 
@@ -162,4 +230,4 @@ def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tup
     return to_rows.to(ctx.dtype), None, None, None  # pyright: ignore[reportAttributeAccessIssue]
 
 
-roi_align_on_gpu.register_autograd(_backward, setup_context=_keep)
+roi_align_operator.register_autograd(_backward, setup_context=_keep)

@@ -55,9 +55,9 @@ class SparseRCNN(Detector):
         return self._config
 
     @property
-    def after_backbone(self) -> list[nn.Module]:
-        """Pyramid and stages: see `Detector.after_backbone`."""
-        return [self.pyramid, *self.head.stages]
+    def layers(self) -> list[nn.Module]:
+        """The stages: see `Detector.layers`."""
+        return list(self.head.stages)
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         """Returns one StageOutput a stage, in network pixels: see `Detector.forward`."""

@@ -10,7 +10,7 @@ from uncrowd.boxes import apply_deltas
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.interaction import InteractionKind, build_interaction
 from uncrowd.models.precision import PreciseLinear
-from uncrowd.models.roi_align import PyramidRows, as_rows, roi_align
+from uncrowd.models.roi_align import as_rows, roi_align
 from uncrowd.models.self_attention import AttentionKind, build_self_attention
 from uncrowd.structures import StageOutput
 
@@ -50,12 +50,11 @@ class StageConfig:
 
 
 class Stage(nn.Module):
-    """Pools the boxes, lets the queries attend, interact with their RoI features, and refine class and box."""
+    """Lets the queries attend, interact with the features of their boxes (RoI), and refine class and box."""
 
     def __init__(self, config: StageConfig, num_classes: int):
         super().__init__()
         width = config.width
-        self.pooled_size = config.pooled_size
         self.attention = build_self_attention(config.attention, width, config.heads)
         self.attention_norm = nn.LayerNorm(width) if self.attention is not None else None
         self.interaction = build_interaction(
@@ -74,13 +73,12 @@ class Stage(nn.Module):
         nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
 
     def forward(
-        self, pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
+        self, boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"], roi: Float[Tensor, "b*n p d"]
     ) -> StageOutput:
         """Returns refined boxes, logits and the next queries.
 
-        boxes: network pixels, as the stage before left them.
+        boxes: network pixels, as the stage before left them. roi: what was pooled from them, p positions row by row.
         """
-        roi = roi_align(pyramid, boxes, self.pooled_size)  # (b * n, positions, d)
         if self.attention is not None and self.attention_norm is not None:
             queries = self.attention_norm(queries + self.attention(queries, boxes))
         interacted = self.interaction(queries.flatten(0, 1), roi)
@@ -95,10 +93,11 @@ class Stage(nn.Module):
 
 
 class DynamicHead(nn.Module):
-    """Stages in a row: each starts from the queries and the detached boxes of the one before."""
+    """Stages in a row: each starts from the queries and the detached boxes of the one before, pooled anew."""
 
     def __init__(self, config: StageConfig, stages: int, num_classes: int):
         super().__init__()
+        self.pooled_size = config.pooled_size
         self.stages = nn.ModuleList(Stage(config, num_classes) for _ in range(stages))
 
     def forward(
@@ -107,7 +106,8 @@ class DynamicHead(nn.Module):
         """Returns the outputs of all stages, first to last. features: P2..P5."""
         pyramid, outputs = as_rows(features), []
         for stage in self.stages:
-            outputs.append(stage(pyramid, boxes, queries))
+            roi = roi_align(pyramid, boxes, self.pooled_size)
+            outputs.append(stage(boxes, queries, roi))
             boxes, queries = outputs[-1].boxes.detach(), outputs[-1].queries
         return outputs
 

@@ -13,7 +13,6 @@ from uncrowd.boxes import at_least_fp32
 from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.interaction import ChannelWeighted
 from uncrowd.models.precision import full_precision
-from uncrowd.models.roi_align import PyramidRows
 from uncrowd.models.self_attention import (
     ContentAttention,
     IoUEnhancedAttention,
@@ -77,11 +76,11 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
     def hear(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         heard[module] = _Call(inputs, output)
 
-    def finish(stage: nn.Module, inputs: tuple[PyramidRows, Tensor, Tensor], output: StageOutput) -> None:
+    def finish(stage: nn.Module, inputs: tuple[Tensor, Tensor, Tensor], output: StageOutput) -> None:
         assert isinstance(stage, Stage)
         if stage is stages[0]:
             taps.clear()
-        taps.append(_tapped(stage, inputs[1], output, heard))
+        taps.append(_tapped(stage, inputs[0], output, heard))
         heard.clear()
 
     with ExitStack() as hooks:
