@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All that wants a GPU: `bash benchmarks/gpu.sh FOLDER`, then read FOLDER/*.txt; the limits add up to under ten minutes.
-# Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md lack, and last what takes
-# longest to start: the compiler, and memory, for which each detector has a process of its own. A step that fails or is
-# cut short leaves the others be, and its file has the turns that were taken; the script then ends with status 1.
-# `TOY=1` does the same at a size for any machine, but for the compiled way. PYTHON (by default .venv's, or python3)
-# needs the packages of pyproject.toml; without transformers its detectors are left out.
+# Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md have, and last memory, for
+# which each detector has a process of its own, and the compiler's tests. A step that fails or is cut short leaves the
+# others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` does the same at a
+# size for any machine, but for the compiled way. PYTHON (by default .venv's, or python3) needs uncrowd installed
+# (`pip install --no-deps .` will do) and the packages of pyproject.toml; without transformers its detectors are left out.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?give a folder for the results}
@@ -30,11 +30,12 @@ benchmark() { # NAME SECONDS MODULE ARGUMENTS...
     step "$name" "$seconds" -m "benchmarks.$module" "$@" --append "$out/results.jsonl"
 }
 
-tests=(tests/models/test_roi_align.py tests/models/test_on_gpu.py tests/engine/test_step_on_gpu.py)
+tests=(tests/models/test_roi_align.py tests/models/test_bias_relu_triton.py tests/models/test_folding.py)
+tests+=(tests/models/test_on_gpu.py tests/engine/test_step_on_gpu.py)
 if [ -n "${TOY:-}" ]; then
     small=(--backbone resnet10t --stages 1 --rounds 1)
     size=(--height 128 --width 150)
-    step tests 120 -m pytest -q "${tests[@]}"
+    step tests 240 -m pytest -q "${tests[@]}"
     benchmark training 90 training "${size[@]}" "${small[@]}" --proposals 10 --no-memory
     benchmark inference-1 90 inference "${size[@]}" "${small[@]}" --proposals 10 --ways eager plain --heads --bf16
     benchmark roofline 60 roofline "${size[@]}" "${small[@]}" --proposals 10 --matrix 256
@@ -43,20 +44,18 @@ if [ -n "${TOY:-}" ]; then
     benchmark memory 120 training "${size[@]}" "${small[@]}" --proposals 10 --precisions fp32
 else
     paper=(--height 800 --width 1333)
-    step tests 40 -m pytest -q "${tests[@]}"
+    step tests 60 -m pytest -q "${tests[@]}"
     # both precisions in the same rounds, so that ours in bf16 has a ratio to the twin in fp32
-    benchmark training 100 training "${paper[@]}" --batch-size 16 --rounds 3 --no-memory
-    benchmark inference-1 60 inference "${paper[@]}" --rounds 10 --proposals 100 500 --ways eager plain --heads --bf16
-    benchmark inference-8 35 inference "${paper[@]}" --rounds 5 --batch 8 --proposals 100 500 --bf16 --torchvision-only
+    benchmark training 150 training "${paper[@]}" --batch-size 16 --rounds 5 --compile --no-memory
+    benchmark inference-1 130 inference "${paper[@]}" --rounds 10 --proposals 100 500 \
+        --ways eager recorded compiled plain --heads --bf16
     benchmark roofline 30 roofline "${paper[@]}" --batch-size 8 --rounds 3
-    benchmark training-crowd 40 training "${paper[@]}" --batch-size 8 --objects 23 --proposals 500 --rounds 3 \
+    benchmark inference-8 35 inference "${paper[@]}" --rounds 5 --batch 8 --proposals 100 500 --ways eager recorded \
+        --bf16 --torchvision-only
+    benchmark training-crowd 45 training "${paper[@]}" --batch-size 8 --objects 23 --proposals 500 --rounds 3 \
         --precisions bf16 --no-memory
-    benchmark compiled 80 inference "${paper[@]}" --rounds 10 --proposals 100 --ways eager compiled --heads --bf16 \
-        --torchvision-only
-    benchmark training-compiled 85 training "${paper[@]}" --batch-size 16 --rounds 3 --precisions bf16 --compile \
-        --no-memory
-    step tests-compiled 60 -m pytest -q tests/models/test_compiled.py
-    benchmark memory 40 training "${paper[@]}" --batch-size 16 --rounds 1 --precisions bf16
+    benchmark memory 50 training "${paper[@]}" --batch-size 16 --rounds 1 --precisions bf16
+    step tests-compiled 70 -m pytest -q tests/models/test_compiled.py
 fi
 
 if [ "$failed" -ne 0 ]; then

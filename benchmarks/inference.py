@@ -89,8 +89,6 @@ class Arguments:
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages, "--batch": self.batch})
         if not self.proposals or not self.ways:
             raise InputError("--proposals or --ways is empty; there is nothing of ours to time.")
-        if "recorded" in self.ways and not torch.cuda.is_available():
-            raise InputError("--ways recorded is for GPUs, and there is none here; leave it out.")
         require_appendable(self.append)  # last, for it makes the file
 
 
@@ -100,6 +98,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.inference", config=config)
     kept = arguments.keep_freed_memory and keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if "recorded" in arguments.ways and device.type == "cpu":
+        raise InputError("--ways recorded is for GPUs, and there is none here; leave it out.")
     torch.manual_seed(0)
     pictures = torch.randint(256, (arguments.batch, 3, arguments.height, arguments.width), dtype=torch.uint8)
     precision = torch.autocast(device.type, torch.bfloat16) if arguments.bf16 else nullcontext()
