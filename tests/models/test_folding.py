@@ -10,7 +10,7 @@ from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from tests.models.test_bias_relu_triton import bias_relu_kernel
+from tests.models.test_bias_relu_triton import DEVICE, bias_relu_kernel
 from uncrowd.models import folding
 from uncrowd.models.folding import BiasReLU, FoldedConv2d, FoldedNorm, fold_for_good, fold_frozen_norms
 
@@ -118,14 +118,15 @@ def test_a_bias_waits_only_for_a_relu_that_is_next(name: str, options: dict[str,
 @pytest.mark.parametrize("name", ["resnet18d", "resnet50"])
 def test_biases_that_wait_change_nothing(name: str, for_good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs and gradients, with the kernel that adds them on a GPU."""
-    expected_of = frozen(name)
+    expected_of = frozen(name).to(DEVICE)
     fold_frozen_norms(expected_of)
     late = deepcopy(expected_of)
     if for_good:
         fold_for_good(late)
-    picture = torch.randn(1, 3, 64, 64).to(memory_format=torch.channels_last)
-    expected = expected_of(picture)
+    picture = torch.randn(1, 3, 64, 64).to(DEVICE, memory_format=torch.channels_last)
     bias_relu_kernel()
+    monkeypatch.setattr(folding, "_bias_is_late", lambda _: False)
+    expected = expected_of(picture)
     monkeypatch.setattr(folding, "_bias_is_late", lambda _: True)
     found = late(picture)
     for ours, theirs in zip(found, expected, strict=True):
