@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.ops import FeaturePyramidNetwork
 
+from uncrowd.models.precision import full_precision
+
 
 class Pyramid(nn.Module):
     """FPN (arXiv:1612.03144): 1x1 laterals, nearest top-down, 3x3 outputs; biases, no norm, kaiming_uniform(a=1).
@@ -31,7 +33,8 @@ def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 
     # fails at where sizes are symbols, for it cannot order its gradient's strides; other runtimes are slow at it. So is
     # a GPU at its gradient, for which the finer map is copied three times.
     if torch.compiler.is_compiling() or finer.is_cuda:
-        finer.add_(F.interpolate(coarser, size=finer.shape[-2:], mode="nearest"))
+        with full_precision(finer.device):  # autocast would upsample in fp32, to copies of the same halves
+            finer.add_(F.interpolate(coarser, size=finer.shape[-2:], mode="nearest"))
         return
     height, width = coarser.shape[-2:]
     finer.unflatten(3, (width, 2)).unflatten(2, (height, 2)).add_(coarser[:, :, :, None, :, None])
