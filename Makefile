@@ -24,8 +24,9 @@ lint: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# Two workers, a file at a time, for what files share is made once in each; threads of their own would be in their way.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 clean:
 	rm -rf .venv demo

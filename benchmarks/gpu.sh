@@ -3,8 +3,9 @@
 # Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md have, and last memory, for
 # which each detector has a process of its own, and the compiler's tests. A step that fails or is cut short leaves the
 # others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` does the same at a
-# size for any machine, but for the compiled way. PYTHON (by default .venv's, or python3) needs uncrowd installed
-# (`pip install --no-deps .` will do) and the packages of pyproject.toml; without transformers its detectors are left out.
+# size for any machine, in more time, but for the recorded and compiled ways. PYTHON (by default .venv's, or python3)
+# needs uncrowd installed (`pip install --no-deps .` will do) and the packages of pyproject.toml; without transformers
+# its detectors are left out.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?give a folder for the results}

@@ -179,6 +179,7 @@ def _loaded(model: Model, arguments: Arguments) -> Model:
 
 
 def _eager(model: Model, arguments: Arguments) -> Model:
+    """The same, but nothing is recorded."""
     loaded = _loaded(model, arguments)
     loaded.recordings = None
     return loaded
@@ -216,7 +217,7 @@ def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
     }
     if "compiled" in arguments.ways:
         compiled = deepcopy(model)
-        compile_layers(compiled)
+        compile_layers(compiled, pictures.device)
         heads["ours, compiled"] = partial(compiled.head, ours, boxes, queries)
     return take_turns(heads, arguments.rounds)
 

@@ -41,7 +41,7 @@ class EngineStep:
     def __init__(self, config: SparseRCNNConfig, pictures: int, *, compiled: bool = False):
         self.model, self.criterion = build_model(config), SetCriterion(LossConfig())
         if compiled:
-            compile_layers(self.model)
+            compile_layers(self.model, build_accelerator().device)
         self.trainer = Trainer(
             self.model,
             self.criterion,

@@ -33,7 +33,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_mixed_precision_and_loaded_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "timings.jsonl"
-    flags = ["--batch-size", "2", "--rounds", "1", "--precisions", "bf16", "--workers", "0", "--no-memory"]
+    flags = ["--batch-size", "1", "--rounds", "1", "--precisions", "bf16", "--workers", "0", "--no-memory"]
     assert main([*TOY, *flags, "--append", str(file)]) == 0
     assert "our step in bf16, part by part" in capsys.readouterr().out
     record = json.loads(file.read_text())

@@ -156,7 +156,7 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", lambda model: None)
+    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", lambda model, device: None)
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     run = config.load(Run, folder / "config.json")
@@ -171,7 +171,7 @@ def test_a_model_is_compiled_on_request(
 ) -> None:
     """What compiling does is tested in tests/models/test_compiled.py."""
     compiled: list[nn.Module] = []
-    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", compiled.append)
+    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", lambda model, device: compiled.append(model))
     sayings(crowd, tiny_experiment(compile=wanted))
     assert len(compiled) == wanted
 
@@ -184,10 +184,11 @@ def test_held_out_pictures_are_said(crowd: Path, sayings: Callable[..., list[str
 
 def test_milestones_that_are_never_reached_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     experiment = tiny_experiment()
-    optim = replace(experiment.optim, milestones=(0.5, float(experiment.train.epochs), 48.0))
+    # the last step begins before 1.99 epochs are done
+    optim = replace(experiment.optim, milestones=(0.5, 1.99, float(experiment.train.epochs), 48.0))
     said = sayings(crowd, replace(experiment, optim=optim))
     (note,) = [line for line in said if line.startswith("NOTE")]
-    assert note.startswith("NOTE: training ends after 2 epochs, before the learning rate falls at 2 and 48;")
+    assert note.startswith("NOTE: training ends after 2 epochs, before the learning rate falls at 1.99 and 2 and 48;")
 
 
 def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""A compiled model computes what it computes without, in graphs without breaks, and training's serve all sizes."""
+"""A compiled model computes what it computes without, in graphs without breaks; training's see no sizes."""
 
 import json
 import subprocess
@@ -28,10 +28,11 @@ def run(what: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_stages_are_compiled_once_and_pass_gradients() -> None:
-    """Two, whose boxes come with a gradient in the first alone; once more for another number of pictures."""
+def test_stages_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
+    """Two, whose boxes come with a gradient in the first alone; and once more to look at another number of pictures."""
     found = run("layers")
-    assert found["graphs"] == [2, 4]
+    assert found["graphs"][:2] == [2, 2]
+    assert found["graphs"][2] <= 4
     assert found["breaks"] == 0
     assert found["apart"] < ROUNDING
     assert found["apart_backward"] < BACKWARD
@@ -53,7 +54,7 @@ def test_every_layer_of_a_detector_is_compiled(
     monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(module))
     with torch.device("meta"):
         model = build_detector(replace(config, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
-    compile_layers(model)
+    compile_layers(model, torch.device("cpu"))
     assert len(compiled) == layers
 
 
@@ -63,6 +64,8 @@ def test_without_a_compiler_that_works_it_is_said_at_once(compiler: str, monkeyp
         model = build_detector(SparseRCNNConfig(stages=1, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("CC", compiler)
-    for compile_model in (compile_layers, compile_whole):
-        with pytest.raises(InputError, match=r"finds no C(\+\+)? compiler here; install one, name it .* as C"):
-            compile_model(model)
+    for device, words in (("cpu", r"no C\+\+ compiler here; .* as CXX,"), ("cuda", "no C compiler here; .* as CC,")):
+        with pytest.raises(InputError, match=words):
+            compile_layers(model, torch.device(device))
+    with pytest.raises(InputError, match=r"torch\.compile finds no C\+\+ compiler here; install one"):
+        compile_whole(model)

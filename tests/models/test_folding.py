@@ -1,13 +1,14 @@
 """A frozen norm folded into its convolution changes neither what is computed nor what is learned, only how often."""
 
 from copy import deepcopy
+from importlib import import_module
 from typing import Any
 
 import pytest
 import timm
 import torch
 from timm.layers.norm_act import freeze_batch_norm_2d
-from torch import nn
+from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from tests.models.test_bias_relu_triton import DEVICE, bias_relu_kernel
@@ -101,6 +102,7 @@ def test_after_having_looked_it_can_be_trained() -> None:
     [
         ("resnet50", {}, 49),  # stem and three a block; the four of the shortcuts come before the sum
         ("resnet18", {}, 17),
+        ("resnet18d", {}, 18),  # two of the deep stem's three, which is no block
         ("resnet18", {"drop_path_rate": 0.1}, 10),  # in all blocks but the first it stands between
         ("seresnet50", {}, 33),
     ],
@@ -114,21 +116,41 @@ def test_a_bias_waits_only_for_a_relu_that_is_next(name: str, options: dict[str,
     assert sum(isinstance(m, BiasReLU) for m in network.modules()) == late
 
 
-@pytest.mark.parametrize("for_good", [False, True])
-@pytest.mark.parametrize("name", ["resnet18d", "resnet50"])
-def test_biases_that_wait_change_nothing(name: str, for_good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs and gradients, with the kernel that adds them on a GPU."""
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    calls: list[None] = []
+    kernels = import_module("uncrowd.models.bias_relu_triton")
+    kernel = kernels.bias_relu_on_gpu
+
+    def counted(x: Tensor, bias: Tensor) -> Tensor:
+        calls.append(None)
+        return kernel(x, bias)
+
+    monkeypatch.setattr(kernels, "bias_relu_on_gpu", counted)
+    return calls
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize(("name", "for_good"), [("resnet18d", False), ("resnet50", True)])
+def test_biases_that_wait_change_nothing(
+    name: str, for_good: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs and gradients, with the kernel that adds them on a GPU, which maps have to be laid out for."""
     expected_of = frozen(name).to(DEVICE)
     fold_frozen_norms(expected_of)
     late = deepcopy(expected_of)
     if for_good:
         fold_for_good(late)
-    picture = torch.randn(1, 3, 64, 64).to(DEVICE, memory_format=torch.channels_last)
+    for network in (expected_of, late):
+        network.to(memory_format=layout)
+    picture = torch.randn(1, 3, 64, 64).to(DEVICE, memory_format=layout)
     bias_relu_kernel()
+    calls = count_calls(monkeypatch)
     monkeypatch.setattr(folding, "_bias_is_late", lambda _: False)
     expected = expected_of(picture)
     monkeypatch.setattr(folding, "_bias_is_late", lambda _: True)
     found = late(picture)
+    waiting = sum(isinstance(module, BiasReLU) for module in late.modules())
+    assert len(calls) == (waiting if layout == torch.channels_last else 0)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     if not for_good:

@@ -1,6 +1,7 @@
 """What a GPU computes is what the CPU computes. Left out where there is no GPU.
 
-What is compiled is in test_compiled.py, which uses the GPU where there is one, as test_roi_align.py does.
+What is compiled is in test_compiled.py, which uses the GPU where there is one; so do test_roi_align.py,
+test_bias_relu_triton.py and test_folding.py.
 """
 
 from collections.abc import Iterator
@@ -137,9 +138,13 @@ def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: b
     usual.recordings = None
     for moved in (False, True):
         if moved:
+            recorded = looking.recordings
             looking.cpu()
-            torch.rand(2**24, device=CUDA)  # takes the place of weights that a graph might still read
+            # where a graph would still read
+            in_their_places = [torch.rand_like(p, device=CUDA) for p in looking.parameters()]
             looking.to(CUDA)
+            del in_their_places
+            assert looking.recordings is not recorded
         for seed in range(4):
             for height, width in ((128, 160), (96, 128)):
                 generator = torch.Generator().manual_seed(seed)

@@ -47,7 +47,7 @@ class PredictArguments:
     tta: bool = False
     # Compute in bfloat16: faster on a GPU, and on a CPU with instructions for it; scores and boxes change a little.
     bf16: bool = False
-    # Compile the model first (torch.compile), for many pictures of one size: each size takes minutes once.
+    # Compile the model (torch.compile), for many pictures of one size: each size takes half a minute or more once.
     compile: bool = False
     # Pictures at a time; it changes speed and memory alone.
     batch_size: int = 4

@@ -41,7 +41,7 @@ class TrainConfig:
     accumulate: int = 1
     # Mixed precision; boxes, IoU attention and losses stay in fp32.
     bf16: bool = False
-    # Compile the parts of the model (torch.compile): minutes at the start, and meant for GPUs.
+    # Compile stages or layers (torch.compile): a minute or more at the start, and meant for GPUs.
     compile: bool = False
     # Also keep an exponential average of the weights, and score and deploy that.
     ema_decay: float | None = None

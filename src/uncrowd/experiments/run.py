@@ -109,7 +109,8 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         protocol=run.experiment.protocol or usual_protocol(splits.format),
     )
     require_scorable(experiment, categories)
-    for sentence in _notes(experiment, train_set):
+    loader = _loader(experiment, train_set, accelerator)
+    for sentence in _notes(experiment, train_set, loader.steps_per_epoch):
         say(sentence)
 
     torch.manual_seed(experiment.train.seed)
@@ -118,12 +119,12 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     decisive = config.to_dict(experiment)
     del decisive["train"]["compile"]  # a run may go on with or without: results are the same but for rounding
     if experiment.train.compile:
-        compile_layers(model)
-        say("the model is compiled with the first step, which takes minutes")
+        compile_layers(model, accelerator.device)
+        say("the model is compiled with the first step, which takes a minute or more")
     trainer = Trainer(
         model,
         SetCriterion(experiment.loss),
-        _loader(experiment, train_set, accelerator),
+        loader,
         experiment.train,
         experiment.optim,
         accelerator,
@@ -166,7 +167,7 @@ def _command() -> str:
     return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
 
-def _notes(experiment: Experiment, dataset: DetectionDataset) -> list[str]:
+def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: int) -> list[str]:
     """What the user should know before it begins."""
     notes = []
     objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~dataset.ignore)])
@@ -177,12 +178,12 @@ def _notes(experiment: Experiment, dataset: DetectionDataset) -> list[str]:
             "those left over cannot be found. Raise --model.proposals."
         )
     optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
-    late = [f"{milestone:g}" for milestone in optim.milestones if milestone >= epochs]
+    last_step = epochs * steps_per_epoch - 1
+    late = [f"{milestone:g}" for milestone in optim.milestones if milestone * steps_per_epoch > last_step]
     if late:
         notes.append(
             f"NOTE: training ends after {counted(epochs, 'epoch')}, before the learning rate falls at "
-            f"{' and '.join(late)}; "
-            "set earlier --optim.milestones."
+            f"{' and '.join(late)}; set earlier --optim.milestones."
         )
     if optim.scale_to_batch is not None:
         scaled = optim.learning_rate * batch_size / optim.scale_to_batch

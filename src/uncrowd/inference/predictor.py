@@ -141,10 +141,11 @@ def load(
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
-    compiled: torch.compile, for many pictures of one size or a few: each takes minutes when it is first seen. An ONNX
-    file is as it was exported, without these two. The predictor's model only looks: for one to train or to save again,
-    take `uncrowd.models.weights.load_weights`. Raises InputError when the file is missing or is not such a file, and
-    for `compiled` with test-time augmentation or without a compiler.
+    compiled: torch.compile, for many pictures of one size or a few: each takes half a minute or more.
+
+    An ONNX file is as it was exported, without these two. The predictor's model only looks: for one to train or to save
+    again, take `uncrowd.models.weights.load_weights`. Raises InputError when the file is missing or is not such a file,
+    and for `compiled` with test-time augmentation or without a compiler.
     """
     path = Path(path)
     if path.suffix.lower() == ".onnx":

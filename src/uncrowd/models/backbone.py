@@ -22,7 +22,7 @@ from uncrowd.models.folding import fold_frozen_norms
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MAX_GROUPS = 32
-PROBED = 96  # pixels a side of the picture that a network is tried with; the coarsest map's is odd then
+PROBED = 96  # pixels a side of the picture that a network is tried with: 3 of the coarsest map's, odd, shows who rounds
 CLASSIFIERS = ("classifier.", "fc.", "head.")  # what a pretrained network has beyond its features
 
 
@@ -30,7 +30,7 @@ CLASSIFIERS = ("classifier.", "fc.", "head.")  # what a pretrained network has b
 class BackboneConfig:
     """A timm network by name, and how it starts."""
 
-    # Any network of timm with feature maps of strides 4, 8, 16, 32.
+    # Any network of timm with feature maps of strides 4, 8, 16, 32, each half of the one before to the cell.
     name: str = "resnet50"
     # None (random), a local file (.safetensors or .pth), or "timm" for what timm itself offers under `name`.
     pretrained: str | None = None
@@ -117,7 +117,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _require_exact_strides(self) -> None:
-        """Raises InputError unless each map has half the sides of the one before, which a pyramid adds it to."""
+        """Raises InputError unless each map has half the sides of the one before: a pyramid adds the two."""
         name, sides = self.config.name, [PROBED // stride for stride in (4, 8, 16, 32)]
         try:
             maps = self.body.eval()(torch.zeros(1, 3, PROBED, PROBED, device=next(self.body.parameters()).device))

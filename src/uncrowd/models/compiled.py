@@ -1,7 +1,7 @@
 """torch.compile in the two forms that pay: for training, where pictures have many sizes, and for looking at one size.
 
 Both change a model in place, not its names or weights. What is compiled is compiled when it is first called, which
-takes minutes, and needs a compiler: for C++ on a CPU, for C, which Triton needs, on a GPU.
+takes minutes on a CPU, and needs a compiler: for C++ on a CPU, for C, which Triton needs, on a GPU.
 """
 
 import os
@@ -16,15 +16,17 @@ from uncrowd.errors import InputError
 from uncrowd.models.detector import Detector
 
 
-def compile_layers(model: Detector) -> None:
+def compile_layers(model: Detector, device: torch.device) -> None:
     """Compiles what queries go through, stage by stage or layer by layer: for training.
 
     These are many small operations, which on a GPU take longer to ask for than to do. Trunk and pyramid are few large
     ones and stay as they are: they see the sizes of pictures, and the compiler takes minutes for them where these are
     symbols. A stage of Sparse R-CNN sees none; where a layer of DETR does, or another number of pictures comes, it is
-    compiled once more, for all of them. Raises InputError without a compiler.
+    compiled once more, for all of them.
+
+    device: where it will be trained. Raises InputError without a compiler for it.
     """
-    _require_compiler()
+    _require_compiler(device)
     for layer in model.layers:
         layer.compile()
 
@@ -32,17 +34,17 @@ def compile_layers(model: Detector) -> None:
 def compile_whole(model: Detector) -> None:
     """Compiles everything from pixels to the last stage, anew for each size of picture and batch.
 
-    On a GPU a picture is then one CUDA graph. After eight sizes further ones are computed as they are without. Raises
-    InputError without a compiler.
+    On a GPU a picture is then one CUDA graph. After eight sizes further ones are computed operation by operation, and
+    not recorded either. The model is in its final form, `for_inference`. Raises InputError without a compiler.
     """
-    _require_compiler()
-    on_gpu = next(model.parameters()).is_cuda
-    model.compile(dynamic=False, mode="reduce-overhead" if on_gpu else None)
+    device = next(model.parameters()).device
+    _require_compiler(device)
+    model.compile(dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None)
     model.recordings = None  # the compiler has its own
 
 
-def _require_compiler() -> None:
-    if torch.cuda.is_available():
+def _require_compiler(device: torch.device) -> None:
+    if device.type == "cuda":
         language, variable, usual = "C", "CC", ("gcc", "clang")
     else:
         language, variable, usual = "C++", "CXX", ("clang++" if sys.platform == "darwin" else "g++",)

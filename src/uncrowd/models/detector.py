@@ -61,7 +61,7 @@ class Detector(nn.Module, ABC):
     @property
     @abstractmethod
     def layers(self) -> list[nn.Module]:
-        """What features and queries go through one after another; they see no sizes of pictures."""
+        """What features or queries go through one after another: stages, or layers of a transformer."""
 
     @abstractmethod
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:

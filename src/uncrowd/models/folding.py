@@ -8,7 +8,6 @@ On a CPU convolutions add their bias on the way. On a GPU that takes a pass over
 comes next, if nothing but a sum stands between, and is added in the same pass: `bias_relu_triton.py`.
 """
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -90,11 +89,11 @@ class FoldedConv2d(nn.Module):
 
     def forward(self, x: Float[Tensor, "b _ _ _"]) -> Float[Tensor, "b _ _ _"]:
         """Returns the normalised convolution, but for a bias that waits."""
-        weight, bias = self.weight_and_bias()
+        weight, bias = self._weight_and_bias()
         late = self.bias_waits and _bias_is_late(x)
         return F.conv2d(x, weight, None if late else bias, **self.settings)
 
-    def weight_and_bias(self) -> tuple[Float[Tensor, "d _ _ _"], Float[Tensor, " d"]]:
+    def _weight_and_bias(self) -> tuple[Float[Tensor, "d _ _ _"], Float[Tensor, " d"]]:
         """Returns those of the plain convolution that computes the same."""
         if self._norm is None:
             return self.weight, self.bias
@@ -109,7 +108,7 @@ class FoldedConv2d(nn.Module):
     @torch.no_grad()
     def fold_for_good(self) -> None:
         """Scales the weight once and forgets the norm: it computes the same, but is no longer what one trains."""
-        weight, bias = self.weight_and_bias()
+        weight, bias = self._weight_and_bias()
         self.weight, self.bias = (nn.Parameter(tensor.clone(), requires_grad=False) for tensor in (weight, bias))
         self._norm = None
 
@@ -122,7 +121,7 @@ class BiasReLU(nn.Module):
         self._convolution = (convolution,)  # not as a module: it has its own place
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Returns what is positive in it, of a sum with the bias where that is late."""
+        """Returns relu(x), or relu(x + bias) where the bias is late."""
         if not _bias_is_late(x):
             return F.relu(x, inplace=True)
         bias = self._convolution[0].late_bias
@@ -177,13 +176,11 @@ class _Chain(NamedTuple):
 def _chains(module: nn.Module) -> list[_Chain]:
     if isinstance(module, BasicBlock | Bottleneck):
         last = 2 if isinstance(module, BasicBlock) else 3
-        chains = [_Chain(f"conv{n}", f"bn{n}", f"act{n}") for n in range(1, last + 1)]
-        plain = module.se is None and module.drop_path is None, isinstance(module.drop_block, nn.Identity)
-        return [
-            chain if (plain[0] if chain.convolution == f"conv{last}" else plain[1]) else chain._replace(activation=None)
-            for chain in chains
-        ]
+        drops_nothing = isinstance(module.drop_block, nn.Identity)
+        sum_comes_next = module.se is None and module.drop_path is None
+        waits = [*[drops_nothing] * (last - 1), sum_comes_next]
+        return [_Chain(f"conv{n}", f"bn{n}", f"act{n}" if wait else None) for n, wait in enumerate(waits, start=1)]
     if isinstance(module, nn.Sequential):  # of a block's shortcut, or a deep stem
         names = [name for name, _ in module.named_children()]
-        return [_Chain(*names) for names in pairwise(names)]
+        return [_Chain(*three) for three in zip(names, names[1:], [*names[2:], None], strict=False)]
     return [_Chain("conv1", "bn1", "act1")] if hasattr(module, "layer1") else []  # a ResNet's stem

@@ -20,9 +20,6 @@ def for_inference(model: Detector, *, bf16: bool) -> None:
     fold_for_good(model)
     if bf16:
         for module in model.modules():
-            if type(module) in (
-                nn.Linear,
-                nn.Conv2d,
-                FoldedConv2d,
-            ):  # others do something to their weights, or want them precise
+            # others do something to their weights, or want them precise
+            if type(module) in (nn.Linear, nn.Conv2d, FoldedConv2d):
                 module.to(torch.bfloat16)

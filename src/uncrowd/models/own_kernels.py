@@ -12,5 +12,5 @@ HAS_TRITON = find_spec("triton") is not None and any(map(which, COMPILERS))
 
 
 def own_kernels_run(x: Tensor) -> bool:
-    """On a GPU, with Triton and what that needs."""
+    """True on a GPU, where there are Triton and a C compiler."""
     return x.is_cuda and HAS_TRITON

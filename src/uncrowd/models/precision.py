@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from uncrowd.boxes import at_least_fp32
 
 
-def full_precision(device: torch.device) -> AbstractContextManager:
+def without_autocast(device: torch.device) -> AbstractContextManager:
     """Switches autocast off, which the meta device, on which costs are counted, does not have."""
     # by name: the compiler does not follow torch.amp.is_autocast_available everywhere (torch 2.11)
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
@@ -23,5 +23,5 @@ class PreciseLinear(nn.Linear):
 
     def forward(self, input: Float[Tensor, "*n in_features"]) -> Float[Tensor, "*n out_features"]:
         """Returns what `nn.Linear` does, in at least fp32."""
-        with full_precision(input.device):
+        with without_autocast(input.device):
             return super().forward(at_least_fp32(input))

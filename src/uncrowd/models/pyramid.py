@@ -6,13 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.ops import FeaturePyramidNetwork
 
-from uncrowd.models.precision import full_precision
+from uncrowd.models.precision import without_autocast
 
 
 class Pyramid(nn.Module):
     """FPN (arXiv:1612.03144): 1x1 laterals, nearest top-down, 3x3 outputs; biases, no norm, kaiming_uniform(a=1).
 
-    The layers are torchvision's; their sum is taken without the upsampled map ever being written.
+    The layers are torchvision's; on a CPU their sum is taken without the upsampled map ever being written.
     """
 
     def __init__(self, in_channels: list[int], width: int):
@@ -29,11 +29,10 @@ class Pyramid(nn.Module):
 
 def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 2*h 2*w"]) -> None:
     """Adds to each 2 x 2 cells of `finer`, in place, the one of `coarser` that covers them: nearest upsampling."""
-    # Compiled and exported models upsample by name. What stands below, which spares the upsampled map, torch's compiler
-    # fails at where sizes are symbols, for it cannot order its gradient's strides; other runtimes are slow at it. So is
-    # a GPU at its gradient, for which the finer map is copied three times.
+    # What stands below spares the upsampled map, which pays on a CPU. Other runtimes are slow at it, and so is a GPU at
+    # its gradient, for which torch copies the finer map three times.
     if torch.compiler.is_compiling() or finer.is_cuda:
-        with full_precision(finer.device):  # autocast would upsample in fp32, to copies of the same halves
+        with without_autocast(finer.device):  # autocast would upsample in fp32, to copies of the same halves
             finer.add_(F.interpolate(coarser, size=finer.shape[-2:], mode="nearest"))
         return
     height, width = coarser.shape[-2:]

@@ -29,7 +29,7 @@ class Recordings:
     The first inputs of a shape are computed as usual, by which libraries choose their algorithms and kernels are
     compiled; the second are recorded. So the work must depend on shapes alone, without a look at a value on the host,
     and weights must stay where they are. After `MOST` shapes further ones are computed as usual. Recordings share
-    their memory, so what is returned is a copy.
+    their memory, so what is returned is a copy. Not for two threads at once.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,10 @@ class Recordings:
         return len(self._recordings)
 
     def __call__(self, look: Callable[[Tensor, Tensor], Decoded], images: Tensor, sizes: Tensor) -> Decoded:
-        """Returns `look(images, sizes)`, always of the same function. Both are on one GPU; gradients are off."""
+        """Returns `look(images, sizes)`, always of the same function.
+
+        images: (b, 3, h, w); sizes: (b, 2). Both are on one GPU; gradients are off.
+        """
         shape = (images.shape, images.dtype, images.device, *_autocast())
         if shape not in self._recordings:
             self._seen[shape] += 1

@@ -56,7 +56,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
     if not own_kernels_run(rows):
         return PyramidRows(at_least_fp32(rows), levels)
-    if not rows.requires_grad or torch.compiler.is_compiling():
+    if not rows.requires_grad:
         return PyramidRows(rows, levels)
     from uncrowd.models.roi_align_triton import RowsGradient
 

@@ -7,7 +7,7 @@ rows and adds them up, or backward adds its gradient to them, atomically, so tha
 which programs come by, as in torchvision's RoIAlign.
 
 All stages pool from the same rows. Backward, they add to one tensor (`RowsGradient`), instead of each filling one of
-the pyramid's size that autograd then adds up. Where it is compiled, it is an operator, and autograd does that.
+the pyramid's size that autograd then adds up.
 """
 
 from typing import Any, no_type_check
@@ -132,11 +132,11 @@ class RowsGradient:
         self._sum: Tensor | None = None
 
     def of(self, rows: Tensor) -> Tensor:
-        """Returns the rows, to pool from by `roi_align_on_gpu`; their gradient is what that has added up here."""
+        """Returns the rows, (b, l, d), to pool from by `roi_align_on_gpu`: their gradient is what is added up here."""
         return _WithGradient.apply(rows, self)  # pyright: ignore[reportReturnType]
 
     def add(self, gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, shape: torch.Size) -> None:
-        """Spreads the gradient of pooled boxes over rows of this shape."""
+        """Spreads the gradient of pooled boxes, (b * n, size * size, d), over rows of this shape."""
         if self._sum is None:
             self._sum = boxes.new_zeros(shape)
         _launch(self._sum, levels, boxes, gradient.contiguous().flatten(0, 1), size, backward=True)
@@ -174,14 +174,12 @@ class _RoIAlign(torch.autograd.Function):
         return None, None, None, None, None
 
 
-def roi_align_on_gpu(
-    rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient | None = None
-) -> Tensor:
+def roi_align_on_gpu(rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient | None) -> Tensor:
     """See `uncrowd.models.roi_align.roi_align`. Returns (b * n, size * size, d).
 
     gradient: that of `rows`, which were made by its `of`; None where they have none.
     """
-    if torch.compiler.is_compiling() or gradient is None or not torch.is_grad_enabled():
+    if gradient is None or not torch.is_grad_enabled():
         return roi_align_operator(rows, levels, boxes, size)
     return _RoIAlign.apply(rows, levels, boxes, size, gradient)  # pyright: ignore[reportReturnType]
 
@@ -194,40 +192,10 @@ def _pool(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 @torch.library.custom_op("uncrowd::roi_align", mutates_args=())
 def roi_align_operator(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """`roi_align_on_gpu` as an operator."""
+    """`roi_align_on_gpu` of rows without gradient, as an operator, so that it compiles."""
     return _pool(rows, levels, boxes, size)
-
-
-@torch.library.custom_op("uncrowd::roi_align_backward", mutates_args=())
-def _to_rows(gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, rows: int) -> Tensor:
-    """The gradient of the rows, (b, rows, d), in the dtype of sums."""
-    boxes = _exact(boxes, gradient)
-    to_rows = boxes.new_zeros(boxes.shape[0], rows, gradient.shape[2])
-    _launch(to_rows, levels, boxes, gradient.contiguous().flatten(0, 1), size, backward=True)
-    return to_rows
 
 
 @roi_align_operator.register_fake
 def _(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
     return rows.new_empty(boxes.shape[0] * boxes.shape[1], size * size, rows.shape[2])
-
-
-@_to_rows.register_fake
-def _(gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, rows: int) -> Tensor:
-    return _exact(boxes, gradient).new_empty(boxes.shape[0], rows, gradient.shape[2])
-
-
-def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor) -> None:
-    rows, levels, boxes, size = inputs
-    ctx.save_for_backward(levels, boxes)
-    # not len(rows[0]), which would fix the number where a graph has a symbol
-    ctx.size, ctx.rows, ctx.dtype = size, rows.shape[1], rows.dtype  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-    levels, boxes = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
-    to_rows = _to_rows(gradient, levels, boxes, ctx.size, ctx.rows)  # pyright: ignore[reportAttributeAccessIssue]
-    return to_rows.to(ctx.dtype), None, None, None  # pyright: ignore[reportAttributeAccessIssue]
-
-
-roi_align_operator.register_autograd(_backward, setup_context=_keep)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32, pairwise_iou
 from uncrowd.models.attention import MultiHeadAttention
-from uncrowd.models.precision import full_precision
+from uncrowd.models.precision import without_autocast
 
 AttentionKind = Literal["content", "iou", "iou_only", "none"]
 
@@ -71,7 +71,7 @@ class IoUEnhancedAttention(MultiHeadAttention):
         """
         placed = queries if positions is None else queries + positions
         query, key, value = map(at_least_fp32, self.project(placed, placed, queries))
-        with full_precision(query.device):
+        with without_autocast(query.device):
             overlap = log_iou(boxes).to(query.dtype)[:, None]  # shared by all heads
             gathered = self.gather(query, key, value, mask=overlap)
         return self.out(gathered)
@@ -89,7 +89,7 @@ class IoUOnlyAttention(nn.Module):
         """Returns the mean of the values, weighted by overlap. boxes: network pixels, unclipped."""
         overlap = self_iou(boxes)
         value = at_least_fp32(self.value(queries))
-        with full_precision(value.device):
+        with without_autocast(value.device):
             routed = (overlap / overlap.sum(dim=-1, keepdim=True)).to(value.dtype) @ value
         return self.out(routed)
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32
 from uncrowd.models.channel_weighting import ChannelMask
+from uncrowd.models.detector import Detector
 from uncrowd.models.interaction import ChannelWeighted
-from uncrowd.models.precision import full_precision
+from uncrowd.models.precision import without_autocast
 from uncrowd.models.self_attention import (
     ContentAttention,
     IoUEnhancedAttention,
@@ -67,7 +68,8 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
     """`with tap(model) as taps: model(images, sizes)`: then `taps` has one entry a stage, of the last forward.
 
     It listens with forward hooks, all of which are gone afterwards; it changes no result and passes no gradient. A
-    model without stages, such as DETR, gives no entries.
+    model without stages, such as DETR, gives no entries. Meanwhile nothing is recorded or replayed, for hooks hear
+    neither.
     """
     stages = [module for module in model.modules() if isinstance(module, Stage)]
     taps: list[StageTap] = []
@@ -84,6 +86,9 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
         heard.clear()
 
     with ExitStack() as hooks:
+        if isinstance(model, Detector):
+            hooks.callback(setattr, model, "recordings", model.recordings)
+            model.recordings = None
         for stage in stages:
             hooks.enter_context(stage.register_forward_hook(finish))
             for module in stage.modules():
@@ -100,7 +105,7 @@ def attention_weights(module: nn.Module, queries: Float[Tensor, "b n d"], boxes:
         return Attention(before=None, after=(overlap / overlap.sum(dim=-1, keepdim=True))[:, None])
     assert isinstance(module, ContentAttention | IoUEnhancedAttention), type(module)
     query, key, _ = map(at_least_fp32, module.project(queries, queries, queries))
-    with full_precision(query.device):
+    with without_autocast(query.device):
         logits = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
     before = logits.softmax(dim=-1)
     if isinstance(module, ContentAttention):

@@ -88,7 +88,7 @@ def require_classes(model: AnyDetectorConfig, categories: Categories, source: st
     if not len(set(ids)) == len(ids) == len(names) == outputs:
         raise InputError(
             f"{source} has a damaged description of its model: {len(set(ids))} class ids and {len(names)} names for "
-            f"{outputs} classes; save the model again."
+            f"{outputs} classes; save or export the model again."
         )
 
 
