@@ -86,6 +86,18 @@ def test_weights_can_be_loaded_afterwards() -> None:
     assert any(isinstance(module, FoldedNorm) for module in folded.modules())
 
 
+def test_a_copy_of_a_copy_takes_its_own_norms() -> None:
+    """Which count their changes from the same number as those of the first did when they were read."""
+    network = deepcopy(frozen("resnet18"))
+    fold_frozen_norms(network)
+    first = deepcopy(network)
+    picture = torch.randn(1, 3, 64, 64)
+    first(picture)
+    first.load_state_dict({name: 1.1 * tensor for name, tensor in network.state_dict().items()})
+    for ours, expected in zip(deepcopy(first)(picture), first(picture), strict=True):
+        assert torch.equal(ours, expected)
+
+
 def test_after_having_looked_it_can_be_trained() -> None:
     """What is worked out of the norms once, in an evaluation, serves the next step."""
     network = frozen("resnet18")
@@ -145,9 +157,9 @@ def test_biases_that_wait_change_nothing(
     picture = torch.randn(1, 3, 64, 64).to(DEVICE, memory_format=layout)
     bias_relu_kernel()
     calls = count_calls(monkeypatch)
-    monkeypatch.setattr(folding, "_bias_is_late", lambda _: False)
+    monkeypatch.setattr(folding, "own_kernels_run", lambda _: False)
     expected = expected_of(picture)
-    monkeypatch.setattr(folding, "_bias_is_late", lambda _: True)
+    monkeypatch.setattr(folding, "own_kernels_run", lambda _: True)
     found = late(picture)
     waiting = sum(isinstance(module, BiasReLU) for module in late.modules())
     assert len(calls) == (waiting if layout == torch.channels_last else 0)

@@ -1,5 +1,6 @@
 """What is recorded when: by shape, on second sight, as often as there is room. On a GPU: see test_on_gpu.py."""
 
+from contextlib import nullcontext
 from copy import deepcopy
 from types import SimpleNamespace
 
@@ -40,6 +41,7 @@ def record_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
                 kept.copy_(new)
             look.calls = calls
 
+        self._place = SimpleNamespace(alone=lambda _: nullcontext())  # pyright: ignore[reportAttributeAccessIssue]
         return Recording(SimpleNamespace(replay=replay), given, found)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(Recordings, "_record", record)
@@ -76,3 +78,23 @@ def test_a_copy_has_recorded_nothing() -> None:
         recordings(look, pictures(0), SIZES)
     deepcopy(recordings)(look, pictures(0), SIZES)
     assert look.calls == 3
+
+
+def test_what_cannot_be_recorded_is_computed_as_usual_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was recorded is given up, for its memory, and recorded anew."""
+    look, recordings = Look(), Recordings()
+    for _ in range(2):
+        recordings(look, pictures(0), SIZES)
+    record = Recordings._record
+    monkeypatch.setattr(Recordings, "_record", refuse)
+    found = [recordings(look, pictures(start, width=7), SIZES).scores.item() for start in range(4)]
+    assert found == [0, 1, 2, 3]
+    assert look.calls == 2 + 4
+    assert len(recordings) == 0
+    monkeypatch.setattr(Recordings, "_record", record)
+    assert recordings(look, pictures(5), SIZES).scores.item() == 5
+    assert len(recordings) == 1
+
+
+def refuse(*_: object) -> Recording:
+    raise RuntimeError("CUDA error: operation not permitted when stream is capturing")

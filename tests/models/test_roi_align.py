@@ -203,6 +203,13 @@ def test_stages_add_up_one_gradient_of_the_rows(
             assert (tensor.double() - twins.double()).abs().max() <= share * twins.double().abs().max()
 
 
+def test_a_second_derivative_is_refused() -> None:
+    rows, levels, _ = as_rows(pyramid())
+    pooled = pool_by_kernel(rows.requires_grad_(), levels, boxes_of(ON_ALL_LEVELS[0]), 1)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(pooled.sum(), rows, create_graph=True)
+
+
 def test_there_may_be_no_box(pool: Pool) -> None:
     assert pool(pyramid(), torch.empty(1, 0, 4, device=DEVICE)).shape == (0, CHANNELS, SIZE, SIZE)
 

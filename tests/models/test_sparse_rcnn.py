@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from uncrowd.boxes import pairwise_iou
+from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -47,6 +48,12 @@ def assert_same(actual: list[StageOutput], expected: list[StageOutput], toleranc
 
 
 @torch.no_grad()
+def test_a_trunk_whose_maps_no_pyramid_can_add_up_is_refused_at_once() -> None:
+    trunk = BackboneConfig(name="legacy_xception", frozen_stages=0)
+    with torch.device("meta"), pytest.raises(InputError, match="'legacy_xception' makes of 96 x 96 pixels maps of 23"):
+        SparseRCNN(SparseRCNNConfig(backbone=trunk))
+
+
 def test_one_output_a_stage(model: SparseRCNN) -> None:
     outputs = model(pictures(2, 50, 70), sizes_of((50, 70), (40, 60)))
     assert len(outputs) == 2

@@ -30,7 +30,7 @@ CLASSIFIERS = ("classifier.", "fc.", "head.")  # what a pretrained network has b
 class BackboneConfig:
     """A timm network by name, and how it starts."""
 
-    # Any network of timm with feature maps of strides 4, 8, 16, 32, each half of the one before to the cell.
+    # Any network of timm with feature maps of strides 4, 8, 16, 32; for Sparse R-CNN each half of the one before.
     name: str = "resnet50"
     # None (random), a local file (.safetensors or .pth), or "timm" for what timm itself offers under `name`.
     pretrained: str | None = None
@@ -70,7 +70,6 @@ class Backbone(nn.Module):
         # A trunk that cuts pictures into patches takes only sides that are multiples of a patch's.
         self.patch_side = next((int(m.patch_size[0]) for m in self.body.modules() if isinstance(m, PatchEmbed)), 1)
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
-        self._require_exact_strides()
         # Swin ends its stages without a norm; detectors put one on each output.
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self.channels_last else None
         _replace_batch_norm(self.body, config.norm)
@@ -116,19 +115,20 @@ class Backbone(nn.Module):
         return f"{name} pretrained, {how}"
 
     @torch.no_grad()
-    def _require_exact_strides(self) -> None:
+    def require_exact_strides(self) -> None:
         """Raises InputError unless each map has half the sides of the one before: a pyramid adds the two."""
         name, sides = self.config.name, [PROBED // stride for stride in (4, 8, 16, 32)]
+        parameter = next(self.parameters())
         try:
-            maps = self.body.eval()(torch.zeros(1, 3, PROBED, PROBED, device=next(self.body.parameters()).device))
+            maps = self.eval()(torch.zeros(1, 3, PROBED, PROBED, device=parameter.device, dtype=parameter.dtype))
         except (AssertionError, RuntimeError) as error:  # timm asserts, torch raises
             raise InputError(
                 f"Backbone {name!r} takes no picture of {PROBED} x {PROBED} ({error}); choose one for any sides that "
                 "are multiples of 32."
             ) from error
         finally:
-            self.body.train()
-        found = [tuple(map_.shape[1:3] if self.channels_last else map_.shape[2:]) for map_ in maps]
+            self.train()
+        found = [tuple(map_.shape[-2:]) for map_ in maps]
         if found != [(side, side) for side in sides]:
             raise InputError(
                 f"Backbone {name!r} makes of {PROBED} x {PROBED} pixels maps of "

@@ -49,6 +49,10 @@ class FoldedNorm(FrozenBatchNorm2d):
                 self._known = _Known(numbers, versions, *self._scale_and_bias())
         return self._known.scale, self._known.bias
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing is known of a copy, whose buffers count their changes anew."""
+        return self.__dict__ | {"_known": None}
+
     def _scale_and_bias(self) -> tuple[Tensor, Tensor]:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
@@ -90,7 +94,7 @@ class FoldedConv2d(nn.Module):
     def forward(self, x: Float[Tensor, "b _ _ _"]) -> Float[Tensor, "b _ _ _"]:
         """Returns the normalised convolution, but for a bias that waits."""
         weight, bias = self._weight_and_bias()
-        late = self.bias_waits and _bias_is_late(x)
+        late = self.bias_waits and own_kernels_run(x)
         return F.conv2d(x, weight, None if late else bias, **self.settings)
 
     def _weight_and_bias(self) -> tuple[Float[Tensor, "d _ _ _"], Float[Tensor, " d"]]:
@@ -122,18 +126,15 @@ class BiasReLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Returns relu(x), or relu(x + bias) where the bias is late."""
-        if not _bias_is_late(x):
+        if not own_kernels_run(x):
             return F.relu(x, inplace=True)
         bias = self._convolution[0].late_bias
-        if not x.is_contiguous(memory_format=torch.channels_last):
+        # a compiler fuses the two by itself
+        if torch.compiler.is_compiling() or not x.is_contiguous(memory_format=torch.channels_last):
             return F.relu(x + bias.to(x.dtype)[:, None, None], inplace=True)
         from uncrowd.models.bias_relu_triton import bias_relu_on_gpu
 
         return bias_relu_on_gpu(x, bias)
-
-
-def _bias_is_late(x: Tensor) -> bool:
-    return own_kernels_run(x) and not torch.compiler.is_compiling()  # a compiler fuses what it likes
 
 
 def fold_frozen_norms(module: nn.Module) -> None:

@@ -4,7 +4,9 @@ A GPU does the thousand small operations of a picture faster than the host can a
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -27,19 +29,22 @@ class Recordings:
     """What a model did with inputs of each shape.
 
     The first inputs of a shape are computed as usual, by which libraries choose their algorithms and kernels are
-    compiled; the second are recorded. So the work must depend on shapes alone, without a look at a value on the host,
-    and weights must stay where they are. After `MOST` shapes further ones are computed as usual. Recordings share
-    their memory, so what is returned is a copy. Not for two threads at once.
+    compiled; the second are recorded. So the work must depend on shapes alone, and weights must stay where they are.
+    What cannot be recorded, because it looks at a value on the host or memory is short, is computed as usual for good,
+    and so are further shapes after `MOST`. Recordings share their memory, so one is replayed at a time and what is
+    returned is a copy.
     """
 
     def __init__(self) -> None:
         self._seen: Counter[tuple[Any, ...]] = Counter()
+        self._refused: set[tuple[Any, ...]] = set()
         self._recordings: dict[tuple[Any, ...], Recording] = {}
-        self._pool: Any = None
+        self._place: _Place | None = None
+        self._turn = Lock()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Recordings":
+    def __reduce__(self) -> tuple[type["Recordings"], tuple[()]]:
         """A copy of the model has weights of its own, of which nothing is recorded yet."""
-        return Recordings()
+        return Recordings, ()
 
     def __len__(self) -> int:
         """Shapes that are recorded."""
@@ -51,30 +56,64 @@ class Recordings:
         images: (b, 3, h, w); sizes: (b, 2). Both are on one GPU; gradients are off.
         """
         shape = (images.shape, images.dtype, images.device, *_autocast())
-        if shape not in self._recordings:
-            self._seen[shape] += 1
-            if self._seen[shape] == 1 or len(self) >= MOST:
-                return look(images, sizes)
-            self._recordings[shape] = self._record(look, images, sizes)
-        recording = self._recordings[shape]
-        for kept, new in zip(recording.given, (images, sizes), strict=True):
-            kept.copy_(new, non_blocking=True)
-        recording.graph.replay()
-        return Decoded(*(tensor.clone() for tensor in recording.found))
+        with self._turn:
+            if shape not in self._recordings and self._is_due(shape):
+                try:
+                    self._recordings[shape] = self._record(look, images, sizes)
+                except RuntimeError:
+                    self._refused.add(shape)
+                    self._recordings.clear()  # their memory may be what was short
+                    self._place = None
+            recording = self._recordings.get(shape)
+            if recording is not None:
+                return self._replay(recording, images, sizes)
+        return look(images, sizes)
+
+    def _is_due(self, shape: tuple[Any, ...]) -> bool:
+        self._seen[shape] += 1
+        return self._seen[shape] > 1 and shape not in self._refused and len(self) < MOST
 
     def _record(self, look: Callable[[Tensor, Tensor], Decoded], images: Tensor, sizes: Tensor) -> Recording:
         enabled, dtype = _autocast()
         given = images.clone(), sizes.clone()
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(images.device)
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
-        # What autocast keeps of earlier casts would be gone when the graph is replayed; other threads go on loading.
-        with (
-            torch.cuda.device(images.device),
-            torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False),
-            torch.cuda.graph(graph, self._pool, stream, capture_error_mode="thread_local"),
-        ):
-            found = look(*given)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(images.device):
+            place = self._place = self._place or _Place(
+                torch.cuda.graph_pool_handle(), torch.cuda.Stream(), torch.cuda.Event()
+            )
+            with (
+                torch.cuda.stream(torch.cuda.current_stream()),  # torch leaves its own behind where recording fails
+                # what is kept of earlier casts would be gone at a replay
+                torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False),
+                # other threads go on loading pictures
+                torch.cuda.graph(graph, place.pool, place.stream, capture_error_mode="thread_local"),
+            ):
+                found = look(*given)
         return Recording(graph, given, found)
+
+    def _replay(self, recording: Recording, images: Tensor, sizes: Tensor) -> Decoded:
+        assert self._place is not None
+        with self._place.alone(images.device):
+            for kept, new in zip(recording.given, (images, sizes), strict=True):
+                kept.copy_(new, non_blocking=True)
+            recording.graph.replay()
+            return Decoded(*(tensor.clone() for tensor in recording.found))
+
+
+class _Place(NamedTuple):
+    """Where all are recorded: memory is shared only by what is recorded on one stream."""
+
+    pool: Any
+    stream: torch.cuda.Stream
+    done: torch.cuda.Event  # with the last replay
+
+    @contextmanager
+    def alone(self, device: torch.device) -> Iterator[None]:
+        """What is asked of the device within begins when the last replay is done, on whichever stream that was."""
+        with torch.cuda.device(device):
+            self.done.wait()
+            yield
+            self.done.record()
 
 
 def _autocast() -> tuple[bool, torch.dtype]:

@@ -54,7 +54,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
     # filled in on the device: a tensor made of a list would have to be copied there, and the host would wait for it
     levels = torch.stack([torch.full((), fact, device=features[0].device) for fact in facts]).view(-1, 4)
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
-    if not own_kernels_run(rows):
+    if not _by_kernel(rows):
         return PyramidRows(at_least_fp32(rows), levels)
     if not rows.requires_grad:
         return PyramidRows(rows, levels)
@@ -62,6 +62,11 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
 
     gradient = RowsGradient()
     return PyramidRows(gradient.of(rows), levels, gradient)
+
+
+def _by_kernel(rows: Tensor) -> bool:
+    """Not where a compiler would have to follow the kernel's own way with gradients."""
+    return own_kernels_run(rows) and not (rows.requires_grad and torch.compiler.is_compiling())
 
 
 def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*n"]:
@@ -78,7 +83,7 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
     finite pools as a very far one (NaN: as 0); boxes get no gradient. Places and sums are in at least fp32, for a box
     in bf16 is up to 4 pixels off; what is returned is in the dtype of the rows.
     """
-    if own_kernels_run(pyramid.rows):
+    if _by_kernel(pyramid.rows):
         from uncrowd.models.roi_align_triton import roi_align_on_gpu
 
         return roi_align_on_gpu(pyramid.rows, pyramid.levels, boxes.detach(), size, pyramid.gradient)

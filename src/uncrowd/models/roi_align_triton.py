@@ -170,6 +170,8 @@ class _RoIAlign(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("RoIAlign's kernel has no second derivative (create_graph=True)")
         ctx.gradient.add(gradients[0], *ctx.saved_tensors, ctx.size, ctx.shape)
         return None, None, None, None, None
 

@@ -43,6 +43,7 @@ class SparseRCNN(Detector):
     def __init__(self, config: SparseRCNNConfig):
         super().__init__(config)
         self._config = config
+        self.backbone.require_exact_strides()
         self.pyramid = Pyramid(self.backbone.channels, config.stage.width)
         # All proposals start as the whole picture, and differ by their queries.
         self.proposal_boxes_cxcywh_norm = nn.Parameter(torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(config.proposals, 1))

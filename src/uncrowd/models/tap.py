@@ -14,6 +14,7 @@ from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.detector import Detector
 from uncrowd.models.interaction import ChannelWeighted
 from uncrowd.models.precision import without_autocast
+from uncrowd.models.recordings import Recordings
 from uncrowd.models.self_attention import (
     ContentAttention,
     IoUEnhancedAttention,
@@ -87,7 +88,8 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
 
     with ExitStack() as hooks:
         if isinstance(model, Detector):
-            hooks.callback(setattr, model, "recordings", model.recordings)
+            recordings = None if model.recordings is None else Recordings()  # anew, for meanwhile it may be moved
+            hooks.callback(setattr, model, "recordings", recordings)
             model.recordings = None
         for stage in stages:
             hooks.enter_context(stage.register_forward_hook(finish))
