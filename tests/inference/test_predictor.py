@@ -242,7 +242,7 @@ def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, model: Spa
         uncrowd.load(weights)
 
 
-@pytest.mark.parametrize("device", ["no device", "cuda:99"])
+@pytest.mark.parametrize("device", ["no device", "cuda:99", "meta"])
 def test_a_device_that_is_not_there_is_said(weights: Path, device: str) -> None:
     with pytest.raises(InputError, match=f"There is no device '{device}' here"):
         uncrowd.load(weights, device)

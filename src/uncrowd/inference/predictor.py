@@ -1,6 +1,6 @@
 """From pixels to detections: evaluation during training, `eval` and `predict` all go through here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import overload
@@ -73,9 +73,9 @@ class Predictor:
         weights are damaged.
         """
         require_at_least(1, batch_size=batch_size)
-        if isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor):
-            return self._predict_all([pictures], threshold, batch_size)[0]
-        return self._predict_all(list(pictures), threshold, batch_size)
+        if isinstance(pictures, Iterable) and not isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor):
+            return self._predict_all(list(pictures), threshold, batch_size)
+        return self._predict_all([pictures], threshold, batch_size)[0]
 
     def _predict_all(self, pictures: list[Picture], threshold: float, batch_size: int) -> list[Detections]:
         if self.tta is not None:
@@ -164,11 +164,13 @@ def load(
         )
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
+    wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
-    except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that is not there
-        raise InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.") from error
+        if torch.device(wanted).type == "meta":
+            raise RuntimeError("nothing is computed there")
+        predictor = Predictor(weights.model, weights.categories, resize_config, wanted, tta, bf16)
+    except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
+        raise InputError(f"There is no device {str(wanted)!r} here; give 'cpu', 'cuda' or none.") from error
     for_inference(weights.model, bf16=bf16)
     if compiled:
         compile_whole(weights.model)
