@@ -19,7 +19,7 @@ from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
 
 # pictures, height, width
-SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (3, 96, 70)]}
+SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (1, 96, 70)]}
 ALONE = (1, 64, 64)
 ON_GPU = torch.cuda.is_available()
 # On a CPU all but the minutes of generating C++: graphs, their symbols and their gradients.
@@ -59,7 +59,7 @@ def compile_detector(what: str) -> None:
     apart, apart_backward, graphs, found = [], [], [], []
     for size in SIZES[what]:
         expected = predict(plain, size)
-        with torch.set_grad_enabled(what == "layers"):  # which are for training
+        with torch.inference_mode(what == "whole"):  # which is for looking; layers are for training
             for _ in range(CALLS):
                 found = predict(compiled, size)
         apart.append(furthest(found, expected))

@@ -1,5 +1,6 @@
 """What is recorded when: by shape, on second sight, as often as there is room. On a GPU: see test_on_gpu.py."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import deepcopy
 from types import SimpleNamespace
@@ -70,6 +71,15 @@ def test_beyond_so_many_shapes_it_is_computed_as_usual(monkeypatch: pytest.Monke
         for width in (6, 7):
             recordings(look, pictures(0, width), SIZES)
     assert look.calls == 2 + 3
+
+
+def test_threads_get_what_they_asked_for() -> None:
+    look, recordings = Look(), Recordings()
+    for _ in range(2):
+        recordings(look, pictures(0), SIZES)
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda start: recordings(look, pictures(start), SIZES).scores.item(), 50 * [*range(20)])
+        assert list(found) == 50 * [*range(20)]
 
 
 def test_a_copy_has_recorded_nothing() -> None:

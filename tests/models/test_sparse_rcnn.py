@@ -47,13 +47,13 @@ def assert_same(actual: list[StageOutput], expected: list[StageOutput], toleranc
             torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max().item())
 
 
-@torch.no_grad()
 def test_a_trunk_whose_maps_no_pyramid_can_add_up_is_refused_at_once() -> None:
     trunk = BackboneConfig(name="legacy_xception", frozen_stages=0)
     with torch.device("meta"), pytest.raises(InputError, match="'legacy_xception' makes of 96 x 96 pixels maps of 23"):
         SparseRCNN(SparseRCNNConfig(backbone=trunk))
 
 
+@torch.no_grad()
 def test_one_output_a_stage(model: SparseRCNN) -> None:
     outputs = model(pictures(2, 50, 70), sizes_of((50, 70), (40, 60)))
     assert len(outputs) == 2

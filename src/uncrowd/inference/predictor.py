@@ -164,13 +164,14 @@ def load(
         )
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
-    wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    no_device = InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.")
     try:
-        if torch.device(wanted).type == "meta":
-            raise RuntimeError("nothing is computed there")
-        predictor = Predictor(weights.model, weights.categories, resize_config, wanted, tta, bf16)
+        predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
     except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
-        raise InputError(f"There is no device {str(wanted)!r} here; give 'cpu', 'cuda' or none.") from error
+        raise no_device from error
+    if predictor.device.type == "meta":  # where nothing is computed
+        raise no_device
     for_inference(weights.model, bf16=bf16)
     if compiled:
         compile_whole(weights.model)

@@ -118,7 +118,7 @@ class Backbone(nn.Module):
     def require_exact_strides(self) -> None:
         """Raises InputError unless each map has half the sides of the one before: a pyramid adds the two."""
         name, sides = self.config.name, [PROBED // stride for stride in (4, 8, 16, 32)]
-        parameter = next(self.parameters())
+        training, parameter = self.training, next(self.parameters())
         try:
             maps = self.eval()(torch.zeros(1, 3, PROBED, PROBED, device=parameter.device, dtype=parameter.dtype))
         except (AssertionError, RuntimeError) as error:  # timm asserts, torch raises
@@ -127,7 +127,7 @@ class Backbone(nn.Module):
                 "are multiples of 32."
             ) from error
         finally:
-            self.train()
+            self.train(training)
         found = [tuple(map_.shape[-2:]) for map_ in maps]
         if found != [(side, side) for side in sides]:
             raise InputError(

@@ -3,7 +3,6 @@
 A GPU does the thousand small operations of a picture faster than the host can ask for them one by one.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -36,7 +35,7 @@ class Recordings:
     """
 
     def __init__(self) -> None:
-        self._seen: Counter[tuple[Any, ...]] = Counter()
+        self._seen: set[tuple[Any, ...]] = set()
         self._refused: set[tuple[Any, ...]] = set()
         self._recordings: dict[tuple[Any, ...], Recording] = {}
         self._place: _Place | None = None
@@ -70,8 +69,9 @@ class Recordings:
         return look(images, sizes)
 
     def _is_due(self, shape: tuple[Any, ...]) -> bool:
-        self._seen[shape] += 1
-        return self._seen[shape] > 1 and shape not in self._refused and len(self) < MOST
+        seen = shape in self._seen
+        self._seen.add(shape)
+        return seen and shape not in self._refused and len(self) < MOST
 
     def _record(self, look: Callable[[Tensor, Tensor], Decoded], images: Tensor, sizes: Tensor) -> Recording:
         enabled, dtype = _autocast()
