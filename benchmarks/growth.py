@@ -27,6 +27,7 @@ from benchmarks.record import append, conditions, require_appendable
 from benchmarks.training_parts import ASSIGNMENT, COSTS
 
 from uncrowd.errors import InputError, require_at_least
+from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -70,6 +71,8 @@ class Arguments:
     rounds: int = 2
     # Whether memory is measured, for which each size starts anew.
     memory: bool = True
+    # Keep freed memory, as the `uncrowd` command does on a CPU.
+    keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
@@ -87,7 +90,8 @@ class Arguments:
 def main(argv: Sequence[str]) -> int:
     """Prints a table for each line, and how what is in it grows."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.growth")
-    print(conditions())
+    kept = arguments.keep_freed_memory and keep_freed_memory()
+    print(conditions(kept=kept))
     print(f"fp32, eager, {counted(arguments.rounds, 'round')}")
     lines = []
     for quantity in arguments.lines:
@@ -95,7 +99,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"\n{lines[-1].quantity} {lines[-1].where}\n\n{_table(lines[-1])}\n")
         print("\n".join(_in_words(lines[-1])), flush=True)
     if arguments.append is not None:
-        append(arguments.append, "growth", arguments, {"results": [_as_record(line) for line in lines]})
+        results = {"results": [_as_record(line) for line in lines], "keep_freed_memory": kept}
+        append(arguments.append, "growth", arguments, results)
     return 0
 
 
