@@ -9,7 +9,6 @@ import hotcoco
 import numpy as np
 from jaxtyping import Float
 
-from uncrowd.boxes import xyxy_to_xywh
 from uncrowd.errors import InputError
 from uncrowd.evaluation.protocol import Scores, check_same_data_set
 from uncrowd.structures import Categories, Detections, PictureId, Sample
@@ -206,10 +205,11 @@ def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7
     """Rows of picture, x, y, width, height, score, class."""
     if found is None:
         return np.zeros((0, 7))
-    # In fp64, where the difference of two fp32 corners is exact.
-    rows = np.empty((len(found), 7))
+    corners = found.boxes.numpy()
+    rows = np.empty((len(corners), 7))
     rows[:, 0] = number
-    rows[:, 1:5] = xyxy_to_xywh(found.boxes.double()).numpy()
+    rows[:, 1:5] = corners
+    rows[:, 3:5] -= rows[:, 1:3]  # in fp64, where the difference of two fp32 corners is exact
     rows[:, 5] = found.scores.numpy()
     rows[:, 6] = found.labels.numpy()
     assert np.isfinite(rows).all(), "a detection is NaN or infinite"
