@@ -27,6 +27,7 @@ from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.compiled import compile_layers
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.training_form import for_training
 from uncrowd.structures import Batch, Categories, Sample
 
 # Takes a batch on the host and whether to compute in bf16 under autocast; returns the loss.
@@ -40,6 +41,7 @@ class EngineStep:
 
     def __init__(self, config: SparseRCNNConfig, pictures: int, *, compiled: bool = False):
         self.model, self.criterion = build_model(config), SetCriterion(LossConfig())
+        for_training(self.model, build_accelerator().device)
         if compiled:
             compile_layers(self.model, build_accelerator().device)
         self.trainer = Trainer(

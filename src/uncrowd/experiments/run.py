@@ -32,6 +32,7 @@ from uncrowd.models.compiled import compile_layers
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.training_form import for_training
 from uncrowd.words import counted
 
 Say = Callable[[str], None]
@@ -118,6 +119,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
     decisive = config.to_dict(experiment)
     del decisive["train"]["compile"]  # a run may go on with or without: results are the same but for rounding
+    for_training(model, accelerator.device)
     if experiment.train.compile:
         compile_layers(model, accelerator.device)
         say("the model is compiled with the first step, which takes a minute or more")

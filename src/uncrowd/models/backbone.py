@@ -75,13 +75,14 @@ class Backbone(nn.Module):
         _replace_batch_norm(self.body, config.norm)
         _freeze(self.body, config.frozen_stages, info.module_name())
         fold_frozen_norms(self.body)
-        # Convolutions are fastest so, and everything up to RoIAlign keeps it. The weights are laid out alike, for then
-        # their gradients are, which DistributedDataParallel asks for.
-        self.body.to(memory_format=torch.channels_last)
+        # Most convolutions are fastest so, and everything up to RoIAlign keeps it. The weights are laid out alike, for
+        # then their gradients are, which DistributedDataParallel asks for.
+        self.layout = torch.channels_last
+        self.body.to(memory_format=self.layout)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Returns C2 to C5 of normalised images."""
-        features = self.body(images.contiguous(memory_format=torch.channels_last))
+        features = self.body(images.contiguous(memory_format=self.layout))
         if self.norms is not None:
             features = [norm(f).permute(0, 3, 1, 2) for norm, f in zip(self.norms, features, strict=True)]
         return features

@@ -97,6 +97,11 @@ class Detector(nn.Module, ABC):
             self.recordings = Recordings()
         return super()._apply(fn, recurse)
 
+    def lay_out(self, layout: torch.memory_format) -> None:
+        """Lays the weights of convolutions out so in memory, and from now on the maps between them."""
+        self.to(memory_format=layout)
+        self.backbone.layout = layout
+
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
         images = self.padded(images.to(self.mean.dtype))

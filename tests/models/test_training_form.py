@@ -1,0 +1,60 @@
+"""How maps lie in memory changes neither what is computed nor what is learned, and is chosen by processor."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.conftest import tiny_experiment
+from tests.models.trained_norms import as_if_trained
+from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.detector import Detector
+from uncrowd.models.detr import DETRConfig
+from uncrowd.models.training_form import for_training
+
+TRUNK = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms
+SPARSE_RCNN = replace(tiny_experiment().model, backbone=TRUNK)
+DETR = DETRConfig(num_classes=3, proposals=5, width=16, heads=2, encoder_layers=1, decoder_layers=2, backbone=TRUNK)
+CHANNELS_LAST, CHANNELS_FIRST = torch.channels_last, torch.contiguous_format
+
+
+@pytest.mark.parametrize("config", [SPARSE_RCNN, DETR], ids=["sparse-rcnn", "detr"])
+def test_outputs_and_gradients_stay_what_they_are(config: AnyDetectorConfig) -> None:
+    torch.manual_seed(0)
+    first = build_detector(config).double().eval()  # DETR drops out in training
+    as_if_trained(first)
+    last = deepcopy(first)
+    first.lay_out(CHANNELS_FIRST)
+    images, sizes = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8), torch.tensor([[64, 96], [50, 70]])
+    found = []
+    for model, layout in ((last, CHANNELS_LAST), (first, CHANNELS_FIRST)):
+        assert all(feature.is_contiguous(memory_format=layout) for feature in maps(model, images, sizes))
+        outputs = [tensor for output in model(images, sizes) for tensor in output]
+        torch.stack([tensor.square().mean() for tensor in outputs]).sum().backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        assert any(gradient.any() for gradient in gradients if gradient.dim() == 4)
+        found.append([*outputs, *gradients])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+@torch.no_grad()
+def maps(model: Detector, images: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
+    return model.backbone(model.normalise(images, sizes))
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "layout"),
+    [("cpu", "AVX2", CHANNELS_FIRST), ("cpu", "AVX512", CHANNELS_LAST), ("cuda", "AVX2", CHANNELS_LAST)],
+)
+def test_it_is_chosen_by_processor(
+    device: str, capability: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    model = build_detector(SPARSE_RCNN)
+    for_training(model, torch.device(device))
+    kernels = [parameter for parameter in model.parameters() if parameter.dim() == 4 and parameter.shape[-1] > 1]
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=layout) for kernel in kernels)
