@@ -1,12 +1,11 @@
 """torch.compile in the two forms that pay: for training, where pictures have many sizes, and for looking at one size.
 
 Both change a model in place, not its names or weights. What is compiled is compiled when it is first called, which
-takes minutes on a CPU, and needs a compiler: for C++ on a CPU, for C, which Triton needs, on a GPU.
+takes minutes on a CPU, and needs a compiler: for C++ on a CPU, on a GPU what Triton needs.
 """
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ import torch
 
 from uncrowd.errors import InputError
 from uncrowd.models.detector import Detector
+from uncrowd.models.own_kernels import c_compiler, lacking_for_triton
 
 
 def compile_layers(model: Detector, device: torch.device) -> None:
@@ -45,19 +45,18 @@ def compile_whole(model: Detector) -> None:
 
 def _require_compiler(device: torch.device) -> None:
     if device.type == "cuda":
-        language, variable, usual = "C", "CC", ("gcc", "clang")
+        compiler, lacking = c_compiler(), lacking_for_triton()
+        if compiler is not None and not _works(compiler):
+            lacking = f"a C compiler that works, which {compiler} does not,"
     else:
-        language, variable, usual = "C++", "CXX", ("clang++" if sys.platform == "darwin" else "g++",)
-    named = os.environ.get(variable)
-    if not any(map(_works, [named] if named else usual)):
-        raise InputError(
-            f"torch.compile finds no {language} compiler here; install one, name it in the environment as {variable}, "
-            "or go without compiling."
-        )
+        named = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        lacking = None if _works(*shlex.split(named)) else "a C++ compiler (g++, or what CXX names)"  # with options
+    if lacking is not None:
+        raise InputError(f"torch.compile needs {lacking} and finds none here; install it, or go without compiling.")
 
 
-def _works(compiler: str) -> bool:
-    program, *options = shlex.split(compiler)  # such as "ccache g++"
-    found = shutil.which(program)
-    command = [found or program, *options, "--version"]
-    return found is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+def _works(*compiler: str) -> bool:
+    try:
+        return subprocess.run([*compiler, "--version"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False

@@ -1,0 +1,42 @@
+"""What Triton builds with is looked for where Triton looks for it, before anything is built."""
+
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from uncrowd.models.own_kernels import lacking_for_triton
+
+
+@pytest.fixture(autouse=True)
+def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler and Python's headers; Triton comes with torch under Linux."""
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
+
+
+def test_nothing_is_lacking() -> None:
+    pytest.importorskip("triton")
+    assert lacking_for_triton() is None
+
+
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "ccache gcc", ""])
+def test_a_compiler_is_one_program(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setenv("CC", compiler)
+    assert "C compiler" in (lacking_for_triton() or "")
+
+
+def test_headers_of_python_are_needed(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    (tmp_path / "Python.h").unlink()
+    assert "python3-dev" in (lacking_for_triton() or "")
+
+
+def test_so_is_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uncrowd.models.own_kernels.find_spec", lambda _: None)
+    assert lacking_for_triton() == "Triton"
