@@ -108,3 +108,23 @@ def test_what_cannot_be_recorded_is_computed_as_usual_for_good(monkeypatch: pyte
 
 def refuse(*_: object) -> Recording:
     raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+
+def test_memory_that_is_short_is_taken_from_recordings_for_good() -> None:
+    """Of what is recorded nothing is left, and it is not recorded again; without recordings it stays short."""
+    look, recordings = Look(), Recordings()
+    for _ in range(2):
+        recordings(look, pictures(0), SIZES)
+    assert len(recordings) == 1
+
+    def hungry(images: Tensor, sizes: Tensor) -> Decoded:
+        if len(recordings) or images.shape[-1] > 8:
+            raise torch.OutOfMemoryError
+        return look(images, sizes)
+
+    assert recordings(hungry, pictures(7, width=8), SIZES).scores.item() == 7
+    for start in range(3):
+        assert recordings(look, pictures(start), SIZES).scores.item() == start
+    assert len(recordings) == 0
+    with pytest.raises(torch.OutOfMemoryError):
+        recordings(hungry, pictures(0, width=9), SIZES)

@@ -143,11 +143,11 @@ def load(
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many pictures of one size or a few: each takes half a minute or more.
 
-    On a GPU what the model does with pictures of one size and number is recorded as a CUDA graph, and replayed from the
-    third time on: forward hooks hear nothing of that, and weights must not be moved or exchanged but by moving the
-    whole model; `predictor.model.recordings = None` ends it. An ONNX file is as it was exported, without `bf16` and
-    `compiled`. The predictor's model only looks: for one to train or to save again, take
-    `uncrowd.models.weights.load_weights`.
+    On a GPU what the model does with pictures of one size and number is recorded as a CUDA graph the second time, and
+    from then on replayed: forward hooks hear nothing of replays, and get tensors without numbers while it is recorded.
+    Weights must not be moved or exchanged but by moving the whole model; `predictor.model.recordings = None` ends it.
+    An ONNX file is as it was exported, without `bf16` and `compiled`. The predictor's model only looks: for one to
+    train or to save again, take `uncrowd.models.weights.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, and for `compiled` with test-time augmentation or
     without a compiler.

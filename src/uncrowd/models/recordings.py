@@ -27,11 +27,11 @@ class Recording(NamedTuple):
 class Recordings:
     """What a model did with inputs of each shape.
 
-    The first inputs of a shape are computed as usual, by which libraries choose their algorithms and kernels are
-    compiled; the second are recorded. So the work must depend on shapes alone, and weights must stay where they are.
-    What cannot be recorded, because it looks at a value on the host or memory is short, is computed as usual for good,
-    and so are further shapes after `MOST`. Recordings share their memory, so one is replayed at a time and what is
-    returned is a copy.
+    The first inputs of a shape are computed as usual; with the second it is recorded, and from then on replayed. So the
+    work must depend on shapes alone, and weights must stay where they are. What cannot be recorded, because it looks at
+    a value on the host or memory is short, is computed as usual for good, and so are further shapes after `MOST`.
+    Recordings share their memory, so one is replayed at a time and what is returned is a copy; where what is computed
+    as usual lacks that memory, they are given up for good.
     """
 
     def __init__(self) -> None:
@@ -61,12 +61,23 @@ class Recordings:
                     self._recordings[shape] = self._record(look, images, sizes)
                 except RuntimeError:
                     self._refused.add(shape)
-                    self._recordings.clear()  # their memory may be what was short
-                    self._place = None
+                    self._forget()  # their memory may be what was short
             recording = self._recordings.get(shape)
             if recording is not None:
                 return self._replay(recording, images, sizes)
+        try:
+            return look(images, sizes)
+        except torch.OutOfMemoryError:
+            if not self:
+                raise
+        with self._turn:
+            self._refused |= self._recordings.keys()
+            self._forget()
         return look(images, sizes)
+
+    def _forget(self) -> None:
+        self._recordings.clear()
+        self._place = None
 
     def _is_due(self, shape: tuple[Any, ...]) -> bool:
         seen = shape in self._seen
@@ -81,6 +92,10 @@ class Recordings:
             place = self._place = self._place or _Place(
                 torch.cuda.graph_pool_handle(), torch.cuda.Stream(), torch.cuda.Event()
             )
+            # libraries choose their algorithms, and begin in this thread and on this stream, where nothing is recorded
+            place.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(place.stream):
+                look(*given)
             with (
                 torch.cuda.stream(torch.cuda.current_stream()),  # torch leaves its own behind where recording fails
                 # what is kept of earlier casts would be gone at a replay
