@@ -69,6 +69,28 @@ def test_folded_for_good_it_computes_the_same_to_the_bit(name: str) -> None:
     assert all(module.bias is not None for module in folded)
 
 
+class Reversed(nn.Sequential):
+    """Whose children are not run in the order in which they are held."""
+
+
+@pytest.mark.parametrize("group", [nn.Sequential, Reversed])
+@pytest.mark.parametrize(
+    ("convolution", "plain"),
+    [
+        (nn.Conv2d(2, 2, 3, bias=False), True),
+        (nn.Conv2d(2, 2, 3), False),
+        (nn.Conv2d(2, 2, 3, padding_mode="reflect", bias=False), False),
+    ],
+    ids=["plain", "with bias", "reflecting"],
+)
+def test_only_a_plain_convolution_in_a_plain_row_is_folded(
+    group: type[nn.Sequential], convolution: nn.Conv2d, plain: bool
+) -> None:
+    row = group(convolution, FrozenBatchNorm2d(2), nn.ReLU())
+    fold_frozen_norms(row)
+    assert isinstance(row[0], FoldedConv2d) == (group is nn.Sequential and plain)
+
+
 def test_weights_can_be_loaded_afterwards() -> None:
     """As pretrained ones are: convolution and norm read what is there now, in a copy as well."""
     plain = frozen("resnet18")

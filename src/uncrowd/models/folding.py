@@ -8,7 +8,7 @@ On a CPU convolutions add their bias on the way. On a GPU that takes a pass over
 comes next, if nothing but a sum stands between, and is added in the same pass: `bias_relu_triton.py`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -74,15 +74,13 @@ class _Known(NamedTuple):
 
 
 class FoldedConv2d(nn.Module):
-    """A convolution without bias that also does what the frozen norm after it is for.
+    """A convolution, without bias and padded with zeros, that also does what the frozen norm after it is for.
 
     bias_waits: on a GPU the bias is left to the `BiasReLU` that follows.
     """
 
     def __init__(self, convolution: nn.Conv2d, norm: FoldedNorm, *, bias_waits: bool):
         super().__init__()
-        assert convolution.bias is None
-        assert convolution.padding_mode == "zeros"
         self.weight = convolution.weight
         self.register_parameter("bias", None)  # until it is folded for good
         self.settings: dict[str, Any] = {
@@ -138,10 +136,10 @@ class BiasReLU(nn.Module):
 
 
 def fold_frozen_norms(module: nn.Module) -> None:
-    """Folds every frozen norm of a ResNet that directly follows a convolution; all else stays as it is."""
+    """Folds every frozen norm of a ResNet that directly follows a plain convolution; all else stays as it is."""
     for names in _chains(module):
         convolution, norm = (getattr(module, name, None) for name in names[:2])
-        if type(convolution) is nn.Conv2d and type(norm) is FrozenBatchNorm2d:
+        if _is_plain(convolution) and type(norm) is FrozenBatchNorm2d:
             activation = getattr(module, names.activation) if names.activation else None
             folded_norm = FoldedNorm(norm)
             folded = FoldedConv2d(convolution, folded_norm, bias_waits=type(activation) is nn.ReLU)
@@ -163,6 +161,10 @@ def fold_for_good(module: nn.Module) -> None:
             child.fold_for_good()
 
 
+def _is_plain(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
+    return type(module) is nn.Conv2d and module.bias is None and module.padding_mode == "zeros"
+
+
 class _Chain(NamedTuple):
     """Names of children: the norm is applied to what the convolution puts out, and to nothing else.
 
@@ -181,7 +183,7 @@ def _chains(module: nn.Module) -> list[_Chain]:
         sum_comes_next = module.se is None and module.drop_path is None
         waits = [*[drops_nothing] * (last - 1), sum_comes_next]
         return [_Chain(f"conv{n}", f"bn{n}", f"act{n}" if wait else None) for n, wait in enumerate(waits, start=1)]
-    if isinstance(module, nn.Sequential):  # of a block's shortcut, or a deep stem
+    if type(module) is nn.Sequential:  # of a block's shortcut, or a deep stem
         names = [name for name, _ in module.named_children()]
         return [_Chain(*three) for three in zip(names, names[1:], [*names[2:], None], strict=False)]
     return [_Chain("conv1", "bn1", "act1")] if hasattr(module, "layer1") else []  # a ResNet's stem
