@@ -1,13 +1,17 @@
 """The tap hears what the stages do, to the last bit, and leaves nothing behind."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
-from tests.conftest import TINY_MODEL
+from tests.conftest import TINY_MODEL, symbolic_shapes
 from uncrowd.models.dynamic_conv import DynamicConv
+from uncrowd.models.inference_form import for_inference
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind, ContentAttention, IoUEnhancedAttention, IoUOnlyAttention
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -64,6 +68,40 @@ def test_the_hooks_go_also_when_something_fails() -> None:
     with pytest.raises(RuntimeError), tap(model):
         raise RuntimeError
     assert hooks(model) == 0
+
+
+def test_nothing_is_replayed_meanwhile_and_what_was_recorded_is_dropped() -> None:
+    model = detector()
+    for_inference(model, bf16=False)
+    before = model.recordings
+    assert before is not None
+    with tap(model):
+        assert model.recordings is None
+    assert model.recordings not in (None, before)
+
+
+def test_what_is_compiled_is_heard_and_stays_compiled() -> None:
+    """By a compiler that counts its graphs: none is made of a forward with hooks in it, nor taken for one."""
+    model = detector()
+    graphs: list[object] = []
+
+    def compiler(graph: GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    with symbolic_shapes():
+        for stage in model.layers:
+            stage.compile(backend=compiler)
+        with tap(model) as heard_first:
+            model(images(), SIZES)
+        assert (len(heard_first), len(graphs)) == (2, 0)
+        model(images(), SIZES)
+        made = len(graphs)
+        assert made > 0
+        with tap(model) as heard_later:
+            model(images(), SIZES)
+        model(images(), SIZES)
+        assert (len(heard_later), len(graphs)) == (2, made)
 
 
 def test_stages_come_in_order_each_with_the_boxes_it_received() -> None:

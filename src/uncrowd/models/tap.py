@@ -69,8 +69,8 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
     """`with tap(model) as taps: model(images, sizes)`: then `taps` has one entry a stage, of the last forward.
 
     It listens with forward hooks, all of which are gone afterwards; it changes no result and passes no gradient. A
-    model without stages, such as DETR, gives no entries. Meanwhile nothing is recorded or replayed, for hooks hear
-    neither.
+    model without stages, such as DETR, gives no entries. Meanwhile nothing is recorded, replayed or compiled, for hooks
+    hear none of that.
     """
     stages = [module for module in model.modules() if isinstance(module, Stage)]
     taps: list[StageTap] = []
@@ -87,6 +87,7 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
         heard.clear()
 
     with ExitStack() as hooks:
+        hooks.enter_context(torch.compiler.set_stance("force_eager"))
         if isinstance(model, Detector):
             recordings = None if model.recordings is None else Recordings()  # anew, for meanwhile it may be moved
             hooks.callback(setattr, model, "recordings", recordings)
