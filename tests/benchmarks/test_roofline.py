@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks.parts import ATTENTION, BACKBONE, DYNAMIC, MODEL_PARTS, POOLING
-from benchmarks.roofline import Arguments, BytesMoved, Limits, Work, main, table
+from benchmarks.roofline import Arguments, BytesMoved, Limits, Seconds, Work, main, table
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.errors import InputError
@@ -31,8 +31,9 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {"commit", "machine", "device", "threads", "height", "proposals"} <= record.keys()
     assert record["results"].keys() == {"fp32", "bf16"}
     for result in record["results"].values():
-        assert all(parts.keys() == set(MODEL_PARTS) for parts in result["seconds"])
-        assert len(result["seconds"]) == 2
+        assert all(parts.keys() == set(MODEL_PARTS) for parts in result["seconds"]["parts"])
+        assert [len(rounds) for rounds in result["seconds"].values()] == [2, 2]
+        assert min(result["seconds"]["whole"]) > 0
         assert min(result["limits"].values()) > 0
         assert result["work"]["flops"][POOLING] == 0 < result["work"]["bytes"][POOLING]
     halves, wholes = (record["results"][precision]["work"]["bytes"] for precision in ("bf16", "fp32"))
@@ -75,8 +76,11 @@ def test_a_part_is_held_to_the_limit_that_takes_it_longer() -> None:
     """Here to its bytes: of 4 seconds, the least are 1 for FLOPs, and 2 and then 1 for bytes."""
     for bytes_, expected in ((200, "2.0 (2.0 to 2.0)"), (100, "4.0 (4.0 to 4.0)  <-- far off")):
         work = Work(flops=Counter({BACKBONE: 50}), bytes=Counter({BACKBONE: bytes_}))
-        line = table("fp32", work, Limits(flops=50, bytes=100), [{BACKBONE: 4.0}]).splitlines()[2]
-        assert line.endswith(expected)
+        limits = Limits(product=50, convolution=20, bytes=100)
+        _, _, part, all_parts, whole = table("fp32", work, limits, Seconds([{BACKBONE: 4.0}], [2.0])).splitlines()
+        assert part.endswith(expected)
+        assert all_parts.endswith(expected)
+        assert whole.split()[3] == "2000.00"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has it")

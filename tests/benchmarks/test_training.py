@@ -33,9 +33,11 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_mixed_precision_and_loaded_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "timings.jsonl"
-    flags = ["--batch-size", "1", "--rounds", "1", "--precisions", "bf16", "--workers", "0", "--no-memory"]
+    flags = ["--batch-size", "1", "--rounds", "1", "--precisions", "fp32", "bf16", "--workers", "0", "--no-memory"]
     assert main([*TOY, *flags, "--append", str(file)]) == 0
-    assert "our step in bf16, part by part" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "our step in bf16, part by part" in printed
+    assert printed.count(f"as fast as {TWIN} in fp32") == 1  # of bf16 alone: for fp32 it would say the same twice
     record = json.loads(file.read_text())
     assert record["seconds"]["bf16"].keys() == DETECTORS | {"ours, 10 proposals, fed by 0 workers"}
     (parts,) = record["parts"]["bf16"]

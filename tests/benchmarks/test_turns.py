@@ -12,7 +12,7 @@ def test_everyone_has_a_turn_in_every_round_and_the_first_does_not_count() -> No
 
 def test_a_ratio_is_of_one_round_and_says_its_spread() -> None:
     seconds = {"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 2.0, 4.0]}
-    assert ratios(seconds, "ours", "theirs") == [2.0, 1.0, 4.0]
+    assert ratios(seconds["ours"], seconds["theirs"]) == [2.0, 1.0, 4.0]
     assert with_spread([2.0, 1.0, 4.0]) == "2.00 times (1.00 to 4.00)"
     head, ours, theirs = table(seconds, "theirs").splitlines()
     assert head.split()[0] == "seconds"

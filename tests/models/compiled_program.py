@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import tiny_experiment
+from tests.models.trained_norms import as_if_trained
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
 from uncrowd.models.compiled import compile_layers, compile_whole
@@ -51,6 +52,7 @@ def compile_detector(what: str) -> None:
     torch.manual_seed(0)
     trunk = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms, folded
     plain = build_detector(replace(tiny_experiment().model, backbone=trunk)).to("cuda" if ON_GPU else "cpu")
+    as_if_trained(plain)
     compiled = deepcopy(plain)
     if what == "layers":
         compile_layers(compiled, plain.mean.device)

@@ -9,6 +9,7 @@ import torch
 
 from tests.conftest import tiny_experiment
 from tests.inference.conftest import CATEGORIES, RESIZE
+from tests.models.trained_norms import as_if_trained
 from uncrowd import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import AnyDetectorConfig, build_detector
@@ -28,6 +29,7 @@ DETR = DETRConfig(num_classes=3, proposals=5, width=16, heads=2, encoder_layers=
 def test_it_computes_the_same_to_the_bit(config: AnyDetectorConfig, bf16: bool) -> None:
     torch.manual_seed(0)
     model = build_detector(config).eval()
+    as_if_trained(model)
     images, sizes = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8), torch.tensor([[64, 96], [50, 70]])
     looking = deepcopy(model)
     for_inference(looking, bf16=bf16)

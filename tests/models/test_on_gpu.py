@@ -5,13 +5,16 @@ test_bias_relu_triton.py and test_folding.py.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from itertools import chain
 
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import roi_align as roi_align_level
 
+from tests.models.trained_norms import as_if_trained
 from tests.plain.sparse_rcnn import PlainSparseRCNN
 from uncrowd.boxes import FAR
 from uncrowd.models.backbone import BackboneConfig
@@ -51,6 +54,7 @@ def model() -> SparseRCNN:
     """Proposals of all levels, some of them outside the picture."""
     torch.manual_seed(0)
     model = SparseRCNN(SMALL).eval()
+    as_if_trained(model)
     with torch.no_grad():
         centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
         centre.uniform_(-0.2, 1.2)
@@ -133,6 +137,7 @@ def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: b
     """Two sizes in turn, other pictures each time, and once more after the weights were moved."""
     torch.manual_seed(0)
     looking = build_detector(config).to(CUDA)
+    as_if_trained(looking)
     for_inference(looking, bf16=bf16)
     usual = deepcopy(looking)
     usual.recordings = None
@@ -159,9 +164,61 @@ def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: b
         assert len(looking.recordings) == 2
 
 
-def test_bf16_trains_with_finite_gradients(model: SparseRCNN, images: Tensor) -> None:
-    own = deepcopy(model).to(CUDA).train()
-    with torch.autocast("cuda", torch.bfloat16):
-        outputs = own(images.to(CUDA), SIZES.to(CUDA))
-    torch.stack([output.logits.square().mean() + output.boxes.square().mean() for output in outputs]).sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in own.parameters())
+def pictures(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (1, 3, height, width), generator=generator, dtype=torch.uint8)
+    return images.to(CUDA), torch.tensor([[height, width]]).to(CUDA)
+
+
+def looking_model() -> SparseRCNN:
+    torch.manual_seed(0)
+    model = SparseRCNN(SMALL).to(CUDA)
+    as_if_trained(model)
+    for_inference(model, bf16=False)
+    return model
+
+
+def test_threads_and_streams_of_their_own_record_and_replay() -> None:
+    """Each thread, whose libraries begin anew, has its own pictures and asks on a stream of its own."""
+    model = looking_model()
+    usual = deepcopy(model)
+    usual.recordings = None
+    expected = {seed: usual.detect(*pictures(seed, 96, 128)).scores.cpu() for seed in range(6)}
+    model.detect(*pictures(0, 96, 128))
+
+    def ask(first: int) -> list[tuple[int, Tensor]]:
+        with torch.cuda.stream(torch.cuda.Stream()):
+            seeds = [(first + step) % 6 for step in range(12)]
+            return [(seed, model.detect(*pictures(seed, 96, 128)).scores.cpu()) for seed in seeds]
+
+    with ThreadPoolExecutor(3) as pool:
+        for seed, scores in chain.from_iterable(pool.map(ask, range(3))):
+            assert_near(scores, expected[seed], 1e-5)
+    assert model.recordings is not None
+    assert len(model.recordings) == 1
+
+
+def test_what_looks_at_a_value_is_not_recorded_and_others_are() -> None:
+    model = looking_model()
+    with model.backbone.register_forward_hook(lambda module, inputs, output: print(float(output[0].sum()))):
+        for seed in range(3):
+            assert model.detect(*pictures(seed, 96, 128)).scores.isfinite().all()
+    assert model.recordings is not None
+    assert len(model.recordings) == 0
+    for seed in range(3):
+        model.detect(*pictures(seed, 64, 64))
+    assert len(model.recordings) == 1
+
+
+def test_bf16_learns_in_the_same_direction(model: SparseRCNN, images: Tensor) -> None:
+    gradients = []
+    for bf16 in (False, True):
+        own = deepcopy(model).to(CUDA).train()
+        with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
+            outputs = own(images.to(CUDA), SIZES.to(CUDA))
+        torch.stack([output.logits.square().mean() for output in outputs]).sum().backward()
+        gradients.append({name: p.grad for name, p in own.named_parameters() if p.grad is not None and p.grad.any()})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert any(name.startswith("backbone.") for name in gradients[0])
+    of_all = [torch.cat([gradient.flatten() for gradient in some.values()]) for some in gradients]
+    assert torch.cosine_similarity(*of_all, dim=0) > 0.9

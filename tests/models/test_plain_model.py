@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.losses.cases import picture_with, random_stages
+from tests.models.trained_norms import as_if_trained
 from tests.plain.roi_align import fpn_level
 from tests.plain.set_loss import total_loss
 from tests.plain.sparse_rcnn import PlainSparseRCNN
@@ -48,7 +49,7 @@ class Runs(NamedTuple):
 @pytest.fixture(scope="module", params=[(m, d) for m in MODELS for d in TOLERANCE], ids=lambda p: f"{p[0]}-{p[1]}")
 def runs(request: pytest.FixtureRequest) -> Runs:
     name, dtype = request.param
-    model = as_if_trained(*MODELS[name]).to(dtype)
+    model = detector(*MODELS[name]).to(dtype)
     plain = PlainSparseRCNN(model)
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     images, targets, of_runs = pictures(), objects(dtype), []
@@ -65,7 +66,7 @@ def runs(request: pytest.FixtureRequest) -> Runs:
     return Runs(dtype, *of_runs)
 
 
-def as_if_trained(stage: StageConfig, backbone: str) -> SparseRCNN:
+def detector(stage: StageConfig, backbone: str) -> SparseRCNN:
     """No number is the 0 or 1 it is before training, and proposals are of all sizes, many past the picture's edge."""
     torch.manual_seed(0)
     proposals = 24
@@ -77,8 +78,7 @@ def as_if_trained(stage: StageConfig, backbone: str) -> SparseRCNN:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
-        for name, buffer in model.backbone.named_buffers():
-            buffer.uniform_(*((0.5, 1.5) if name.endswith(("weight", "running_var")) else (-0.2, 0.2)))
+        as_if_trained(model)
         centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
         centre.uniform_(-0.1, 1.1)
         size.uniform_(0.7, 1.4).mul_(torch.logspace(-1, 1, proposals)[:, None])
