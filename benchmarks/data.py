@@ -182,13 +182,13 @@ def _table(seconds: Rounds, names: Sequence[str], reference: str, pictures: int)
     lines = [f"{'':{width}}pictures a second   as fast as {reference}"]
     for name in names:
         speed = pictures / statistics.median(seconds[name])
-        lines.append(f"{name:{width}}{speed:17.0f}   {with_spread(ratios(seconds, name, reference))}")
+        lines.append(f"{name:{width}}{speed:17.0f}   {with_spread(ratios(seconds[name], seconds[reference]))}")
     return "\n".join(lines)
 
 
 def _fastest(decoders: Rounds) -> str:
     first, *others = sorted(decoders, key=lambda name: statistics.median(decoders[name]))
-    compared = [f"{with_spread(ratios(decoders, first, other))} as fast as {other}" for other in others]
+    compared = [f"{with_spread(ratios(decoders[first], decoders[other]))} as fast as {other}" for other in others]
     return f"{first} decodes fastest: {', '.join(compared)}."
 
 

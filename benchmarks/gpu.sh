@@ -2,10 +2,10 @@
 # All that wants a GPU: `bash benchmarks/gpu.sh FOLDER`, then read FOLDER/*.txt; the limits add up to under ten minutes.
 # Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md have, and last memory, for
 # which each detector has a process of its own, and the compiler's tests. A step that fails or is cut short leaves the
-# others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` does the same at a
-# size for any machine, but for the recorded and compiled ways. PYTHON (by default .venv's, or python3)
-# needs uncrowd installed (`pip install --no-deps .` will do) and the packages of pyproject.toml; without transformers
-# its detectors are left out.
+# others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` takes the same
+# steps at a size for any machine, without the recorded and compiled ways and the tests of folding and compiling.
+# PYTHON (by default .venv's, or python3) needs uncrowd installed (`pip install --no-deps .` will do) and the packages
+# of pyproject.toml; without transformers its detectors are left out.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?give a folder for the results}
@@ -37,12 +37,14 @@ if [ -n "${TOY:-}" ]; then
     small=(--backbone resnet10t --stages 1 --rounds 1)
     size=(--height 128 --width 150)
     step tests 120 -m pytest -q "${tests[@]}"
-    benchmark training 90 training "${size[@]}" "${small[@]}" --proposals 10 --no-memory
-    benchmark inference-1 90 inference "${size[@]}" "${small[@]}" --proposals 10 --ways eager plain --heads --bf16
-    benchmark roofline 60 roofline "${size[@]}" "${small[@]}" --proposals 10 --matrix 256
-    benchmark growth 90 growth "${small[@]}" --lines proposals pixels objects --proposals 10 20 40 --sides 96 128 160 \
-        --objects 1 4 8 --no-memory
-    benchmark memory 120 training "${size[@]}" "${small[@]}" --proposals 10 --precisions fp32
+    benchmark training 75 training "${size[@]}" "${small[@]}" --proposals 10 --no-memory
+    benchmark inference-1 75 inference "${size[@]}" "${small[@]}" --proposals 10 --ways eager plain --heads --bf16
+    benchmark roofline 50 roofline "${size[@]}" "${small[@]}" --proposals 10 --matrix 256
+    benchmark inference-8 60 inference "${size[@]}" "${small[@]}" --batch 2 --proposals 10 --ways eager --bf16 \
+        --torchvision-only
+    benchmark training-crowd 60 training "${size[@]}" "${small[@]}" --objects 9 --proposals 20 --precisions bf16 \
+        --no-memory
+    benchmark memory 90 training "${size[@]}" "${small[@]}" --proposals 10 --precisions fp32
 else
     paper=(--height 800 --width 1333)
     step tests 60 -m pytest -q "${tests[@]}" tests/models/test_folding.py

@@ -23,7 +23,9 @@ from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.micro_batches import to_device
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
+from uncrowd.models.inference_form import for_inference
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.models.training_form import for_training
 from uncrowd.structures import Batch, StageOutput
 from uncrowd.words import counted
 
@@ -63,14 +65,15 @@ class ModelCase(NamedTuple):
 
 def model_line(quantity: str, where: str, cases: Mapping[int, ModelCase], rounds: int, *, memory: bool) -> Line:
     """Inference and training of each case."""
-    models = {config: build_model(config).to(_device()) for config in {case.config for case in cases.values()}}
+    configs = {case.config for case in cases.values()}
+    looking, learning = {c: _looking(c) for c in configs}, {c: _learning(c) for c in configs}
     timed: dict[int, dict[str, Timed]] = {}
     for size, case in cases.items():
-        model, batch, criterion = models[case.config], _batch(case.batch), SetCriterion(LossConfig())
-        learn = partial(_learn, model, criterion, batch)
+        looks, learns = looking[case.config], learning[case.config]
+        batch, criterion = _batch(case.batch), SetCriterion(LossConfig())
         timed[size] = {
-            INFERENCE: Timed(partial(_infer, model, batch), parts_of(model)),
-            TRAINING: Timed(learn, [*parts_of(model), *parts_of_loss(criterion)]),
+            INFERENCE: Timed(partial(_infer, looks, batch), parts_of(looks)),
+            TRAINING: Timed(partial(_learn, learns, criterion, batch), [*parts_of(learns), *parts_of_loss(criterion)]),
         }
     return Line(
         quantity=quantity,
@@ -139,6 +142,18 @@ def _batch(config: BatchConfig) -> Batch:
     return to_device(made_up_batch(config), _device())
 
 
+def _looking(config: SparseRCNNConfig) -> SparseRCNN:
+    model = build_model(config).to(_device())
+    for_inference(model, bf16=False)
+    return model
+
+
+def _learning(config: SparseRCNNConfig) -> SparseRCNN:
+    model = build_model(config).to(_device())
+    for_training(model, _device())
+    return model
+
+
 def _infer(model: SparseRCNN, batch: Batch) -> None:
     with torch.inference_mode():
         model.decode(model(batch.images, batch.sizes))
@@ -151,7 +166,7 @@ def _learn(model: SparseRCNN, criterion: SetCriterion, batch: Batch) -> None:
 
 
 def _learn_once(case: ModelCase) -> None:
-    _learn(build_model(case.config).to(_device()), SetCriterion(LossConfig()), _batch(case.batch))
+    _learn(_learning(case.config), SetCriterion(LossConfig()), _batch(case.batch))
 
 
 def _match_and_compare(

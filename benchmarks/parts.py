@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from uncrowd.models import stage as stage_module
-from uncrowd.models.attention import MultiHeadAttention
 from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.dynamic_conv import DynamicConv
 from uncrowd.models.feedforward import FeedForward
@@ -25,7 +24,8 @@ from uncrowd.models.sparse_rcnn import SparseRCNN
 REST = "the rest"
 NORMALISING, BACKBONE, PYRAMID = "normalising pictures", "backbone", "pyramid"
 POOLING, ATTENTION = "RoIAlign", "self attention"
-KERNELS, DYNAMIC, MASKS = "kernels from queries", "dynamic convolution", "masks"
+KERNELS, DYNAMIC = "kernels from queries", "dynamic convolution"
+MASKS, RESIDUALS = "masks", "projected queries"
 OUT, FEEDFORWARD, TOWERS = "out layers", "feed-forward", "towers, logits, deltas"
 OF_STAGES = "the rest of the stages"
 
@@ -39,6 +39,7 @@ MODEL_PARTS = (
     KERNELS,
     DYNAMIC,
     MASKS,
+    RESIDUALS,
     OUT,
     FEEDFORWARD,
     TOWERS,
@@ -46,15 +47,16 @@ MODEL_PARTS = (
     REST,
 )
 _OF_TYPE: tuple[tuple[type[nn.Module], str], ...] = (
-    (MultiHeadAttention, ATTENTION),
     (DynamicConv, DYNAMIC),
     (ChannelMask, MASKS),
     (OutLayer, OUT),
     (FeedForward, FEEDFORWARD),
 )
 _OF_NAME = {
+    "attention": ATTENTION,
     "attention_norm": ATTENTION,
     "mask_norm": MASKS,
+    "residual": RESIDUALS,
     "class_tower": TOWERS,
     "box_tower": TOWERS,
     "class_logits": TOWERS,

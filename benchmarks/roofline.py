@@ -1,21 +1,25 @@
 """How much of the machine each part of our model makes use of: `python -m benchmarks.roofline` from the project's root.
 
-In the same rounds as the model at inference, a large matrix product and a copy of a large tensor say what this machine
-can do in the precision in question: FLOP/s and bytes/s. The least time that a part can take is that of its FLOPs at the
-former or of its bytes at the latter, whichever is longer, and how many times it is off is its own time over that one.
+In the same rounds as the model, in the form in which it looks at pictures, a large matrix product and a copy of a large
+tensor say what this machine can do in the precision in question: FLOP/s and bytes/s. The product is taken twice, as one
+of matrices and as a 1 x 1 convolution, which on a CPU are two libraries' work, and the faster counts. The least time
+that a part can take is that of its FLOPs or that of its bytes, whichever is longer, and how many times it is off is its
+own time over that one.
 
 FLOPs are counted on the meta device, two for a multiply-accumulate, as in `uncrowd.models.cost` without its addition
 for norms. Bytes are those of the tensors that operations read and write, one operation after another: of a table that
 rows are looked up in, at most as many rows as are looked up. A part that could do with fewer operations is no nearer to
 its limit for that; what is counted is how well the operations that there are use the machine. One whose tensors stay in
 a cache can be faster than a copy. Time is taken part by part, the device waited for between them, so a part that
-launches many small operations on a GPU shows what that costs.
+launches many small operations on a GPU shows what that costs. The last line has no such stops, and on a GPU is a replay
+of what was recorded, as users get it.
 """
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -27,6 +31,7 @@ from benchmarks.made_up_model import BatchConfig, build_model, made_up_batch
 from benchmarks.parts import MODEL_PARTS, REST, Parts, clock, parts_of
 from benchmarks.record import append, conditions, require_appendable
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,6 +41,7 @@ from uncrowd.engine.micro_batches import to_device
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.inference_form import for_inference
 from uncrowd.models.roi_align import TERMS
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -44,6 +50,7 @@ from uncrowd.words import counted
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
+WARM_UP = 2  # rounds; a GPU records in the second
 FAR_OFF = 3  # times; a part that is farther off is marked
 UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided")
 
@@ -74,7 +81,7 @@ class Arguments:
     # Rows and columns of the matrices, by default 2048, and on a GPU 8192; the tensor that is copied is as large as one
     # of 4 times as many.
     matrix: int = field(default_factory=lambda: 8192 if torch.cuda.is_available() else 2048)
-    # Rounds, after one that is not counted.
+    # Rounds, after two that are not counted.
     rounds: int = 5
     # Keep freed memory, as the `uncrowd` command does on a CPU.
     keep_freed_memory: bool = False
@@ -101,10 +108,23 @@ class Work(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the machine does in a second, at its best round."""
+    """What the machine does in a second, at its best round: FLOPs of a product taken two ways, bytes of a copy."""
 
-    flops: float
+    product: float
+    convolution: float
     bytes: float
+
+    @property
+    def flops(self) -> float:
+        """Of the faster way."""
+        return max(self.product, self.convolution)
+
+
+class Seconds(NamedTuple):
+    """Round by round: of each part, and of all of it without stops."""
+
+    parts: list[dict[str, float]]
+    whole: list[float]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -118,23 +138,25 @@ def main(argv: Sequence[str]) -> int:
         stage=arguments.stage,
         backbone=BackboneConfig(name=arguments.backbone),
     )
-    model = build_model(config).eval().to(device)
+    model = build_model(config).to(device)
     size = BatchConfig(pictures=arguments.batch_size, height=arguments.height, width=arguments.width, objects=1)
     batch = to_device(made_up_batch(size), device)
     flops = _flops(config, batch)
     print(conditions(kept=kept))
     print(
         f"{counted(arguments.batch_size, 'picture')} of {arguments.height} x {arguments.width}, {arguments.backbone}, "
-        f"{counted(arguments.proposals, 'proposal')}, {counted(arguments.stages, 'stage')}, inference, eager, "
+        f"{counted(arguments.proposals, 'proposal')}, {counted(arguments.stages, 'stage')}, inference, "
         f"{counted(arguments.rounds, 'round')}"
     )
     results: dict[str, Any] = {}
     for precision in arguments.precisions:
+        looking = deepcopy(model)
+        for_inference(looking, bf16=precision == "bf16")
         with _in(precision, device):
-            work = Work(flops, _bytes(model, batch))
-            limits, seconds = _measure(model, batch, precision, arguments)
+            work = Work(flops, _bytes(looking, batch))
+            limits, seconds = _measure(looking, batch, precision, arguments)
         print(f"\n{table(precision, work, limits, seconds)}")
-        results[precision] = {"work": work._asdict(), "limits": limits._asdict(), "seconds": seconds}
+        results[precision] = {"work": work._asdict(), "limits": limits._asdict(), "seconds": seconds._asdict()}
     if arguments.append is not None:
         append(arguments.append, "roofline", arguments, {"results": results, "keep_freed_memory": kept})
     return 0
@@ -208,23 +230,27 @@ def _size(tensor: Tensor) -> int:
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def _measure(
-    model: SparseRCNN, batch: Batch, precision: Precision, arguments: Arguments
-) -> tuple[Limits, list[dict[str, float]]]:
-    """The machine's limits, and the seconds of each part round by round."""
+def _measure(model: SparseRCNN, batch: Batch, precision: Precision, arguments: Arguments) -> tuple[Limits, Seconds]:
     side, device = arguments.matrix, batch.images.device
     matrices = torch.randn(2, side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    # the same product: one operand's rows as pixels, the other's columns as kernels
+    pixels, kernels = matrices[0].T[None, :, :, None], matrices[1].T[:, :, None, None]
     original = torch.zeros(4 * side, 4 * side, device=device)
     copy = torch.empty_like(original)
-    products, copies, seconds = [], [], []
-    for _ in range(1 + arguments.rounds):
-        products.append(_seconds(lambda: matrices[0] @ matrices[1]))
-        copies.append(_seconds(lambda: copy.copy_(original)))
-        parts = Parts(clock)
-        with parts.watching(parts_of(model)):
+    times: dict[str, list[float]] = defaultdict(list)
+    parts: list[dict[str, float]] = []
+    for _ in range(WARM_UP + arguments.rounds):
+        times["product"].append(_seconds(lambda: matrices[0] @ matrices[1]))
+        times["convolution"].append(_seconds(lambda: F.conv2d(pixels, kernels)))
+        times["copy"].append(_seconds(lambda: copy.copy_(original)))
+        times["whole"].append(_seconds(lambda: model.detect(batch.images, batch.sizes)))
+        of_part = Parts(clock)
+        with of_part.watching(parts_of(model)):
             model(batch.images, batch.sizes)
-        seconds.append(dict(parts.of_part))
-    return Limits(2 * side**3 / min(products), 2 * _size(original) / min(copies)), seconds[1:]
+        parts.append(dict(of_part.of_part))
+    product, convolution, copied = (min(times[name]) for name in ("product", "convolution", "copy"))
+    limits = Limits(2 * side**3 / product, 2 * side**3 / convolution, 2 * _size(original) / copied)
+    return limits, Seconds(parts[WARM_UP:], times["whole"][WARM_UP:])
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -233,18 +259,21 @@ def _seconds(call: Callable[[], object]) -> float:
     return clock() - start
 
 
-def table(precision: str, work: Work, limits: Limits, seconds: Sequence[dict[str, float]]) -> str:
+def table(precision: str, work: Work, limits: Limits, seconds: Seconds) -> str:
     """A line a part, and what is to be compared."""
     lines = [
-        f"{precision}: a matrix product does {limits.flops / 1e9:,.0f} GFLOP/s, a copy {limits.bytes / 1e9:,.1f} GB/s",
+        f"{precision}: a matrix product does {limits.product / 1e9:,.0f} GFLOP/s, as a 1 x 1 convolution "
+        f"{limits.convolution / 1e9:,.0f}; a copy {limits.bytes / 1e9:,.1f} GB/s",
         f"{'':24}{'ms':>9}{'GFLOP':>9}{'GFLOP/s':>10}{'share':>8}{'GB':>9}{'GB/s':>8}{'share':>8}   times off",
     ]
-    for part in [*(part for part in MODEL_PARTS if seconds[0].get(part)), None]:
-        flops, bytes_ = (count.total() if part is None else count[part] for count in work)
-        times = [sum(of_round.values()) if part is None else of_round[part] for of_round in seconds]
+    rounds = seconds.parts
+    rows = {part: [of_part[part] for of_part in rounds] for part in MODEL_PARTS if rounds[0].get(part)}
+    totals = {"all, part by part": [sum(of_part.values()) for of_part in rounds], "all, without stops": seconds.whole}
+    for name, times in (rows | totals).items():
+        flops, bytes_ = (count.total() if name in totals else count[name] for count in work)
         middle, least = statistics.median(times), max(flops / limits.flops, bytes_ / limits.bytes)
-        off = [] if part == REST else [time / least for time in times]  # there is next to nothing to compute in it
-        line = f"{part or 'all':24}{1000 * middle:9.2f}"
+        off = [] if name == REST else [time / least for time in times]  # there is next to nothing to compute in it
+        line = f"{name:24}{1000 * middle:9.2f}"
         for count, limit, width in ((flops, limits.flops, 10), (bytes_, limits.bytes, 8)):
             speed = count / middle
             line += f"{count / 1e9:9.3f}{speed / 1e9:{width},.1f}{speed / limit:8.0%}"

@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
         steps = {name: build() for name, build in _detectors(arguments).items()}
         losses, seconds = _times(arguments, steps, loader)
         for precision in arguments.precisions:
-            print(f"\n{_table(arguments, precision, seconds[precision], losses[precision], memory[precision])}")
+            print(f"\n{_table(arguments, precision, seconds, losses[precision], memory[precision])}")
         ours = steps[_ours(arguments.proposals[0])]
         assert isinstance(ours, EngineStep)
         shares = {precision: _shares(arguments, ours, loader, precision == "bf16") for precision in seconds}
@@ -235,17 +235,25 @@ def _epoch(step: Step, loader: TrainLoader, epochs: Iterator[int], bf16: bool) -
 
 
 def _table(
-    arguments: Arguments, precision: str, seconds: Rounds, losses: dict[str, float], memory: dict[str, int | None]
+    arguments: Arguments,
+    precision: Precision,
+    seconds: dict[str, Rounds],
+    losses: dict[str, float],
+    memory: dict[str, int | None],
 ) -> str:
-    width = max(map(len, seconds)) + 2
+    """A line a detector in this precision; bf16 is also compared with the plain twin in fp32, where that was timed."""
+    times_of, references = seconds[precision], {name: seconds[precision][name] for name in REFERENCES}
+    if precision == "bf16" and "fp32" in seconds:
+        references[f"{TWIN} in fp32"] = seconds["fp32"][TWIN]
+    width = max(map(len, times_of)) + 2
     head = f"{precision:{width}}pictures/s   peak memory   first loss"
-    lines = [head + "".join(f"   {'as fast as ' + reference:29}" for reference in REFERENCES).rstrip()]
-    for name, times in seconds.items():
+    lines = [head + "".join(f"   {'as fast as ' + reference:29}" for reference in references).rstrip()]
+    for name, times in times_of.items():
         speed = arguments.batch_size * arguments.steps / statistics.median(times)
         bytes_, loss = memory.get(name), losses.get(name)
         size = "-" if bytes_ is None else f"{bytes_ / 2**30:.2f} GiB"
         line = f"{name:{width}}{speed:10.3f}   {size:>11}   {'-' if loss is None else f'{loss:.4g}':>10}"
-        compared = [with_spread(ratios(seconds, name, reference)) for reference in REFERENCES]
+        compared = [with_spread(ratios(times, theirs)) for theirs in references.values()]
         lines.append((line + "".join(f"   {ratio:29}" for ratio in compared)).rstrip())
     return "\n".join(lines)
 

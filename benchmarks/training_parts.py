@@ -2,8 +2,8 @@
 
 In the first the device is waited for whenever a part begins or ends, so that what a part launches is done within it;
 then nothing overlaps, and a step takes longer than it does in truth. The second waits only where the step itself does,
-and says for how much of the time the host does so: the rest is the host's own work, and where nothing is left to wait
-for, the device waits for the host.
+and says for how much of the time the host does so: the rest is the host's own work, or, where it is so far ahead that
+the device's queue is full, waiting too, which is not told apart.
 """
 
 import statistics

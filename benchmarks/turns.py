@@ -2,7 +2,7 @@
 
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 import torch
@@ -34,9 +34,9 @@ def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int, war
     return seconds
 
 
-def ratios(seconds: Rounds, name: str, reference: str) -> list[float]:
-    """How many times as fast as the reference `name` was, round by round."""
-    return [theirs / ours for theirs, ours in zip(seconds[reference], seconds[name], strict=True)]
+def ratios(seconds: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """How many times as fast as the reference something was, round by round."""
+    return [theirs / ours for theirs, ours in zip(reference, seconds, strict=True)]
 
 
 def with_spread(values: list[float]) -> str:
@@ -49,7 +49,7 @@ def table(seconds: Rounds, reference: str) -> str:
     width = max(map(len, seconds)) + 2
     lines = [f"{'':{width}}{'seconds':>9}   as fast as {reference}"]
     for name, times in seconds.items():
-        ratio = with_spread(ratios(seconds, name, reference))
+        ratio = with_spread(ratios(times, seconds[reference]))
         lines.append(f"{name:{width}}{statistics.median(times):9.4f}   {ratio}")
     return "\n".join(lines)
 
