@@ -84,6 +84,8 @@ class Arguments:
         for name in ("proposals", "sides", "objects", "boxes"):
             require_at_least(2, **{f"the number of --{name}": len(set(getattr(self, name)))})
             require_at_least(32 if name == "sides" else 1, **{f"--{name}": min(getattr(self, name))})
+        if self.memory and self.keep_freed_memory:
+            raise InputError("Memory is measured as the library comes; give --no-memory with --keep-freed-memory.")
         require_appendable(self.append)  # last, for it makes the file
 
 

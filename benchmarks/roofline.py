@@ -217,7 +217,7 @@ def _bytes(model: SparseRCNN, batch: Batch) -> Counter[str]:
     counter = BytesMoved()
     parts = Parts(lambda: counter.total)
     with counter, parts.watching(parts_of(model)):
-        model(batch.images, batch.sizes)
+        model.decode(model(batch.images, batch.sizes))
     return parts.of_part
 
 
@@ -233,8 +233,9 @@ def _size(tensor: Tensor) -> int:
 def _measure(model: SparseRCNN, batch: Batch, precision: Precision, arguments: Arguments) -> tuple[Limits, Seconds]:
     side, device = arguments.matrix, batch.images.device
     matrices = torch.randn(2, side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
-    # the same product: one operand's rows as pixels, the other's columns as kernels
-    pixels, kernels = matrices[0].T[None, :, :, None], matrices[1].T[:, :, None, None]
+    # the same product, channels last: one operand's rows are pixels, the other's columns kernels
+    pixels = matrices[0].view(1, 1, side, side).permute(0, 3, 1, 2)
+    kernels = matrices[1].T.contiguous()[:, :, None, None]
     original = torch.zeros(4 * side, 4 * side, device=device)
     copy = torch.empty_like(original)
     times: dict[str, list[float]] = defaultdict(list)
@@ -246,7 +247,7 @@ def _measure(model: SparseRCNN, batch: Batch, precision: Precision, arguments: A
         times["whole"].append(_seconds(lambda: model.detect(batch.images, batch.sizes)))
         of_part = Parts(clock)
         with of_part.watching(parts_of(model)):
-            model(batch.images, batch.sizes)
+            model.decode(model(batch.images, batch.sizes))
         parts.append(dict(of_part.of_part))
     product, convolution, copied = (min(times[name]) for name in ("product", "convolution", "copy"))
     limits = Limits(2 * side**3 / product, 2 * side**3 / convolution, 2 * _size(original) / copied)

@@ -16,6 +16,8 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler.chmod(0o755)
     (tmp_path / "Python.h").touch()
     monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.delenv("CPATH", raising=False)
+    monkeypatch.delenv("C_INCLUDE_PATH", raising=False)
     monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
 
 

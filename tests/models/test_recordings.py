@@ -42,7 +42,8 @@ def record_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
                 kept.copy_(new)
             look.calls = calls
 
-        self._place = SimpleNamespace(alone=lambda _: nullcontext())  # pyright: ignore[reportAttributeAccessIssue]
+        done = SimpleNamespace(synchronize=lambda: None)
+        self._place = SimpleNamespace(alone=lambda _: nullcontext(), done=done)  # pyright: ignore[reportAttributeAccessIssue]
         return Recording(SimpleNamespace(replay=replay), given, found)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(Recordings, "_record", record)

@@ -20,7 +20,10 @@ DETR = DETRConfig(num_classes=3, proposals=5, width=16, heads=2, encoder_layers=
 CHANNELS_LAST, CHANNELS_FIRST = torch.channels_last, torch.contiguous_format
 
 
-@pytest.mark.parametrize("config", [SPARSE_RCNN, DETR], ids=["sparse-rcnn", "detr"])
+SWIN = replace(SPARSE_RCNN, backbone=BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0))
+
+
+@pytest.mark.parametrize("config", [SPARSE_RCNN, DETR, SWIN], ids=["sparse-rcnn", "detr", "swin"])
 def test_outputs_and_gradients_stay_what_they_are(config: AnyDetectorConfig) -> None:
     torch.manual_seed(0)
     first = build_detector(config).double().eval()  # DETR drops out in training

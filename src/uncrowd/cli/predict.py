@@ -47,7 +47,8 @@ class PredictArguments:
     tta: bool = False
     # Compute in bfloat16: faster on a GPU, and on a CPU with instructions for it; scores and boxes change a little.
     bf16: bool = False
-    # Compile the model (torch.compile), for many pictures of one size: each size takes half a minute or more once.
+    # Compile the model (torch.compile), for many pictures of one size: each takes some half a minute once, on a CPU
+    # minutes.
     compile: bool = False
     # Pictures at a time; it changes speed and memory alone.
     batch_size: int = 4

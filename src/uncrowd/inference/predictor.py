@@ -141,7 +141,7 @@ def load(
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
-    compiled: torch.compile, for many pictures of one size or a few: each takes half a minute or more.
+    compiled: torch.compile, for many pictures of one size or a few: each takes some half a minute, on a CPU minutes.
 
     On a GPU what the model does with pictures of one size and number is recorded as a CUDA graph the second time, and
     from then on replayed: forward hooks hear nothing of replays, and get tensors without numbers while it is recorded.

@@ -85,7 +85,7 @@ class Backbone(nn.Module):
         features = self.body(images.contiguous(memory_format=self.layout))
         if self.norms is not None:
             features = [norm(f).permute(0, 3, 1, 2) for norm, f in zip(self.norms, features, strict=True)]
-        return features
+        return [feature.contiguous(memory_format=self.layout) for feature in features]
 
     def load_pretrained(self) -> str:
         """Loads what the configuration names and returns, in words, what the backbone now starts from.

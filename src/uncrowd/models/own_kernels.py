@@ -23,7 +23,8 @@ def lacking_for_triton() -> str | None:
         return "a C compiler (gcc, clang, or the one program that CC names)"
     scheme = sysconfig.get_default_scheme()
     scheme = "posix_prefix" if scheme == "posix_local" else scheme  # where Debian's Python has its own
-    if not Path(sysconfig.get_path("include", scheme), "Python.h").is_file():
+    found_elsewhere = {"CPATH", "C_INCLUDE_PATH"} & os.environ.keys()  # perhaps
+    if not found_elsewhere and not Path(sysconfig.get_path("include", scheme), "Python.h").is_file():
         return "Python's headers (under Debian and Ubuntu python3-dev)"
     return None
 

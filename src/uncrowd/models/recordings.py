@@ -31,7 +31,7 @@ class Recordings:
     work must depend on shapes alone, and weights must stay where they are. What cannot be recorded, because it looks at
     a value on the host or memory is short, is computed as usual for good, and so are further shapes after `MOST`.
     Recordings share their memory, so one is replayed at a time and what is returned is a copy; where what is computed
-    as usual lacks that memory, they are given up for good.
+    as usual lacks that memory, they are given up for good. (torch 2.11 does not let go of that of one that failed.)
     """
 
     def __init__(self) -> None:
@@ -65,10 +65,11 @@ class Recordings:
             recording = self._recordings.get(shape)
             if recording is not None:
                 return self._replay(recording, images, sizes)
+        taken = len(self) > 0
         try:
             return look(images, sizes)
         except torch.OutOfMemoryError:
-            if not self:
+            if not taken:
                 raise
         with self._turn:
             self._refused |= self._recordings.keys()
@@ -76,6 +77,8 @@ class Recordings:
         return look(images, sizes)
 
     def _forget(self) -> None:
+        if self._place is not None:
+            self._place.done.synchronize()  # the last replay may still read what is given up
         self._recordings.clear()
         self._place = None
 
@@ -92,10 +95,7 @@ class Recordings:
             place = self._place = self._place or _Place(
                 torch.cuda.graph_pool_handle(), torch.cuda.Stream(), torch.cuda.Event()
             )
-            # libraries choose their algorithms, and begin in this thread and on this stream, where nothing is recorded
-            place.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(place.stream):
-                look(*given)
+            look(*given)  # libraries begin anew in each thread, which must not be recorded
             with (
                 torch.cuda.stream(torch.cuda.current_stream()),  # torch leaves its own behind where recording fails
                 # what is kept of earlier casts would be gone at a replay
@@ -127,8 +127,10 @@ class _Place(NamedTuple):
         """What is asked of the device within begins when the last replay is done, on whichever stream that was."""
         with torch.cuda.device(device):
             self.done.wait()
-            yield
-            self.done.record()
+            try:
+                yield
+            finally:
+                self.done.record()
 
 
 def _autocast() -> tuple[bool, torch.dtype]:

@@ -69,8 +69,8 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
     """`with tap(model) as taps: model(images, sizes)`: then `taps` has one entry a stage, of the last forward.
 
     It listens with forward hooks, all of which are gone afterwards; it changes no result and passes no gradient. A
-    model without stages, such as DETR, gives no entries. Meanwhile nothing is recorded, replayed or compiled, for hooks
-    hear none of that.
+    model without stages, such as DETR, gives no entries. Meanwhile nothing of it is recorded or replayed, for hooks
+    hear neither; and if any of it is compiled, nothing that is compiled runs so in the whole process.
     """
     stages = [module for module in model.modules() if isinstance(module, Stage)]
     taps: list[StageTap] = []
@@ -87,7 +87,8 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
         heard.clear()
 
     with ExitStack() as hooks:
-        hooks.enter_context(torch.compiler.set_stance("force_eager"))
+        if any(module._compiled_call_impl is not None for module in model.modules()):
+            hooks.enter_context(torch.compiler.set_stance("force_eager"))
         if isinstance(model, Detector):
             recordings = None if model.recordings is None else Recordings()  # anew, for meanwhile it may be moved
             hooks.callback(setattr, model, "recordings", recordings)

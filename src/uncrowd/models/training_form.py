@@ -6,11 +6,11 @@ from uncrowd.models.detector import Detector
 
 
 def for_training(model: Detector, device: torch.device) -> None:
-    """Lays a model out, in place, as is fastest to learn on the device; what it computes stays the same.
+    """Lays a model out, in place, as is fastest to learn on the device.
 
-    Channels lie side by side, as they do in a model that is built. On a processor with AVX2 and no AVX-512 they do not:
-    there oneDNN finds the gradient of a 3 x 3 kernel up to six times more slowly so, and a whole step takes half as
-    much time again.
+    What it computes stays the same but for rounding. Channels lie side by side, as they do in a model that is built. On
+    a processor with AVX2 and no AVX-512 they do not: there oneDNN finds the gradient of a 3 x 3 kernel up to six times
+    more slowly so, and a whole step takes half as much time again. Scoring within the run goes with it.
     """
     slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
     model.lay_out(torch.contiguous_format if slow else torch.channels_last)
