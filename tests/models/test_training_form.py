@@ -12,7 +12,7 @@ from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
-from uncrowd.models.training_form import for_training
+from uncrowd.models.training_form import for_training, laid_out_to_look
 
 TRUNK = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms
 SPARSE_RCNN = replace(tiny_experiment().model, backbone=TRUNK)
@@ -46,6 +46,22 @@ def test_outputs_and_gradients_stay_what_they_are(config: AnyDetectorConfig) -> 
 @torch.no_grad()
 def maps(model: Detector, images: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
     return model.backbone(model.normalise(images, sizes))
+
+
+def test_meanwhile_it_looks_as_one_that_is_loaded() -> None:
+    """To the bit; weights are where they were afterwards, and are the same objects, which an optimiser holds."""
+    torch.manual_seed(0)
+    loaded = build_detector(SPARSE_RCNN)
+    as_if_trained(loaded)
+    learning = deepcopy(loaded)
+    learning.lay_out(CHANNELS_FIRST)
+    before = list(learning.parameters())
+    images, sizes = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8), torch.tensor([[64, 96], [50, 70]])
+    with laid_out_to_look(learning):
+        found = learning.detect(images, sizes)
+    assert all(torch.equal(a, b) for a, b in zip(found, loaded.detect(images, sizes), strict=True))
+    assert all(new is old and new.is_contiguous() for new, old in zip(learning.parameters(), before, strict=True))
+    assert maps(learning, images, sizes)[0].is_contiguous()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from uncrowd.experiments.expected import beside_paper
 from uncrowd.experiments.experiment import Experiment, ScoreProtocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
+from uncrowd.models.training_form import laid_out_to_look
 from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
 from uncrowd.words import counted, first
@@ -74,13 +75,14 @@ class Scoring:
         settings = self.experiment.train
         categories = self.dataset.categories
         predictor = Predictor(_bare(model), categories, self.experiment.resize, self.accelerator.device)
-        detected = detect(
-            predictor,
-            self.dataset,
-            batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
-            workers=settings.workers,
-            accelerator=self.accelerator,
-        )
+        with laid_out_to_look(_bare(model)):  # as `eval` will
+            detected = detect(
+                predictor,
+                self.dataset,
+                batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
+                workers=settings.workers,
+                accelerator=self.accelerator,
+            )
         scores = self.evaluator.evaluate(self.dataset, detected.detections, categories)
         if self.log is not None:
             self._record(self.log, detected, scores, epoch, step)
