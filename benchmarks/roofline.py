@@ -231,6 +231,7 @@ def _size(tensor: Tensor) -> int:
 
 
 def _measure(model: SparseRCNN, batch: Batch, precision: Precision, arguments: Arguments) -> tuple[Limits, Seconds]:
+    """What the machine does at most, and how long the model takes. The model is in its form for this precision."""
     side, device = arguments.matrix, batch.images.device
     matrices = torch.randn(2, side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
     # the same product, channels last: one operand's rows are pixels, the other's columns kernels

@@ -6,15 +6,12 @@ Prints JSON: how far compiled results are from those without, and how many graph
 import json
 import sys
 from copy import deepcopy
-from dataclasses import replace
 from functools import partialmethod
 
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import tiny_experiment
-from tests.models.trained_norms import as_if_trained
-from uncrowd.models.backbone import BackboneConfig
+from tests.models.trained_norms import SPARSE_RCNN, as_if_trained
 from uncrowd.models.build import build_detector
 from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
@@ -50,8 +47,7 @@ def compile_detector(what: str) -> None:
     nn.Module.compile = partialmethod(nn.Module.compile, backend=BACKEND)  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
-    trunk = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms, folded
-    plain = build_detector(replace(tiny_experiment().model, backbone=trunk)).to("cuda" if ON_GPU else "cpu")
+    plain = build_detector(SPARSE_RCNN).to("cuda" if ON_GPU else "cpu")
     as_if_trained(plain)
     compiled = deepcopy(plain)
     if what == "layers":

@@ -1,27 +1,19 @@
 """A model that only looks computes what it did, to the bit, and is neither saved nor taken for one to train."""
 
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import tiny_experiment
 from tests.inference.conftest import CATEGORIES, RESIZE
-from tests.models.trained_norms import as_if_trained
+from tests.models.trained_norms import DETR, SPARSE_RCNN, as_if_trained
 from uncrowd import InputError
-from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.compiled import compile_whole
-from uncrowd.models.detr import DETRConfig
 from uncrowd.models.folding import FoldedConv2d
 from uncrowd.models.inference_form import for_inference
 from uncrowd.models.weights import save_weights
-
-TRUNK = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms
-SPARSE_RCNN = replace(tiny_experiment().model, backbone=TRUNK)
-DETR = DETRConfig(num_classes=3, proposals=5, width=16, heads=2, encoder_layers=1, decoder_layers=2, backbone=TRUNK)
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])

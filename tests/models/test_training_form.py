@@ -6,17 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.conftest import tiny_experiment
-from tests.models.trained_norms import as_if_trained
+from tests.models.trained_norms import DETR, SPARSE_RCNN, as_if_trained
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
-from uncrowd.models.detr import DETRConfig
 from uncrowd.models.training_form import for_training, laid_out_to_look
 
-TRUNK = BackboneConfig(name="resnet10t", frozen_stages=0)  # with frozen norms
-SPARSE_RCNN = replace(tiny_experiment().model, backbone=TRUNK)
-DETR = DETRConfig(num_classes=3, proposals=5, width=16, heads=2, encoder_layers=1, decoder_layers=2, backbone=TRUNK)
 CHANNELS_LAST, CHANNELS_FIRST = torch.channels_last, torch.contiguous_format
 
 

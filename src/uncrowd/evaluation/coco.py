@@ -192,9 +192,7 @@ def _categories(categories: Categories) -> list[dict[str, Any]]:
 
 
 def _ground_truth(number: int, sample: Sample, annotation_ids: Iterable[int]) -> list[dict[str, Any]]:
-    corners = sample.boxes.astype(np.float64)
-    boxes_xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    columns = (boxes_xywh.tolist(), sample.labels.tolist(), sample.areas.tolist(), sample.ignore.tolist())
+    columns = (_xywh(sample.boxes).tolist(), sample.labels.tolist(), sample.areas.tolist(), sample.ignore.tolist())
     return [
         {"id": id, "image_id": number, "category_id": label, "bbox": box, "area": area, "iscrowd": int(ignore)}
         for box, label, area, ignore, id in zip(*columns, annotation_ids, strict=False)
@@ -205,15 +203,20 @@ def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7
     """Rows of picture, x, y, width, height, score, class."""
     if found is None:
         return np.zeros((0, 7))
-    corners = found.boxes.numpy()
-    rows = np.empty((len(corners), 7))
+    rows = np.empty((len(found), 7))
     rows[:, 0] = number
-    rows[:, 1:5] = corners
-    rows[:, 3:5] -= rows[:, 1:3]  # in fp64, where the difference of two fp32 corners is exact
+    rows[:, 1:5] = _xywh(found.boxes.numpy())
     rows[:, 5] = found.scores.numpy()
     rows[:, 6] = found.labels.numpy()
     assert np.isfinite(rows).all(), "a detection is NaN or infinite"
     return rows
+
+
+def _xywh(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+    """Of corners, in fp64, where the difference of two fp32 ones is exact; for each picture, so not by way of torch."""
+    boxes = boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
 
 
 def _mean(values: np.ndarray) -> float | None:

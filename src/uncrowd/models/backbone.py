@@ -69,15 +69,15 @@ class Backbone(nn.Module):
         self.channels: list[int] = info.channels()
         # A trunk that cuts pictures into patches takes only sides that are multiples of a patch's.
         self.patch_side = next((int(m.patch_size[0]) for m in self.body.modules() if isinstance(m, PatchEmbed)), 1)
-        self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
-        # Swin ends its stages without a norm; detectors put one on each output.
-        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self.channels_last else None
+        # Swin puts maps out channels last, and ends its stages without a norm; detectors put one on each output.
+        of_swin = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
+        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if of_swin else None
         _replace_batch_norm(self.body, config.norm)
         _freeze(self.body, config.frozen_stages, info.module_name())
         fold_frozen_norms(self.body)
         # Most convolutions are fastest so, and everything up to RoIAlign keeps it. The weights are laid out alike, for
         # then their gradients are, which DistributedDataParallel asks for.
-        self.layout = torch.channels_last
+        self.layout = torch.channels_last  # changed by `Detector.lay_out`
         self.body.to(memory_format=self.layout)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:

@@ -47,7 +47,7 @@ def _require_compiler(device: torch.device) -> None:
     if device.type == "cuda":
         compiler, lacking = c_compiler(), lacking_for_triton()
         if compiler is not None and not _works(compiler):
-            lacking = f"a C compiler that works, which {compiler} does not,"
+            lacking = f"a C compiler that works ({compiler} does not)"
     else:
         named = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
         lacking = None if _works(*shlex.split(named)) else "a C++ compiler (g++, or what CXX names)"  # with options

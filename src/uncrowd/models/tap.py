@@ -87,6 +87,7 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
         heard.clear()
 
     with ExitStack() as hooks:
+        # asked first, for it holds for the whole process and loads the compiler
         if any(module._compiled_call_impl is not None for module in model.modules()):
             hooks.enter_context(torch.compiler.set_stance("force_eager"))
         if isinstance(model, Detector):
