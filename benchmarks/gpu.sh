@@ -31,7 +31,7 @@ benchmark() { # NAME SECONDS MODULE ARGUMENTS...
     step "$name" "$seconds" -m "benchmarks.$module" "$@" --append "$out/results.jsonl"
 }
 
-tests=(tests/models/test_roi_align.py tests/models/test_bias_relu_triton.py)
+tests=(tests/ops/test_roi_align.py tests/ops/test_bias_relu_triton.py)
 tests+=(tests/models/test_on_gpu.py tests/engine/test_step_on_gpu.py)
 if [ -n "${TOY:-}" ]; then
     small=(--backbone resnet10t --stages 1 --rounds 1)

@@ -42,9 +42,9 @@ from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.inference_form import for_inference
-from uncrowd.models.roi_align import TERMS
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
+from uncrowd.ops.roi_align import TERMS
 from uncrowd.structures import Batch
 from uncrowd.words import counted
 

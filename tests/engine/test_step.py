@@ -18,7 +18,7 @@ from uncrowd.engine.micro_batches import split
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.losses.criterion import Losses
-from uncrowd.models.roi_align import PyramidRows, as_rows, roi_align
+from uncrowd.ops.roi_align import PyramidRows, as_rows, roi_align
 from uncrowd.structures import Batch
 
 Build = Callable[..., Trainer]

@@ -24,8 +24,8 @@ from uncrowd.inference.onnx_detector import METADATA, OnnxDescription, load_onnx
 from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETR, DETRConfig
-from uncrowd.models.roi_align import assign_levels
 from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.ops.roi_align import assign_levels
 from uncrowd.structures import Decoded
 
 SIZES = [

@@ -11,7 +11,7 @@ from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from tests.models.test_bias_relu_triton import DEVICE, bias_relu_kernel
+from tests.ops.test_bias_relu_triton import DEVICE, bias_relu_kernel
 from uncrowd.models import folding
 from uncrowd.models.folding import BiasReLU, FoldedConv2d, FoldedNorm, fold_for_good, fold_frozen_norms
 
@@ -152,7 +152,7 @@ def test_a_bias_waits_only_for_a_relu_that_is_next(name: str, options: dict[str,
 
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     calls: list[None] = []
-    kernels = import_module("uncrowd.models.bias_relu_triton")
+    kernels = import_module("uncrowd.ops.bias_relu_triton")
     kernel = kernels.bias_relu_on_gpu
 
     def counted(x: Tensor, bias: Tensor) -> Tensor:

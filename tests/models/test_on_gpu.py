@@ -21,9 +21,9 @@ from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.inference_form import for_inference
-from uncrowd.models.roi_align import as_rows, assign_levels, roi_align
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
+from uncrowd.ops.roi_align import as_rows, assign_levels, roi_align
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uncrowd.models.roi_align import as_rows, roi_align
 from uncrowd.models.stage import PRIOR_PROBABILITY, DynamicHead, Stage, StageConfig
+from uncrowd.ops.roi_align import as_rows, roi_align
 from uncrowd.structures import StageOutput
 
 TINY = StageConfig(width=16, heads=2, dynamic_width=4, feedforward_width=32)

@@ -13,7 +13,7 @@ import torch
 
 from uncrowd.errors import InputError
 from uncrowd.models.detector import Detector
-from uncrowd.models.own_kernels import c_compiler, lacking_for_triton
+from uncrowd.ops.triton_available import c_compiler, lacking_for_triton
 
 
 def compile_layers(model: Detector, device: torch.device) -> None:

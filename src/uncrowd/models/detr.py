@@ -11,8 +11,8 @@ from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.detector import Detector, inside_picture
-from uncrowd.models.precision import PreciseLinear
 from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
+from uncrowd.ops.precision import PreciseLinear
 from uncrowd.structures import Decoded, StageOutput
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.ops import FrozenBatchNorm2d
 
-from uncrowd.models.own_kernels import own_kernels_run
+from uncrowd.ops.triton_available import own_kernels_run
 
 
 class FoldedNorm(FrozenBatchNorm2d):
@@ -130,7 +130,7 @@ class BiasReLU(nn.Module):
         # a compiler fuses the two by itself
         if torch.compiler.is_compiling() or not x.is_contiguous(memory_format=torch.channels_last):
             return F.relu(x + bias.to(x.dtype)[:, None, None], inplace=True)
-        from uncrowd.models.bias_relu_triton import bias_relu_on_gpu
+        from uncrowd.ops.bias_relu_triton import bias_relu_on_gpu
 
         return bias_relu_on_gpu(x, bias)
 

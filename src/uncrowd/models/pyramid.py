@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.ops import FeaturePyramidNetwork
 
-from uncrowd.models.precision import without_autocast
+from uncrowd.ops.precision import without_autocast
 
 
 class Pyramid(nn.Module):

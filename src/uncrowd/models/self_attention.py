@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32, pairwise_iou
 from uncrowd.models.attention import MultiHeadAttention
-from uncrowd.models.precision import without_autocast
+from uncrowd.ops.precision import without_autocast
 
 AttentionKind = Literal["content", "iou", "iou_only", "none"]
 

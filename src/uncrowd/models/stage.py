@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from uncrowd.boxes import apply_deltas
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.interaction import InteractionKind, build_interaction
-from uncrowd.models.precision import PreciseLinear
-from uncrowd.models.roi_align import as_rows, roi_align
 from uncrowd.models.self_attention import AttentionKind, build_self_attention
+from uncrowd.ops.precision import PreciseLinear
+from uncrowd.ops.roi_align import as_rows, roi_align
 from uncrowd.structures import StageOutput
 
 PRIOR_PROBABILITY = 0.01  # of an object, in every class, before training (focal loss, Sec. 4.1 there)

@@ -13,7 +13,6 @@ from uncrowd.boxes import at_least_fp32
 from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.detector import Detector
 from uncrowd.models.interaction import ChannelWeighted
-from uncrowd.models.precision import without_autocast
 from uncrowd.models.recordings import Recordings
 from uncrowd.models.self_attention import (
     ContentAttention,
@@ -23,6 +22,7 @@ from uncrowd.models.self_attention import (
     self_iou,
 )
 from uncrowd.models.stage import Stage
+from uncrowd.ops.precision import without_autocast
 from uncrowd.structures import StageOutput
 
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import FAR, area, at_least_fp32
-from uncrowd.models.own_kernels import own_kernels_run
+from uncrowd.ops.triton_available import own_kernels_run
 
 if TYPE_CHECKING:
-    from uncrowd.models.roi_align_triton import RowsGradient
+    from uncrowd.ops.roi_align_triton import RowsGradient
 
 FINEST_LEVEL = 2  # P2, stride 4
 # A box of this side (pixels) is pooled from this level (FPN, Eq. 1 there).
@@ -58,7 +58,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
         return PyramidRows(at_least_fp32(rows), levels)
     if not rows.requires_grad:
         return PyramidRows(rows, levels)
-    from uncrowd.models.roi_align_triton import RowsGradient
+    from uncrowd.ops.roi_align_triton import RowsGradient
 
     gradient = RowsGradient()
     return PyramidRows(gradient.of(rows), levels, gradient)
@@ -84,7 +84,7 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
     in bf16 is up to 4 pixels off; what is returned is in the dtype of the rows.
     """
     if _by_kernel(pyramid.rows):
-        from uncrowd.models.roi_align_triton import roi_align_on_gpu
+        from uncrowd.ops.roi_align_triton import roi_align_on_gpu
 
         return roi_align_on_gpu(pyramid.rows, pyramid.levels, boxes.detach(), size, pyramid.gradient)
     index, weight = cells_of(pyramid.levels, boxes, size)

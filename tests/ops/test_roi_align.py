@@ -19,8 +19,8 @@ from torchvision.ops import roi_align as roi_align_level
 
 from tests.conftest import symbolic_shapes
 from tests.plain import roi_align as plain
-from uncrowd.models import roi_align as roi_align_module
-from uncrowd.models.roi_align import PyramidRows, as_rows, assign_levels, roi_align
+from uncrowd.ops import roi_align as roi_align_module
+from uncrowd.ops.roi_align import PyramidRows, as_rows, assign_levels, roi_align
 
 SIZE, CHANNELS = 3, 2
 # sides of about 60, 160, 320 and 640 pixels: one for each level
@@ -46,7 +46,7 @@ def kernel() -> Any:
     pytest.importorskip("triton")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
-        return import_module("uncrowd.models.roi_align_triton")
+        return import_module("uncrowd.ops.roi_align_triton")
 
 
 def pool_by_kernel(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -226,7 +226,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from uncrowd.models.roi_align_triton import FAR, SECOND_LEVEL, _pool_or_spread
+from uncrowd.ops.roi_align_triton import FAR, SECOND_LEVEL, _pool_or_spread
 
 for rows in ("fp32", "bf16", "fp64"):
     for backward in (False, True):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from uncrowd.models.precision import PreciseLinear
+from uncrowd.ops.precision import PreciseLinear
 
 
 def test_a_precise_layer_is_not_rounded() -> None:

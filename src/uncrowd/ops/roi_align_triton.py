@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from uncrowd.boxes import FAR
-from uncrowd.models.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES, TERMS
+from uncrowd.ops.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES, TERMS
 
 assert (SAMPLES, TERMS) == (2, 16), "the kernel has them as numbers"
 SECOND_LEVEL = CANONICAL_SIDE * 2.0 ** (FINEST_LEVEL + 1 - CANONICAL_LEVEL)
@@ -177,7 +177,7 @@ class _RoIAlign(torch.autograd.Function):
 
 
 def roi_align_on_gpu(rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient | None) -> Tensor:
-    """See `uncrowd.models.roi_align.roi_align`. Returns (b * n, size * size, d).
+    """See `uncrowd.ops.roi_align.roi_align`. Returns (b * n, size * size, d).
 
     gradient: that of `rows`, which were made by its `of`; None where they have none.
     """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uncrowd.models.own_kernels import lacking_for_triton
+from uncrowd.ops.triton_available import lacking_for_triton
 
 
 @pytest.fixture(autouse=True)
@@ -40,5 +40,5 @@ def test_headers_of_python_are_needed(tmp_path: Path) -> None:
 
 
 def test_so_is_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncrowd.models.own_kernels.find_spec", lambda _: None)
+    monkeypatch.setattr("uncrowd.ops.triton_available.find_spec", lambda _: None)
     assert lacking_for_triton() == "Triton"

@@ -19,7 +19,7 @@ def bias_relu_kernel() -> Any:
     pytest.importorskip("triton")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
-        return import_module("uncrowd.models.bias_relu_triton").bias_relu_on_gpu
+        return import_module("uncrowd.ops.bias_relu_triton").bias_relu_on_gpu
 
 
 # a last block that is not full; blocks that begin in the middle of the channels
@@ -52,7 +52,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from uncrowd.models.bias_relu_triton import BLOCK, _add_and_clamp
+from uncrowd.ops.bias_relu_triton import BLOCK, _add_and_clamp
 
 for kind, of_bias in (("fp32", "fp32"), ("bf16", "fp32"), ("bf16", "bf16"), ("fp64", "fp64")):
     signature = {"x": f"*{kind}", "bias": f"*{of_bias}", "out": f"*{kind}", "size": "i32"}

@@ -1,0 +1,1 @@
+"""Operations that PyTorch does not have, each with its kernel for a GPU beside it."""
