@@ -30,8 +30,8 @@ from uncrowd.inference.predictor import Predictor
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
-from uncrowd.models.upgrade import upgrade
-from uncrowd.models.weights import Weights, load_weights
+from uncrowd.weights.file import Weights, load_weights
+from uncrowd.weights.upgrade import upgrade
 
 SCENES = SceneConfig(size=(64, 96), objects=(2, 4), overlap=0.1)
 BASELINE = Experiment(

@@ -21,8 +21,8 @@ from uncrowd.experiments import Experiment
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
-from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.weights.file import save_weights
 
 SCENES = SceneConfig(size=(64, 96), objects=(2, 4), overlap=0.1)
 TINY_MODEL = SparseRCNNConfig(

@@ -10,8 +10,8 @@ from tests.cli.conftest import HEIGHT, WIDTH
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
-from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.weights.file import save_weights
 
 CROWDDET = Path(__file__).parents[1] / "fixtures" / "crowdhuman_eval"
 TRUTH, FOUND = CROWDDET / "gt.odgt", CROWDDET / "detections.odgt"

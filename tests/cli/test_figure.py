@@ -15,10 +15,10 @@ from tests.visualize.test_draw import is_colour, rectangle_of
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
 from uncrowd.visualize.attention import OTHERS, QUERY
 from uncrowd.visualize.draw import GREY, label_colour
+from uncrowd.weights.file import save_weights
 
 # Of the first stage, as centre and size: two that overlap on the left, one on the right, and the others are no boxes.
 PROPOSALS = torch.tensor([[0.3, 0.5, 0.2, 0.4], [0.35, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4]])

@@ -8,9 +8,9 @@ import torch
 
 import uncrowd as package
 from tests.data.coco_files import content
-from tests.models.published.test_detectron2 import published_state
-from tests.models.published.test_mmdetection import their_name
-from tests.models.published.test_published_detr import small, theirs
+from tests.weights.published.test_detectron2 import published_state
+from tests.weights.published.test_mmdetection import their_name
+from tests.weights.published.test_published_detr import small, theirs
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig

@@ -222,7 +222,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_before(uncrowd, shapes, tmp_p
         Path(filename).write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("uncrowd.models.weights.save_file", full)
+    monkeypatch.setattr("uncrowd.weights.file.save_file", full)
     said = uncrowd("train", "--resume", tmp_path / "run", "--device", "cpu")
     assert said.status == 2
     assert said.err.count("\n") == 1

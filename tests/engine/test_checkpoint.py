@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
-from uncrowd.models.weights import write_safetensors
+from uncrowd.weights.file import write_safetensors
 from uncrowd.whole_file import whole_file
 
 Build = Callable[..., Trainer]
@@ -78,7 +78,7 @@ def test_no_space_left_is_said(saved: Trainer, monkeypatch: pytest.MonkeyPatch) 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("uncrowd.models.weights.save_file", full)
+    monkeypatch.setattr("uncrowd.weights.file.save_file", full)
     with pytest.raises(InputError, match="No space left on device"):
         saved._save()
 

@@ -12,8 +12,8 @@ from uncrowd.errors import InputError
 from uncrowd.experiments.coco import R50
 from uncrowd.experiments.start import experiments_of, initialise
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
-from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.weights.file import save_weights
 
 PETS = Categories(ids=(1, 2, 3), names=("cat", "dog", "emu"))
 

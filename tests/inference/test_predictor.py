@@ -19,7 +19,7 @@ from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.models.weights import save_weights
+from uncrowd.weights.file import save_weights
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])

@@ -13,7 +13,7 @@ from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.compiled import compile_whole
 from uncrowd.models.folding import FoldedConv2d
 from uncrowd.models.inference_form import for_inference
-from uncrowd.models.weights import save_weights
+from uncrowd.weights.file import save_weights
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from uncrowd.losses.criterion import Losses, SetCriterion
 from uncrowd.losses.matcher import LossConfig, match, pad_targets, stack_stages
-from uncrowd.models.published.detectron2 import rename
 from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.structures import StageOutput, Target
+from uncrowd.weights.published.detectron2 import rename
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
 # (of the tensor's largest value, absolute): facts of double and single arithmetic over three stages

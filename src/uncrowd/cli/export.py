@@ -14,7 +14,7 @@ from uncrowd.cli.weights_file import require_onnx_file
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference.export import export_onnx
 from uncrowd.inference.export_check import SHARE, Checked
-from uncrowd.models.weights import load_weights
+from uncrowd.weights.file import load_weights
 from uncrowd.words import counted
 
 

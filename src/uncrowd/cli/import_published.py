@@ -14,10 +14,10 @@ from uncrowd.cli.weights_file import require_weights_file
 from uncrowd.data.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
-from uncrowd.models.published import read_published
-from uncrowd.models.published.coco import coco_categories
-from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.weights.file import save_weights
+from uncrowd.weights.published import read_published
+from uncrowd.weights.published.coco import coco_categories
 from uncrowd.words import counted, first
 
 

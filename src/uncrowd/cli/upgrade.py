@@ -10,8 +10,8 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.flags import parse
 from uncrowd.cli.weights_file import require_weights_file
 from uncrowd.experiments.start import experiments_of
-from uncrowd.models.upgrade import upgrade
-from uncrowd.models.weights import load_weights, save_weights
+from uncrowd.weights.file import load_weights, save_weights
+from uncrowd.weights.upgrade import upgrade
 
 
 @dataclass(frozen=True, kw_only=True)

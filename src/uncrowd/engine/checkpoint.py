@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from uncrowd.config import differences
 from uncrowd.errors import InputError
-from uncrowd.models.weights import load_exactly, read_safetensors, write_safetensors
+from uncrowd.weights.file import load_exactly, read_safetensors, write_safetensors
 
 HEADER = "uncrowd.checkpoint"
 SHOWN_DIFFERENCES = 6

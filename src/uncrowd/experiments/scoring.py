@@ -22,8 +22,8 @@ from uncrowd.experiments.experiment import Experiment, ScoreProtocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.training_form import laid_out_to_look
-from uncrowd.models.weights import save_weights
 from uncrowd.structures import Categories
+from uncrowd.weights.file import save_weights
 from uncrowd.words import counted, first
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from uncrowd import config
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS
-from uncrowd.models.class_head import with_classes
 from uncrowd.models.detector import Detector, DetectorConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.models.weights import load_exactly, load_weights
 from uncrowd.structures import Categories
+from uncrowd.weights.class_head import with_classes
+from uncrowd.weights.file import load_exactly, load_weights
 
 # What leaves no trace in the tensors and does not change what they compute.
 _OF_TRAINING = {"num_classes", "backbone.pretrained", "backbone.frozen_stages", "backbone.drop_path"}

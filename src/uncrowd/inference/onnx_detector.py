@@ -15,8 +15,8 @@ from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
-from uncrowd.models.weights import require_classes
 from uncrowd.structures import Categories, Decoded
+from uncrowd.weights.file import require_classes
 
 if TYPE_CHECKING:
     import onnxruntime

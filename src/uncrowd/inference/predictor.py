@@ -22,8 +22,8 @@ from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.compiled import compile_whole
 from uncrowd.models.detector import Detector
 from uncrowd.models.inference_form import for_inference
-from uncrowd.models.weights import load_weights
 from uncrowd.structures import Batch, Categories, Decoded, Detections
+from uncrowd.weights.file import load_weights
 
 # Arrays are (h, w, 3), tensors (3, h, w), both uint8; others get a sentence.
 Picture = str | Path | Image.Image | np.ndarray | Tensor
@@ -147,7 +147,7 @@ def load(
     from then on replayed: forward hooks hear nothing of replays, and get tensors without numbers while it is recorded.
     Weights must not be moved or exchanged but by moving the whole model; `predictor.model.recordings = None` ends it.
     An ONNX file is as it was exported, without `bf16` and `compiled`. The predictor's model only looks: for one to
-    train or to save again, take `uncrowd.models.weights.load_weights`.
+    train or to save again, take `uncrowd.weights.file.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, and for `compiled` with test-time augmentation or
     without a compiler.

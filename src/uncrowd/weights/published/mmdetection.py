@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from uncrowd.errors import InputError
-from uncrowd.models.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
-from uncrowd.models.published.sparse_rcnn import infer_config
+from uncrowd.weights.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
+from uncrowd.weights.published.sparse_rcnn import infer_config
 
 _TRUNK_RULES: list[Rule] = [
     (r"backbone\.(conv1|bn1|layer\d)\.", r"backbone.body.\1."),

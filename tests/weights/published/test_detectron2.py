@@ -12,13 +12,13 @@ from torchvision.models import swin_t
 
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import Backbone, BackboneConfig
-from uncrowd.models.published import read_published
-from uncrowd.models.published.detectron2 import rename, rename_file
-from uncrowd.models.published.pth import PthFile
-from uncrowd.models.published.sparse_rcnn import infer_config
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
-from uncrowd.models.weights import load_exactly
+from uncrowd.weights.file import load_exactly
+from uncrowd.weights.published import read_published
+from uncrowd.weights.published.detectron2 import rename, rename_file
+from uncrowd.weights.published.pth import PthFile
+from uncrowd.weights.published.sparse_rcnn import infer_config
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "parity"
 STAGES = {

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from uncrowd.errors import InputError
-from uncrowd.models.published.backbones import infer_backbone
-from uncrowd.models.published.pth import count
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
+from uncrowd.weights.published.backbones import infer_backbone
+from uncrowd.weights.published.pth import count
 
 
 def infer_config(tensors: Mapping[str, Tensor], source: str, *, heads: int = 8) -> SparseRCNNConfig:

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 
 from uncrowd import config
 from uncrowd.errors import InputError
-from uncrowd.models import weights as module
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
-from uncrowd.models.weights import HEADER, load_exactly, load_weights, save_weights
 from uncrowd.structures import Categories
+from uncrowd.weights import file as module
+from uncrowd.weights.file import HEADER, load_exactly, load_weights, save_weights
 
 TINY = SparseRCNNConfig(
     num_classes=2,

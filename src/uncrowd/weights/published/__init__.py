@@ -7,9 +7,9 @@ from typing import NamedTuple
 from uncrowd.errors import InputError
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
-from uncrowd.models.published import detectron2, detr, mmdetection
-from uncrowd.models.published.pth import PthFile, Renamed, read_pth
-from uncrowd.models.weights import load_exactly
+from uncrowd.weights.file import load_exactly
+from uncrowd.weights.published import detectron2, detr, mmdetection
+from uncrowd.weights.published.pth import PthFile, Renamed, read_pth
 
 
 class Published(NamedTuple):

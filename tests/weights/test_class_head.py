@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from tests.conftest import TINY_MODEL
-from uncrowd.models.class_head import with_classes
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.stage import PRIOR_PROBABILITY
 from uncrowd.structures import Categories
+from uncrowd.weights.class_head import with_classes
 
 FROM = Categories(ids=(7, 8, 9), names=("person", "dog", "ball"))
 TO = Categories(ids=(1, 2, 3, 4), names=("ball", "cat", "person", "bird"))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from uncrowd.models.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
-from uncrowd.models.published.sparse_rcnn import infer_config
+from uncrowd.weights.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
+from uncrowd.weights.published.sparse_rcnn import infer_config
 
 # Detectron2 numbers pyramid levels and ResNet stages from 2, and calls a block's norm after its convolution.
 _TRUNK_RULES: list[Rule] = [

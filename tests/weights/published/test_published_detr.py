@@ -10,9 +10,9 @@ from torch import Tensor
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.detr import DETR, DETRConfig
-from uncrowd.models.published import Published, read_published
-from uncrowd.models.published.detr import recognises, rename_file
-from uncrowd.models.published.pth import PthFile
+from uncrowd.weights.published import Published, read_published
+from uncrowd.weights.published.detr import recognises, rename_file
+from uncrowd.weights.published.pth import PthFile
 
 WIDTH, HIDDEN = 256, 2048
 ATTENTION = {

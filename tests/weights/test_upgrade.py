@@ -13,8 +13,8 @@ from uncrowd.errors import InputError
 from uncrowd.models.interaction import ChannelWeighted, Entangled
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
-from uncrowd.models.upgrade import norm_moments, relu_norm_moments, upgrade
 from uncrowd.structures import StageOutput
+from uncrowd.weights.upgrade import norm_moments, relu_norm_moments, upgrade
 
 BASELINE = StageConfig(
     attention="content", interaction="entangled", width=64, heads=4, dynamic_width=16, feedforward_width=128

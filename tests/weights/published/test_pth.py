@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from uncrowd.errors import InputError
-from uncrowd.models.published import read_published
-from uncrowd.models.published.pth import read_pth
+from uncrowd.weights.published import read_published
+from uncrowd.weights.published.pth import read_pth
 
 LAYER = {"conv.weight": torch.zeros(3)}
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from uncrowd.errors import InputError
 from uncrowd.models.detr import DETRConfig
-from uncrowd.models.published.backbones import infer_backbone
-from uncrowd.models.published.coco import coco_categories
-from uncrowd.models.published.pth import PthFile, Renamed, Rule, count, rename_all, without
+from uncrowd.weights.published.backbones import infer_backbone
+from uncrowd.weights.published.coco import coco_categories
+from uncrowd.weights.published.pth import PthFile, Renamed, Rule, count, rename_all, without
 
 _COCO_ROWS = 92  # category ids 0 to 90, and no object
 _RULES: list[Rule] = [

@@ -47,7 +47,7 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
     if model.only_looks:
         raise InputError(
             f"{path}: this model was loaded to look at pictures, and its weights are no longer those that one trains; "
-            "take the model of uncrowd.models.weights.load_weights."
+            "take the model of uncrowd.weights.file.load_weights."
         )
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(model=model.config, categories=categories, preprocessing=preprocessing)

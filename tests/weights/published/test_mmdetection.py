@@ -10,11 +10,11 @@ from torch import Tensor
 
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.published import Published, read_published
-from uncrowd.models.published.mmdetection import recognises, rename_file
-from uncrowd.models.published.pth import PthFile
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
+from uncrowd.weights.published import Published, read_published
+from uncrowd.weights.published.mmdetection import recognises, rename_file
+from uncrowd.weights.published.pth import PthFile
 
 BASELINE = StageConfig(attention="content", interaction="entangled")
 # One stage of the published model (80 classes), as its own code builds it.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.published.pth import count
+from uncrowd.weights.published.pth import count
 
 _Blocks = tuple[int, ...]
 # Blocks a stage, convolutions a block, width of the first 3x3 and channels of one of its groups: timm's name.
