@@ -29,8 +29,8 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
-from uncrowd.data.open import open_splits
 from uncrowd.data.picture import read_picture
 from uncrowd.data.synthetic import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, picture_rng

@@ -15,8 +15,8 @@ from benchmarks.parts import Parts, Watched, clock, parts_of
 from benchmarks.training_parts import parts_of_loss
 from torch import nn
 
-from uncrowd.data.coco import read_coco
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.coco import read_coco
 from uncrowd.data.loader import inference_batches, plan_epoch
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.engine.accelerator import build_accelerator

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64, Int64
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.odgt import PERSON
+from uncrowd.data.formats.odgt import PERSON
 from uncrowd.data.results_odgt import write_odgt_results
 from uncrowd.structures import Categories, Detections, PictureId
 

@@ -28,9 +28,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.plain import crowdhuman as plain
-from uncrowd.data.crowdhuman import read_odgt
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.odgt import PERSON
+from uncrowd.data.formats.crowdhuman import read_odgt
+from uncrowd.data.formats.odgt import PERSON
 from uncrowd.data.results import read_detections
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator

@@ -33,8 +33,8 @@ from benchmarks.training_parts import table as parts_table
 from benchmarks.training_steps import EngineStep, Step, faster_rcnn_step, plain_step
 from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 
+from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import TrainLoader
-from uncrowd.data.open import open_splits
 from uncrowd.data.synthetic import SceneConfig, write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.errors import InputError, require_at_least

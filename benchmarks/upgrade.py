@@ -16,8 +16,8 @@ from torch import Tensor
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import InferenceLoader
-from uncrowd.data.open import open_splits
 from uncrowd.data.synthetic import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.evaluate import detect

@@ -11,7 +11,7 @@ from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, imag
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
 from uncrowd.data import check as checking
-from uncrowd.data.open import Layout, find_layout
+from uncrowd.data.formats.open import Layout, find_layout
 from uncrowd.data.problems import Finding
 from uncrowd.errors import InputError
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uncrowd.data.odgt import PERSON
+from uncrowd.data.formats.odgt import PERSON
 from uncrowd.data.results import read_detections, read_results
 from uncrowd.data.results_coco import write_coco_results
 from uncrowd.data.results_odgt import write_odgt_results

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from tests.conftest import TINY_MODEL, tiny_experiment
+from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import TrainLoader
-from uncrowd.data.open import open_splits
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.train import Trainer
 from uncrowd.losses.criterion import SetCriterion

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from tests.conftest import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import open_splits
+from uncrowd.data.formats.open import open_splits
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor

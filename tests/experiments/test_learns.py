@@ -11,7 +11,7 @@ import torch
 import uncrowd
 from tests.conftest import SCENES, tiny_experiment
 from uncrowd.boxes import pairwise_iou
-from uncrowd.data.open import open_splits
+from uncrowd.data.formats.open import open_splits
 from uncrowd.data.synthetic import write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics

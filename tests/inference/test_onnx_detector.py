@@ -15,7 +15,7 @@ import uncrowd
 from tests.conftest import Exported
 from tests.inference.conftest import assert_same, picture
 from uncrowd import InputError
-from uncrowd.data.open import open_splits
+from uncrowd.data.formats.open import open_splits
 from uncrowd.engine.evaluate import detect
 from uncrowd.inference.onnx_detector import CPU, METADATA, OnnxDetector
 from uncrowd.inference.tta import TTAConfig, View

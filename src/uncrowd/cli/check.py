@@ -9,8 +9,8 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
 from uncrowd.data.check import check, scan
-from uncrowd.data.crowdhuman import BoxKind
-from uncrowd.data.open import find_layout
+from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.open import find_layout
 from uncrowd.words import counted
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import open_splits
+from uncrowd.data.formats.open import open_splits
 from uncrowd.data.picture import read_picture
 from uncrowd.data.synthetic import SceneConfig, mean_best_iou, write_dataset
 from uncrowd.engine.evaluate import detect

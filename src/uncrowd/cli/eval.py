@@ -12,9 +12,9 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
-from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import find_layout, open_split
+from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.results import read_results, write_detections
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError, require_at_least

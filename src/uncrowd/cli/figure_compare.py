@@ -13,7 +13,7 @@ from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import find_layout, open_split
+from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.picture import read_picture
 from uncrowd.data.results import read_detections
 from uncrowd.errors import InputError, require_at_least

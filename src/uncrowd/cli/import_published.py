@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from uncrowd import config
 from uncrowd.cli.flags import OptionalPath, parse
 from uncrowd.cli.weights_file import require_weights_file
-from uncrowd.data.coco import read_coco
+from uncrowd.data.formats.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats import head, is_odgt
-from uncrowd.data.open import Layout
+from uncrowd.data.formats.open import Layout
+from uncrowd.data.formats.recognise import head, is_odgt
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig

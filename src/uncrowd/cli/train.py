@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
-from uncrowd.data.crowdhuman import BoxKind
+from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment, small_data
 from uncrowd.experiments.run import Run, begin, resume

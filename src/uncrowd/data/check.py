@@ -5,11 +5,11 @@ from pathlib import Path
 
 from uncrowd.data.check_boxes import check_boxes, describe_crowding
 from uncrowd.data.check_pictures import Look, check_pictures, look_at
-from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.open import Layout, Splits, require_boxes, require_same_classes, scan_split
+from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
+from uncrowd.data.formats.records import NO_PICTURES
 from uncrowd.data.problems import Finding, Problems, Rule
-from uncrowd.data.records import NO_PICTURES
 from uncrowd.errors import InputError
 from uncrowd.structures import PictureId
 

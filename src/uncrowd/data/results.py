@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from uncrowd.data.formats import head, is_odgt
+from uncrowd.data.formats.recognise import head, is_odgt
 from uncrowd.data.results_coco import CocoResults, read_coco_results, write_coco_results
 from uncrowd.data.results_odgt import OdgtResults, read_odgt_results, write_odgt_results
 from uncrowd.structures import Categories, Detections, PictureId

@@ -14,10 +14,10 @@ import torch
 from accelerate import Accelerator
 
 from uncrowd import config
-from uncrowd.data.crowdhuman import BoxKind
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.open import Splits, hold_out, open_splits
 from uncrowd.data.loader import TrainLoader
-from uncrowd.data.open import Splits, hold_out, open_splits
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer

@@ -9,7 +9,7 @@ from torch import nn
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats import Format
+from uncrowd.data.formats.recognise import Format
 from uncrowd.data.results_coco import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog

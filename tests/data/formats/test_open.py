@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.data.coco_files import annotation, content, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
-from uncrowd.data.open import find_layout, hold_out, open_split, open_splits
+from uncrowd.data.formats.open import find_layout, hold_out, open_split, open_splits
 from uncrowd.data.pictures_folder import split_of
 from uncrowd.errors import InputError
 

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from uncrowd.data.collector import collector_paused
+from uncrowd.data.formats.collector import collector_paused
 
 
 def test_it_is_off_meanwhile_and_on_again_even_after_an_error() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from reprlib import repr as short
 from typing import Any
 
-from uncrowd.data.records import is_id, is_length
+from uncrowd.data.formats.records import is_id, is_length
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 

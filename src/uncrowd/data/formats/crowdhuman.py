@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from uncrowd.data.collector import collector_paused
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
-from uncrowd.data.odgt import PERSON, picture_id, picture_size, read_lines
+from uncrowd.data.formats.collector import collector_paused
+from uncrowd.data.formats.odgt import PERSON, picture_id, picture_size, read_lines
+from uncrowd.data.formats.records import HOLDS_DETECTIONS, NO_PICTURES, Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.data.picture import picture_sizes
 from uncrowd.data.pictures_folder import find_pictures_by_stem
 from uncrowd.data.problems import Problems, Rule
-from uncrowd.data.records import HOLDS_DETECTIONS, NO_PICTURES, Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.errors import InputError
 
 # The full body, also where it is hidden; what of it can be seen; the head.

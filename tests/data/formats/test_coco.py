@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, image, write
-from uncrowd.data.coco import read_coco, scan_coco
-from uncrowd.data.records import NO_AREA, NOT_FINITE, OUTSIDE, judge_box
+from uncrowd.data.formats.coco import read_coco, scan_coco
+from uncrowd.data.formats.records import NO_AREA, NOT_FINITE, OUTSIDE, judge_box
 from uncrowd.errors import InputError
 
 

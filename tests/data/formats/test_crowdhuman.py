@@ -12,8 +12,8 @@ from PIL import Image
 
 from tests.data.coco_files import HEIGHT, WIDTH, draw
 from tests.data.odgt_files import line, person, write
-from uncrowd.data.crowdhuman import BoxKind, read_odgt, scan_odgt
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.crowdhuman import BoxKind, read_odgt, scan_odgt
 from uncrowd.errors import InputError
 
 CROWDHUMAN_EVAL = Path(__file__).parents[1] / "fixtures/crowdhuman_eval"

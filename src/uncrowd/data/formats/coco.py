@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from uncrowd.data.collector import collector_paused
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
-from uncrowd.data.pictures_folder import find_pictures
-from uncrowd.data.problems import Problems, Rule
-from uncrowd.data.records import (
+from uncrowd.data.formats.collector import collector_paused
+from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
     NO_PICTURES,
     Box,
@@ -23,6 +21,8 @@ from uncrowd.data.records import (
     judge_box,
     xywh_to_box,
 )
+from uncrowd.data.pictures_folder import find_pictures
+from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, PictureId
 

@@ -6,13 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from uncrowd.data.coco import scan_coco
-from uncrowd.data.crowdhuman import BoxKind, scan_odgt
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats import FORMATS, Format, files_of, format_of, is_without_annotations, refuse_other_formats
+from uncrowd.data.formats.coco import scan_coco
+from uncrowd.data.formats.crowdhuman import BoxKind, scan_odgt
+from uncrowd.data.formats.recognise import (
+    FORMATS,
+    Format,
+    files_of,
+    format_of,
+    is_without_annotations,
+    refuse_other_formats,
+)
+from uncrowd.data.formats.records import NO_PICTURES
 from uncrowd.data.pictures_folder import split_of
 from uncrowd.data.problems import Problems
-from uncrowd.data.records import NO_PICTURES
 from uncrowd.errors import InputError
 from uncrowd.words import counted, first
 

@@ -1,0 +1,1 @@
+"""Annotation files: which format a file has, which splits a folder holds, and how each is read."""
