@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
-from uncrowd.data.check import check, scan
+from uncrowd.data.check.splits import check, scan
 from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.data.formats.open import find_layout
 from uncrowd.words import counted

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, draw, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
-from uncrowd.data import check as checking
+from uncrowd.data.check import splits as checking
 from uncrowd.data.formats.open import Layout, find_layout
 from uncrowd.data.problems import Finding
 from uncrowd.errors import InputError

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uncrowd.data.check_boxes import check_boxes, describe_crowding
-from uncrowd.data.check_pictures import Look, check_pictures, look_at
+from uncrowd.data.check.boxes import check_boxes, describe_crowding
+from uncrowd.data.check.pictures import Look, check_pictures, look_at
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
