@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import PERSON
-from uncrowd.data.results_odgt import write_odgt_results
+from uncrowd.data.results.odgt import write_odgt_results
 from uncrowd.structures import Categories, Detections, PictureId
 
 Boxes = Float64[np.ndarray, "n 4"]

@@ -31,7 +31,7 @@ from tests.plain import crowdhuman as plain
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.crowdhuman import read_odgt
 from uncrowd.data.formats.odgt import PERSON
-from uncrowd.data.results import read_detections
+from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowd_overlaps import crowd_overlaps

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.coco_files import content, image, write
-from uncrowd.data.results_coco import write_coco_results
+from uncrowd.data.results.coco import write_coco_results
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.structures import Detections, PictureId

@@ -15,7 +15,7 @@ from uncrowd.cli.progress import progress_bar
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
-from uncrowd.data.results import read_results, write_detections
+from uncrowd.data.results.file import read_results, write_detections
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to

@@ -15,7 +15,7 @@ from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, lo
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.picture import read_picture
-from uncrowd.data.results import read_detections
+from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 from uncrowd.visualize.draw import draw_detections

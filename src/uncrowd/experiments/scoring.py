@@ -10,7 +10,7 @@ from torch import nn
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.recognise import Format
-from uncrowd.data.results_coco import write_coco_results
+from uncrowd.data.results.coco import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.report import write_report

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from uncrowd.data.detection_columns import DetectionColumns
+from uncrowd.data.results.columns import DetectionColumns
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 from uncrowd.whole_file import whole_file

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from uncrowd.data.formats.recognise import head, is_odgt
-from uncrowd.data.results_coco import CocoResults, read_coco_results, write_coco_results
-from uncrowd.data.results_odgt import OdgtResults, read_odgt_results, write_odgt_results
+from uncrowd.data.results.coco import CocoResults, read_coco_results, write_coco_results
+from uncrowd.data.results.odgt import OdgtResults, read_odgt_results, write_odgt_results
 from uncrowd.structures import Categories, Detections, PictureId
 
 

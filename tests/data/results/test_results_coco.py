@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uncrowd.data.results import read_detections
-from uncrowd.data.results_coco import write_coco_results
+from uncrowd.data.results.coco import write_coco_results
+from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uncrowd.data.formats.odgt import PERSON
-from uncrowd.data.results import read_detections, read_results
-from uncrowd.data.results_coco import write_coco_results
-from uncrowd.data.results_odgt import write_odgt_results
+from uncrowd.data.results.coco import write_coco_results
+from uncrowd.data.results.file import read_detections, read_results
+from uncrowd.data.results.odgt import write_odgt_results
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from uncrowd.boxes import xyxy_to_xywh
-from uncrowd.data.detection_columns import DetectionColumns
 from uncrowd.data.formats.odgt import picture_id, picture_size, read_lines
+from uncrowd.data.results.columns import DetectionColumns
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, PictureId
 from uncrowd.whole_file import whole_file

@@ -1,0 +1,1 @@
+"""Files of detections, anyone's and ours."""
