@@ -32,7 +32,7 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
 from uncrowd.data.picture import read_picture
-from uncrowd.data.synthetic import SceneConfig, write_dataset
+from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, picture_rng
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.words import counted

@@ -35,7 +35,7 @@ from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 
 from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import TrainLoader
-from uncrowd.data.synthetic import SceneConfig, write_dataset
+from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory

@@ -18,7 +18,7 @@ from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import InferenceLoader
-from uncrowd.data.synthetic import SceneConfig, write_dataset
+from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.evaluate import detect
 from uncrowd.engine.optim import OptimConfig

@@ -13,7 +13,7 @@ import torch
 
 from uncrowd import config
 from uncrowd.cli import main
-from uncrowd.data.synthetic import SceneConfig, write_dataset
+from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig

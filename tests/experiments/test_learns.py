@@ -12,7 +12,7 @@ import uncrowd
 from tests.conftest import SCENES, tiny_experiment
 from uncrowd.boxes import pairwise_iou
 from uncrowd.data.formats.open import open_splits
-from uncrowd.data.synthetic import write_dataset
+from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics
 from uncrowd.engine.optim import OptimConfig

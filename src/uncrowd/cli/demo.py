@@ -11,7 +11,7 @@ from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_splits
 from uncrowd.data.picture import read_picture
-from uncrowd.data.synthetic import SceneConfig, mean_best_iou, write_dataset
+from uncrowd.data.synthetic.scenes import SceneConfig, mean_best_iou, write_dataset
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator

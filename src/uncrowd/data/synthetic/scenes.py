@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from uncrowd import boxes as box_ops
-from uncrowd.data.synthetic_figures import Sprite, ball, bounds, dog, person, render
-from uncrowd.data.synthetic_ground import draw_grain, draw_ground
+from uncrowd.data.synthetic.figures import Sprite, ball, bounds, dog, person, render
+from uncrowd.data.synthetic.ground import draw_grain, draw_ground
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from uncrowd.data.synthetic import CATEGORIES, SceneConfig, draw_scene, mean_best_iou, write_dataset
+from uncrowd.data.synthetic.scenes import CATEGORIES, SceneConfig, draw_scene, mean_best_iou, write_dataset
 from uncrowd.errors import InputError
 
 SMALL = SceneConfig(size=(96, 128), objects=(5, 9))

@@ -1,0 +1,1 @@
+"""Drawn crowds with exact ground truth."""
