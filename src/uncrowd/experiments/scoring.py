@@ -13,7 +13,6 @@ from uncrowd.data.formats.recognise import Format
 from uncrowd.data.results.coco import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
-from uncrowd.engine.report import write_report
 from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Evaluator, Scores
@@ -22,6 +21,7 @@ from uncrowd.experiments.experiment import Experiment, ScoreProtocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.training_form import laid_out_to_look
+from uncrowd.report.page import write_report
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
 from uncrowd.words import counted, first

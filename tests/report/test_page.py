@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.engine.report import percent, write_report
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.report.page import percent, write_report
 from uncrowd.structures import Categories, Detections, PictureId, Sample
 from uncrowd.visualize.draw import PALETTE
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.engine.log import read_metrics
-from uncrowd.engine.report_pictures import COLOURS, best_and_worst
 from uncrowd.evaluation.coco import rank_pictures
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
+from uncrowd.report.pictures import COLOURS, best_and_worst
 from uncrowd.structures import Detections, PictureId
 from uncrowd.visualize.curves import plot_curves
 from uncrowd.whole_file import whole_file
@@ -104,7 +104,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "count": _count}
-    return environment.get_template("report.html.j2")
+    return environment.get_template("page.html.j2")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
