@@ -25,11 +25,11 @@ from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.run import Run, begin
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
+from uncrowd.runs.run import Run, begin
 from uncrowd.weights.file import Weights, load_weights
 from uncrowd.weights.upgrade import upgrade
 

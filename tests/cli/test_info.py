@@ -8,10 +8,10 @@ import pytest
 from uncrowd import config
 from uncrowd.experiments import EXPERIMENTS
 from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.paper import PAPER, rows_of
 from uncrowd.experiments.small_data import small_data
-from uncrowd.experiments.tables import COUNTED, Cell
 from uncrowd.models.cost import COCO_PIXELS, Cost
+from uncrowd.paper.rows import PAPER, rows_of
+from uncrowd.paper.tables import COUNTED, Cell
 
 
 @pytest.fixture

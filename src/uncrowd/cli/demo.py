@@ -18,9 +18,9 @@ from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.experiments.demo import demo, short_demo
 from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.run import Run, begin
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.models.build import build_detector
+from uncrowd.runs.run import Run, begin
 from uncrowd.visualize.draw import draw_detections, side_by_side
 
 TRAIN_PICTURES, TEST_PICTURES, SHORT_PICTURES = 400, 60, 40

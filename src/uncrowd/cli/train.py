@@ -11,7 +11,7 @@ from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_devic
 from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment, small_data
-from uncrowd.experiments.run import Run, begin, resume
+from uncrowd.runs.run import Run, begin, resume
 from uncrowd.words import nearest
 
 

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
 from uncrowd.cli.weights_file import require_weights_file
-from uncrowd.experiments.start import experiments_of
+from uncrowd.runs.start import experiments_of
 from uncrowd.weights.file import load_weights, save_weights
 from uncrowd.weights.upgrade import upgrade
 

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import tiny_experiment
-from tests.experiments.conftest import Process, prepare
+from tests.runs.conftest import Process, prepare
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.experiments import Experiment
-from uncrowd.experiments.run import resume
 from uncrowd.models.build import build_detector
+from uncrowd.runs.run import resume
 
 ROUNDING = 1e-3  # as a share of a loss or a score
 OF_NORM = 5e-3  # as a share of a gradient's norm

@@ -15,8 +15,8 @@ from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.experiments import EXPERIMENTS, Experiment
 from uncrowd.experiments.experiment import ScoreProtocol
-from uncrowd.experiments.run import Run, begin
-from uncrowd.experiments.scoring import build_evaluator
+from uncrowd.runs.run import Run, begin
+from uncrowd.runs.scoring import build_evaluator
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import tiny_experiment
-from tests.experiments.conftest import Process, prepare
+from tests.runs.conftest import Process, prepare
 from uncrowd.engine.log import read_metrics
-from uncrowd.experiments.run import Run, begin, resume
-from uncrowd.experiments.scoring import Scoring
+from uncrowd.runs.run import Run, begin, resume
+from uncrowd.runs.scoring import Scoring
 
 AtStep = Callable[[int, Callable[[], None]], None]
 
@@ -20,7 +20,7 @@ KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 from uncrowd.engine.train import Trainer
-from uncrowd.experiments.run import resume
+from uncrowd.runs.run import resume
 
 def step(self, batch, original=Trainer._step):
     if self.global_step == int(sys.argv[2]):
@@ -122,7 +122,7 @@ def test_killed_while_the_results_were_written(
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("uncrowd.experiments.scoring.write_report", killed)
+        patch.setattr("uncrowd.runs.scoring.write_report", killed)
         with pytest.raises(Killed):
             begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
     assert resume(folder, device="cpu")

@@ -10,8 +10,8 @@ from uncrowd.evaluation.protocol import Scores
 from uncrowd.experiments import EXPERIMENTS
 from uncrowd.experiments.coco import coco_r50_100
 from uncrowd.experiments.crowdhuman import crowdhuman_r50_500_sparse_rcnn
-from uncrowd.experiments.expected import beside_paper, changed_settings, expected_in_words
-from uncrowd.experiments.paper import PAPER, rows_of
+from uncrowd.paper.expected import beside_paper, changed_settings, expected_in_words
+from uncrowd.paper.rows import PAPER, rows_of
 
 COCO_NAMES, CROWDHUMAN_NAMES = {"AP", "AP50", "AP75", "APs", "APm", "APl"}, {"AP", "mMR", "Recall"}
 

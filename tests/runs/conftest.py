@@ -15,14 +15,14 @@ from tests.conftest import tiny_experiment
 from uncrowd import config
 from uncrowd.engine.train import Trainer
 from uncrowd.experiments import Experiment
-from uncrowd.experiments.run import Run, begin
+from uncrowd.runs.run import Run, begin
 from uncrowd.structures import Batch
 
 
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is half the time of such a short run."""
-    monkeypatch.setattr("uncrowd.experiments.scoring.write_report", lambda *_: None)
+    monkeypatch.setattr("uncrowd.runs.scoring.write_report", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import torch
 from tests.conftest import TINY_MODEL
 from uncrowd.errors import InputError
 from uncrowd.experiments.coco import R50
-from uncrowd.experiments.start import experiments_of, initialise
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.runs.start import experiments_of, initialise
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
 

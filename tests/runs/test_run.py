@@ -16,12 +16,12 @@ from torch import nn
 
 import uncrowd
 from tests.conftest import tiny_experiment
-from tests.experiments.conftest import prepare
+from tests.runs.conftest import prepare
 from uncrowd import config
 from uncrowd.engine.log import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.experiments import EXPERIMENTS, Experiment
-from uncrowd.experiments.run import Run, begin, resume
+from uncrowd.runs.run import Run, begin, resume
 
 AtStep = Callable[[int, Callable[[], None]], None]
 
@@ -156,7 +156,7 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", lambda model, device: None)
+    monkeypatch.setattr("uncrowd.runs.run.compile_layers", lambda model, device: None)
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     run = config.load(Run, folder / "config.json")
@@ -171,7 +171,7 @@ def test_a_model_is_compiled_on_request(
 ) -> None:
     """What compiling does is tested in tests/models/test_compiled.py."""
     compiled: list[nn.Module] = []
-    monkeypatch.setattr("uncrowd.experiments.run.compile_layers", lambda model, device: compiled.append(model))
+    monkeypatch.setattr("uncrowd.runs.run.compile_layers", lambda model, device: compiled.append(model))
     sayings(crowd, tiny_experiment(compile=wanted))
     assert len(compiled) == wanted
 

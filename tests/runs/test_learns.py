@@ -16,7 +16,7 @@ from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.experiments.run import Run, begin
+from uncrowd.runs.run import Run, begin
 
 
 @pytest.mark.usefixtures("no_report")

@@ -1,0 +1,1 @@
+"""Runs: building one from its description, and handing it to the engine."""
