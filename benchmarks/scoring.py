@@ -37,7 +37,7 @@ from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowd_overlaps import crowd_overlaps
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.evaluation.jaccard_index import count_pairs, jaccard_index
-from uncrowd.experiments.experiment import ScoreProtocol
+from uncrowd.recipes.experiment import ScoreProtocol
 from uncrowd.structures import Detections, PictureId
 from uncrowd.words import counted
 

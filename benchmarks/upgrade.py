@@ -24,11 +24,11 @@ from uncrowd.engine.evaluate import detect
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
 from uncrowd.evaluation.coco import CocoEvaluator
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
+from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.weights.file import Weights, load_weights
 from uncrowd.weights.upgrade import upgrade

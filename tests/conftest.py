@@ -17,10 +17,10 @@ from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
-from uncrowd.experiments import Experiment
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
+from uncrowd.recipes import Experiment
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from uncrowd import config
-from uncrowd.experiments import EXPERIMENTS
-from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.small_data import small_data
 from uncrowd.models.cost import COCO_PIXELS, Cost
 from uncrowd.paper.rows import PAPER, rows_of
 from uncrowd.paper.tables import COUNTED, Cell
+from uncrowd.recipes import EXPERIMENTS
+from uncrowd.recipes.experiment import Experiment
+from uncrowd.recipes.small_data import small_data
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.cli.conftest import TINY
 from tests.data.coco_files import annotation, content, image, write
 from uncrowd.cli.train import TrainArguments
 from uncrowd.data.loader import TrainLoader
-from uncrowd.experiments import small_data
+from uncrowd.recipes import small_data
 
 
 def test_a_run_leaves_all_there_is_to_know(run):

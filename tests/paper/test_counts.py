@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from uncrowd.experiments import EXPERIMENTS
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
 from uncrowd.models.cost import measure
@@ -15,6 +14,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import Stage, StageConfig
 from uncrowd.paper import tables
 from uncrowd.paper.tables import Cell, cells
+from uncrowd.recipes import EXPERIMENTS
 
 BASELINE = StageConfig(attention="content", interaction="entangled")
 OURS = StageConfig(attention="iou", interaction="dcw")

@@ -7,11 +7,11 @@ import pytest
 
 from tests.conftest import tiny_experiment
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.experiments import EXPERIMENTS
-from uncrowd.experiments.coco import coco_r50_100
-from uncrowd.experiments.crowdhuman import crowdhuman_r50_500_sparse_rcnn
 from uncrowd.paper.expected import beside_paper, changed_settings, expected_in_words
 from uncrowd.paper.rows import PAPER, rows_of
+from uncrowd.recipes import EXPERIMENTS
+from uncrowd.recipes.coco import coco_r50_100
+from uncrowd.recipes.crowdhuman import crowdhuman_r50_500_sparse_rcnn
 
 COCO_NAMES, CROWDHUMAN_NAMES = {"AP", "AP50", "AP75", "APs", "APm", "APl"}, {"AP", "mMR", "Recall"}
 

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import tiny_experiment
 from uncrowd import config
 from uncrowd.engine.train import Trainer
-from uncrowd.experiments import Experiment
+from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.structures import Batch
 

@@ -17,8 +17,8 @@ from tests.runs.conftest import Process, prepare
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.experiments import Experiment
 from uncrowd.models.build import build_detector
+from uncrowd.recipes import Experiment
 from uncrowd.runs.run import resume
 
 ROUNDING = 1e-3  # as a share of a loss or a score

@@ -20,7 +20,7 @@ from tests.runs.conftest import prepare
 from uncrowd import config
 from uncrowd.engine.log import read_metrics
 from uncrowd.errors import InputError
-from uncrowd.experiments import EXPERIMENTS, Experiment
+from uncrowd.recipes import EXPERIMENTS, Experiment
 from uncrowd.runs.run import Run, begin, resume
 
 AtStep = Callable[[int, Callable[[], None]], None]

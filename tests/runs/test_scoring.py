@@ -13,8 +13,8 @@ from uncrowd.engine.log import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
-from uncrowd.experiments import EXPERIMENTS, Experiment
-from uncrowd.experiments.experiment import ScoreProtocol
+from uncrowd.recipes import EXPERIMENTS, Experiment
+from uncrowd.recipes.experiment import ScoreProtocol
 from uncrowd.runs.run import Run, begin
 from uncrowd.runs.scoring import build_evaluator
 

@@ -9,8 +9,8 @@ import torch
 
 from tests.conftest import TINY_MODEL
 from uncrowd.errors import InputError
-from uncrowd.experiments.coco import R50
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.recipes.coco import R50
 from uncrowd.runs.start import experiments_of, initialise
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights

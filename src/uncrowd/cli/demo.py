@@ -16,10 +16,10 @@ from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.experiments.demo import demo, short_demo
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.models.build import build_detector
+from uncrowd.recipes.demo import demo, short_demo
+from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.visualize.draw import draw_detections, side_by_side
 

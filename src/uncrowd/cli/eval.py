@@ -21,9 +21,9 @@ from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.experiments.experiment import ScoreProtocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
+from uncrowd.recipes.experiment import ScoreProtocol
 from uncrowd.runs.scoring import usual_protocol
 from uncrowd.structures import Detections, PictureId
 from uncrowd.words import first

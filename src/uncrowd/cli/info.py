@@ -17,7 +17,6 @@ from uncrowd import config
 from uncrowd.cli.flags import parse
 from uncrowd.cli.progress import progress_bar
 from uncrowd.errors import InputError
-from uncrowd.experiments import EXPERIMENTS, Experiment
 from uncrowd.inference.predictor import load
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.cost import COCO_PIXELS
@@ -25,6 +24,7 @@ from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.paper.rows import PaperRow, rows_of
 from uncrowd.paper.tables import Cell, cells, cost
+from uncrowd.recipes import EXPERIMENTS, Experiment
 from uncrowd.words import nearest
 
 TABLES = "tables"

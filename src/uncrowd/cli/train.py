@@ -10,7 +10,7 @@ from tyro.conf import arg
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.errors import InputError
-from uncrowd.experiments import EXPERIMENTS, Experiment, small_data
+from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
 from uncrowd.runs.run import Run, begin, resume
 from uncrowd.words import nearest
 

@@ -2,9 +2,9 @@
 
 from uncrowd import config
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.experiments import EXPERIMENTS
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.paper.rows import PaperRow, rows_of
+from uncrowd.recipes import EXPERIMENTS
+from uncrowd.recipes.experiment import Experiment
 
 # What the paper scores: pictures, in words.
 SCORED_ON = {"coco": (5000, "COCO's val2017"), "crowdhuman": (4370, "CrowdHuman's validation set")}

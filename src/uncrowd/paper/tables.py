@@ -6,12 +6,12 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from uncrowd.experiments import EXPERIMENTS
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.cost import COCO_PIXELS, Cost, measure
 from uncrowd.models.detector import Detector
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.paper.rows import PAPER
+from uncrowd.recipes import EXPERIMENTS
 
 # The tables with such columns.
 COUNTED = ("Table 1", "Table 2", "Table 6", "Table 10")

@@ -22,7 +22,6 @@ from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.compiled import compile_layers
@@ -31,6 +30,7 @@ from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.training_form import for_training
 from uncrowd.paper.expected import expected_in_words
+from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.scoring import Scoring, require_scorable, usual_protocol
 from uncrowd.runs.start import initialise
 from uncrowd.words import counted

@@ -16,11 +16,11 @@ from uncrowd.engine.log import RunLog
 from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
 from uncrowd.evaluation.protocol import Evaluator, Scores
-from uncrowd.experiments.experiment import Experiment, ScoreProtocol
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.training_form import laid_out_to_look
 from uncrowd.paper.expected import beside_paper
+from uncrowd.recipes.experiment import Experiment, ScoreProtocol
 from uncrowd.report.page import write_report
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights

@@ -5,9 +5,9 @@ from typing import Any
 
 from uncrowd import config
 from uncrowd.errors import InputError
-from uncrowd.experiments import EXPERIMENTS
 from uncrowd.models.detector import Detector, DetectorConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.recipes import EXPERIMENTS
 from uncrowd.structures import Categories
 from uncrowd.weights.class_head import with_classes
 from uncrowd.weights.file import load_exactly, load_weights

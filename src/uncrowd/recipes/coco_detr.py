@@ -8,11 +8,11 @@ of the time. The batch is the paper's 16 (Sec. 4, "all models"), as in DETR's pu
 from uncrowd.data.transforms import CropConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
-from uncrowd.experiments.coco import R50
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.losses.classification import CrossEntropyConfig
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.detr import DETRConfig
+from uncrowd.recipes.coco import R50
+from uncrowd.recipes.experiment import Experiment
 
 
 def coco_detr_r50() -> Experiment:

@@ -6,10 +6,10 @@ import pytest
 
 from uncrowd.data.transforms import CropConfig
 from uncrowd.engine.optim import learning_rate
-from uncrowd.experiments import EXPERIMENTS, Experiment, coco
 from uncrowd.losses.classification import CrossEntropyConfig, FocalConfig
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.recipes import EXPERIMENTS, Experiment, coco
 
 COCO_SIDES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
 CROWDHUMAN_SIDES = (640, 672, 704, 736, 768, 800)

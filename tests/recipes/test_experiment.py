@@ -6,7 +6,7 @@ import pytest
 
 from uncrowd import config
 from uncrowd.errors import InputError
-from uncrowd.experiments import EXPERIMENTS, Experiment
+from uncrowd.recipes import EXPERIMENTS, Experiment
 
 
 @pytest.mark.parametrize(

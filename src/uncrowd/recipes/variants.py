@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.recipes.experiment import Experiment
 
 
 def sparse_rcnn(experiment: Experiment) -> Experiment:

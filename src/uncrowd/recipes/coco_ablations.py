@@ -1,8 +1,8 @@
 """What the paper takes apart on COCO, R50 and 100 proposals (Tables 1, 2 and 4), and its shorter runs (Fig. 6)."""
 
-from uncrowd.experiments import variants
-from uncrowd.experiments.coco import coco_r50_100, coco_r50_100_sparse_rcnn
-from uncrowd.experiments.experiment import Experiment
+from uncrowd.recipes import variants
+from uncrowd.recipes.coco import coco_r50_100, coco_r50_100_sparse_rcnn
+from uncrowd.recipes.experiment import Experiment
 
 # Where the shorter runs drop the rate is our choice, as Detectron2's 1x and 2x do: the paper does not say.
 DROPS_OF_12, DROPS_OF_24 = (8.0, 11.0), (16.0, 22.0)

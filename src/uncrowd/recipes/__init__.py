@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from uncrowd.experiments import coco, coco_ablations, coco_detr, crowdhuman
-from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.small_data import small_data
+from uncrowd.recipes import coco, coco_ablations, coco_detr, crowdhuman
+from uncrowd.recipes.experiment import Experiment
+from uncrowd.recipes.small_data import small_data
 
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "small-data": small_data,

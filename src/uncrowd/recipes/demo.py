@@ -5,10 +5,10 @@ from dataclasses import replace
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
+from uncrowd.recipes.experiment import Experiment
 
 
 def demo() -> Experiment:

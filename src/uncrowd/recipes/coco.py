@@ -7,10 +7,10 @@ iterations, that is after 28.4 and 33.8. Pretrained weights are ImageNet's, by t
 from dataclasses import replace
 
 from uncrowd.data.transforms import CropConfig, TrainTransformConfig
-from uncrowd.experiments.experiment import Experiment
-from uncrowd.experiments.variants import sparse_rcnn
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.recipes.experiment import Experiment
+from uncrowd.recipes.variants import sparse_rcnn
 
 R50 = BackboneConfig(name="resnet50.tv_in1k", pretrained="timm")
 R101 = BackboneConfig(name="resnet101.tv_in1k", pretrained="timm")

@@ -8,10 +8,10 @@ configuration trains with up to 1500.
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig
-from uncrowd.experiments import variants
-from uncrowd.experiments.coco import R50
-from uncrowd.experiments.experiment import Experiment
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.recipes import variants
+from uncrowd.recipes.coco import R50
+from uncrowd.recipes.experiment import Experiment
 
 
 def crowdhuman_r50_500() -> Experiment:
