@@ -1,7 +1,7 @@
-"""How fast pictures are read: `python -m benchmarks.data` from the project's root.
+"""How fast images are read: `python -m benchmarks.data` from the project's root.
 
 The training loader and the inference loader beside nothing but the decoding of the same JPEGs, in turn, round after
-round; then what workers add, and what reading a picture for training consists of. All but the workers share one thread,
+round; then what workers add, and what reading an image for training consists of. All but the workers share one thread,
 for within a worker torch has no more either, and all read files that the system holds in memory after the first round.
 """
 
@@ -30,10 +30,10 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_splits
+from uncrowd.data.image import read_image
 from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
-from uncrowd.data.picture import read_picture
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
-from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, picture_rng
+from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, image_rng
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.words import counted
 
@@ -57,11 +57,11 @@ def _up_to_one_a_core() -> tuple[int, ...]:
 class Arguments:
     """Time both loaders beside the decoding of the same JPEGs."""
 
-    # A data set's folder or annotation file; without it scenes of COCO's usual 640 x 480 are drawn.
+    # A dataset's folder or annotation file; without it scenes of COCO's usual 640 x 480 are drawn.
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
-    # Pictures to draw, or to take from the data: its first JPEGs, as many as fill whole batches.
-    pictures: int = 256
-    # Pictures in a batch, which are padded to one size.
+    # Images to draw, or to take from the data: its first JPEGs, as many as fill whole batches.
+    images: int = 256
+    # Images in a batch, which are padded to one size.
     batch_size: int = 16
     # Numbers of worker processes to compare with none, by default up to one a core; starting them takes of their time.
     workers: tuple[int, ...] = field(default_factory=_up_to_one_a_core)
@@ -74,7 +74,7 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be timed or written."""
-        require_at_least(1, **{"--pictures": self.pictures, "--batch-size": self.batch_size, "--rounds": self.rounds})
+        require_at_least(1, **{"--images": self.images, "--batch-size": self.batch_size, "--rounds": self.rounds})
         require_at_least(1, **{"--workers": min(self.workers, default=1)})
         require_at_least(0, **{"--seed": self.seed})
         require_appendable(self.append)  # last, for it makes the file
@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(1)
     parts: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _pictures(arguments, Path(folder))
+        dataset = _images(arguments, Path(folder))
         paths = [dataset.path(index) for index in range(len(dataset))]
         size = statistics.mean(path.stat().st_size for path in paths) / 2**10
         decoders = {name: partial(_each, decode, paths) for name, decode in _decoders().items()}
@@ -105,18 +105,18 @@ def main(argv: Sequence[str]) -> int:
     print(f"\n{_table(seconds, with_workers, TRAINING, len(dataset))}")
     print(f"\n{_parts_table(parts, seconds[TRAINING], len(dataset))}")
     if arguments.append is not None:
-        read = {"data": str(arguments.data or "drawn"), "pictures": len(dataset), "kibibytes": size}
+        read = {"data": str(arguments.data or "drawn"), "images": len(dataset), "kibibytes": size}
         append(arguments.append, "data", arguments, read | {"seconds": seconds, "parts": parts})
     return 0
 
 
-def _pictures(arguments: Arguments, folder: Path) -> DetectionDataset:
-    """The JPEGs to read: drawn into the folder, or the first ones of a data set; for whole batches."""
+def _images(arguments: Arguments, folder: Path) -> DetectionDataset:
+    """The JPEGs to read: drawn into the folder, or the first ones of a dataset; for whole batches."""
     if arguments.data is None:
-        write_dataset(folder, "train", SceneConfig(size=(480, 640)), arguments.pictures, arguments.seed)
+        write_dataset(folder, "train", SceneConfig(size=(480, 640)), arguments.images, arguments.seed)
     dataset = open_splits(arguments.data or folder).present[0]
     usable = (index for index in range(len(dataset)) if _is_jpeg(dataset.path(index)))
-    chosen = list(islice(usable, arguments.pictures))
+    chosen = list(islice(usable, arguments.images))
     whole = len(chosen) // arguments.batch_size * arguments.batch_size
     if not whole:
         raise InputError(f"{dataset.source} has {len(chosen)} JPEGs to read, too few; give a smaller --batch-size.")
@@ -144,7 +144,7 @@ def _decoders() -> dict[str, Callable[[Path], object]]:
 
 
 def _loaders(dataset: DetectionDataset, arguments: Arguments) -> dict[str, Callable[[], object]]:
-    """Every picture once, by each loader without workers, and for training with."""
+    """Every image once, by each loader without workers, and for training with."""
     inference = InferenceLoader(dataset, ResizeConfig(), multiple=32, batch_size=arguments.batch_size)
     loaders: dict[str, Callable[[], object]] = {INFERENCE: partial(_exhaust, inference)}
     for workers in (0, *arguments.workers):
@@ -167,21 +167,21 @@ def _seconds_by_part(dataset: DetectionDataset, arguments: Arguments) -> dict[st
     for batch in plan_epoch(dataset.sizes, seed=arguments.seed, epoch=0, batch_size=arguments.batch_size):
         images = []
         for index in batch:
-            sample, rng = dataset[index], picture_rng(arguments.seed, 0, index)
+            sample, rng = dataset[index], image_rng(arguments.seed, 0, index)
             timed(READ, sample.path.read_bytes)
-            picture = timed(DECODE, partial(read_picture, sample.path, sample.size))
-            image, _ = timed(AUGMENT, partial(augment, TRANSFORM, picture, sample, rng))
+            pixels = timed(DECODE, partial(read_image, sample.path, sample.size))
+            image, _ = timed(AUGMENT, partial(augment, TRANSFORM, pixels, sample, rng))
             images.append(image)
         timed(PAD, partial(pad, images))
     seconds[DECODE] -= seconds[READ]  # which it begins with, and which was timed on its own
     return seconds
 
 
-def _table(seconds: Rounds, names: Sequence[str], reference: str, pictures: int) -> str:
+def _table(seconds: Rounds, names: Sequence[str], reference: str, images: int) -> str:
     width = max(map(len, names)) + 2
-    lines = [f"{'':{width}}pictures a second   as fast as {reference}"]
+    lines = [f"{'':{width}}images a second   as fast as {reference}"]
     for name in names:
-        speed = pictures / statistics.median(seconds[name])
+        speed = images / statistics.median(seconds[name])
         lines.append(f"{name:{width}}{speed:17.0f}   {with_spread(ratios(seconds[name], seconds[reference]))}")
     return "\n".join(lines)
 
@@ -192,14 +192,14 @@ def _fastest(decoders: Rounds) -> str:
     return f"{first} decodes fastest: {', '.join(compared)}."
 
 
-def _parts_table(parts: Sequence[dict[str, float]], loader: Sequence[float], pictures: int) -> str:
+def _parts_table(parts: Sequence[dict[str, float]], loader: Sequence[float], images: int) -> str:
     """A line for each part and for what the loader does beyond them."""
     rests = {"the rest, by difference": [whole - sum(part.values()) for part, whole in zip(parts, loader, strict=True)]}
-    lines = [f"{'':26}ms a picture   of the {TRAINING}'s time"]
+    lines = [f"{'':26}ms per image   of the {TRAINING}'s time"]
     for name, times in ({part: [some[part] for some in parts] for part in PARTS} | rests).items():
         shares = [100 * time / whole for time, whole in zip(times, loader, strict=True)]
         share = f"{statistics.median(shares):.0f} % ({min(shares):.0f} to {max(shares):.0f})"
-        lines.append(f"{name:26}{1000 * statistics.median(times) / pictures:12.2f}   {share}")
+        lines.append(f"{name:26}{1000 * statistics.median(times) / images:12.2f}   {share}")
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
 """How time and memory grow with what is asked for: `python -m benchmarks.growth` from the project's root.
 
 Four lines, in each of which one quantity grows and all others stay:
-- proposals and pixels: inference, and training from a picture to its gradients (the optimiser grows with neither);
-- objects of a picture: the matching, the loss and its gradients, of made-up outputs;
-- boxes of a data set: reading its file, what it takes in memory, the plans of an epoch and of an inference.
+- proposals and pixels: inference, and training from an image to its gradients (the optimiser grows with neither);
+- objects of an image: the matching, the loss and its gradients, of made-up outputs;
+- boxes of a dataset: reading its file, what it takes in memory, the plans of an epoch and of an inference.
 
 All sizes of a line take turns, round after round. How something grows is the slope of its logarithm over that of the
 size, fitted to the larger half of the sizes in each round: 1 is linear. Parts are timed in the same runs, the device
@@ -55,11 +55,11 @@ class Arguments:
     lines: tuple[Quantity, ...] = ("proposals", "pixels", "objects", "boxes")
     # Numbers of proposals; the first stays where pixels grow.
     proposals: tuple[int, ...] = (50, 100, 200, 400, 700, 1000)
-    # Sides of square pictures, in pixels; the first stays where proposals grow.
+    # Sides of square images, in pixels; the first stays where proposals grow.
     sides: tuple[int, ...] = (320, 480, 640, 960, 1280)
-    # Numbers of objects in a picture.
+    # Numbers of objects in an image.
     objects: tuple[int, ...] = (1, 10, 50, 125, 250, 500)
-    # Numbers of boxes in a data set.
+    # Numbers of boxes in a dataset.
     boxes: tuple[int, ...] = (1_000, 10_000, 100_000, 300_000, 1_000_000)
     # Of the model.
     stages: int = 6
@@ -114,13 +114,13 @@ def _measure(quantity: Quantity, arguments: Arguments) -> Line:
         backbone=BackboneConfig(name=arguments.backbone),
     )
     side = arguments.sides[0]
-    batch = BatchConfig(pictures=1, height=side, width=side, objects=7)
+    batch = BatchConfig(images=1, height=side, width=side, objects=7)
     how = {"rounds": arguments.rounds, "memory": arguments.memory}
     built = f"{arguments.backbone}, {counted(arguments.stages, 'stage')}"
     match quantity:
         case "proposals":
             cases = {n: ModelCase(replace(model, proposals=n), batch) for n in sorted(arguments.proposals)}
-            return model_line(quantity, f"in a picture of {side} x {side}, {built}", cases, **how)
+            return model_line(quantity, f"in an image of {side} x {side}, {built}", cases, **how)
         case "pixels":
             cases = {n * n: ModelCase(model, replace(batch, height=n, width=n)) for n in sorted(arguments.sides)}
             return model_line(quantity, f"with {counted(model.proposals, 'proposal')}, {built}", cases, **how)

@@ -33,7 +33,7 @@ INFERENCE, TRAINING = "inference", "training without optimiser"
 LOSS_AND_GRADIENTS = "matching, loss, gradients"
 READING, EPOCH, INFERENCE_PLAN = "reading the file", "plan of an epoch", "plan of an inference"
 PEAK_TRAINING, PEAK_LOSS, HELD, PEAK_READING = "of training", "of the loss", "held afterwards", "of reading"
-OBJECTS_A_PICTURE = 7
+OBJECTS_A_IMAGE = 7
 
 # By what is timed and by size, for each round the seconds of each part.
 Seconds = dict[str, dict[int, list[dict[str, float]]]]
@@ -85,16 +85,16 @@ def model_line(quantity: str, where: str, cases: Mapping[int, ModelCase], rounds
 
 def objects_line(sizes: Sequence[int], stages: int, rounds: int, *, memory: bool) -> Line:
     """As many predictions as there are objects at most."""
-    predictions, pictures = max(sizes), 2
+    predictions, images = max(sizes), 2
     timed: dict[int, dict[str, Timed]] = {}
     for size in sizes:
         criterion = SetCriterion(LossConfig())
-        call = partial(_match_and_compare, criterion, pictures, predictions, size, stages)
+        call = partial(_match_and_compare, criterion, images, predictions, size, stages)
         timed[size] = {LOSS_AND_GRADIENTS: Timed(call(), parts_of_loss(criterion))}
-    arguments = (pictures, predictions)
+    arguments = (images, predictions)
     return Line(
         quantity="objects",
-        where=f"a picture, {pictures} pictures of {predictions} predictions, {counted(stages, 'stage')}",
+        where=f"an image, {images} images of {predictions} predictions, {counted(stages, 'stage')}",
         seconds=_in_turns(timed, rounds),
         bytes={PEAK_LOSS: {size: peak(_compare_once, *arguments, size, stages) for size in sizes}} if memory else {},
     )
@@ -118,7 +118,7 @@ def boxes_line(sizes: Sequence[int], folder: Path, rounds: int, *, memory: bool)
     peaks = {PEAK_READING: {size: peak_on_host(_read, file) for size, file in files.items()}} if memory else {}
     return Line(
         quantity="boxes",
-        where=f"of a data set, {OBJECTS_A_PICTURE} a picture",
+        where=f"of a dataset, {OBJECTS_A_IMAGE} an image",
         seconds=_in_turns(timed, rounds),
         bytes={HELD: held} | peaks,
     )
@@ -170,30 +170,30 @@ def _learn_once(case: ModelCase) -> None:
 
 
 def _match_and_compare(
-    criterion: nn.Module, pictures: int, predictions: int, objects: int, stages: int
+    criterion: nn.Module, images: int, predictions: int, objects: int, stages: int
 ) -> Callable[[], None]:
     """What a model would have put out is made up here, and what is returned compares it with made-up objects."""
     size, classes, rng = (800, 1088), 80, np.random.default_rng(0)
     outputs = []
     for _ in range(stages):
-        boxes = torch.stack([made_up_target(predictions, size, classes, rng).boxes for _ in range(pictures)])
-        logits = torch.from_numpy(rng.normal(-4.6, 1, (pictures, predictions, classes))).float()
+        boxes = torch.stack([made_up_target(predictions, size, classes, rng).boxes for _ in range(images)])
+        logits = torch.from_numpy(rng.normal(-4.6, 1, (images, predictions, classes))).float()
         predicted = (part.to(_device()).requires_grad_() for part in (logits, boxes))
-        outputs.append(StageOutput(*predicted, queries=torch.zeros(pictures, predictions, 0)))
-    targets = [made_up_target(objects, size, classes, rng).to(_device()) for _ in range(pictures)]
+        outputs.append(StageOutput(*predicted, queries=torch.zeros(images, predictions, 0)))
+    targets = [made_up_target(objects, size, classes, rng).to(_device()) for _ in range(images)]
 
     def compare() -> None:
-        criterion(outputs, targets, pictures * objects).total.backward()
+        criterion(outputs, targets, images * objects).total.backward()
 
     return compare
 
 
-def _compare_once(pictures: int, predictions: int, objects: int, stages: int) -> None:
-    _match_and_compare(SetCriterion(LossConfig()), pictures, predictions, objects, stages)()
+def _compare_once(images: int, predictions: int, objects: int, stages: int) -> None:
+    _match_and_compare(SetCriterion(LossConfig()), images, predictions, objects, stages)()
 
 
 def _read(file: Path) -> DetectionDataset:
-    return read_coco(file, pictures_needed=False)
+    return read_coco(file, images_needed=False)
 
 
 def _bytes_held(dataset: DetectionDataset) -> int:
@@ -202,15 +202,15 @@ def _bytes_held(dataset: DetectionDataset) -> int:
 
 
 def _write_annotations(file: Path, boxes: int) -> Path:
-    """COCO JSON of so many boxes in pictures of three sizes, which are nowhere. Returns the file."""
+    """COCO JSON of so many boxes in images of three sizes, which are nowhere. Returns the file."""
     rng = np.random.default_rng(0)
-    pictures = max(1, boxes // OBJECTS_A_PICTURE)
-    sides = np.array([(480, 640), (640, 480), (426, 640)])[rng.integers(3, size=pictures)]
-    of_picture, labels = rng.integers(pictures, size=boxes), rng.integers(1, 81, size=boxes)
+    images = max(1, boxes // OBJECTS_A_IMAGE)
+    sides = np.array([(480, 640), (640, 480), (426, 640)])[rng.integers(3, size=images)]
+    of_image, labels = rng.integers(images, size=boxes), rng.integers(1, 81, size=boxes)
     extents = rng.uniform(8, 200, (boxes, 2))
-    corners = rng.uniform(0, 1, (boxes, 2)) * (sides[of_picture, ::-1] - extents)
+    corners = rng.uniform(0, 1, (boxes, 2)) * (sides[of_image, ::-1] - extents)
     found = zip(
-        of_picture.tolist(), labels.tolist(), np.concatenate([corners, extents], axis=1).round(2).tolist(), strict=True
+        of_image.tolist(), labels.tolist(), np.concatenate([corners, extents], axis=1).round(2).tolist(), strict=True
     )
     record = {
         "categories": [{"id": id_, "name": f"class {id_}"} for id_ in range(1, 81)],
@@ -219,8 +219,8 @@ def _write_annotations(file: Path, boxes: int) -> Path:
             for id_, (height, width) in enumerate(sides.tolist())
         ],
         "annotations": [
-            {"id": id_, "image_id": picture, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-            for id_, (picture, label, box) in enumerate(found)
+            {"id": id_, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for id_, (image, label, box) in enumerate(found)
         ],
     }
     file.write_text(json.dumps(record), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""How fast pictures go through each detector: `python -m benchmarks.inference` from the project's root.
+"""How fast images go through each detector: `python -m benchmarks.inference` from the project's root.
 
-All weights are random and all detectors see the same pictures, in turn, round after round; what counts is the ratio of
-a round's times. Our proposals are spread over the picture and its sizes, as a trained model's boxes are. With random
+All weights are random and all detectors see the same images, in turn, round after round; what counts is the ratio of
+a round's times. Our proposals are spread over the image and its sizes, as a trained model's boxes are. With random
 weights torchvision's detectors have little to suppress.
 """
 
@@ -53,13 +53,13 @@ IN_WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time the detectors of the paper and their peers on the same pictures."""
+    """Time the detectors of the paper and their peers on the same images."""
 
-    # Height of the pictures, in pixels.
+    # Height of the images, in pixels.
     height: int = 800
-    # Width of the pictures.
+    # Width of the images.
     width: int = 1088
-    # Pictures at once.
+    # Images at once.
     batch: int = 1
     # Rounds, after one that is not counted, or three if --ways has recorded or compiled.
     rounds: int = 5
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
     if "recorded" in arguments.ways and device.type == "cpu":
         raise InputError("--ways recorded is for GPUs, and there is none here; leave it out.")
     torch.manual_seed(0)
-    pictures = torch.randint(256, (arguments.batch, 3, arguments.height, arguments.width), dtype=torch.uint8)
+    images = torch.randint(256, (arguments.batch, 3, arguments.height, arguments.width), dtype=torch.uint8)
     precision = torch.autocast(device.type, torch.bfloat16) if arguments.bf16 else nullcontext()
     with tempfile.TemporaryDirectory() as folder:
         detectors = torchvision_detectors(arguments.height, arguments.width, device)
@@ -112,11 +112,11 @@ def main(argv: Sequence[str]) -> int:
             for way in arguments.ways:
                 detectors[f"ours, {proposals} proposals{IN_WORDS[way]}"] = _ours(arguments, model, way, Path(folder))
         with torch.inference_mode(), precision:
-            turns = {name: partial(detect, pictures) for name, detect in detectors.items()}
+            turns = {name: partial(detect, images) for name, detect in detectors.items()}
             # a CUDA graph is recorded on the second call and replayed from the third
             graphs = {"recorded", "compiled"} & set(arguments.ways)
             seconds = take_turns(turns, arguments.rounds, warm_up=3 if graphs else 1)
-            on_device = pictures.to(device)
+            on_device = images.to(device)
             heads = {n: _heads(arguments, n, on_device) for n in arguments.proposals} if arguments.heads else {}
     print(conditions(kept=kept))
     size, dtype = f"{arguments.height} x {arguments.width}", "bf16" if arguments.bf16 else "fp32"
@@ -185,9 +185,9 @@ def _eager(model: Model, arguments: Arguments) -> Model:
     return loaded
 
 
-def _detect(model: AnyDetector, device: torch.device, pictures: Tensor) -> Decoded:
-    sizes = torch.tensor([pictures.shape[-2:]] * len(pictures))
-    return model.detect(pictures.to(device, non_blocking=True), sizes.to(device, non_blocking=True))
+def _detect(model: AnyDetector, device: torch.device, images: Tensor) -> Decoded:
+    sizes = torch.tensor([images.shape[-2:]] * len(images))
+    return model.detect(images.to(device, non_blocking=True), sizes.to(device, non_blocking=True))
 
 
 def _plain_twin(model: SparseRCNN) -> PlainSparseRCNN:
@@ -195,29 +195,29 @@ def _plain_twin(model: SparseRCNN) -> PlainSparseRCNN:
     return PlainSparseRCNN(deepcopy(model).to(memory_format=torch.contiguous_format)).eval()
 
 
-def _detect_plainly(twin: PlainSparseRCNN, device: torch.device, pictures: Tensor) -> Decoded:
-    sizes = torch.tensor([pictures.shape[-2:]] * len(pictures))  # on the host, where the twin looks at them
-    return twin.decode(twin(pictures.to(device, non_blocking=True), sizes))
+def _detect_plainly(twin: PlainSparseRCNN, device: torch.device, images: Tensor) -> Decoded:
+    sizes = torch.tensor([images.shape[-2:]] * len(images))  # on the host, where the twin looks at them
+    return twin.decode(twin(images.to(device, non_blocking=True), sizes))
 
 
-def _heads(arguments: Arguments, proposals: int, pictures: Tensor) -> Rounds:
+def _heads(arguments: Arguments, proposals: int, images: Tensor) -> Rounds:
     """Seconds of the stages, ours and the twin's, each given the features as its own pyramid lays them out."""
-    plain = build_model(_config(arguments, proposals)).eval().to(pictures.device)
+    plain = build_model(_config(arguments, proposals)).eval().to(images.device)
     model, twin = _loaded(plain, arguments), _plain_twin(plain)
-    height, width = pictures.shape[-2:]
-    sizes = torch.tensor([[height, width]] * len(pictures), device=pictures.device)
-    ours = model.pyramid(model.backbone(model.normalise(pictures, sizes)))
+    height, width = images.shape[-2:]
+    sizes = torch.tensor([[height, width]] * len(images), device=images.device)
+    ours = model.pyramid(model.backbone(model.normalise(images, sizes)))
     theirs = [feature.contiguous() for feature in ours]
-    scale = torch.tensor([width, height, width, height], device=pictures.device)
-    boxes = (cxcywh_to_xyxy(model.proposal_boxes_cxcywh_norm) * scale).expand(len(pictures), -1, -1)
-    queries = model.proposal_queries.expand(len(pictures), -1, -1)
+    scale = torch.tensor([width, height, width, height], device=images.device)
+    boxes = (cxcywh_to_xyxy(model.proposal_boxes_cxcywh_norm) * scale).expand(len(images), -1, -1)
+    queries = model.proposal_queries.expand(len(images), -1, -1)
     heads = {
         "ours": partial(model.head, ours, boxes, queries),
         "plain twin": partial(twin.head, theirs, boxes, queries),
     }
     if "compiled" in arguments.ways:
         compiled = deepcopy(model)
-        compile_layers(compiled, pictures.device)
+        compile_layers(compiled, images.device)
         heads["ours, compiled"] = partial(compiled.head, ours, boxes, queries)
     return take_turns(heads, arguments.rounds)
 

@@ -1,4 +1,4 @@
-"""Ground truth and detections drawn at random, in the numbers of COCO's and of CrowdHuman's validation pictures."""
+"""Ground truth and detections drawn at random, in the numbers of COCO's and of CrowdHuman's validation images."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int64
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import PERSON
 from uncrowd.data.results.odgt import write_odgt_results
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 
 Boxes = Float64[np.ndarray, "n 4"]
 Labels = Int64[np.ndarray, " n"]
@@ -20,26 +20,26 @@ CLASSES = Categories(ids=tuple(range(1, 81)), names=tuple(f"class {number}" for 
 CROWD_SIZE = (800, 1200)
 
 
-def draw_coco(pictures: int, detections: int, seed: int) -> tuple[DetectionDataset, dict[PictureId, Detections]]:
-    """80 classes, few of them frequent, and about 7 objects a picture; one in a hundred is a crowd to ignore."""
+def draw_coco(images: int, detections: int, seed: int) -> tuple[DetectionDataset, dict[ImageId, Detections]]:
+    """80 classes, few of them frequent, and about 7 objects per image; one in a hundred is a crowd to ignore."""
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(1, len(CLASSES) + 1)
     frequency /= frequency.sum()
-    counts = rng.poisson(7, pictures)
+    counts = rng.poisson(7, images)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     boxes, labels = _scattered(offsets[-1], rng), rng.choice(len(CLASSES), offsets[-1], p=frequency)
-    found: dict[PictureId, Detections] = {}
-    for picture in range(pictures):
-        own = slice(offsets[picture], offsets[picture + 1])
-        found[picture] = _coco_detections(boxes[own], labels[own], detections, frequency, rng)
+    found: dict[ImageId, Detections] = {}
+    for image in range(images):
+        own = slice(offsets[image], offsets[image + 1])
+        found[image] = _coco_detections(boxes[own], labels[own], detections, frequency, rng)
     dataset = DetectionDataset(
         source=Path("made up"),
         split="val",
         categories=CLASSES,
         folder=Path("made up"),
-        ids=np.arange(pictures),
-        file_names=np.array([f"{picture:06d}.jpg" for picture in range(pictures)], dtype=np.str_),
-        sizes=np.tile(COCO_SIZE, (pictures, 1)),
+        ids=np.arange(images),
+        file_names=np.array([f"{image:06d}.jpg" for image in range(images)], dtype=np.str_),
+        sizes=np.tile(COCO_SIZE, (images, 1)),
         offsets=offsets,
         boxes=boxes,
         labels=labels,
@@ -63,20 +63,20 @@ def _coco_detections(
 
 
 def _scattered(count: int, rng: np.random.Generator) -> Boxes:
-    """Boxes anywhere, with sides from a few pixels to most of the picture: each of COCO's three sizes."""
+    """Boxes anywhere, with sides from a few pixels to most of the image: each of COCO's three sizes."""
     height, width = COCO_SIZE
     sides = rng.lognormal(np.log(70), 0.9, (count, 2)).clip(4, (width - 1, height - 1))
     corner = rng.uniform(0, 1, (count, 2)) * ((width, height) - sides)
     return np.concatenate([corner, corner + sides], axis=1)
 
 
-def write_crowds(truth: Path, found: Path, *, pictures: int, detections: int, seed: int) -> None:
-    """Writes both as odgt: about 23 people and 3 ignore regions a picture, and so many detections of each picture."""
+def write_crowds(truth: Path, found: Path, *, images: int, detections: int, seed: int) -> None:
+    """Writes both as odgt: about 23 people and 3 ignore regions an image, and so many detections of each image."""
     rng = np.random.default_rng(seed)
-    drawn: dict[PictureId, Detections] = {}
+    drawn: dict[ImageId, Detections] = {}
     height, width = CROWD_SIZE
     with truth.open("w", encoding="utf-8") as file:
-        for number in range(pictures):
+        for number in range(images):
             people, regions = _people(rng), _standing(rng.uniform((0, 0), (width, height), (rng.poisson(3), 2)), rng)
             gtboxes = [{"tag": "person", "fbox": box, "extra": {"ignore": 0}} for box in _as_xywh(people)]
             gtboxes += [{"tag": "mask", "fbox": box, "extra": {"ignore": 1}} for box in _as_xywh(regions)]
@@ -107,7 +107,7 @@ def _people(rng: np.random.Generator) -> Boxes:
 
 
 def _standing(centres: Float64[np.ndarray, "n 2"], rng: np.random.Generator) -> Boxes:
-    """Standing boxes, most of them between 70 and 400 pixels high; they may reach out of the picture."""
+    """Standing boxes, most of them between 70 and 400 pixels high; they may reach out of the image."""
     height = rng.lognormal(np.log(170), 0.5, (len(centres), 1))
     half = np.concatenate([height * rng.normal(0.42, 0.05, height.shape).clip(0.2), height], axis=1) / 2
     return np.concatenate([centres - half, centres + half], axis=1)

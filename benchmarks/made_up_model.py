@@ -15,12 +15,12 @@ from uncrowd.structures import Batch, Target
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
-    """Pictures of noise, and boxes anywhere in them."""
+    """Images of noise, and boxes anywhere in them."""
 
-    pictures: int
+    images: int
     height: int
     width: int
-    objects: float  # of a picture, on average
+    objects: float  # of an image, on average
     classes: int = 80
     seed: int = 0
 
@@ -29,20 +29,20 @@ def made_up_batch(config: BatchConfig) -> Batch:
     """A batch as the training loader hands it over, pinned where there is a GPU."""
     rng = np.random.default_rng(config.seed)
     size = (config.height, config.width)
-    images = torch.from_numpy(rng.integers(256, size=(config.pictures, 3, *size), dtype=np.uint8))
-    counts = rng.poisson(config.objects, config.pictures).clip(1)
+    images = torch.from_numpy(rng.integers(256, size=(config.images, 3, *size), dtype=np.uint8))
+    counts = rng.poisson(config.objects, config.images).clip(1)
     return Batch(
         images=_pinned(images.contiguous(memory_format=torch.channels_last)),
-        sizes=_pinned(torch.tensor([size] * config.pictures)),
+        sizes=_pinned(torch.tensor([size] * config.images)),
         targets=[made_up_target(count, size, config.classes, rng) for count in counts],
-        ids=list(range(config.pictures)),
-        picture_sizes=[size] * config.pictures,
+        ids=list(range(config.images)),
+        image_sizes=[size] * config.images,
         skipped=[],
     )
 
 
 def made_up_target(objects: int, size: tuple[int, int], classes: int, rng: np.random.Generator) -> Target:
-    """Boxes with sides from 3 % to 60 % of the picture's short one, none of them ignored."""
+    """Boxes with sides from 3 % to 60 % of the image's short one, none of them ignored."""
     sides = np.exp(rng.uniform(np.log(0.03), np.log(0.6), (objects, 2))) * min(size)
     corner = rng.uniform(0, 1, (objects, 2)) * (size[::-1] - sides)
     return Target(
@@ -74,9 +74,9 @@ def calm(model: nn.Module) -> None:
 
 @torch.no_grad()
 def _spread(model: SparseRCNN) -> None:
-    """Proposals are all over the picture, and stages move them a little.
+    """Proposals are all over the image, and stages move them a little.
 
-    At first they all are the whole picture, which random stages enlarge to many times its size.
+    At first they all are the whole image, which random stages enlarge to many times its size.
     """
     centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
     centre.uniform_(0.1, 0.9)

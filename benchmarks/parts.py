@@ -22,14 +22,14 @@ from uncrowd.models.interaction import OutLayer
 from uncrowd.models.sparse_rcnn import SparseRCNN
 
 REST = "the rest"
-NORMALISING, BACKBONE, PYRAMID = "normalising pictures", "backbone", "pyramid"
+NORMALISING, BACKBONE, PYRAMID = "normalising images", "backbone", "pyramid"
 POOLING, ATTENTION = "RoIAlign", "self attention"
 KERNELS, DYNAMIC = "kernels from queries", "dynamic convolution"
 MASKS, RESIDUALS = "masks", "projected queries"
 OUT, FEEDFORWARD, TOWERS = "out layers", "feed-forward", "towers, logits, deltas"
 OF_STAGES = "the rest of the stages"
 
-# In the order in which a picture goes through them.
+# In the order in which an image goes through them.
 MODEL_PARTS = (
     NORMALISING,
     BACKBONE,

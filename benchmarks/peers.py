@@ -1,7 +1,7 @@
 """Other people's detectors, with random weights, at the same input: bytes in, what they find out.
 
 torchvision's come with the resizing and suppression that they are used with. transformers' are their networks alone,
-given pictures standardised and padded: what remains of their processors does little beside. Its Deformable DETR samples
+given images standardised and padded: what remains of their processors does little beside. Its Deformable DETR samples
 in operations of PyTorch where it is not given its compiled kernel, and RT-DETR is made for 640 x 640, so both may look
 worse here than they are.
 """
@@ -16,14 +16,14 @@ from torchvision.models import detection
 
 from uncrowd.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 
-Detect = Callable[[Tensor], object]  # of pictures (b, 3, h, w), uint8, on the host
+Detect = Callable[[Tensor], object]  # of images (b, 3, h, w), uint8, on the host
 
 FASTER_RCNN = "Faster R-CNN R50-FPN (torchvision)"
 CHANNELS_LAST = "Faster R-CNN, channels last"  # the same, given the one line of code that ours has inside
 
 
 def torchvision_detectors(height: int, width: int, device: torch.device) -> dict[str, Detect]:
-    """Each resizes pictures itself, here to the size that they have."""
+    """Each resizes images itself, here to the size that they have."""
     sides = {"min_size": min(height, width), "max_size": max(height, width)}
     models: dict[str, nn.Module] = {
         FASTER_RCNN: detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides),
@@ -40,8 +40,8 @@ def torchvision_detectors(height: int, width: int, device: torch.device) -> dict
 
 
 def _of_torchvision(model: nn.Module, device: torch.device) -> Detect:
-    def detect(pictures: Tensor) -> object:
-        return model([picture / 255 for picture in pictures.to(device, non_blocking=True)])
+    def detect(images: Tensor) -> object:
+        return model([image / 255 for image in images.to(device, non_blocking=True)])
 
     return detect
 
@@ -68,9 +68,9 @@ def transformers_detectors(device: torch.device) -> dict[str, Detect]:
 def _of_transformers(model: nn.Module, device: torch.device) -> Detect:
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
 
-    def detect(pictures: Tensor) -> object:
-        height, width = pictures.shape[-2:]
-        standardised = (pictures.to(device, non_blocking=True) - mean) / std
+    def detect(images: Tensor) -> object:
+        height, width = images.shape[-2:]
+        standardised = (images.to(device, non_blocking=True) - mean) / std
         # the feature maps of RT-DETR fit on one another only where 32 divides both sides
         return model(pixel_values=F.pad(standardised, (0, -width % 32, 0, -height % 32)))
 

@@ -1,6 +1,6 @@
 """How much of the machine each part of our model makes use of: `python -m benchmarks.roofline` from the project's root.
 
-In the same rounds as the model, in the form in which it looks at pictures, a large matrix product and a copy of a large
+In the same rounds as the model, in the form in which it looks at images, a large matrix product and a copy of a large
 tensor say what this machine can do in the precision in question: FLOP/s and bytes/s. The product is taken twice, as one
 of matrices and as a 1 x 1 convolution, which on a CPU are two libraries' work, and the faster counts. The least time
 that a part can take is that of its FLOPs or that of its bytes, whichever is longer, and how many times it is off is its
@@ -59,11 +59,11 @@ UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_
 class Arguments:
     """Compare each part of our model with a matrix product and a copy."""
 
-    # Height of the pictures, in pixels.
+    # Height of the images, in pixels.
     height: int = 800
-    # Width of the pictures.
+    # Width of the images.
     width: int = 1088
-    # Pictures at once.
+    # Images at once.
     batch_size: int = 1
     # Of the model.
     proposals: int = 100
@@ -139,12 +139,12 @@ def main(argv: Sequence[str]) -> int:
         backbone=BackboneConfig(name=arguments.backbone),
     )
     model = build_model(config).to(device)
-    size = BatchConfig(pictures=arguments.batch_size, height=arguments.height, width=arguments.width, objects=1)
+    size = BatchConfig(images=arguments.batch_size, height=arguments.height, width=arguments.width, objects=1)
     batch = to_device(made_up_batch(size), device)
     flops = _flops(config, batch)
     print(conditions(kept=kept))
     print(
-        f"{counted(arguments.batch_size, 'picture')} of {arguments.height} x {arguments.width}, {arguments.backbone}, "
+        f"{counted(arguments.batch_size, 'image')} of {arguments.height} x {arguments.width}, {arguments.backbone}, "
         f"{counted(arguments.proposals, 'proposal')}, {counted(arguments.stages, 'stage')}, inference, "
         f"{counted(arguments.rounds, 'round')}"
     )

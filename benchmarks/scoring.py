@@ -2,10 +2,10 @@
 
 Boxes are made up. Everyone scores the same ones in every round, and has to find the same numbers.
 
-COCO's scores, from what is in memory to numbers. Ours start from samples and detections, as a data set and a predictor
+COCO's scores, from what is in memory to numbers. Ours start from samples and detections, as a dataset and a predictor
 hold them, and handing these to hotcoco counts; pycocotools starts from records made for it beforehand, and indexing
 these (`createIndex`, `loadRes`) counts. CrowdHuman's, which no kept package computes: reading both odgt files, AP with
-mMR and Recall, and JI apart; then all four beside the plain twin of the tests, on the same pictures, reading left out.
+mMR and Recall, and JI apart; then all four beside the plain twin of the tests, on the same images, reading left out.
 """
 
 import contextlib
@@ -38,10 +38,10 @@ from uncrowd.evaluation.crowd_overlaps import crowd_overlaps
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.evaluation.jaccard_index import count_pairs, jaccard_index
 from uncrowd.recipes.experiment import ScoreProtocol
-from uncrowd.structures import Detections, PictureId
+from uncrowd.structures import Detections, ImageId
 from uncrowd.words import counted
 
-Found = dict[PictureId, Detections]
+Found = dict[ImageId, Detections]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +50,15 @@ class Arguments:
 
     # Whose scores.
     protocols: tuple[ScoreProtocol, ...] = ("coco", "crowdhuman")
-    # Pictures of each; COCO's val2017 has 5000, CrowdHuman's validation split 4370.
-    pictures: int = 5000
-    # Detections of each of COCO's pictures.
+    # Images of each; COCO's val2017 has 5000, CrowdHuman's validation split 4370.
+    images: int = 5000
+    # Detections of each of COCO's images.
     coco_detections: int = 100
     # Detections of each of CrowdHuman's.
     crowd_detections: int = 500
-    # CrowdHuman's pictures that the plain twin scores too, at about 20 a second; as many as there are: all; 0: none.
-    twin_pictures: int = 100
-    # Rounds. In one of 5000 pictures, pycocotools takes about a minute.
+    # CrowdHuman's images that the plain twin scores too, at about 20 a second; as many as there are: all; 0: none.
+    twin_images: int = 100
+    # Rounds. In one of 5000 images, pycocotools takes about a minute.
     rounds: int = 3
     # What the boxes are drawn from.
     seed: int = 0
@@ -68,10 +68,10 @@ class Arguments:
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be timed or written."""
         detections = {"--coco-detections": self.coco_detections, "--crowd-detections": self.crowd_detections}
-        require_at_least(1, **{"--pictures": self.pictures, "--rounds": self.rounds}, **detections)
+        require_at_least(1, **{"--images": self.images, "--rounds": self.rounds}, **detections)
         if not self.protocols:
             raise InputError("--protocols is empty; there is nothing to score.")
-        require_at_least(0, **{"--twin-pictures": self.twin_pictures, "--seed": self.seed})
+        require_at_least(0, **{"--twin-images": self.twin_images, "--seed": self.seed})
         require_appendable(self.append)  # last, for it makes the file
 
 
@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _coco(arguments: Arguments) -> Rounds:
-    dataset, found = draw_coco(arguments.pictures, arguments.coco_detections, arguments.seed)
+    dataset, found = draw_coco(arguments.images, arguments.coco_detections, arguments.seed)
     ours = partial(CocoEvaluator().evaluate, dataset, found, dataset.categories)
     scores = ours()  # and a warm-up, which pycocotools does not need
     truth, records = _coco_truth(dataset), _coco_results(found)
@@ -99,7 +99,7 @@ def _coco(arguments: Arguments) -> Rounds:
         _require_same(scores.values, _pycocotools(truth, records))
 
     rounds = take_turns({"ours": ours, "pycocotools": theirs}, arguments.rounds, warm_up=0)
-    print(f"\nCOCO: {len(dataset)} pictures, {len(dataset.boxes)} objects, {len(records)} detections, which score")
+    print(f"\nCOCO: {len(dataset)} images, {len(dataset.boxes)} objects, {len(records)} detections, which score")
     print(f"{replace(scores, per_class={}).table()}\n\n{table(rounds, 'pycocotools')}")
     return rounds
 
@@ -149,7 +149,7 @@ def _crowdhuman(arguments: Arguments) -> dict[str, Rounds]:
     """Seconds of the parts, and of the twin's comparison where there is one."""
     with tempfile.TemporaryDirectory() as folder:
         truth, results = Path(folder) / "truth.odgt", Path(folder) / "found.odgt"
-        sizes = {"pictures": arguments.pictures, "detections": arguments.crowd_detections}
+        sizes = {"images": arguments.images, "detections": arguments.crowd_detections}
         write_crowds(truth, results, **sizes, seed=arguments.seed)
         mebibytes = (truth.stat().st_size + results.stat().st_size) / 2**20
         dataset, found = _read(truth, results)
@@ -162,14 +162,14 @@ def _crowdhuman(arguments: Arguments) -> dict[str, Rounds]:
         }
         seconds = {"crowdhuman": take_turns(parts, arguments.rounds, warm_up=0)}
     people, regions = int((~dataset.ignore).sum()), int(dataset.ignore.sum())
-    print(f"\nCrowdHuman: {len(dataset)} pictures, {mebibytes:.0f} MiB of odgt, {people} people, {regions} to ignore")
+    print(f"\nCrowdHuman: {len(dataset)} images, {mebibytes:.0f} MiB of odgt, {people} people, {regions} to ignore")
     print(f"{sum(map(len, found.values()))} detections, which score\n{scores.table()}\n")
     for part, times in seconds["crowdhuman"].items():
         print(f"{part:20}{statistics.median(times):9.2f} s ({min(times):.2f} to {max(times):.2f})")
-    if arguments.twin_pictures:
-        few = dataset.subset(range(min(arguments.twin_pictures, len(dataset))))
+    if arguments.twin_images:
+        few = dataset.subset(range(min(arguments.twin_images, len(dataset))))
         seconds["crowdhuman_twin"] = _against_twin(few, found, arguments.rounds)
-        print(f"\nall four on {len(few)} of the {len(dataset)} pictures, by both")
+        print(f"\nall four on {len(few)} of the {len(dataset)} images, by both")
         print(table(seconds["crowdhuman_twin"], "the plain twin"))
     return seconds
 
@@ -178,8 +178,8 @@ def _against_twin(few: DetectionDataset, all_found: Found, rounds: int) -> Round
     found = {sample.id: all_found[sample.id] for sample in few}
     ours = partial(CrowdHumanEvaluator().evaluate, few, found, PERSON)
     scores = ours()
-    pictures = [
-        plain.Picture(
+    images = [
+        plain.Image(
             size=sample.size,
             objects=sample.boxes[~sample.ignore].tolist(),
             regions=sample.boxes[sample.ignore].tolist(),
@@ -189,13 +189,13 @@ def _against_twin(few: DetectionDataset, all_found: Found, rounds: int) -> Round
     ]
 
     def by_twin() -> None:
-        _require_same(scores.values, plain.scores(pictures))
+        _require_same(scores.values, plain.scores(images))
 
     return take_turns({"ours": ours, "the plain twin": by_twin}, rounds, warm_up=0)
 
 
 def _read(truth: Path, results: Path) -> tuple[DetectionDataset, Found]:
-    dataset = read_odgt(truth, split="val", pictures_needed=False)
+    dataset = read_odgt(truth, split="val", images_needed=False)
     return dataset, read_detections(results, dataset.categories, dataset.ids.tolist())
 
 

@@ -4,7 +4,7 @@ A step is everything from a batch on the host to changed weights: the copy to th
 backward pass, clipping of the gradient, optimiser. Ours is the engine's own step, so what is timed is what `uncrowd
 train` does with each batch. Beside it stand the literal twin that the tests hold it to (the same model and loss, each
 operation as the public code has it), Sparse R-CNN without the paper's modules on our engine, and torchvision's Faster
-R-CNN. All see the same pictures and boxes, in turn, round after round, in fp32 and under bf16 autocast; what counts is
+R-CNN. All see the same images and boxes, in turn, round after round, in fp32 and under bf16 autocast; what counts is
 the ratio of a round's times.
 
 The most memory that a detector needs is that of two steps in a process of its own. Last come the parts of our step: see
@@ -56,13 +56,13 @@ CLASSES = 80
 class Arguments:
     """Time training steps of the paper's detectors and their peers on one batch."""
 
-    # Height of the pictures, in pixels.
+    # Height of the images, in pixels.
     height: int = 800
-    # Width of the pictures.
+    # Width of the images.
     width: int = 1088
-    # Pictures in a batch.
+    # Images in a batch.
     batch_size: int = 2
-    # Objects in a picture, on average: COCO has 7, CrowdHuman 23.
+    # Objects in an image, on average: COCO has 7, CrowdHuman 23.
     objects: float = 7
     # Of our detectors; Sparse R-CNN and the plain twin have the first of these numbers.
     proposals: tuple[int, ...] = (100,)
@@ -76,7 +76,7 @@ class Arguments:
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     # Also time our first detector compiled.
     compile: bool = False
-    # Also time our first detector with pictures that so many processes load, and show the parts of that; 0 loads them
+    # Also time our first detector with images that so many processes load, and show the parts of that; 0 loads them
     # between the steps. A turn is a whole epoch of drawn scenes then, and starting the processes is part of it.
     workers: int | None = None
     # Steps in a turn.
@@ -85,7 +85,7 @@ class Arguments:
     rounds: int = 5
     # Whether memory is measured, for which each detector starts anew.
     memory: bool = True
-    # Of pictures and boxes.
+    # Of images and boxes.
     seed: int = 0
     # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
     keep_freed_memory: bool = False
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
     size = f"{arguments.height} x {arguments.width}"
     print(conditions(kept=kept))
     print(
-        f"steps of {counted(arguments.batch_size, 'picture')} of {size} with about {arguments.objects:g} objects each, "
+        f"steps of {counted(arguments.batch_size, 'image')} of {size} with about {arguments.objects:g} objects each, "
         f"{arguments.backbone}, {counted(arguments.stages, 'stage')}, {counted(arguments.rounds, 'round')} of "
         f"{counted(arguments.steps, 'step')}"
     )
@@ -136,7 +136,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _detectors(arguments: Arguments) -> dict[str, Callable[[], Step]]:
     """What builds each; nothing is built yet."""
-    pictures, first = arguments.batch_size, arguments.proposals[0]
+    images, first = arguments.batch_size, arguments.proposals[0]
 
     def config(proposals: int, stage: StageConfig) -> SparseRCNNConfig:
         trunk = BackboneConfig(name=arguments.backbone)
@@ -147,11 +147,11 @@ def _detectors(arguments: Arguments) -> dict[str, Callable[[], Step]]:
     whole, without = arguments.stage, replace(arguments.stage, attention="content", interaction="entangled")
     detectors: dict[str, Callable[[], Step]] = {}
     for proposals in arguments.proposals:
-        detectors[_ours(proposals)] = partial(EngineStep, config(proposals, whole), pictures)
+        detectors[_ours(proposals)] = partial(EngineStep, config(proposals, whole), images)
     if arguments.compile:
-        detectors[f"{_ours(first)}, compiled"] = partial(EngineStep, config(first, whole), pictures, compiled=True)
+        detectors[f"{_ours(first)}, compiled"] = partial(EngineStep, config(first, whole), images, compiled=True)
     detectors[TWIN] = partial(plain_step, config(first, whole))
-    detectors["Sparse R-CNN"] = partial(EngineStep, config(first, without), pictures)
+    detectors["Sparse R-CNN"] = partial(EngineStep, config(first, without), images)
     detectors[FASTER_RCNN] = partial(faster_rcnn_step, arguments.height, arguments.width, CLASSES)
     return detectors
 
@@ -163,7 +163,7 @@ def _ours(proposals: int) -> str:
 def _batch(arguments: Arguments) -> Batch:
     return made_up_batch(
         BatchConfig(
-            pictures=arguments.batch_size,
+            images=arguments.batch_size,
             height=arguments.height,
             width=arguments.width,
             objects=arguments.objects,
@@ -183,7 +183,7 @@ def _two_steps(arguments: Arguments, name: str, precision: Precision) -> None:
 
 
 def _loader(arguments: Arguments, folder: Path) -> TrainLoader | None:
-    """Drawn scenes, of which an epoch is a turn; enlarged to the size of the other pictures, to a few pixels."""
+    """Drawn scenes, of which an epoch is a turn; enlarged to the size of the other images, to a few pixels."""
     if arguments.workers is None:
         return None
     sides = arguments.height, arguments.width
@@ -246,7 +246,7 @@ def _table(
     if precision == "bf16" and "fp32" in seconds:
         references[f"{TWIN} in fp32"] = seconds["fp32"][TWIN]
     width = max(map(len, times_of)) + 2
-    head = f"{precision:{width}}pictures/s   peak memory   first loss"
+    head = f"{precision:{width}}images/s   peak memory   first loss"
     lines = [head + "".join(f"   {'as fast as ' + reference:29}" for reference in references).rstrip()]
     for name, times in times_of.items():
         speed = arguments.batch_size * arguments.steps / statistics.median(times)

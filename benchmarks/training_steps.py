@@ -39,7 +39,7 @@ LEARNING_RATE = 1e-8
 class EngineStep:
     """Our engine's own step: what `uncrowd train` does with each batch."""
 
-    def __init__(self, config: SparseRCNNConfig, pictures: int, *, compiled: bool = False):
+    def __init__(self, config: SparseRCNNConfig, images: int, *, compiled: bool = False):
         self.model, self.criterion = build_model(config), SetCriterion(LossConfig())
         for_training(self.model, build_accelerator().device)
         if compiled:
@@ -47,8 +47,8 @@ class EngineStep:
         self.trainer = Trainer(
             self.model,
             self.criterion,
-            _loader_of_nothing(pictures),
-            TrainConfig(batch_size=pictures),
+            _loader_of_nothing(images),
+            TrainConfig(batch_size=images),
             OptimConfig(learning_rate=LEARNING_RATE),
             build_accelerator(),
             Path("never written"),
@@ -87,7 +87,7 @@ def plain_step(config: SparseRCNNConfig) -> Step:
 def faster_rcnn_step(height: int, width: int, classes: int) -> Step:
     """torchvision's Faster R-CNN on R50-FPN, its norms, stem and first stage frozen; SGD, as its recipe has it.
 
-    It resizes pictures itself, here to the size that they have.
+    It resizes images itself, here to the size that they have.
     """
     device = build_accelerator().device
     torch.manual_seed(0)
@@ -114,7 +114,7 @@ def faster_rcnn_step(height: int, width: int, classes: int) -> Step:
     return step
 
 
-def _loader_of_nothing(pictures: int) -> TrainLoader:
+def _loader_of_nothing(images: int) -> TrainLoader:
     """A step asks for nothing but how many there are in an epoch."""
     size, empty = (1, 1), np.zeros(0)
     sample = Sample(
@@ -129,4 +129,4 @@ def _loader_of_nothing(pictures: int) -> TrainLoader:
     dataset = DetectionDataset.from_samples(
         [sample], source=Path("made up"), split="train", categories=Categories(ids=(1,), names=("one",)), folder=Path()
     )
-    return TrainLoader(dataset, TrainTransformConfig(), seed=0, batch_size=pictures)
+    return TrainLoader(dataset, TrainTransformConfig(), seed=0, batch_size=images)

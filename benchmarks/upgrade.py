@@ -58,8 +58,8 @@ def main(argv: Sequence[str]) -> int:
     experiment = replace(BASELINE, train=replace(BASELINE.train, epochs=epochs, evaluate_every=epochs))
     with tempfile.TemporaryDirectory() as folder:
         data, run = Path(folder) / "data", Path(folder) / "run"
-        write_dataset(data, "train", SCENES, pictures=200, seed=0)
-        write_dataset(data, "val", SCENES, pictures=50, seed=1)
+        write_dataset(data, "train", SCENES, images=200, seed=0)
+        write_dataset(data, "val", SCENES, images=50, seed=1)
         begin(Run(experiment=experiment, data=str(data)), run, device="cpu", say=lambda _: None)
         val = open_splits(data).val
         assert val is not None

@@ -36,16 +36,16 @@ TINY_MODEL = SparseRCNNConfig(
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """More threads only get into each other's way on pictures this small; and before any other fixture trains."""
+    """More threads only get into each other's way on images this small; and before any other fixture trains."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A COCO data set of 16 scenes to train on and 6 to score on."""
+    """A COCO dataset of 16 scenes to train on and 6 to score on."""
     folder = tmp_path_factory.mktemp("crowd")
-    write_dataset(folder, "train", SCENES, pictures=16, seed=0)
-    write_dataset(folder, "val", SCENES, pictures=6, seed=1)
+    write_dataset(folder, "train", SCENES, images=16, seed=0)
+    write_dataset(folder, "val", SCENES, images=6, seed=1)
     return folder
 
 
@@ -56,7 +56,7 @@ def tiny() -> Callable[..., Experiment]:
 
 
 def tiny_experiment(**training: Any) -> Experiment:
-    """2 epochs of 4 steps of 4 pictures, unless `training` says otherwise."""
+    """2 epochs of 4 steps of 4 images, unless `training` says otherwise."""
     settings = TrainConfig(epochs=2, batch_size=4, workers=0, log_every=1, ema_decay=0.9)
     return Experiment(
         name="tiny",
@@ -93,7 +93,7 @@ def symbolic_shapes() -> Iterator[None]:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Both of the paper's modules, as one ONNX file; once for all tests, as it takes half a minute.
 
-    The boxes it starts from are of all sizes, some far out of the picture.
+    The boxes it starts from are of all sizes, some far out of the image.
     """
     torch.manual_seed(0)
     model = SparseRCNN(replace(TINY_MODEL, num_classes=2, proposals=16))

@@ -153,15 +153,15 @@ def test_half_precision_deltas_move_boxes_in_single() -> None:
     assert moved.tolist() == [1001, 0, 1003, 10]  # bf16 would say 1000
 
 
-def test_clip_cuts_to_the_picture() -> None:
+def test_clip_cuts_to_the_image() -> None:
     boxes = double([[-5, -5, 50, 50], [90, 90, 300, 300], [200, 200, 300, 300]])
     assert clip(boxes, height=100, width=120).tolist() == [[0, 0, 50, 50], [90, 90, 120, 100], [120, 100, 120, 100]]
 
 
-def test_boxes_grow_with_their_picture() -> None:
+def test_boxes_grow_with_their_image() -> None:
     # of 100 x 50 (height x width) and of 300 x 100: three times as high, twice as wide
     assert rescale(double([[10, 20, 30, 40]]), (100, 50), (300, 100)).tolist() == [[20, 60, 60, 120]]
 
 
-def test_boxes_flip_with_their_picture() -> None:
+def test_boxes_flip_with_their_image() -> None:
     assert flip_horizontally(double([10, 20, 30, 40]), 100).tolist() == [70, 20, 90, 40]

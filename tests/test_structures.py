@@ -1,4 +1,4 @@
-"""Detections leave in other people's forms with the data set's own ids and names."""
+"""Detections leave in other people's forms with the dataset's own ids and names."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def detections() -> Detections:
     )
 
 
-def test_coco_records_carry_the_data_sets_ids_and_xywh_boxes(detections: Detections) -> None:
+def test_coco_records_carry_the_datasets_ids_and_xywh_boxes(detections: Detections) -> None:
     records = detections.to_coco(image_id=139)
     assert records[0] == {"image_id": 139, "category_id": 90, "bbox": [10, 20, 30, 40], "score": 0.75}
     assert [record["category_id"] for record in records] == [90, 1, 7]

@@ -8,8 +8,8 @@ from uncrowd.words import counted, first, nearest
 @pytest.mark.parametrize(
     ("number", "noun", "text"),
     [
-        (1, "picture", "1 picture"),
-        (0, "picture", "0 pictures"),
+        (1, "image", "1 image"),
+        (0, "image", "0 images"),
         (2, "box", "2 boxes"),
         (3, "class", "3 classes"),
         (1, "class", "1 class"),

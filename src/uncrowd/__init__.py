@@ -1,4 +1,4 @@
-"""End-to-end object detection for crowded pictures."""
+"""End-to-end object detection for crowded images."""
 
 from importlib import import_module
 from importlib.metadata import version

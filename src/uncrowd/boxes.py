@@ -12,7 +12,7 @@ from torch import Tensor
 
 # A coordinate past this is as good as infinite, and products of two such sides still fit fp32.
 FAR = 1e9
-# The largest growth of a side in one refinement (Faster R-CNN's convention: 1/16 of a 100,000 pixel picture).
+# The largest growth of a side in one refinement (Faster R-CNN's convention: 1/16 of a 100,000 pixel image).
 MAX_LOG_SCALE = math.log(100_000 / 16)
 # What (dx, dy) are divided by before they move a box; (dw, dh) are taken as they are (Sparse R-CNN's 2, 2, 1, 1).
 MOVE_WEIGHT = 2.0
@@ -83,7 +83,7 @@ def pairwise_giou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m
 def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
     """Boxes refined by predicted (dx, dy, dw, dh), Faster R-CNN's coding with Sparse R-CNN's weights (2, 2, 1, 1).
 
-    dw and dh are clamped above only, at log(100000 / 16); the result is not clipped to the picture.
+    dw and dh are clamped above only, at log(100000 / 16); the result is not clipped to the image.
     """
     deltas, boxes = at_least_fp32(deltas), at_least_fp32(boxes)
     size = boxes[..., 2:] - boxes[..., :2]
@@ -96,19 +96,19 @@ def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) ->
 
 
 def clip(boxes: Float[Tensor, "*n 4"], height: int | float, width: int | float) -> Float[Tensor, "*n 4"]:
-    """Boxes cut to a picture: 0 <= x <= width, 0 <= y <= height."""
+    """Boxes cut to an image: 0 <= x <= width, 0 <= y <= height."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)
 
 
 def rescale(boxes: Float[Tensor, "*n 4"], size: tuple[int, int], new_size: tuple[int, int]) -> Float[Tensor, "*n 4"]:
-    """Boxes of a picture of (height, width) `size`, in pixels of the same picture resized to `new_size`."""
+    """Boxes of an image of (height, width) `size`, in pixels of the same image resized to `new_size`."""
     x_scale, y_scale = new_size[1] / size[1], new_size[0] / size[0]
     return boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
 
 
 def flip_horizontally(boxes: Float[Tensor, "*n 4"], width: int) -> Float[Tensor, "*n 4"]:
-    """Boxes of a picture of `width`, in the same picture flipped left to right."""
+    """Boxes of an image of `width`, in the same image flipped left to right."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
 

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, for the next picture.
+"""Freed memory stays with the process, for the next image.
 
 On Linux the C library hands blocks of more than 32 MiB back as soon as they are freed, and the system clears each page
 of the next one. Large feature maps are such blocks: on a CPU that costs a detector a tenth to a third of its time.

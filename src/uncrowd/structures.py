@@ -1,6 +1,6 @@
 """What two siblings exchange: fields, no behaviour beyond handing them out in other people's form.
 
-Frames: *picture* pixels are those of the file as a person sees it (after its EXIF orientation was settled);
+Frames: *image* pixels are those of the file as a person sees it (after its EXIF orientation was settled);
 *network* pixels are those of the tensor the model is fed, after resizing.
 """
 
@@ -18,12 +18,12 @@ from uncrowd.boxes import xyxy_to_xywh
 if TYPE_CHECKING:
     import supervision
 
-PictureId = int | str
+ImageId = int | str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Categories:
-    """The classes of a data set: label `i` inside is `ids[i]` in the user's files and `names[i]` on the screen."""
+    """The classes of a dataset: label `i` inside is `ids[i]` in the user's files and `names[i]` on the screen."""
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
@@ -34,9 +34,9 @@ class Categories:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One picture of a data set and what is in it, in picture pixels. `size` is (height, width)."""
+    """One image of a dataset and what is in it, in image pixels. `size` is (height, width)."""
 
-    id: PictureId
+    id: ImageId
     path: Path
     size: tuple[int, int]
     boxes: Float[np.ndarray, "n 4"]
@@ -47,7 +47,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the loss compares one picture with, in network pixels. `size` is (height, width) before padding."""
+    """What the loss compares one image with, in network pixels. `size` is (height, width) before padding."""
 
     boxes: Float[Tensor, "n 4"]
     labels: Int64[Tensor, " n"]
@@ -62,19 +62,19 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Pictures padded to one size (bottom and right, with 0) and what belongs to them.
+    """Images padded to one size (bottom and right, with 0) and what belongs to them.
 
-    images: RGB, 0-255. sizes: (height, width) of each picture in it, before padding, in network pixels.
-    picture_sizes: (height, width) of the file each came from. skipped: ids of pictures that could not be read;
-    in training another picture took their place, at inference it stays empty.
+    images: RGB, 0-255. sizes: (height, width) of each image in it, before padding, in network pixels.
+    image_sizes: (height, width) of the file each came from. skipped: ids of images that could not be read;
+    in training another image took their place, at inference it stays empty.
     """
 
     images: Shaped[Tensor, "b 3 h w"]
     sizes: Int64[Tensor, "b 2"]
     targets: list[Target]
-    ids: list[PictureId]
-    picture_sizes: list[tuple[int, int]]
-    skipped: list[PictureId]
+    ids: list[ImageId]
+    image_sizes: list[tuple[int, int]]
+    skipped: list[ImageId]
 
 
 class StageOutput(NamedTuple):
@@ -95,7 +95,7 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """What was found in one picture, best first, on the CPU, in picture pixels."""
+    """What was found in one image, best first, on the CPU, in image pixels."""
 
     boxes: Float[Tensor, "k 4"]
     scores: Float[Tensor, " k"]
@@ -122,8 +122,8 @@ class Detections:
             boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], categories=self.categories
         )
 
-    def to_coco(self, image_id: PictureId) -> list[dict[str, Any]]:
-        """Records of a COCO results file: xywh boxes, the data set's own category ids."""
+    def to_coco(self, image_id: ImageId) -> list[dict[str, Any]]:
+        """Records of a COCO results file: xywh boxes, the dataset's own category ids."""
         return [
             {"image_id": image_id, "category_id": self.categories.ids[label], "bbox": box, "score": score}
             for box, score, label in zip(

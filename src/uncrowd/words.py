@@ -6,7 +6,7 @@ from itertools import islice
 
 
 def counted(number: int, noun: str) -> str:
-    """The number and the noun in its plural, unless it is one: "1 picture", "3 boxes", "2 classes"."""
+    """The number and the noun in its plural, unless it is one: "1 image", "3 boxes", "2 classes"."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"

@@ -1,4 +1,4 @@
-"""The benchmark runs at toy size, on scenes of its own and on a data set, and says which decoder is fastest."""
+"""The benchmark runs at toy size, on scenes of its own and on a dataset, and says which decoder is fastest."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from PIL import Image
 
 from uncrowd.errors import InputError
 
-TOY = ["--pictures", "4", "--batch-size", "2", "--rounds", "2", "--workers", "1"]
+TOY = ["--images", "4", "--batch-size", "2", "--rounds", "2", "--workers", "1"]
 
 
 def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,7 +22,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "decodes fastest: " in printed
     assert all(part in printed for part in PARTS)
     (record,) = [json.loads(line) for line in file.read_text().splitlines()]
-    assert {"commit", "machine", "pictures", "batch_size", "workers"} <= record.keys()
+    assert {"commit", "machine", "images", "batch_size", "workers"} <= record.keys()
     assert record["data"] == "drawn"
     contestants = {"Pillow", "torchvision", "training loader", "inference loader", "training loader, 1 worker"}
     assert contestants <= record["seconds"].keys()
@@ -30,13 +30,13 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [part.keys() for part in record["parts"]] == [set(PARTS)] * 2
 
 
-def test_a_data_set_s_jpegs_in_whole_batches(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dataset_s_jpegs_in_whole_batches(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "crowd"
     shutil.copytree(crowd, copy)
     no_jpeg = copy / "train" / "000001.jpg"
     with Image.open(no_jpeg) as image:
         image.save(no_jpeg, "PNG")
-    flags = ["--data", str(copy), "--pictures", "100", "--batch-size", "4", "--rounds", "1", "--workers", "1"]
+    flags = ["--data", str(copy), "--images", "100", "--batch-size", "4", "--rounds", "1", "--workers", "1"]
     assert main(flags) == 0
     assert "12 JPEGs" in capsys.readouterr().out  # of 15, one of 16 being none
     with pytest.raises(InputError, match="smaller --batch-size"):

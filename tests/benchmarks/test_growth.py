@@ -43,7 +43,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_one_line_with_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TOY, "--lines", "objects"]) == 0
     printed = capsys.readouterr().out
-    assert "objects a picture" in printed
+    assert "objects per image" in printed
     assert "proposals" not in printed
 
 

@@ -34,7 +34,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path) -> None:
     assert record["heads"].keys() == {"10"}
 
 
-def test_several_pictures_in_bf16_beside_torchvision_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_images_in_bf16_beside_torchvision_alone(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--height", "64", "--width", "64", "--rounds", "1", "--backbone", "resnet10t", "--stages", "1"]
     assert main([*flags, "--proposals", "10", "--batch", "2", "--bf16", "--torchvision-only"]) == 0
     printed = capsys.readouterr().out

@@ -31,7 +31,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert all(bytes_ is None or bytes_ > 2**26 for bytes_ in record["bytes"]["fp32"].values())
 
 
-def test_mixed_precision_and_loaded_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mixed_precision_and_loaded_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "timings.jsonl"
     flags = ["--batch-size", "1", "--rounds", "1", "--precisions", "fp32", "bf16", "--workers", "0", "--no-memory"]
     assert main([*TOY, *flags, "--append", str(file)]) == 0

@@ -1,4 +1,4 @@
-"""A data set and a run trained on it for a moment, and two ways to call the command line."""
+"""A dataset and a run trained on it for a moment, and two ways to call the command line."""
 
 import json
 from collections.abc import Callable
@@ -85,21 +85,21 @@ def refused(uncrowd: Callable[..., Said]) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A COCO data set, 6 pictures of a dark and a bright rectangle to train on and 3 to score on."""
+    """A COCO dataset, 6 images of a dark and a bright rectangle to train on and 3 to score on."""
     folder = tmp_path_factory.mktemp("shapes")
     (folder / "images").mkdir()
     rng = np.random.default_rng(0)
-    for split, pictures in (("train", 6), ("val", 3)):
+    for split, count in (("train", 6), ("val", 3)):
         images, annotations = [], []
-        for id in range(1, pictures + 1):
-            picture = np.full((HEIGHT, WIDTH, 3), 128, dtype=np.uint8)
+        for id in range(1, count + 1):
+            image = np.full((HEIGHT, WIDTH, 3), 128, dtype=np.uint8)
             for category, shade in zip(CATEGORIES, (20, 235), strict=True):
                 x, y, width, height = rng.integers((0, 0, 10, 10), (40, 30, 24, 18)).tolist()
-                picture[y : y + height, x : x + width] = shade
+                image[y : y + height, x : x + width] = shade
                 record = {"bbox": [x, y, width, height], "area": width * height, "iscrowd": 0}
                 annotations.append({"id": len(annotations) + 1, "image_id": id, "category_id": category["id"]} | record)
             images.append({"id": id, "file_name": f"{split}{id}.png", "width": WIDTH, "height": HEIGHT})
-            Image.fromarray(picture).save(folder / "images" / f"{split}{id}.png")
+            Image.fromarray(image).save(folder / "images" / f"{split}{id}.png")
         content = {"images": images, "annotations": annotations, "categories": CATEGORIES}
         (folder / f"instances_{split}.json").write_text(json.dumps(content))
     return folder

@@ -5,13 +5,13 @@ from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
 
 
-def test_a_sound_data_set(uncrowd, shapes):
+def test_a_sound_dataset(uncrowd, shapes):
     said = uncrowd("check", shapes)
     assert (said.status, said.err) == (0, "")
     assert said.out.startswith(
-        f"COCO JSON in {shapes}: 9 pictures, 18 boxes, 2 classes (dark, bright)\n"
-        "  train: 6 pictures, 12 boxes (instances_train.json)\n"
-        "  val: 3 pictures, 6 boxes (instances_val.json)\n"
+        f"COCO JSON in {shapes}: 9 images, 18 boxes, 2 classes (dark, bright)\n"
+        "  train: 6 images, 12 boxes (instances_train.json)\n"
+        "  val: 3 images, 6 boxes (instances_val.json)\n"
     )
     assert said.out.endswith("Nothing is wrong with it.\n")
 
@@ -24,7 +24,7 @@ def test_errors_and_warnings_are_counted(uncrowd, tmp_path):
     assert (said.status, said.err) == (2, "")
     assert "error: train: annotations of a category_id that `categories` does not list: 1 (annotation 3" in said.out
     assert "warning: train: boxes without positive width and height: 1 (annotation 2" in said.out
-    assert f"warning: train: missing picture files: 1 ({tmp_path / '1.png'})" in said.out
+    assert f"warning: train: missing image files: 1 ({tmp_path / '1.png'})" in said.out
     assert said.out.endswith("1 error, 3 warnings\n")
 
 
@@ -32,11 +32,11 @@ def test_the_heads_of_a_crowd(uncrowd, refused, shapes, tmp_path):
     write_odgt(tmp_path / "annotation.odgt", [line("a", boxes=[person(), person(head_attr={"ignore": 1})])])
     said = uncrowd("check", tmp_path, "--box", "hbox")
     assert said.status == 0
-    assert "  train: 1 picture, 2 boxes, 1 of them ignored (annotation.odgt)\n" in said.out
+    assert "  train: 1 image, 2 boxes, 1 of them ignored (annotation.odgt)\n" in said.out
     assert "which has no hbox" in refused("check", shapes, "--box", "hbox")
 
 
-def test_no_data_set(refused, tmp_path):
+def test_no_dataset(refused, tmp_path):
     assert "nowhere does not exist" in refused("check", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("check", tmp_path)
 

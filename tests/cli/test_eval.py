@@ -9,7 +9,7 @@ from tests.data.coco_files import content, image, write
 from uncrowd.data.results.coco import write_coco_results
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig, View
-from uncrowd.structures import Detections, PictureId
+from uncrowd.structures import Detections, ImageId
 
 
 def scores(uncrowd, *argv) -> dict:
@@ -34,11 +34,11 @@ def test_a_run_its_weights_and_its_detections_are_one(uncrowd, shapes, run, tmp_
 
 def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run, tmp_path, monkeypatch):
     small = TTAConfig(views=(View(short_side=32, max_size=64),))
-    monkeypatch.setattr("uncrowd.cli.eval.TTAConfig", lambda: small)  # its sizes are for larger pictures
+    monkeypatch.setattr("uncrowd.cli.eval.TTAConfig", lambda: small)  # its sizes are for larger images
     out = tmp_path / "augmented.json"
     scores(uncrowd, run, "--data", shapes, "--device", "cpu", "--tta", "--out", out)
     predictor = load(run, "cpu", small)
-    expected: dict[PictureId, Detections] = {n: predictor.predict(shapes / f"images/val{n}.png") for n in (1, 2, 3)}
+    expected: dict[ImageId, Detections] = {n: predictor.predict(shapes / f"images/val{n}.png") for n in (1, 2, 3)}
     write_coco_results(tmp_path / "expected.json", expected)
     assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
     assert "holds detections, so leave it out" in refused("eval", out, "--data", shapes, "--tta")
@@ -51,11 +51,11 @@ def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run,
 def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):
     said = uncrowd("eval", results(tmp_path / "truth.json", shapes / "instances_val.json"), "--data", shapes)
     assert (said.status, said.err) == (0, "")
-    assert f"on the 3 pictures of {shapes / 'instances_val.json'}, COCO protocol:" in said.out
+    assert f"on the 3 images of {shapes / 'instances_val.json'}, COCO protocol:" in said.out
     assert said.out.split()[-4:] == ["dark", "100.0", "bright", "100.0"]
 
 
-def test_a_results_file_needs_the_annotation_file_and_no_pictures(uncrowd, shapes, tmp_path):
+def test_a_results_file_needs_the_annotation_file_and_no_images(uncrowd, shapes, tmp_path):
     alone = tmp_path / "instances_val2017.json"
     alone.write_text((shapes / "instances_val.json").read_text())
     said = scores(uncrowd, results(tmp_path / "truth.json", alone), "--data", alone)
@@ -70,7 +70,7 @@ def test_only_the_split_that_is_scored_is_read(uncrowd, shapes, tmp_path):
     assert scores(uncrowd, truth, "--data", tmp_path)["AP"] == pytest.approx(1)
 
 
-def test_without_a_validation_split_it_says_that_training_pictures_are_scored(uncrowd, shapes, tmp_path):
+def test_without_a_validation_split_it_says_that_training_images_are_scored(uncrowd, shapes, tmp_path):
     (tmp_path / "data").mkdir()
     file = tmp_path / "data/instances_train.json"
     file.write_text((shapes / "instances_train.json").read_text())
@@ -101,14 +101,14 @@ def test_ground_truth_without_boxes_has_no_scores_but_is_json(uncrowd, tmp_path)
     assert said["per_class"] == {"cat": None, "dog": None}
 
 
-def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes, run, tmp_path):
+def test_a_image_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes, run, tmp_path):
     file = tmp_path / "labels.json"
     truth = json.loads((shapes / "instances_val.json").read_text())
     write(file, truth)
     (tmp_path / "val2.png").write_bytes((tmp_path / "val2.png").read_bytes()[:300])
     said = uncrowd("eval", run, "--data", file, "--workers", 0, "--json")
     assert said.status == 0
-    assert said.err == "pictures that cannot be read and count as empty: 1 (2)\n"
+    assert said.err == "images that cannot be read and count as empty: 1 (2)\n"
     json.loads(said.out)
 
 
@@ -125,7 +125,7 @@ def test_a_picture_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shap
         (["--out", "found.txt"], "end its name in .json for COCO results, or in .odgt"),
         (["--out", "found.odgt"], "odgt knows one class, "),
         (["--box", "vbox"], "COCO JSON, which has no vbox"),
-        (["--protocol", "crowdhuman"], "scores one class, the data set has 2 (dark, bright)"),
+        (["--protocol", "crowdhuman"], "scores one class, the dataset has 2 (dark, bright)"),
     ],
 )
 def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):
@@ -184,7 +184,7 @@ BAD_RESULTS = {
     "score of NaN": ([GOOD, GOOD | {"score": float("nan")}], "record 1 (of 1 such) has a score that is not finite"),
     "box of NaN": ([GOOD | {"bbox": [1, 2, float("nan"), 4]}], "a bbox that is not finite"),
     "negative width": ([GOOD | {"bbox": [9, 9, -3, 4]}], "negative width or height"),
-    "unknown picture": ([GOOD | {"image_id": 4711}], "image_id 4711"),
+    "unknown image": ([GOOD | {"image_id": 4711}], "image_id 4711"),
     "unknown class": ([GOOD | {"category_id": 1}], "its ids are 3, 17"),
     "no score": ([{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}], "it lacks score"),
     "ground truth": (content(images=[image(1)]), "is a ground-truth file"),
@@ -192,7 +192,7 @@ BAD_RESULTS = {
 
 
 @pytest.mark.parametrize("name", BAD_RESULTS)
-def test_results_that_are_none_of_this_data_set(refused, shapes, tmp_path, name):
+def test_results_that_are_none_of_this_dataset(refused, shapes, tmp_path, name):
     records, sentence = BAD_RESULTS[name]
     (tmp_path / "found.json").write_text(json.dumps(records))
     assert sentence in refused("eval", tmp_path / "found.json", "--data", shapes)

@@ -60,7 +60,7 @@ def test_odgt_is_scored_as_crowddet_does(uncrowd, scores):
     assert scores(FOUND, "--data", TRUTH) == pytest.approx(expected(), abs=1e-9)
     assert scores(FOUND, "--data", CROWDDET, "--protocol", "crowdhuman") == pytest.approx(expected(), abs=1e-9)
     said = uncrowd("eval", FOUND, "--data", TRUTH)
-    assert f"{FOUND} on the 40 pictures of {TRUTH}, CrowdHuman protocol:" in said.out
+    assert f"{FOUND} on the 40 images of {TRUTH}, CrowdHuman protocol:" in said.out
     assert said.out.split()[-8:] == [*KEYS, "66.9", "81.6", "81.5", "53.7"]
 
 
@@ -112,7 +112,7 @@ def test_a_detector_that_finds_more_than_100_is_scored_on_all_of_them(scores, sh
     assert few == {key: value for key, value in said.items() if not key.endswith("@120")}
 
 
-def test_a_file_of_more_than_100_detections_a_picture_is_scored_on_all_of_them(scores, shapes, tmp_path):
+def test_a_file_of_more_than_100_detections_a_image_is_scored_on_all_of_them(scores, shapes, tmp_path):
     box = {"image_id": 1, "category_id": 3, "bbox": [1, 1, 5, 5]}
     (tmp_path / "many.json").write_text(json.dumps([box | {"score": n / 200} for n in range(150)]))
     assert {"AR@100", "AR@150", "AP@150"} <= scores(tmp_path / "many.json", "--data", shapes).keys()
@@ -137,7 +137,7 @@ def test_a_detector_of_persons_on_crowdhumans_files(scores, refused, run, tmp_pa
 
 @pytest.fixture
 def without_truth(shapes: Path, tmp_path: Path) -> Path:
-    """A list of pictures without ground truth, as COCO publishes its test pictures."""
+    """A list of images without ground truth, as COCO publishes its test images."""
     content = json.loads((shapes / "instances_val.json").read_text())
     del content["annotations"]
     file = tmp_path / "image_info_test-dev2017.json"

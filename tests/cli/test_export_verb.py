@@ -12,12 +12,12 @@ def test_what_it_says(exported):
     parameters = sum(parameter.numel() for parameter in exported.model.parameters())
     assert lines[0].startswith(f"exporting {exported.weights}: {parameters:,} parameters, 2 classes; ")
     assert lines[1] == f"written to {exported.onnx}, {exported.onnx.stat().st_size / 1e6:.1f} MB"
-    assert lines[2] == "checked on 5 made-up pictures, against the model in double precision:"
+    assert lines[2] == "checked on 5 made-up images, against the model in double precision:"
     for line, name in zip(lines[3:5], ("ONNX Runtime", "torch"), strict=True):
         assert re.fullmatch(
             rf"  {name} +90% of detections within 0\.\d+ pixels and \d+e-0\d, all within .* and .*", line
         )
-    assert lines[-2:] == [f"  uncrowd predict {exported.onnx} PICTURES", f"  uncrowd eval {exported.onnx} --data DATA"]
+    assert lines[-2:] == [f"  uncrowd predict {exported.onnx} IMAGES", f"  uncrowd eval {exported.onnx} --data DATA"]
     assert [file.name for file in exported.onnx.parent.iterdir()] == [exported.onnx.name]
 
 
@@ -28,7 +28,7 @@ def test_predict(uncrowd, exported, shapes, tmp_path):
         assert uncrowd("predict", file, shapes / "images", *flags).status == 0
         records.append(json.loads((tmp_path / file.suffix / "detections.json").read_text()))
     for ours, theirs in zip(*records, strict=True):
-        assert ours["picture"] == theirs["picture"]
+        assert ours["image"] == theirs["image"]
         assert len(ours["detections"]) > 3
         boxes, expected = ([found["box_xyxy"] for found in record["detections"]] for record in (ours, theirs))
         np.testing.assert_allclose(boxes, expected, atol=0.05)

@@ -22,12 +22,12 @@ from uncrowd.weights.file import save_weights
 
 # Of the first stage, as centre and size: two that overlap on the left, one on the right, and the others are no boxes.
 PROPOSALS = torch.tensor([[0.3, 0.5, 0.2, 0.4], [0.35, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4]])
-# The same in a picture of 64 x 48, drawn ten times as large.
+# The same in an image of 64 x 48, drawn ten times as large.
 LEFT, RIGHT = (128, 144, 256, 336), (448, 144, 576, 336)
 
 
 def saved(path: Path, **stage: Any) -> Path:
-    """A detector of three queries whose first stage receives `PROPOSALS`, for pictures of 64 x 48."""
+    """A detector of three queries whose first stage receives `PROPOSALS`, for images of 64 x 48."""
     torch.manual_seed(0)
     settings = TINY_MODEL
     settings = replace(settings, num_classes=2, proposals=3, stage=replace(settings.stage, **stage))
@@ -51,7 +51,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def picture(shapes: Path) -> Path:
+def image(shapes: Path) -> Path:
     return shapes / "images" / "val1.png"
 
 
@@ -59,8 +59,8 @@ def pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def of_query(uncrowd, kind: str, weights: Path, picture: Path, out: Path, *flags: object) -> str:
-    said = uncrowd("figure", kind, weights, picture, "--out", out, "--device", "cpu", *flags)
+def of_query(uncrowd, kind: str, weights: Path, image: Path, out: Path, *flags: object) -> str:
+    said = uncrowd("figure", kind, weights, image, "--out", out, "--device", "cpu", *flags)
     assert said.status == 0, said.err
     return said.out
 
@@ -72,8 +72,8 @@ def test_help_lists_the_figures(uncrowd):
     assert uncrowd("figure").status == 2
 
 
-def test_the_iou_keeps_attention_to_boxes_that_overlap(uncrowd, ours, picture, tmp_path):
-    out = of_query(uncrowd, "attention", ours, picture, tmp_path / "a.png", "--query", 0, "--stage", 1)
+def test_the_iou_keeps_attention_to_boxes_that_overlap(uncrowd, ours, image, tmp_path):
+    out = of_query(uncrowd, "attention", ours, image, tmp_path / "a.png", "--query", 0, "--stage", 1)
     assert out.startswith("query 0 (")
     assert " at stage 1 of 2; before IoU: 90% on 3 of 3 queries; after IoU: 90% on 2 of 3 queries; " in out
     sheet = pixels(tmp_path / "a.png")
@@ -82,7 +82,7 @@ def test_the_iou_keeps_attention_to_boxes_that_overlap(uncrowd, ours, picture, t
     for panel in (before, after):
         assert rectangle_of(is_colour(panel, QUERY)) == LEFT
     x1, y1, x2, y2 = RIGHT
-    plain = np.asarray(Image.open(picture).resize((640, 480), Image.Resampling.BICUBIC))
+    plain = np.asarray(Image.open(image).resize((640, 480), Image.Resampling.BICUBIC))
     assert (before[y1, x1:x2] != plain[y1, x1:x2]).all(axis=0).any()
     assert (after[y1:y2, x1:x2] == plain[y1:y2, x1:x2]).all()
     below = sheet[bar + 480 :]
@@ -92,33 +92,33 @@ def test_the_iou_keeps_attention_to_boxes_that_overlap(uncrowd, ours, picture, t
     assert others[0] > others[1] > 0
 
 
-def test_attention_without_the_iou_is_one_panel(uncrowd, baseline, picture, tmp_path):
-    out = of_query(uncrowd, "attention", baseline, picture, tmp_path / "a.png", "--stage", 1)
+def test_attention_without_the_iou_is_one_panel(uncrowd, baseline, image, tmp_path):
+    out = of_query(uncrowd, "attention", baseline, image, tmp_path / "a.png", "--stage", 1)
     assert "self attention: 90% on 3 of 3 queries" in out
     assert "after" not in out
     assert pixels(tmp_path / "a.png").shape[1] == 640
 
 
-def test_the_query_of_the_best_detection_and_the_last_stage_are_the_default(uncrowd, ours, picture, tmp_path):
+def test_the_query_of_the_best_detection_and_the_last_stage_are_the_default(uncrowd, ours, image, tmp_path):
     of_one = {
-        query: of_query(uncrowd, "attention", ours, picture, tmp_path / f"{query}.png", "--query", query, "--stage", 2)
+        query: of_query(uncrowd, "attention", ours, image, tmp_path / f"{query}.png", "--query", query, "--stage", 2)
         for query in range(3)
     }
     score = {query: float(said.split(")")[0].split()[-1]) for query, said in of_one.items()}
-    out = of_query(uncrowd, "attention", ours, picture, tmp_path / "best.png")
+    out = of_query(uncrowd, "attention", ours, image, tmp_path / "best.png")
     best = int(out.split()[1])
     assert score[best] == max(score.values())
     assert (pixels(tmp_path / "best.png") == pixels(tmp_path / f"{best}.png")).all()
 
 
-def test_heads_differ(uncrowd, ours, picture, tmp_path):
+def test_heads_differ(uncrowd, ours, image, tmp_path):
     for head in (1, 2):
-        of_query(uncrowd, "attention", ours, picture, tmp_path / f"{head}.png", "--query", 0, "--head", head)
+        of_query(uncrowd, "attention", ours, image, tmp_path / f"{head}.png", "--query", 0, "--head", head)
     assert (pixels(tmp_path / "1.png") != pixels(tmp_path / "2.png")).any()
 
 
-def test_the_branches_look_inside_of_the_box(uncrowd, ours, picture, tmp_path):
-    of_query(uncrowd, "masks", ours, picture, tmp_path / "m.png", "--query", 2, "--stage", 1)
+def test_the_branches_look_inside_of_the_box(uncrowd, ours, image, tmp_path):
+    of_query(uncrowd, "masks", ours, image, tmp_path / "m.png", "--query", 2, "--stage", 1)
     sheet = pixels(tmp_path / "m.png")
     gap = np.flatnonzero((sheet[100:-100] == 255).all(axis=(0, 2)))
     classes, boxes = sheet[:, : gap[0]], sheet[:, gap[-1] + 1 :]
@@ -131,12 +131,12 @@ def test_the_branches_look_inside_of_the_box(uncrowd, ours, picture, tmp_path):
     assert differing.sum() == differing[top:bottom, left:right].sum()
 
 
-def test_a_model_without_masks_has_none_to_draw(refused, baseline, picture, tmp_path):
+def test_a_model_without_masks_has_none_to_draw(refused, baseline, image, tmp_path):
     assert "without dynamic channel weighting" in refused(
-        "figure", "masks", baseline, picture, "--out", tmp_path / "m.png"
+        "figure", "masks", baseline, image, "--out", tmp_path / "m.png"
     )
     none = saved(tmp_path / "none.safetensors", attention="none")
-    assert "without self attention" in refused("figure", "attention", none, picture, "--out", tmp_path / "a.png")
+    assert "without self attention" in refused("figure", "attention", none, image, "--out", tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -151,16 +151,16 @@ def test_a_model_without_masks_has_none_to_draw(refused, baseline, picture, tmp_
         (("--out", "nowhere/a.png"), "--out names a file in a folder that exists"),
     ],
 )
-def test_what_is_not_there(refused, ours, picture, tmp_path, flags, sentence):
+def test_what_is_not_there(refused, ours, image, tmp_path, flags, sentence):
     argv = ("--out", tmp_path / "a.png") if "--out" not in flags else ()
-    assert sentence in refused("figure", "attention", ours, picture, *argv, *flags)
+    assert sentence in refused("figure", "attention", ours, image, *argv, *flags)
 
 
-def test_the_picture_is_not_overwritten(refused, ours, picture, tmp_path):
+def test_the_image_is_not_overwritten(refused, ours, image, tmp_path):
     copy = tmp_path / "1.png"
-    copy.write_bytes(picture.read_bytes())
+    copy.write_bytes(image.read_bytes())
     assert "would be overwritten" in refused("figure", "masks", ours, copy, "--out", copy)
-    assert copy.read_bytes() == picture.read_bytes()
+    assert copy.read_bytes() == image.read_bytes()
 
 
 def test_another_figure(refused):
@@ -236,11 +236,11 @@ def test_methods_stand_beside_the_ground_truth(uncrowd, crowded, tmp_path):
     argv = ("--data", crowded, "--count", 1, "--names", "good", "weak", "--out", tmp_path / "c.png")
     said = uncrowd("figure", "compare", good, weak, *argv)
     assert said.status == 0, said.err
-    assert said.out.startswith("pictures 3, those with the most boxes; scores of 0.3 or more; ")
+    assert said.out.startswith("images 3, those with the most boxes; scores of 0.3 or more; ")
     sheet = pixels(tmp_path / "c.png")
     assert sheet.shape[1] == 3 * 720 + 2 * 12
     first, second, truth = (sheet[-540:, left : left + 720] for left in (0, 732, 1464))
-    # the box of class 17 at (2, 2), 10 x 20, in a picture of 64 x 48 that is 720 wide
+    # the box of class 17 at (2, 2), 10 x 20, in an image of 64 x 48 that is 720 wide
     for panel in (first, truth):
         line = is_colour(panel, label_colour(1))
         assert line[24:246, 23].mean() > 0.9
@@ -252,25 +252,25 @@ def test_methods_stand_beside_the_ground_truth(uncrowd, crowded, tmp_path):
         assert is_colour(first, GREY)[line].mean() < 0.1
 
 
-def test_pictures_by_name_and_methods_of_any_kind(uncrowd, shapes, ours, crowded, tmp_path):
+def test_images_by_name_and_methods_of_any_kind(uncrowd, shapes, ours, crowded, tmp_path):
     all_of_it = detections(tmp_path / "found.json", crowded, 0.5)
-    argv = ("--data", crowded, "--pictures", 2, 1, "--out", tmp_path / "c.png", "--threshold", 0, "--device", "cpu")
+    argv = ("--data", crowded, "--images", 2, 1, "--out", tmp_path / "c.png", "--threshold", 0, "--device", "cpu")
     said = uncrowd("figure", "compare", ours, all_of_it, *argv)
     assert said.status == 0, said.err
-    assert said.out.startswith("pictures 2, 1; ")
+    assert said.out.startswith("images 2, 1; ")
     sheet = pixels(tmp_path / "c.png")
     assert sheet.shape[0] > 2 * 540
     theirs, truth = sheet[-540:, 732:1452], sheet[-540:, 1464:]
     assert is_colour(sheet[-540:, :720], label_colour(0)).any() or is_colour(sheet[-540:, :720], label_colour(1)).any()
     bare = np.asarray(Image.open(shapes / "images/val1.png").resize((720, 540), Image.Resampling.LANCZOS))
-    assert (theirs[bare.mean(axis=-1) == 128] == 128).mean() > 0.5  # the second row is picture 1
+    assert (theirs[bare.mean(axis=-1) == 128] == 128).mean() > 0.5  # the second row is image 1
     assert (is_colour(theirs, label_colour(0)) & is_colour(truth, label_colour(0))).any()
 
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (("--pictures", 1, 44), "has no picture with the id 44; its ids are 1, 2, 3.\n"),
+        (("--images", 1, 44), "has no image with the id 44; its ids are 1, 2, 3.\n"),
         (("--count", 0), "--count is 0; give 1 or more"),
         (("--threshold", 2), "scores are between 0 and 1"),
         (("--names", "one"), "--names has 1 names"),

@@ -28,12 +28,12 @@ def test_rows_of_a_run_that_are_no_scores_are_passed_over(refused, tmp_path, row
     assert "run has recorded no scores in metrics.jsonl" in said
 
 
-def test_no_picture_of_the_data_set_is_overwritten(refused, shapes, run):
-    found, picture = run / "detections.json", shapes / "images" / "val2.png"
-    before = picture.read_bytes()
-    argv = ("--data", shapes, "--pictures", 1, "--out", picture)  # not even one that is not shown
+def test_no_image_of_the_dataset_is_overwritten(refused, shapes, run):
+    found, image = run / "detections.json", shapes / "images" / "val2.png"
+    before = image.read_bytes()
+    argv = ("--data", shapes, "--images", 1, "--out", image)  # not even one that is not shown
     assert "would be overwritten" in refused("figure", "compare", found, found, *argv)
-    assert picture.read_bytes() == before
+    assert image.read_bytes() == before
 
 
 def test_names_of_several_lines_become_one(uncrowd, shapes, run, tmp_path):

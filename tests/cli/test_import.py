@@ -89,7 +89,7 @@ def test_the_classes_of_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path):
     assert categories == {"1": "cat", "2": "dog", "3": "emu"}
 
 
-def test_classes_come_from_an_annotation_file_whose_pictures_need_not_be_there(uncrowd, refused, tmp_path):
+def test_classes_come_from_an_annotation_file_whose_images_need_not_be_there(uncrowd, refused, tmp_path):
     (tmp_path / "labels.json").write_text(json.dumps(content()))
     source = checkpoint(tmp_path / "model.pth")
     flags = (tmp_path / "w.safetensors", "--categories", tmp_path / "labels.json")

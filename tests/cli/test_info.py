@@ -48,7 +48,7 @@ def test_an_experiment_of_any_name_is_listed(uncrowd, monkeypatch):
 def test_an_experiment_with_all_its_settings_and_what_the_paper_says(uncrowd, name):
     shown = json.loads(uncrowd("info", name).out)
     assert config.from_dict(Experiment, shown["experiment"], "its JSON") == EXPERIMENTS[name]()
-    assert (shown["parameters"], shown["macs_a_coco_picture"]) == (132_823_240, 136_500_000_000)
+    assert (shown["parameters"], shown["macs_a_coco_image"]) == (132_823_240, 136_500_000_000)
     assert shown["paper"] == [row._asdict() for row in rows_of(name)]
 
 

@@ -1,4 +1,4 @@
-"""`uncrowd predict`: any picture file in, annotated pictures and one JSON file out, and nothing of the user's lost."""
+"""`uncrowd predict`: any image file in, annotated images and one JSON file out, and nothing of the user's lost."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig, View
@@ -14,10 +14,10 @@ from uncrowd.inference.tta import TTAConfig, View
 
 @pytest.fixture
 def predict(uncrowd, weights, tmp_path):
-    """`predict(pictures)`: all detections, for with no threshold a model reports as many as it has proposals."""
+    """`predict(images)`: all detections, for with no threshold a model reports as many as it has proposals."""
 
-    def call(*pictures, out="out", flags=()):
-        argv = (weights, *pictures, "--out", tmp_path / out, "--threshold", 0, "--device", "cpu", *flags)
+    def call(*images, out="out", flags=()):
+        argv = (weights, *images, "--out", tmp_path / out, "--threshold", 0, "--device", "cpu", *flags)
         said = uncrowd("predict", *argv)
         return said, json.loads((tmp_path / out / "detections.json").read_text())
 
@@ -27,8 +27,8 @@ def predict(uncrowd, weights, tmp_path):
 def test_files_and_folders(predict, shapes, tmp_path):
     said, records = predict(shapes / "images/train1.png", shapes / "images")
     assert (said.status, said.err) == (0, "")
-    assert "in 9 pictures; written to" in said.out  # the one given twice counts once
-    assert [record["picture"] for record in records][:2] == [
+    assert "in 9 images; written to" in said.out  # the one given twice counts once
+    assert [record["image"] for record in records][:2] == [
         str(shapes / "images/train1.png"),
         str(shapes / "images/train2.png"),
     ]
@@ -52,19 +52,19 @@ def test_the_batch_size_changes_nothing(predict, shapes):
     _, one = predict(shapes / "images", out="one", flags=["--batch-size", 1])
     _, four = predict(shapes / "images", out="four", flags=["--batch-size", 4])
     for a, b in zip(one, four, strict=True):
-        assert a["picture"] == b["picture"]
+        assert a["image"] == b["image"]
         ours, theirs = ([found["box_xyxy"] for found in record["detections"]] for record in (a, b))
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
 def test_augmentation_changes_what_is_found(predict, weights, shapes, monkeypatch):
     small = TTAConfig(views=(View(short_side=32, max_size=64), View(short_side=64, max_size=96)))
-    monkeypatch.setattr("uncrowd.cli.predict.TTAConfig", lambda: small)  # its sizes are for larger pictures
-    picture = shapes / "images/val1.png"
-    _, (plain,) = predict(picture, out="plain")
-    _, (augmented,) = predict(picture, out="augmented", flags=["--tta"])
+    monkeypatch.setattr("uncrowd.cli.predict.TTAConfig", lambda: small)  # its sizes are for larger images
+    image = shapes / "images/val1.png"
+    _, (plain,) = predict(image, out="plain")
+    _, (augmented,) = predict(image, out="augmented", flags=["--tta"])
     assert augmented["detections"] != plain["detections"]
-    expected = load(weights, "cpu", small).predict(picture)
+    expected = load(weights, "cpu", small).predict(image)
     np.testing.assert_allclose([found["box_xyxy"] for found in augmented["detections"]], expected.boxes, atol=0.05)
 
 
@@ -77,7 +77,7 @@ def test_bf16_and_compiling_are_passed_on(predict, weights, shapes, monkeypatch)
     np.testing.assert_allclose([each["score"] for each in found["detections"]], expected.scores, atol=1e-4)
 
 
-def test_two_pictures_of_one_name_do_not_overwrite_each_other(predict, tmp_path):
+def test_two_images_of_one_name_do_not_overwrite_each_other(predict, tmp_path):
     for name in ("a/1.png", "b/1.png", "b/1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (64, 48), "grey").save(tmp_path / name)
@@ -95,12 +95,12 @@ def test_folders_in_a_folder_stay_apart(predict, tmp_path):
     assert [record["annotated"] for record in records] == ["1.jpg", "night/1.jpg"]
 
 
-def test_what_it_wrote_before_is_no_picture_to_look_at(predict, tmp_path):
+def test_what_it_wrote_before_is_no_image_to_look_at(predict, tmp_path):
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.png")
     assert predict(tmp_path)[1] == predict(tmp_path)[1]  # `out` lies in the folder it is given
 
 
-def test_the_user_s_own_pictures_are_not_overwritten(refused, weights, tmp_path):
+def test_the_user_s_own_images_are_not_overwritten(refused, weights, tmp_path):
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.jpg")
     before = (tmp_path / "1.jpg").read_bytes()
     assert "would be overwritten" in refused("predict", weights, tmp_path, "--out", tmp_path)
@@ -120,42 +120,42 @@ MODES = {
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_pictures_of_any_mode(predict, tmp_path, name):
+def test_images_of_any_mode(predict, tmp_path, name):
     MODES[name].save(tmp_path / name)
     said, (record,) = predict(tmp_path / name)
     assert (said.status, said.err) == (0, "")
     assert len(record["detections"]) > 0
 
 
-def test_a_picture_that_cannot_be_read_is_said_and_the_others_are_done(predict, shapes, tmp_path):
+def test_a_image_that_cannot_be_read_is_said_and_the_others_are_done(predict, shapes, tmp_path):
     (tmp_path / "in").mkdir()
     for n in (1, 2):
         (tmp_path / f"in/{n}.png").write_bytes((shapes / f"images/val{n}.png").read_bytes())
     Image.fromarray(PIXELS).save(tmp_path / "in/cut.jpg")
     (tmp_path / "in/cut.jpg").write_bytes((tmp_path / "in/cut.jpg").read_bytes()[:1000])
-    (tmp_path / "in/text.jpg").write_text("no picture")
+    (tmp_path / "in/text.jpg").write_text("no image")
     said, records = predict(tmp_path / "in")
     assert said.status == 2
     assert len(records) == 2
-    assert "in 2 pictures, 2 left out" in said.out
+    assert "in 2 images, 2 left out" in said.out
     first, second = said.err.splitlines()
-    assert first.startswith(f"left out: {tmp_path / 'in/cut.jpg'} cannot be read as a picture (image file is truncated")
-    assert second.startswith(f"left out: {tmp_path / 'in/text.jpg'} cannot be read as a picture")
+    assert first.startswith(f"left out: {tmp_path / 'in/cut.jpg'} cannot be read as an image (image file is truncated")
+    assert second.startswith(f"left out: {tmp_path / 'in/text.jpg'} cannot be read as an image")
 
 
-def test_a_picture_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights, shapes, tmp_path, monkeypatch):
+def test_a_image_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights, shapes, tmp_path, monkeypatch):
     read, held = [], []
 
     def counting(path):
         read.append(path.name)
-        return read_picture(path)
+        return read_image(path)
 
-    def holding(self, pictures, *rest):
-        held.append(len(pictures))
-        return predict_all(self, pictures, *rest)
+    def holding(self, images, *rest):
+        held.append(len(images))
+        return predict_all(self, images, *rest)
 
     predict_all = Predictor.predict
-    monkeypatch.setattr("uncrowd.cli.predict.read_picture", counting)
+    monkeypatch.setattr("uncrowd.cli.predict.read_image", counting)
     monkeypatch.setattr(Predictor, "predict", holding)
     argv = ("predict", weights, shapes / "images", "--out", tmp_path, "--batch-size", 2)
     assert uncrowd(*argv).status == 0
@@ -166,7 +166,7 @@ def test_a_picture_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights
 def test_the_threshold(uncrowd, weights, shapes, tmp_path):
     said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--threshold", 1)
     assert said.status == 0
-    assert "0 objects with a score of 1 or more in 9 pictures" in said.out
+    assert "0 objects with a score of 1 or more in 9 images" in said.out
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_flags_that_cannot_be(refused, weights, shapes, flags, sentence):
 
 
 def test_nothing_to_look_at(refused, weights, tmp_path):
-    assert "Name picture files" in refused("predict", weights)
-    assert "has no pictures in it" in refused("predict", weights, tmp_path)
+    assert "Name image files" in refused("predict", weights)
+    assert "has no images in it" in refused("predict", weights, tmp_path)
     assert "nowhere.jpg does not exist" in refused("predict", weights, tmp_path / "nowhere.jpg")
 
 
 def test_weights_that_are_none(refused, run, shapes, tmp_path):
-    picture = shapes / "images/val1.png"
-    assert "does not exist" in refused("predict", tmp_path / "w.safetensors", picture)
-    assert "no safetensors file" in refused("predict", picture, picture)
-    assert "last.safetensors" in refused("predict", run / "last.safetensors", picture)
+    image = shapes / "images/val1.png"
+    assert "does not exist" in refused("predict", tmp_path / "w.safetensors", image)
+    assert "no safetensors file" in refused("predict", image, image)
+    assert "last.safetensors" in refused("predict", run / "last.safetensors", image)
 
 
 def test_a_folder_that_cannot_be_written(refused, weights, shapes, tmp_path):
@@ -210,7 +210,7 @@ def test_what_fails_at_once_leaves_the_earlier_list(uncrowd, weights, shapes, tm
         patch.setattr("uncrowd.inference.predictor.Predictor.predict", damaged)
         assert uncrowd("predict", weights, shapes / "images", "--out", tmp_path).status == 1
     assert (tmp_path / "detections.json").read_text() == "[1]"
-    (tmp_path / "no.png").write_text("no picture")
+    (tmp_path / "no.png").write_text("no image")
     assert uncrowd("predict", weights, tmp_path / "no.png", "--out", tmp_path).status == 2
     assert json.loads((tmp_path / "detections.json").read_text()) == []
 

@@ -1,4 +1,4 @@
-"""`uncrowd train`: from a folder of pictures to a run, stopped and resumed, and what it refuses to begin with."""
+"""`uncrowd train`: from a folder of images to a run, stopped and resumed, and what it refuses to begin with."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def test_a_run_leaves_all_there_is_to_know(run):
 def test_it_says_what_it_trains_on_and_how_far_it_is(uncrowd, shapes, tmp_path):
     said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY, "--train.epochs", 1)
     assert (said.status, said.err) == (0, "")
-    assert "9 pictures, 18 boxes, 2 classes (dark, bright)" in said.out
+    assert "9 images, 18 boxes, 2 classes (dark, bright)" in said.out
     assert "RANDOM initialisation" in said.out
     assert "step 3/3" in said.out  # a plain line, for this is no terminal
     assert "\r" not in said.out
@@ -70,7 +70,7 @@ def test_it_starts_from_weights_of_the_same_model_and_classes(uncrowd, shapes, w
     assert "knows the classes dark, bright, the data has cat, dog" in said.err
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_replaced(uncrowd, tmp_path):
+def test_a_image_that_cannot_be_read_is_named_and_replaced(uncrowd, tmp_path):
     write(tmp_path / "instances_train.json", content(images=[image(id) for id in (1, 2, 3, 4)]))
     write(tmp_path / "instances_val.json", content(images=[image(5), image(6)], annotations=[annotation(1, 5)]))
     (tmp_path / "1.png").unlink()
@@ -78,7 +78,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_replaced(uncrowd, tmp_path):
     (tmp_path / "2.png").write_bytes(truncated)
     said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
     assert said.status == 0
-    assert "2 pictures cannot be read, and others took their places: 1, 2" in said.out
+    assert "2 images cannot be read, and others took their places: 1, 2" in said.out
 
 
 def test_boxes_that_cannot_be_used_are_left_out_and_counted(uncrowd, tmp_path):
@@ -90,20 +90,20 @@ def test_boxes_that_cannot_be_used_are_left_out_and_counted(uncrowd, tmp_path):
     assert said.status == 0
     assert "training leaves out: boxes without positive width and height: 2" in said.out
     assert "training leaves out: boxes with a NaN or infinite number: 1" in said.out
-    assert "training leaves out: boxes fully outside their picture: 1" in said.out
+    assert "training leaves out: boxes fully outside their image: 1" in said.out
     assert "held out of the training split" in said.out
 
 
 BAD_DATA = {
     "unknown class": (content(annotations=[annotation(1, 1, category_id=99)]), "category_id 99"),
-    "unknown picture": (content(annotations=[annotation(1, 77)]), "image_id 77"),
+    "unknown image": (content(annotations=[annotation(1, 77)]), "image_id 77"),
     "one name twice": (
         content(categories=[{"id": 3, "name": "cat"}, {"id": 7, "name": "cat"}]),
         "categories that share one name",
     ),
     "no boxes": (content(annotations=[]), "has no boxes, so there is nothing to learn"),
-    "no pictures": (content(images=[], annotations=[]), "an empty list of images"),
-    "one picture": (content(images=[image(1)], annotations=[annotation(1, 1)]), "too few to hold any out"),
+    "no images": (content(images=[], annotations=[]), "an empty list of images"),
+    "one image": (content(images=[image(1)], annotations=[annotation(1, 1)]), "too few to hold any out"),
 }
 
 
@@ -119,9 +119,9 @@ def test_data_that_cannot_be_learnt_from_is_refused(uncrowd, tmp_path, name):
 
 
 def test_data_without_ground_truth_is_refused(uncrowd, shapes, tmp_path):
-    pictures = json.loads((shapes / "instances_train.json").read_text())
-    del pictures["annotations"]
-    (tmp_path / "image_info_test.json").write_text(json.dumps(pictures))
+    images = json.loads((shapes / "instances_train.json").read_text())
+    del images["annotations"]
+    (tmp_path / "image_info_test.json").write_text(json.dumps(images))
     said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
     assert said.status == 2
     assert f"{tmp_path} has no ground truth, so there is nothing to learn" in said.err
@@ -135,17 +135,17 @@ def test_an_annotation_file_cut_off_in_the_middle(refused, shapes, tmp_path):
     assert "instances_train.json is cut off or damaged at line 1, column" in sentence
 
 
-def test_pictures_that_are_nowhere(refused, shapes, tmp_path):
+def test_images_that_are_nowhere(refused, shapes, tmp_path):
     (tmp_path / "instances_train.json").write_text((shapes / "instances_train.json").read_text())
     sentence = refused("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
-    assert "pictures in no folder that was looked at (train1.png in none of" in sentence
+    assert "images in no folder that was looked at (train1.png in none of" in sentence
 
 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
         (["--data", "nowhere"], "nowhere does not exist"),
-        ([], "Name the data set with --data"),
+        ([], "Name the dataset with --data"),
         (["coco-r50-10", "--data", "d"], "There is no experiment 'coco-r50-10'; the nearest is coco-r50-100; "),
         (["xyzzy", "--data", "d"], "There is no experiment 'xyzzy'; `uncrowd info` lists them"),
         (["."], ". is no experiment but a file or folder; name the data with --data ."),

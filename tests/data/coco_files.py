@@ -1,4 +1,4 @@
-"""Small COCO data sets on disk, for the tests of this folder to spoil."""
+"""Small COCO datasets on disk, for the tests of this folder to spoil."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def annotation(id: int, image_id: Any, bbox: Any = (1, 2, 30, 20), category_id: 
 def content(
     images: list[Any] | None = None, annotations: list[Any] | None = None, categories: list[Any] | None = None
 ) -> dict[str, list[Any]]:
-    """Two pictures with a box each, of two classes whose ids have a gap and come in no order; parts replaceable."""
+    """Two images with a box each, of two classes whose ids have a gap and come in no order; parts replaceable."""
     return {
         "images": [image(1), image(2)] if images is None else images,
         "annotations": [annotation(1, 1), annotation(2, 2, category_id=7)] if annotations is None else annotations,
@@ -30,12 +30,12 @@ def content(
     }
 
 
-def write(file: Path, data: Any = None, pictures: Path | None = None) -> Path:
-    """The annotation file, and next to it or in `pictures` a picture of its own for each record."""
+def write(file: Path, data: Any = None, image_folder: Path | None = None) -> Path:
+    """The annotation file, and next to it or in `images` an image of its own for each record."""
     data = content() if data is None else data
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(data))
-    folder = file.parent if pictures is None else pictures
+    folder = file.parent if image_folder is None else image_folder
     folder.mkdir(parents=True, exist_ok=True)
     for record in data["images"]:
         draw(folder / record["file_name"])
@@ -43,7 +43,7 @@ def write(file: Path, data: Any = None, pictures: Path | None = None) -> Path:
 
 
 def draw(path: Path, orientation: int | None = None) -> Path:
-    """Noise that depends on the path, so that no two pictures have the same content."""
+    """Noise that depends on the path, so that no two images have the same content."""
     noise = np.random.default_rng([*str(path).encode()]).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     exif = Image.Exif()
     if orientation is not None:

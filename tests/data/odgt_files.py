@@ -1,4 +1,4 @@
-"""Small data sets in CrowdHuman's odgt on disk, for the tests of this folder to spoil."""
+"""Small datasets in CrowdHuman's odgt on disk, for the tests of this folder to spoil."""
 
 import json
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ def line(id: Any = "a", boxes: Any = None, **more: Any) -> dict[str, Any]:
     return {"ID": id, "gtboxes": [person()] if boxes is None else boxes} | more
 
 
-def write(file: Path, lines: Sequence[Any] | None = None, pictures: Path | None = BESIDE) -> Path:
-    """The file, strings as they are, and a picture for each line, beside it, in `pictures`, or nowhere."""
+def write(file: Path, lines: Sequence[Any] | None = None, image_folder: Path | None = BESIDE) -> Path:
+    """The file, strings as they are, and an image for each line, beside it, in `image_folder`, or nowhere."""
     lines = [line("a"), line("b")] if lines is None else lines
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{text if isinstance(text, str) else json.dumps(text)}\n" for text in lines))
-    if pictures is not None:
-        folder = file.parent if pictures == BESIDE else pictures
+    if image_folder is not None:
+        folder = file.parent if image_folder == BESIDE else image_folder
         folder.mkdir(parents=True, exist_ok=True)
         for record in lines:
             if isinstance(record, dict) and "gtboxes" in record:

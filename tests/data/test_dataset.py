@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.structures import Categories, Sample
 
-FOLDER = Path("/pictures")
+FOLDER = Path("/images")
 
 
 def sample(id: int | str, count: int) -> Sample:
-    """A picture with `count` boxes, all its numbers made from its id."""
+    """An image with `count` boxes, all its numbers made from its id."""
     rng = np.random.default_rng([*str(id).encode()])
     corners = rng.uniform(0, 50, (count, 2))
     return Sample(
@@ -84,7 +84,7 @@ def test_a_path_outside_the_folder_stays_absolute():
     assert dataset[0].path == outside
 
 
-def test_an_empty_data_set_holds_nothing():
+def test_an_empty_dataset_holds_nothing():
     dataset = pack()
     assert len(dataset) == 0
     assert dataset.boxes.shape == (0, 4)
@@ -92,7 +92,7 @@ def test_an_empty_data_set_holds_nothing():
 
 
 @given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=6), data=st.data())
-def test_a_subset_is_those_pictures_in_that_order(counts, data):
+def test_a_subset_is_those_images_in_that_order(counts, data):
     dataset = pack(*(sample(id, count) for id, count in enumerate(counts)))
     indices = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=8))
     subset = dataset.subset(indices, split="part")

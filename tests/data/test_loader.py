@@ -24,7 +24,7 @@ LANDSCAPE, PORTRAIT = (20, 30), (30, 20)
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> Callable[..., DetectionDataset]:
-    """A data set of noise with one box and one ignored box a picture, its ids 100, 101, ...; some may be damaged."""
+    """A dataset of noise with one box and one ignored box per image, its ids 100, 101, ...; some may be damaged."""
 
     def make(sizes: list[tuple[int, int]], damaged: tuple[int, ...] = ()) -> DetectionDataset:
         rng = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., DetectionDataset]:
             path = tmp_path / f"{index}.png"
             Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
             if index in damaged:
-                path.write_bytes(b"no picture")
+                path.write_bytes(b"no image")
             boxes = np.array([[1, 2, 11, 12], [3, 4, 19, 15]], dtype=np.float64)
             samples.append(
                 Sample(
@@ -54,14 +54,14 @@ def make_dataset(tmp_path: Path) -> Callable[..., DetectionDataset]:
     return make
 
 
-def shapes(*pictures: tuple[int, int]) -> np.ndarray:
-    return np.array(pictures, dtype=np.int64).reshape(-1, 2)
+def shapes(*images: tuple[int, int]) -> np.ndarray:
+    return np.array(images, dtype=np.int64).reshape(-1, 2)
 
 
 def assert_same(batch: Batch, other: Batch) -> None:
     assert batch.ids == other.ids
     assert batch.skipped == other.skipped
-    assert batch.picture_sizes == other.picture_sizes
+    assert batch.image_sizes == other.image_sizes
     assert torch.equal(batch.images, other.images)
     assert torch.equal(batch.sizes, other.sizes)
     for target, other_target in zip(batch.targets, other.targets, strict=True):
@@ -81,7 +81,7 @@ def assert_same(batch: Batch, other: Batch) -> None:
     world_size=st.integers(1, 3),
     epoch=st.integers(0, 3),
 )
-def test_plan_gives_every_rank_as_many_full_batches_and_no_picture_twice(portraits, batch_size, world_size, epoch):
+def test_plan_gives_every_rank_as_many_full_batches_and_no_image_twice(portraits, batch_size, world_size, epoch):
     sizes = shapes(*(PORTRAIT if portrait else LANDSCAPE for portrait in portraits))
     plans = [
         plan_epoch(sizes, seed=1, epoch=epoch, batch_size=batch_size, world_size=world_size, rank=rank)
@@ -94,7 +94,7 @@ def test_plan_gives_every_rank_as_many_full_batches_and_no_picture_twice(portrai
     assert all(len(batch) == batch_size for plan in plans for batch in plan)
     if len(sizes) >= a_step:
         assert len(set(seen)) == len(seen)
-    else:  # all of a small data set, some of it again
+    else:  # all of a small dataset, some of it again
         assert set(seen) == set(range(len(sizes)))
 
 
@@ -116,7 +116,7 @@ def test_two_ranks_see_at_each_step_what_one_would():
     assert [a + b for a, b in zip(first, second, strict=True)] == alone
 
 
-def test_plan_is_another_one_each_epoch_and_in_time_takes_every_picture():
+def test_plan_is_another_one_each_epoch_and_in_time_takes_every_image():
     # The three portraits fill no batch of four; still they have their turn.
     sizes = shapes(*[LANDSCAPE] * 20, *[PORTRAIT] * 3)
     plans = [plan_epoch(sizes, seed=0, epoch=epoch, batch_size=4) for epoch in range(8)]
@@ -143,7 +143,7 @@ def test_train_batch_is_padded_and_says_what_belongs_to_it(make_dataset):
     assert batch.images.dtype == torch.uint8
     for row, (id, target) in enumerate(zip(batch.ids, batch.targets, strict=True)):
         size = (60, 40) if id == 101 else (40, 60)
-        assert batch.picture_sizes[row] == (PORTRAIT if id == 101 else LANDSCAPE)
+        assert batch.image_sizes[row] == (PORTRAIT if id == 101 else LANDSCAPE)
         assert tuple(batch.sizes[row].tolist()) == target.size == size
         assert not batch.images[row, :, size[0] :].any()
         assert not batch.images[row, :, :, size[1] :].any()
@@ -191,7 +191,7 @@ def test_two_ranks_share_the_batch_of_one(make_dataset):
         assert torch.equal(whole.sizes, torch.cat([first.sizes, second.sizes]))
 
 
-def test_a_damaged_picture_gives_its_place_to_the_next(make_dataset):
+def test_a_damaged_image_gives_its_place_to_the_next(make_dataset):
     dataset = make_dataset([LANDSCAPE] * 4, damaged=(2, 3))
 
     batch = next(TrainLoader(dataset, SMALL, seed=0, batch_size=4).epoch(0))
@@ -201,16 +201,16 @@ def test_a_damaged_picture_gives_its_place_to_the_next(make_dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_no_readable_picture_is_said_in_a_sentence(make_dataset, workers):
+def test_no_readable_image_is_said_in_a_sentence(make_dataset, workers):
     loader = TrainLoader(make_dataset([LANDSCAPE] * 2, damaged=(0, 1)), SMALL, seed=0, batch_size=2, workers=workers)
 
-    with pytest.raises(InputError, match=r"None of the 2 pictures .* \S+\.png cannot be read") as caught:
+    with pytest.raises(InputError, match=r"None of the 2 images .* \S+\.png cannot be read") as caught:
         next(loader.epoch(0))
     assert "\n" not in str(caught.value)
 
 
-def test_no_pictures_are_refused(make_dataset):
-    with pytest.raises(InputError, match="no pictures"):
+def test_no_images_are_refused(make_dataset):
+    with pytest.raises(InputError, match="no images"):
         TrainLoader(make_dataset([]), SMALL, seed=0, batch_size=2)
 
 
@@ -267,7 +267,7 @@ def test_batches_for_cuda_are_pinned(make_dataset):
 # Inference
 
 
-def test_only_pictures_padded_alike_share_a_batch():
+def test_only_images_padded_alike_share_a_batch():
     # Short sides become 64. With 32s: 64x96 (two), 64x128 (two), 96x64 (one), 64x64 (two).
     sizes = shapes((64, 90), (64, 97), (90, 64), (32, 48), (64, 64), (10, 10), (64, 128))
 
@@ -279,7 +279,7 @@ def test_only_pictures_padded_alike_share_a_batch():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_inference_takes_every_picture_once_and_skips_what_it_cannot_read(make_dataset, workers):
+def test_inference_takes_every_image_once_and_skips_what_it_cannot_read(make_dataset, workers):
     dataset = make_dataset([LANDSCAPE, LANDSCAPE, PORTRAIT, LANDSCAPE, (20, 20)], damaged=(1, 2))
     loader = InferenceLoader(dataset, ResizeConfig(short_side=40), multiple=16, batch_size=2, workers=workers)
 
@@ -295,7 +295,7 @@ def test_inference_takes_every_picture_once_and_skips_what_it_cannot_read(make_d
         ]
         assert all(batch.targets == [] for batch in batches)
         assert batches[3].sizes.tolist() == [[40, 40]]
-        assert batches[3].picture_sizes == [(20, 20)]
+        assert batches[3].image_sizes == [(20, 20)]
     assert len(loader) == 4
 
 

@@ -14,7 +14,7 @@ from uncrowd.data.transforms import (
     ResizeConfig,
     TrainTransformConfig,
     augment,
-    picture_rng,
+    image_rng,
     resize,
     resized_size,
 )
@@ -49,7 +49,7 @@ def always(**changes) -> TrainTransformConfig:
 @pytest.mark.parametrize(
     ("height", "width", "short_side", "max_size", "expected"),
     [
-        (480, 640, 800, 1333, (800, 1067)),  # COCO's usual picture: 1066.67 is rounded
+        (480, 640, 800, 1333, (800, 1067)),  # COCO's usual pixels: 1066.67 is rounded
         (640, 480, 800, 1333, (1067, 800)),
         (427, 640, 800, 1333, (800, 1199)),
         (400, 1000, 800, 1333, (533, 1333)),  # the long side is at its limit
@@ -73,7 +73,7 @@ def test_resize_for_inference():
 
 def test_boxes_are_scaled_by_each_sides_own_ratio():
     # 41 x 60 becomes 60 x 88, which is 60 / 41 high and 88 / 60 wide.
-    _, target = augment(AS_IT_IS, black(41, 60), sample_of((41, 60), [[6, 4.1, 30, 20.5]]), picture_rng(0, 0, 0))
+    _, target = augment(AS_IT_IS, black(41, 60), sample_of((41, 60), [[6, 4.1, 30, 20.5]]), image_rng(0, 0, 0))
 
     assert target.size == (60, 88)
     torch.testing.assert_close(target.boxes, torch.tensor([[8.8, 6.0, 44.0, 30.0]]))
@@ -88,28 +88,28 @@ def test_boxes_are_scaled_by_each_sides_own_ratio():
     ],
 )
 def test_flips_mirror_boxes(config, expected):
-    _, target = augment(config, black(60, 100), sample_of((60, 100), [[10, 20, 40, 40]]), picture_rng(0, 0, 0))
+    _, target = augment(config, black(60, 100), sample_of((60, 100), [[10, 20, 40, 40]]), image_rng(0, 0, 0))
 
     assert target.boxes.tolist() == [expected]
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    picture=hnp.arrays(np.uint8, (6, 10, 3)),
+    pixels=hnp.arrays(np.uint8, (6, 10, 3)),
     x=st.floats(0, 8),
     y=st.floats(0, 4),
     side=st.floats(0.01, 2),
     flips=st.sampled_from([(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]),
 )
-def test_flipping_twice_changes_nothing(picture, x, y, side, flips):
+def test_flipping_twice_changes_nothing(pixels, x, y, side, flips):
     box = [x, y, x + side, y + side]
     config = always(short_sides=(6,), horizontal_flip=flips[0], vertical_flip=flips[1])
 
-    once, target = augment(config, picture, sample_of((6, 10), [box]), picture_rng(0, 0, 0))
+    once, target = augment(config, pixels, sample_of((6, 10), [box]), image_rng(0, 0, 0))
     mirrored = sample_of((6, 10), target.boxes.tolist())
-    twice, target = augment(config, once.permute(1, 2, 0).numpy(), mirrored, picture_rng(0, 0, 0))
+    twice, target = augment(config, once.permute(1, 2, 0).numpy(), mirrored, image_rng(0, 0, 0))
 
-    assert np.array_equal(twice.permute(1, 2, 0).numpy(), picture)
+    assert np.array_equal(twice.permute(1, 2, 0).numpy(), pixels)
     torch.testing.assert_close(target.boxes, torch.tensor([box]), atol=1e-5, rtol=0)
 
 
@@ -124,23 +124,23 @@ def test_flipping_twice_changes_nothing(picture, x, y, side, flips):
     ids=["resize", "flips", "crop", "everything"],
 )
 def test_boxes_stay_on_their_pixels(config):
-    picture = black(70, 110)
-    picture[20:50, 30:80] = (255, 0, 0)
+    pixels = black(70, 110)
+    pixels[20:50, 30:80] = (255, 0, 0)
     sample = sample_of((70, 110), [[30, 20, 80, 50]])
 
     for index in range(20):
-        image, target = augment(config, picture, sample, picture_rng(0, 0, index))
+        image, target = augment(config, pixels, sample, image_rng(0, 0, index))
         assert image.shape[1:] == target.size
         rows, columns = torch.nonzero(image[0] > 127, as_tuple=True)
         seen = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
         torch.testing.assert_close(target.boxes, seen[None], atol=1.5, rtol=0)
 
 
-def test_crop_sides_are_in_range_or_the_whole_picture():
+def test_crop_sides_are_in_range_or_the_whole_image():
     # The short side becomes 40, less than the 50 a crop wants, so all of it is kept; the long one becomes 120.
     crop = CropConfig(probability=1.0, short_sides=(40,), sides=(50, 70))
     config = always(crop=crop, short_sides=(40,))
-    sizes = [augment(config, black(60, 180), sample_of((60, 180), []), picture_rng(0, 0, i))[1].size for i in range(50)]
+    sizes = [augment(config, black(60, 180), sample_of((60, 180), []), image_rng(0, 0, i))[1].size for i in range(50)]
 
     assert {height for height, _ in sizes} == {40}
     widths = {width for _, width in sizes}
@@ -153,7 +153,7 @@ def test_a_crop_may_lose_every_box():
     config = always(crop=CropConfig(probability=1.0, short_sides=(60,), sides=(20, 20)))
     sample = sample_of((60, 60), [[0, 0, 2, 2]], ignore=[False])
 
-    targets = [augment(config, black(60, 60), sample, picture_rng(0, 0, index))[1] for index in range(10)]
+    targets = [augment(config, black(60, 60), sample, image_rng(0, 0, index))[1] for index in range(10)]
 
     assert any(len(target.boxes) == 0 for target in targets)
     assert all(target.boxes.shape == (len(target.labels), 4) for target in targets)
@@ -163,8 +163,8 @@ def test_boxes_are_clipped_and_those_outside_dropped_with_their_labels():
     boxes = [[-10.0, 5, 20, 70], [5, 5, 5, 30], [70, 10, 90, 20], [10, 10, 20, 20]]
     sample = sample_of((60, 60), boxes)
 
-    _, clipped = augment(AS_IT_IS, black(60, 60), sample, picture_rng(0, 0, 0))
-    _, whole = augment(always(clip_boxes=False), black(60, 60), sample, picture_rng(0, 0, 0))
+    _, clipped = augment(AS_IT_IS, black(60, 60), sample, image_rng(0, 0, 0))
+    _, whole = augment(always(clip_boxes=False), black(60, 60), sample, image_rng(0, 0, 0))
 
     assert clipped.labels.tolist() == whole.labels.tolist() == [0, 3]
     assert clipped.boxes.tolist() == [[0, 5, 20, 60], [10, 10, 20, 20]]
@@ -174,27 +174,25 @@ def test_boxes_are_clipped_and_those_outside_dropped_with_their_labels():
 def test_ignored_boxes_are_kept_apart():
     sample = sample_of((60, 60), [[0, 0, 10, 10], [20, 20, 70, 40], [30, 30, 50, 50]], ignore=[False, True, False])
 
-    _, target = augment(AS_IT_IS, black(60, 60), sample, picture_rng(0, 0, 0))
+    _, target = augment(AS_IT_IS, black(60, 60), sample, image_rng(0, 0, 0))
 
     assert target.labels.tolist() == [0, 2]
     assert target.boxes.tolist() == [[0, 0, 10, 10], [30, 30, 50, 50]]
     assert target.ignored.tolist() == [[20, 20, 60, 40]]
 
 
-def test_a_picture_without_boxes():
-    image, target = augment(AS_IT_IS, black(60, 80), sample_of((60, 80), []), picture_rng(0, 0, 0))
+def test_a_image_without_boxes():
+    image, target = augment(AS_IT_IS, black(60, 80), sample_of((60, 80), []), image_rng(0, 0, 0))
 
     assert image.shape == (3, 60, 80)
     assert target.boxes.shape == target.ignored.shape == (0, 4)
     assert target.labels.shape == (0,)
 
 
-def test_chance_is_a_function_of_seed_epoch_and_picture():
-    draws = {
-        key: picture_rng(*key).random(4).tolist() for key in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0), (0, 0, 2)]
-    }
+def test_chance_is_a_function_of_seed_epoch_and_image():
+    draws = {key: image_rng(*key).random(4).tolist() for key in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0), (0, 0, 2)]}
 
-    assert picture_rng(0, 0, 1).random(4).tolist() == draws[0, 0, 1]
+    assert image_rng(0, 0, 1).random(4).tolist() == draws[0, 0, 1]
     assert len({tuple(draw) for draw in draws.values()}) == len(draws)
 
 
@@ -215,12 +213,12 @@ def test_sizes_and_chances_that_cannot_be_are_refused(build, sentence):
 
 
 @pytest.mark.parametrize("way", ["read-only", "channels reversed"])
-def test_a_picture_may_be_an_array_that_torch_cannot_share(way: str) -> None:
+def test_a_image_may_be_an_array_that_torch_cannot_share(way: str) -> None:
     """As OpenCV's BGR becomes with [..., ::-1]."""
-    picture = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
-    given = picture[..., ::-1]
+    pixels = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
+    given = pixels[..., ::-1]
     if way == "read-only":
-        given = picture.copy()
+        given = pixels.copy()
         given.flags.writeable = False
     expected = resize(given.copy(), ResizeConfig(short_side=20))
     assert torch.equal(resize(given, ResizeConfig(short_side=20)), expected)

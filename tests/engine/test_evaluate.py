@@ -1,4 +1,4 @@
-"""Detections of a whole data set: of every picture once, however the work is split."""
+"""Detections of a whole dataset: of every image once, however the work is split."""
 
 import json
 import shutil
@@ -38,8 +38,8 @@ def predictor(dataset: DetectionDataset, request: pytest.FixtureRequest) -> Pred
 
 def assert_same(ours: Detected, theirs: Detected) -> None:
     assert ours.detections.keys() == theirs.detections.keys()
-    for picture, expected in theirs.detections.items():
-        got = ours.detections[picture]
+    for image, expected in theirs.detections.items():
+        got = ours.detections[image]
         torch.testing.assert_close(got.scores, expected.scores, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(got.boxes, expected.boxes, rtol=1e-3, atol=1e-2)
 
@@ -51,10 +51,10 @@ def test_batches_and_workers_change_nothing(predictor: Predictor, dataset: Detec
 
 
 @pytest.mark.parametrize("ranks", [2, 20])
-def test_ranks_share_the_pictures(
+def test_ranks_share_the_images(
     predictor: Predictor, dataset: DetectionDataset, monkeypatch: pytest.MonkeyPatch, ranks: int
 ) -> None:
-    """The union of what the ranks find is what one finds; some of 20 ranks have no picture of 16 at all."""
+    """The union of what the ranks find is what one finds; some of 20 ranks have no image of 16 at all."""
     alone = detect(predictor, dataset, batch_size=3)
     accelerator = build_accelerator("cpu")
     monkeypatch.setattr("uncrowd.engine.evaluate.gather_object", lambda found: found)
@@ -76,14 +76,14 @@ def test_progress_is_told(predictor: Predictor, dataset: DetectionDataset) -> No
     assert told == [(done, steps) for done in range(1, steps + 1)]
 
 
-def test_pictures_are_detected_as_the_predictor_does(predictor: Predictor, dataset: DetectionDataset) -> None:
+def test_images_are_detected_as_the_predictor_does(predictor: Predictor, dataset: DetectionDataset) -> None:
     expected = Detected({sample.id: predictor.predict(sample.path) for sample in dataset}, [])
     assert_same(detect(predictor, dataset, batch_size=4), expected)
 
 
 def test_what_cannot_be_read_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:
     shutil.copytree(crowd, tmp_path / "crowd")
-    (tmp_path / "crowd" / "train" / "000003.jpg").write_bytes(b"no picture")
+    (tmp_path / "crowd" / "train" / "000003.jpg").write_bytes(b"no image")
     dataset = open_splits(tmp_path / "crowd").train
     assert dataset is not None
     detected = detect(predictor, dataset, batch_size=4)

@@ -40,7 +40,7 @@ def test_rate_is_scaled_to_the_batch_only_when_asked(batch_size: int, rate: floa
 
 
 def test_the_defaults_are_the_papers() -> None:
-    """270,000 iterations of 16 COCO pictures; drops after 210,000 and 250,000 in the release, here by epoch."""
+    """270,000 iterations of 16 COCO images; drops after 210,000 and 250,000 in the release, here by epoch."""
     steps_per_epoch = 117_266 // 16
     first, second = 27 * steps_per_epoch, 33 * steps_per_epoch
     rates = [learning_rate(OptimConfig(), step, steps_per_epoch, 16) for step in (0, 1000, first - 1, first, second)]

@@ -177,7 +177,7 @@ def test_a_number_that_is_none_ends_the_run_and_names_the_step(
     assert (
         f"at step {at_step} (learning rate {trainer.optim.learning_rate * (0.505 if at_step == 1 else 1):g})" in message
     )
-    assert f"pictures: {', '.join(map(str, guilty))}." in message
+    assert f"images: {', '.join(map(str, guilty))}." in message
     resumed = build(checkpoint_every=1, epochs=2)
     resumed.resume()
     assert resumed.position == (0, at_step), "the checkpoint is from before the guilty step"
@@ -189,7 +189,7 @@ def test_damaged_weights_are_found_in_the_forward_pass(build: Build) -> None:
     with torch.no_grad():
         next(trainer.bare_model.parameters()).fill_(math.nan)
     first = next(trainer.loader.epoch(0)).ids
-    with pytest.raises(NonFiniteError, match=rf"step 0 .* not finite; pictures: {', '.join(map(str, first))}\."):
+    with pytest.raises(NonFiniteError, match=rf"step 0 .* not finite; images: {', '.join(map(str, first))}\."):
         trainer.train(None, Told())
     assert not trainer.checkpoint.exists()
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_step_waits_for_the_device_to_match_and_for_nothing_else(bf16: bool) -> None:
     """As far as torch notices: what is copied to the host, and what is looked at there."""
-    step = EngineStep(SMALL, pictures=2)
-    batch = made_up_batch(BatchConfig(pictures=2, height=128, width=160, objects=3, classes=SMALL.num_classes))
+    step = EngineStep(SMALL, images=2)
+    batch = made_up_batch(BatchConfig(images=2, height=128, width=160, objects=3, classes=SMALL.num_classes))
     step(batch, bf16)  # the first one also chooses algorithms
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

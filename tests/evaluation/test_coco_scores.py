@@ -16,14 +16,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from uncrowd.errors import InputError
-from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to, rank_pictures
+from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to, rank_images
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 CATEGORIES = Categories(ids=(3, 7, 12), names=("person", "dog", "kite"))
 
 
-def make_sample(id: PictureId, boxes, labels=None, ignore=None) -> Sample:
+def make_sample(id: ImageId, boxes, labels=None, ignore=None) -> Sample:
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     n = len(boxes)
     return Sample(
@@ -47,13 +47,13 @@ def make_detections(boxes, scores, labels=None, categories=CATEGORIES) -> Detect
 
 
 def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
-    # Sides from 5 to 160 pixels: all three of COCO's sizes; corners also outside of the picture.
+    # Sides from 5 to 160 pixels: all three of COCO's sizes; corners also outside of the image.
     corner = rng.uniform(-30, 250, (n, 2)).round()
     return np.concatenate([corner, corner + rng.choice([5, 20, 31, 60, 95, 120, 160], (n, 2))], axis=1)
 
 
-def random_data(seed: int) -> tuple[list[Sample], dict[PictureId, Detections]]:
-    """A few pictures with crowd boxes, areas that are not the box's, equal scores; some empty, some without finds."""
+def random_data(seed: int) -> tuple[list[Sample], dict[ImageId, Detections]]:
+    """A few images with crowd boxes, areas that are not the box's, equal scores; some empty, some without finds."""
     rng = np.random.default_rng(seed)
     samples, detections = [], {}
     for id in rng.permutation(50)[:8].tolist():
@@ -139,11 +139,11 @@ def test_every_number_is_that_of_pycocotools(seed: int, max_dets: tuple[int, ...
 
 
 def test_beyond_100_detections_cocos_own_numbers_stay_and_the_crowds_stand_beside_them() -> None:
-    # 150 people side by side, all found: 100 detections a picture can reach two thirds of them.
+    # 150 people side by side, all found: 100 detections per image can reach two thirds of them.
     left = np.arange(150.0) * 10
     boxes = np.stack([left, np.zeros(150), left + 8, np.full(150, 20.0)], axis=1)
     samples = [make_sample(1, boxes)]
-    detections: dict[PictureId, Detections] = {1: make_detections(boxes, np.linspace(1, 0.5, 150))}
+    detections: dict[ImageId, Detections] = {1: make_detections(boxes, np.linspace(1, 0.5, 150))}
     own = CocoEvaluator().evaluate(samples, detections, CATEGORIES)
     more = CocoEvaluator(max_dets=(1, 10, 100, 120, 300)).evaluate(samples, detections, CATEGORIES)
     assert own.values["AR@100"] == pytest.approx(100 / 150)
@@ -162,7 +162,7 @@ def test_ids_may_be_text_and_categories_anything() -> None:
     samples, detections = random_data(seed=5)
     as_text = {id: f"{id:03d}.jpg" for id in range(50)}  # keeps the order, on which equal scores depend
     odd = Categories(ids=(-4, 0, 10**12), names=CATEGORIES.names)
-    renamed: dict[PictureId, Detections] = {as_text[int(k)]: replace(d, categories=odd) for k, d in detections.items()}
+    renamed: dict[ImageId, Detections] = {as_text[int(k)]: replace(d, categories=odd) for k, d in detections.items()}
     expected = CocoEvaluator().evaluate(samples, detections, CATEGORIES)
     text_samples = [replace(s, id=as_text[int(s.id)]) for s in samples]
     assert CocoEvaluator().evaluate(text_samples, renamed, odd) == expected
@@ -178,9 +178,9 @@ def test_what_is_not_defined_is_none_and_nothing_warns() -> None:
         assert scores.values["AP"] == scores.values["APm"] == scores.values["AR@100"] == 0
         assert scores.values["APs"] is scores.values["ARl"] is None
         assert scores.per_class == {"person": 0, "dog": None, "kite": None}
-        # No ground truth, only ground truth to ignore, no pictures at all: nothing is defined.
-        found: dict[PictureId, Detections] = {1: make_detections(box, [0.9])}
-        cases: list[tuple[list[Sample], dict[PictureId, Detections]]] = [
+        # No ground truth, only ground truth to ignore, no images at all: nothing is defined.
+        found: dict[ImageId, Detections] = {1: make_detections(box, [0.9])}
+        cases: list[tuple[list[Sample], dict[ImageId, Detections]]] = [
             ([make_sample(1, [])], found),
             ([make_sample(1, [])], {1: make_detections([], [])}),
             ([make_sample(1, box, ignore=[True])], found),
@@ -195,7 +195,7 @@ def test_what_is_not_defined_is_none_and_nothing_warns() -> None:
 
 def test_the_table_is_plain_text_in_percent() -> None:
     box = [[10, 10, 50, 50]]
-    found: dict[PictureId, Detections] = {1: make_detections(box, [0.9])}
+    found: dict[ImageId, Detections] = {1: make_detections(box, [0.9])}
     lines = CocoEvaluator().evaluate([make_sample(1, box)], found, CATEGORIES).table().splitlines()
     assert lines[0].split()[:4] == ["AP", "AP50", "AP75", "APs"]
     assert lines[1].split()[:4] == ["100.0", "100.0", "100.0", "-"]
@@ -216,7 +216,7 @@ def test_many_classes_are_listed_in_columns_without_those_that_have_nothing_to_f
 def test_classes_of_the_same_name_are_told_apart() -> None:
     twins = Categories(ids=(1, 2), names=("cell", "cell"))
     samples = [make_sample(1, [[0, 0, 9, 9], [50, 50, 59, 59]], labels=[0, 1])]
-    found: dict[PictureId, Detections] = {1: make_detections([[0, 0, 9, 9]], [0.9], [0], twins)}
+    found: dict[ImageId, Detections] = {1: make_detections([[0, 0, 9, 9]], [0.9], [0], twins)}
     per_class = CocoEvaluator().evaluate(samples, found, twins).per_class
     assert per_class == pytest.approx({"cell (1)": 1, "cell (2)": 0})
 
@@ -224,11 +224,11 @@ def test_classes_of_the_same_name_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("detections", "sentence"),
     [
-        ({1: make_detections([], []), "7": make_detections([], [])}, "1 picture.* '7'"),
+        ({1: make_detections([], []), "7": make_detections([], [])}, "1 image.* '7'"),
         ({1: make_detections([[0, 0, 1, 1]], [1], [0], Categories(ids=(1,), names=("person",)))}, "1 person.*3 person"),
     ],
 )
-def test_detections_of_another_data_set_are_refused(detections: dict[PictureId, Detections], sentence: str) -> None:
+def test_detections_of_another_dataset_are_refused(detections: dict[ImageId, Detections], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         CocoEvaluator().evaluate([make_sample(1, [])], detections, CATEGORIES)
 
@@ -239,7 +239,7 @@ def test_limits_must_ascend(max_dets: tuple[int, ...]) -> None:
         CocoEvaluator(max_dets=max_dets)
 
 
-def test_pictures_are_ranked_the_worst_first() -> None:
+def test_images_are_ranked_the_worst_first() -> None:
     two = [[0, 0, 20, 20], [40, 0, 60, 20]]
     samples = [
         make_sample("all found", two),
@@ -250,14 +250,14 @@ def test_pictures_are_ranked_the_worst_first() -> None:
         make_sample("wrong class", two[:1], labels=[1]),
         make_sample("a crowd beside", two, ignore=[False, True]),
     ]
-    detections: dict[PictureId, Detections] = {
+    detections: dict[ImageId, Detections] = {
         "all found": make_detections([*two, [100, 100, 120, 120]], [0.9, 0.8, 0.1]),  # the third is below the threshold
         "one missed": make_detections(two[:1], [0.9]),
         "ghost": make_detections(two[:1], [0.9]),
         "wrong class": make_detections(two[:1], [0.9]),
         "a crowd beside": make_detections([two[0], two[1], [41, 0, 61, 20]], [0.9, 0.8, 0.7]),
     }
-    ranking = rank_pictures(samples, detections, CATEGORIES, threshold=0.5)
+    ranking = rank_images(samples, detections, CATEGORIES, threshold=0.5)
     counts = {score.id: (score.found, score.wrong, score.missed) for score in ranking}
     assert counts == {
         "all found": (2, 0, 0),
@@ -271,7 +271,7 @@ def test_pictures_are_ranked_the_worst_first() -> None:
     assert {score.id for score in ranking[:2]} == {"all missed", "wrong class"}
     assert [score.id for score in ranking[2:4]] == ["ghost", "one missed"]
     assert [score.f1 for score in ranking] == pytest.approx([0, 0, 0, 2 / 3, 1, 1, 1])
-    assert rank_pictures([], {}, CATEGORIES, threshold=0.5) == []
+    assert rank_images([], {}, CATEGORIES, threshold=0.5) == []
 
 
 @pytest.mark.parametrize(("most", "limits"), [(7, (1, 10, 100)), (100, (1, 10, 100)), (500, (1, 10, 100, 500))])

@@ -15,14 +15,14 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.crowd_overlaps import crowd_overlaps
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.evaluation.jaccard_index import count_pairs, jaccard_index
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "crowdhuman_eval"
 PERSON = Categories(ids=(1,), names=("person",))
 SIZE = (200, 300)
 
 
-def make_sample(id: PictureId, objects, regions=(), size=SIZE) -> Sample:
+def make_sample(id: ImageId, objects, regions=(), size=SIZE) -> Sample:
     boxes = np.asarray([*objects, *regions], dtype=np.float64).reshape(-1, 4)
     n = len(boxes)
     return Sample(
@@ -45,9 +45,9 @@ def make_detections(boxes, scores, categories=PERSON, dtype=torch.float64) -> De
     )
 
 
-def as_plain(sample: Sample, found: Detections | None) -> plain.Picture:
+def as_plain(sample: Sample, found: Detections | None) -> plain.Image:
     boxes, scores = ([], []) if found is None else (found.boxes.tolist(), found.scores.tolist())
-    return plain.Picture(
+    return plain.Image(
         size=sample.size,
         objects=sample.boxes[~sample.ignore].tolist(),
         regions=sample.boxes[sample.ignore].tolist(),
@@ -59,7 +59,7 @@ def evaluate(samples, detections) -> dict[str, float | None]:
     return CrowdHumanEvaluator().evaluate(samples, detections, PERSON).values
 
 
-def crowddet_fixture() -> tuple[list[Sample], dict[PictureId, Detections]]:
+def crowddet_fixture() -> tuple[list[Sample], dict[ImageId, Detections]]:
     truth, found = (
         [json.loads(line) for line in (FIXTURES / name).read_text().splitlines()]
         for name in ("gt.odgt", "detections.odgt")
@@ -70,7 +70,7 @@ def crowddet_fixture() -> tuple[list[Sample], dict[PictureId, Detections]]:
         for box in record["gtboxes"]:
             by_use[box["tag"] != "person" or bool(box["extra"].get("ignore", 0))].append(corners(box["fbox"]))
         samples.append(make_sample(record["ID"], by_use[False], by_use[True], (record["height"], record["width"])))
-    detections: dict[PictureId, Detections] = {
+    detections: dict[ImageId, Detections] = {
         record["ID"]: make_detections(
             [corners(box["box"]) for box in record["dtboxes"]], [box["score"] for box in record["dtboxes"]]
         )
@@ -101,14 +101,14 @@ def test_the_plain_twin_is_crowddets_too() -> None:
     assert twin == pytest.approx({key: expected[key] for key in ("AP", "mMR", "Recall", "JI")}, abs=1e-9)
 
 
-def crowd(seed: int, pictures: int) -> tuple[list[Sample], dict[PictureId, Detections]]:
-    """Pictures with clustered people, ignore regions, equal scores and boxes of every kind; some have none of these.
+def crowd(seed: int, images: int) -> tuple[list[Sample], dict[ImageId, Detections]]:
+    """Images with clustered people, ignore regions, equal scores and boxes of every kind; some have none of these.
 
     The corners are no round numbers: where two pairings have the same total IoU either one may be counted.
     """
     rng = np.random.default_rng(seed)
     samples, detections = [], {}
-    for id in range(pictures):
+    for id in range(images):
         people, regions = rng.integers(0, 7), rng.choice([0, 0, 1, 3])
         corner = rng.uniform((-40, -40), (280, 180)) + rng.normal(0, rng.choice([6, 80]), (people, 2))
         boxes = np.concatenate([corner, corner + rng.uniform(20, 60, (people, 2))], axis=1)
@@ -128,9 +128,9 @@ def crowd(seed: int, pictures: int) -> tuple[list[Sample], dict[PictureId, Detec
 
 
 @settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), pictures=st.integers(0, 6))
-def test_every_number_is_that_of_the_plain_twin(seed: int, pictures: int) -> None:
-    samples, detections = crowd(seed, pictures)
+@given(seed=st.integers(0, 2**32 - 1), images=st.integers(0, 6))
+def test_every_number_is_that_of_the_plain_twin(seed: int, images: int) -> None:
+    samples, detections = crowd(seed, images)
     expected = plain.scores([as_plain(sample, detections.get(sample.id)) for sample in samples])
     assert evaluate(samples, detections) == pytest.approx(expected, abs=1e-9)
 
@@ -165,7 +165,7 @@ PERSON_BOX, REGION = [0, 0, 100, 100], [150, 0, 250, 100]
         ([[160, 0, 190, 40], [160, 0, 190, 40], [170, 50, 240, 90]], 0, 0),  # an ignore region never
         ([[125, 0, 175, 100]], 0, 1),  # half of it lies on the region
         ([[126, 0, 176, 100]], 0, 0),
-        ([[-50, 0, 100, 100]], 1, 0),  # clipped to the picture first
+        ([[-50, 0, 100, 100]], 1, 0),  # clipped to the image first
         ([[-90, -90, -10, -10]], 0, 1),
         ([[50, 50, 50, 50]], 0, 1),
         ([[160, 10, 160.0005, 10.0005]], 0, 1),  # on the region, but too small for the 1e-6 in the denominator
@@ -175,16 +175,16 @@ def test_what_a_detection_is(boxes: list[list[float]], right: int, wrong: int) -
     # A sure detection of a second person behind those in question gives the curve a last point to read them off.
     other = [0, 120, 60, 190]
     samples = [make_sample(1, [PERSON_BOX, other], [REGION])]
-    found: dict[PictureId, Detections] = {1: make_detections([*boxes, other], [*[0.9] * len(boxes), 0.5])}
+    found: dict[ImageId, Detections] = {1: make_detections([*boxes, other], [*[0.9] * len(boxes), 0.5])}
     values = evaluate(samples, found)
     assert values["Recall"] == (right + 1) / 2
     assert values["JI"] == pytest.approx((right + 1) / (2 + wrong), abs=1e-6)
 
 
-def test_pictures_come_in_the_order_of_the_ground_truth() -> None:
+def test_images_come_in_the_order_of_the_ground_truth() -> None:
     # Two detections of the same score, one right, one wrong: which is first decides AP.
     right_first = [make_sample("a", [PERSON_BOX]), make_sample("b", [PERSON_BOX])]
-    found: dict[PictureId, Detections] = {
+    found: dict[ImageId, Detections] = {
         "b": make_detections([[200, 100, 250, 150], PERSON_BOX], [0.5, 0.25]),
         "a": make_detections([PERSON_BOX], [0.5]),
     }
@@ -195,7 +195,7 @@ def test_pictures_come_in_the_order_of_the_ground_truth() -> None:
 def test_numbers_at_the_edges() -> None:
     nothing = {"AP": 0, "mMR": 1, "Recall": 0, "JI": 0}
     undefined = dict.fromkeys(nothing)
-    found: dict[PictureId, Detections] = {1: make_detections([PERSON_BOX], [0.9])}
+    found: dict[ImageId, Detections] = {1: make_detections([PERSON_BOX], [0.9])}
     assert evaluate([make_sample(1, [PERSON_BOX])], {}) == nothing
     assert evaluate([make_sample(1, [PERSON_BOX])], {1: make_detections([], [])}) == nothing
     assert evaluate([make_sample(1, [[0, 100, 50, 190]], [PERSON_BOX])], found) == nothing  # ignored, as if not there
@@ -208,14 +208,14 @@ def test_numbers_at_the_edges() -> None:
 
 
 def test_fp32_detections_are_scored_in_fp64() -> None:
-    samples, detections = crowd(seed=3, pictures=5)
+    samples, detections = crowd(seed=3, images=5)
     fp32 = {id: make_detections(d.boxes, d.scores, dtype=torch.float32) for id, d in detections.items()}
     fp64 = {id: make_detections(d.boxes.double(), d.scores.double()) for id, d in fp32.items()}
     assert evaluate(samples, fp32) == evaluate(samples, fp64)
 
 
 def test_without_jaccard_index_the_rest_is_the_same() -> None:
-    samples, detections = crowd(seed=4, pictures=5)
+    samples, detections = crowd(seed=4, images=5)
     scores = CrowdHumanEvaluator(with_jaccard_index=False).evaluate(samples, detections, PERSON)
     everything = CrowdHumanEvaluator().evaluate(samples, detections, PERSON)
     assert scores.values == {key: everything.values[key] for key in ("AP", "mMR", "Recall")}
@@ -224,10 +224,10 @@ def test_without_jaccard_index_the_rest_is_the_same() -> None:
 
 
 def test_more_than_one_class_is_refused() -> None:
-    with pytest.raises(InputError, match=r"scores one class, the data set has 2 \(cat, dog\)"):
+    with pytest.raises(InputError, match=r"scores one class, the dataset has 2 \(cat, dog\)"):
         CrowdHumanEvaluator().evaluate([], {}, Categories(ids=(1, 2), names=("cat", "dog")))
 
 
-def test_detections_of_another_data_set_are_refused() -> None:
+def test_detections_of_another_dataset_are_refused() -> None:
     with pytest.raises(InputError, match="'7'"):
         CrowdHumanEvaluator().evaluate([make_sample(1, [])], {"7": make_detections([], [])}, PERSON)

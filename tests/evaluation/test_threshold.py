@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uncrowd.errors import InputError
-from uncrowd.evaluation.coco import rank_pictures
-from uncrowd.evaluation.matching import match_picture
+from uncrowd.evaluation.coco import rank_images
+from uncrowd.evaluation.matching import match_image
 from uncrowd.evaluation.threshold import THRESHOLDS, operating_curve
 from uncrowd.structures import Categories, Detections, Sample
 
@@ -44,13 +44,13 @@ def make_detections(boxes, scores, labels=None) -> Detections:
 
 def test_the_best_detection_takes_the_object_and_the_next_on_it_is_wrong() -> None:
     sample = make_sample([[0, 0, 100, 100]])
-    match = match_picture(sample, make_detections([[0, 0, 100, 90], [0, 0, 100, 100]], [0.9, 0.8]))
+    match = match_image(sample, make_detections([[0, 0, 100, 90], [0, 0, 100, 100]], [0.9, 0.8]))
     assert match.right.tolist() == [True, False]
     assert match.found.tolist() == [True]
 
 
 def test_an_object_of_another_class_is_not_found() -> None:
-    match = match_picture(make_sample([[0, 0, 50, 50]], [DOG]), make_detections([[0, 0, 50, 50]], [0.9], [PERSON]))
+    match = match_image(make_sample([[0, 0, 50, 50]], [DOG]), make_detections([[0, 0, 50, 50]], [0.9], [PERSON]))
     assert not match.right.any()
     assert not match.found.any()
 
@@ -58,9 +58,7 @@ def test_an_object_of_another_class_is_not_found() -> None:
 def test_any_number_of_detections_may_lie_on_ground_truth_to_ignore() -> None:
     crowd = make_sample([[0, 0, 200, 200]], ignore=[True])
     # each lies on it wholly, though its IoU with it is small; the last is mostly outside
-    match = match_picture(
-        crowd, make_detections([[0, 0, 20, 20], [50, 50, 70, 90], [190, 0, 300, 50]], [0.9, 0.8, 0.7])
-    )
+    match = match_image(crowd, make_detections([[0, 0, 20, 20], [50, 50, 70, 90], [190, 0, 300, 50]], [0.9, 0.8, 0.7]))
     assert match.ignored.tolist() == [True, True, False]
     assert not match.right.any()
     assert not match.found.any()
@@ -98,7 +96,7 @@ def test_without_a_right_detection_nothing_is_suggested(boxes, detected) -> None
     assert np.isnan(curve.recall).all() == (not boxes)
 
 
-def test_detections_of_other_pictures_are_refused() -> None:
+def test_detections_of_other_images_are_refused() -> None:
     with pytest.raises(InputError, match="has the id 2"):
         operating_curve([make_sample([])], {2: make_detections([], [])}, CATEGORIES)
 
@@ -122,7 +120,7 @@ def test_each_point_counts_what_matching_at_that_threshold_counts(seed: int, ste
         samples.append(sample)
         detections[id] = make_detections(boxes[best_first], scores[best_first], labels[best_first])
     curve = operating_curve(samples, detections, CATEGORIES)
-    ranked = rank_pictures(samples, detections, CATEGORIES, threshold=float(THRESHOLDS[step]))
+    ranked = rank_images(samples, detections, CATEGORIES, threshold=float(THRESHOLDS[step]))
     found, wrong, missed = (sum(getattr(p, what) for p in ranked) for what in ("found", "wrong", "missed"))
     assert curve.f1[step] == pytest.approx(2 * found / max(2 * found + wrong + missed, 1))
     if found + wrong:

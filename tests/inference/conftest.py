@@ -1,4 +1,4 @@
-"""A detector that behaves as a trained one, and pictures for it."""
+"""A detector that behaves as a trained one, and images for it."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ RESIZE = {"short_side": 64, "max_size": 100}
 def model() -> SparseRCNN:
     """A detector none of whose parameters is as it was initialised: fresh networks hide what padding does.
 
-    Its boxes are small and scattered over the picture, as those of a trained one.
+    Its boxes are small and scattered over the image, as those of a trained one.
     """
     torch.manual_seed(0)
     model = SparseRCNN(TINY_MODEL)
@@ -35,7 +35,7 @@ def predictor(model: SparseRCNN) -> Predictor:
     return Predictor(model, CATEGORIES, ResizeConfig(**RESIZE))
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Blurred noise, which has something at every scale."""
     noise = np.random.default_rng(seed).integers(0, 256, (max(height // 8, 2), max(width // 8, 2), 3), dtype=np.uint8)
     return np.array(Image.fromarray(noise).resize((width, height)))

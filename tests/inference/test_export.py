@@ -1,4 +1,4 @@
-"""An exported detector finds what its model finds: at any batch size, any size of picture, and boxes anywhere."""
+"""An exported detector finds what its model finds: at any batch size, any size of image, and boxes anywhere."""
 
 import json
 import sys
@@ -106,16 +106,16 @@ def test_other_detectors(model: Detector, tmp_path: Path) -> None:
 
 
 def test_shifted_windows_of_swin_serve_all_sizes(tmp_path: Path) -> None:
-    """One block, where a small picture has one window; the whole of Swin-T takes minutes to be exported."""
+    """One block, where a small image has one window; the whole of Swin-T takes minutes to be exported."""
     stage = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224")).body.get_submodule("layers_2")
     shifted = nn.Sequential(stage.get_submodule("downsample"), stage.get_submodule("blocks.1"))
-    pictures, height, width = export.TRACED
-    traced = torch.randn(pictures, height // 8, width // 8, 192)
+    images, height, width = export.TRACED
+    traced = torch.randn(images, height // 8, width // 8, 192)
     free = ({0: "batch", 1: "height", 2: "width"},)
     export.to_onnx(shifted, (traced,), dynamic_shapes=free, optimize=False).save(tmp_path / "block.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "block.onnx")
-    for pictures, height, width in [(1, 4, 6), (3, 14, 16), (1, 50, 34)]:
-        maps = torch.randn(pictures, height, width, 192)
+    for images, height, width in [(1, 4, 6), (3, 14, 16), (1, 50, 34)]:
+        maps = torch.randn(images, height, width, 192)
         (found,) = run_session(session, (maps,))
         torch.testing.assert_close(found, shifted(maps), rtol=1e-4, atol=1e-4)
 

@@ -44,7 +44,7 @@ def test_a_model_is_as_far_from_double_precision_as_itself() -> None:
     torch.manual_seed(0)
     model = SparseRCNN(TINY_MODEL)
     checked = check(model, model)
-    assert checked.pictures == 5
+    assert checked.images == 5
     assert checked.exported == checked.torch
     assert 0 < checked.torch.score <= checked.torch.most_score < 1e-4
 
@@ -75,7 +75,7 @@ def test_what_overflows_in_single_precision_is_no_detector() -> None:
         check(model, model)
 
 
-def test_made_up_pictures_are_always_the_same() -> None:
+def test_made_up_images_are_always_the_same() -> None:
     images, sizes = made_up([(30, 40), (20, 50)], seed=3)
     assert images.shape == (2, 3, 30, 50)
     assert sizes.tolist() == [[30, 40], [20, 50]]

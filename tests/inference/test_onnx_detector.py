@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 import uncrowd
 from tests.conftest import Exported
-from tests.inference.conftest import assert_same, picture
+from tests.inference.conftest import assert_same, random_image
 from uncrowd import InputError
 from uncrowd.data.formats.open import open_splits
 from uncrowd.engine.evaluate import detect
@@ -25,8 +25,8 @@ from uncrowd.inference.tta import TTAConfig, View
 def test_it_predicts_as_its_weights(exported: Exported, batch_size: int) -> None:
     ours, theirs = uncrowd.load(exported.onnx), uncrowd.load(exported.weights, "cpu")
     assert (ours.categories, ours.resize) == (theirs.categories, theirs.resize)
-    pictures = [picture(*size, seed=seed) for seed, size in enumerate([(48, 64), (48, 64), (200, 133), (30, 500)])]
-    both = zip(ours.predict(pictures, batch_size=batch_size), theirs.predict(pictures), strict=True)
+    images = [random_image(*size, seed=seed) for seed, size in enumerate([(48, 64), (48, 64), (200, 133), (30, 500)])]
+    both = zip(ours.predict(images, batch_size=batch_size), theirs.predict(images), strict=True)
     for found, expected in both:
         assert len(found) > 3
         assert_same(found, expected)
@@ -35,10 +35,10 @@ def test_it_predicts_as_its_weights(exported: Exported, batch_size: int) -> None
 def test_it_looks_at_views_as_its_weights(exported: Exported) -> None:
     tta = TTAConfig(views=(View(short_side=48, max_size=96), View(short_side=64, max_size=96)))
     ours, theirs = (uncrowd.load(file, "cpu", tta) for file in (exported.onnx, exported.weights))
-    assert_same(ours.predict(picture(48, 64)), theirs.predict(picture(48, 64)))
+    assert_same(ours.predict(random_image(48, 64)), theirs.predict(random_image(48, 64)))
 
 
-def test_it_goes_through_a_data_set_as_its_weights(exported: Exported, crowd: Path) -> None:
+def test_it_goes_through_a_dataset_as_its_weights(exported: Exported, crowd: Path) -> None:
     dataset = open_splits(crowd).val
     assert dataset is not None
     ours, theirs = (detect(uncrowd.load(file, "cpu"), dataset) for file in (exported.onnx, exported.weights))
@@ -122,7 +122,7 @@ def test_a_description_of_something_else_is_said(
 
 def test_arrays_come_back_as_tensors_of_their_own(exported: Exported) -> None:
     detector = uncrowd.load(exported.onnx).model
-    images = torch.from_numpy(np.stack([picture(48, 64)] * 2)).permute(0, 3, 1, 2)  # not contiguous
+    images = torch.from_numpy(np.stack([random_image(48, 64)] * 2)).permute(0, 3, 1, 2)  # not contiguous
     boxes, scores, labels = detector.detect(images, torch.tensor([[48, 64]] * 2))
     assert (boxes.shape, boxes.dtype) == ((2, 16, 4), torch.float32)
     assert (scores.shape, labels.shape, labels.dtype) == ((2, 16), (2, 16), torch.int64)

@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 import uncrowd
 from tests.conftest import Exported
-from tests.inference.conftest import picture
+from tests.inference.conftest import random_image
 
 PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
 
@@ -23,11 +23,11 @@ def test_it_finds_what_the_predictor_finds(exported: Exported, tmp_path: Path, h
     (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert "uncrowd" not in re.sub(r'"uncrowd\.detector"', "", script)
     (tmp_path / "detect.py").write_text(script.replace("score >= 0.3", "score >= 0"))
-    Image.fromarray(picture(height, width)).save(tmp_path / "picture.png")
-    command = [sys.executable, "detect.py", str(exported.onnx), "picture.png"]
+    Image.fromarray(random_image(height, width)).save(tmp_path / "image.png")
+    command = [sys.executable, "detect.py", str(exported.onnx), "image.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    expected = uncrowd.load(exported.onnx).predict(tmp_path / "picture.png")
+    expected = uncrowd.load(exported.onnx).predict(tmp_path / "image.png")
     lines = [re.fullmatch(r"(\w+) (\S+) (.*)", line) for line in done.stdout.splitlines()]
     found = [(match[1], float(match[2]), literal_eval(match[3])) for match in lines if match is not None]
     assert len(found) == len(lines) == len(expected) > 5

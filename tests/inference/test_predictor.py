@@ -1,4 +1,4 @@
-"""The one path from pixels to detections: what shares a batch, and what a picture is given as, changes nothing."""
+"""The one path from pixels to detections: what shares a batch, and what an image is given as, changes nothing."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from PIL import Image
 
 import uncrowd
 from tests.conftest import TINY_MODEL
-from tests.inference.conftest import CATEGORIES, RESIZE, assert_same, picture
+from tests.inference.conftest import CATEGORIES, RESIZE, assert_same, random_image
 from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError
@@ -23,21 +23,21 @@ from uncrowd.weights.file import save_weights
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_pictures_in_one_call_are_as_alone(predictor: Predictor, batch_size: int) -> None:
+def test_images_in_one_call_are_as_alone(predictor: Predictor, batch_size: int) -> None:
     sizes = [(64, 96), (60, 90), (64, 96), (96, 64), (64, 64), (200, 133), (30, 500), (64, 90)]
-    pictures = [picture(*size, seed=seed) for seed, size in enumerate(sizes)]
-    together = predictor.predict(pictures, batch_size=batch_size)
-    for given_picture, found in zip(pictures, together, strict=True):
+    images = [random_image(*size, seed=seed) for seed, size in enumerate(sizes)]
+    together = predictor.predict(images, batch_size=batch_size)
+    for given_image, found in zip(images, together, strict=True):
         assert len(found) > 3
-        assert_same(found, predictor.predict(given_picture))
-    assert not torch.allclose(together[0].boxes[:3], together[2].boxes[:3], atol=0.1), "pictures make a difference"
+        assert_same(found, predictor.predict(given_image))
+    assert not torch.allclose(together[0].boxes[:3], together[2].boxes[:3], atol=0.1), "images make a difference"
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.tuples(st.integers(1, 150), st.integers(1, 150)), min_size=1, max_size=4))
-def test_boxes_are_in_the_picture(predictor: Predictor, sizes: list[tuple[int, int]]) -> None:
-    pictures = [picture(*size, seed=seed) for seed, size in enumerate(sizes)]
-    for (height, width), found in zip(sizes, predictor.predict(pictures), strict=True):
+def test_boxes_are_in_the_image(predictor: Predictor, sizes: list[tuple[int, int]]) -> None:
+    images = [random_image(*size, seed=seed) for seed, size in enumerate(sizes)]
+    for (height, width), found in zip(sizes, predictor.predict(images), strict=True):
         x1, y1, x2, y2 = found.boxes.unbind(1)
         assert (x1 >= 0).all()
         assert (y1 >= 0).all()
@@ -49,8 +49,8 @@ def test_boxes_are_in_the_picture(predictor: Predictor, sizes: list[tuple[int, i
         assert found.boxes.dtype == torch.float32
 
 
-def test_boxes_grow_with_the_picture(predictor: Predictor) -> None:
-    """One colour in any size shows the network the same pixels; boxes come back in those of the picture."""
+def test_boxes_grow_with_the_image(predictor: Predictor) -> None:
+    """One colour in any size shows the network the same pixels; boxes come back in those of the image."""
     small, large = (np.full((height, 3 * height // 2, 3), 128, np.uint8) for height in (64, 320))
     ours, theirs = predictor.predict(large), predictor.predict(small)
     assert len(ours) > 3
@@ -58,9 +58,9 @@ def test_boxes_grow_with_the_picture(predictor: Predictor) -> None:
     torch.testing.assert_close(ours.boxes, 5 * theirs.boxes, rtol=1e-4, atol=1e-2)
 
 
-def test_every_form_of_a_picture_is_the_same(predictor: Predictor, tmp_path: Path) -> None:
-    array = picture(64, 96)
-    file = tmp_path / "picture.png"
+def test_every_form_of_a_image_is_the_same(predictor: Predictor, tmp_path: Path) -> None:
+    array = random_image(64, 96)
+    file = tmp_path / "image.png"
     Image.fromarray(array).save(file)
     expected = predictor.predict(array)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
@@ -72,7 +72,7 @@ def test_every_form_of_a_picture_is_the_same(predictor: Predictor, tmp_path: Pat
 
 
 def test_exif_orientation_is_applied_as_for_a_file(predictor: Predictor, tmp_path: Path) -> None:
-    upright = picture(64, 96)
+    upright = random_image(64, 96)
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned; to be shown turned back, by 90 degrees clockwise
     stored = Image.fromarray(np.rot90(upright).copy())
@@ -84,20 +84,20 @@ def test_exif_orientation_is_applied_as_for_a_file(predictor: Predictor, tmp_pat
     assert_same(predictor.predict(tmp_path / "turned.png"), expected)
 
 
-def test_grey_and_transparent_files_are_pictures(predictor: Predictor) -> None:
-    grey = Image.fromarray(picture(64, 96)).convert("L")
+def test_grey_and_transparent_files_are_images(predictor: Predictor) -> None:
+    grey = Image.fromarray(random_image(64, 96)).convert("L")
     expected = predictor.predict(np.array(grey.convert("RGB")))
     assert_same(predictor.predict(grey), expected)
     assert_same(predictor.predict(grey.convert("LA")), expected)
 
 
 def test_threshold_keeps_the_best(predictor: Predictor) -> None:
-    everything = predictor.predict(picture(64, 96))
+    everything = predictor.predict(random_image(64, 96))
     threshold = everything.scores[4].item()
-    some = predictor.predict(picture(64, 96), threshold=threshold)
+    some = predictor.predict(random_image(64, 96), threshold=threshold)
     assert len(some) == 5
     assert_same(some, everything.above(threshold))
-    assert len(predictor.predict(picture(64, 96), threshold=1.1)) == 0
+    assert len(predictor.predict(random_image(64, 96), threshold=1.1)) == 0
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_threshold_keeps_the_best(predictor: Predictor) -> None:
         (torch.zeros(3, 0, 96, dtype=torch.uint8), "torch.uint8 of shape (3, 0, 96)"),
     ],
 )
-def test_what_is_no_picture_is_refused(predictor: Predictor, wrong: Any, said: str) -> None:
+def test_what_is_no_image_is_refused(predictor: Predictor, wrong: Any, said: str) -> None:
     with pytest.raises(InputError) as caught:
         predictor.predict(wrong)
     assert f"given as {said}; give " in str(caught.value)
     with pytest.raises(InputError):
-        predictor.predict([picture(64, 96), wrong])
+        predictor.predict([random_image(64, 96), wrong])
 
 
 def test_a_pil_image_that_cannot_be_read_is_said(predictor: Predictor, tmp_path: Path) -> None:
-    Image.fromarray(picture(64, 96)).save(tmp_path / "whole.png")
+    Image.fromarray(random_image(64, 96)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:300])
     with Image.open(tmp_path / "cut.png") as cut, pytest.raises(InputError, match="PIL image cannot be read"):
         predictor.predict(cut)
@@ -134,21 +134,21 @@ def test_a_pil_image_that_cannot_be_read_is_said(predictor: Predictor, tmp_path:
         predictor.predict(Image.new("I", (0, 5)))
 
 
-def test_a_file_that_is_no_picture_is_named(predictor: Predictor, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_a_file_that_is_no_image_is_named(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(InputError, match=r"notes\.txt"):
         predictor.predict(tmp_path / "notes.txt")
     with pytest.raises(InputError, match=r"missing\.jpg"):
         predictor.predict([str(tmp_path / "missing.jpg")])
 
 
-def test_no_pictures_have_no_detections(predictor: Predictor) -> None:
+def test_no_images_have_no_detections(predictor: Predictor) -> None:
     assert predictor.predict([]) == []
 
 
 def test_a_batch_size_without_sense_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
-        predictor.predict([picture(64, 96)], batch_size=0)
+        predictor.predict([random_image(64, 96)], batch_size=0)
 
 
 def test_damaged_weights_are_said(predictor: Predictor) -> None:
@@ -157,14 +157,14 @@ def test_damaged_weights_are_said(predictor: Predictor) -> None:
         model.proposal_queries[0, 0] = math.nan
     model.train()
     with pytest.raises(NonFiniteError, match="its weights are damaged"):
-        Predictor(model, CATEGORIES, ResizeConfig(**RESIZE)).predict(picture(64, 96))
+        Predictor(model, CATEGORIES, ResizeConfig(**RESIZE)).predict(random_image(64, 96))
     assert model.training, "left as it was"
 
 
 def test_the_mode_of_the_model_is_left_as_it_was(model: SparseRCNN, predictor: Predictor) -> None:
     for training in (True, False):
         model.train(training)
-        predictor.predict(picture(64, 96))
+        predictor.predict(random_image(64, 96))
         assert model.training == training
 
 
@@ -175,17 +175,17 @@ def weights(model: SparseRCNN, tmp_path: Path) -> Path:
 
 
 def test_a_file_and_a_run_can_be_loaded(predictor: Predictor, weights: Path) -> None:
-    expected = predictor.predict(picture(64, 96))
+    expected = predictor.predict(random_image(64, 96))
     for source in (weights, str(weights), weights.parent):
         loaded = uncrowd.load(source, "cpu")
         assert loaded.categories == CATEGORIES
         assert loaded.resize == ResizeConfig(**RESIZE)
-        assert_same(loaded.predict(picture(64, 96)), expected)
+        assert_same(loaded.predict(random_image(64, 96)), expected)
 
 
 def test_bf16_finds_nearly_the_same(weights: Path) -> None:
     exact, half = uncrowd.load(weights, "cpu"), uncrowd.load(weights, "cpu", bf16=True)
-    expected, found = exact.predict(picture(64, 96)), half.predict(picture(64, 96))
+    expected, found = exact.predict(random_image(64, 96)), half.predict(random_image(64, 96))
     assert not torch.equal(found.scores, expected.scores)
     torch.testing.assert_close(found.scores, expected.scores, rtol=0.2, atol=0)  # processors round differently
 
@@ -201,7 +201,7 @@ def test_a_model_sees_few_sizes(predictor: Predictor, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(SparseRCNN, "normalise", spy)
     for width in (96, 90, 70):
-        predictor.predict(picture(64, width))
+        predictor.predict(random_image(64, width))
     assert seen == {(1, 3, 64, 96)}
 
 
@@ -216,7 +216,7 @@ def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.Mo
 
 
 def test_nothing_is_compiled_for_a_dozen_sizes(weights: Path) -> None:
-    with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes a picture"):
+    with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes an image"):
         uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.inference.conftest import CATEGORIES, assert_same, picture
+from tests.inference.conftest import CATEGORIES, assert_same, random_image
 from tests.plain import voting as plain
 from tests.plain.iou import area
 from uncrowd import Detections, InputError, Predictor
@@ -95,7 +95,7 @@ def test_a_vote_on_nothing_much() -> None:
 
 
 class SquareFinder(Detector):
-    """Finds the one red rectangle of a picture: the extent of all that is more red than not."""
+    """Finds the one red rectangle of an image: the extent of all that is more red than not."""
 
     multiple = 1
 
@@ -160,7 +160,7 @@ def test_sizes_are_judged_in_the_view_and_strictly() -> None:
         return Decoded(boxes=boxes, scores=torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5]]), labels=torch.zeros(1, 5).long())
 
     tta = TTAConfig(views=(View(short_side=64, max_size=1000, min_side=10, max_side=20, flip=False),))
-    found = detect_in_views(picture(32, 48), tta, decode)  # half as large as the view
+    found = detect_in_views(random_image(32, 48), tta, decode)  # half as large as the view
     assert found.scores.tolist() == pytest.approx([0.8, 0.7, 0.5])
     expected = torch.tensor([[15, 1, 20.05, 6.05], [30, 1, 39.95, 10.95], [60, 1, 67.5, 8.5]])
     torch.testing.assert_close(found.boxes, expected)
@@ -176,7 +176,7 @@ def test_as_many_are_kept_as_a_view_has() -> None:
         )
 
     tta = TTAConfig(views=tuple(View(short_side=side, max_size=1000) for side in (32, 64)))
-    assert len(detect_in_views(picture(32, 32), tta, decode).scores) == 3
+    assert len(detect_in_views(random_image(32, 32), tta, decode).scores) == 3
 
 
 def by_hand(model: Detector, pixels: np.ndarray, tta: TTAConfig) -> list[plain.Found]:
@@ -206,7 +206,7 @@ def test_a_detector_in_two_views_is_combined_as_by_hand(model: SparseRCNN, predi
         iou=0.3,
         least_score=0.01,
     )
-    pixels = picture(70, 90)
+    pixels = random_image(70, 90)
     expected = by_hand(model, pixels, tta)
     ours = Predictor(model, CATEGORIES, predictor.resize, tta=tta).predict(pixels)
     boxes = clip(torch.tensor([found.box for found in expected]), 70, 90)
@@ -219,16 +219,16 @@ def test_a_detector_in_two_views_is_combined_as_by_hand(model: SparseRCNN, predi
 
 
 def test_one_view_in_full_is_a_plain_prediction_where_nothing_overlaps(predictor: Predictor) -> None:
-    pixels = picture(64, 96)
+    pixels = random_image(64, 96)
     plainly = predictor.predict(pixels)
     view = View(short_side=predictor.resize.short_side, max_size=predictor.resize.max_size, flip=False)
     tta = TTAConfig(views=(view,), iou=1.0)  # so none overlap enough
     augmented = Predictor(predictor.model, CATEGORIES, predictor.resize, tta=tta)
     assert_same(augmented.predict(pixels), plainly)
     threshold = plainly.scores[4].item() - 1e-5
-    one, two = augmented.predict([pixels, picture(30, 500)], threshold=threshold, batch_size=1)
+    one, two = augmented.predict([pixels, random_image(30, 500)], threshold=threshold, batch_size=1)
     assert len(one) == 5
-    assert_same(two, augmented.predict(picture(30, 500), threshold=threshold))
+    assert_same(two, augmented.predict(random_image(30, 500), threshold=threshold))
 
 
 def test_the_release_differs_in_the_long_side_and_the_vote() -> None:
@@ -252,7 +252,7 @@ def test_the_views_of_table_7() -> None:
         1400: 192,
         1800: 96,
     }
-    # a picture of COCO's usual size: nothing is limited; a panorama is, at 1333 up to 800 and at 3000 beyond
+    # an image of COCO's usual size: nothing is limited; a panorama is, at 1333 up to 800 and at 3000 beyond
     assert [resized_size(480, 640, side, views[side].max_size) for side in (800, 1800)] == [(800, 1067), (1800, 2400)]
     assert [max(resized_size(100, 1000, side, views[side].max_size)) for side in (400, 800, 900)] == [1333, 1333, 3000]
 

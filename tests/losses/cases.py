@@ -1,4 +1,4 @@
-"""Random predictions and objects in a small picture, in double precision."""
+"""Random predictions and objects in a small image, in double precision."""
 
 import torch
 from torch import Tensor
@@ -9,23 +9,23 @@ HEIGHT, WIDTH, CLASSES = 80, 120, 3
 
 
 def random_boxes(*shape: int) -> Tensor:
-    """Some leave the picture."""
+    """Some leave the image."""
     corner = torch.rand(*shape, 2, dtype=torch.float64) * torch.tensor([WIDTH, HEIGHT]) - 5
     return torch.cat([corner, corner + 1 + torch.rand(*shape, 2, dtype=torch.float64) * 50], dim=-1)
 
 
-def random_stages(stages: int = 2, pictures: int = 2, predictions: int = 5, logits: int = CLASSES) -> list[StageOutput]:
+def random_stages(stages: int = 2, images: int = 2, predictions: int = 5, logits: int = CLASSES) -> list[StageOutput]:
     return [
         StageOutput(
-            logits=torch.randn(pictures, predictions, logits, dtype=torch.float64).requires_grad_(),
-            boxes=random_boxes(pictures, predictions).requires_grad_(),
-            queries=torch.zeros(pictures, predictions, 8, dtype=torch.float64),
+            logits=torch.randn(images, predictions, logits, dtype=torch.float64).requires_grad_(),
+            boxes=random_boxes(images, predictions).requires_grad_(),
+            queries=torch.zeros(images, predictions, 8, dtype=torch.float64),
         )
         for _ in range(stages)
     ]
 
 
-def picture_with(objects: int, ignored: Tensor | None = None) -> Target:
+def image_with(objects: int, ignored: Tensor | None = None) -> Target:
     return Target(
         boxes=random_boxes(objects),
         labels=torch.randint(CLASSES, (objects,)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.losses.cases import CLASSES, picture_with, random_boxes, random_stages
+from tests.losses.cases import CLASSES, image_with, random_boxes, random_stages
 from tests.plain import criterion as plain
 from tests.plain import detr_criterion as detr
 from uncrowd.errors import InputError, NonFiniteError
@@ -29,8 +29,8 @@ def gradients(stages: list[StageOutput]) -> list[Tensor]:
 
 @pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0), (7, 1)], ids=str)
 def test_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
-    """Some pictures without objects, all pictures without, more objects than proposals."""
-    stages, targets = random_stages(), [picture_with(n) for n in objects]
+    """Some images without objects, all images without, more objects than proposals."""
+    stages, targets = random_stages(), [image_with(n) for n in objects]
     num_boxes = max(sum(objects), 1)
     losses = criterion(stages, targets, num_boxes)
     expected = plain.losses(stages, targets, num_boxes)
@@ -44,7 +44,7 @@ def test_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
 
 def test_without_objects_only_the_class_is_learned() -> None:
     stages = random_stages()
-    losses = criterion(stages, [picture_with(0), picture_with(0)], num_boxes=1)
+    losses = criterion(stages, [image_with(0), image_with(0)], num_boxes=1)
     losses.total.backward()
     assert losses.l1.tolist() == losses.giou.tolist() == [0, 0]
     for stage in stages:
@@ -55,9 +55,9 @@ def test_without_objects_only_the_class_is_learned() -> None:
 
 def test_micro_batches_add_up_to_the_large_batch() -> None:
     """Each is divided by the objects of the whole step, so their gradients are added and nothing is divided twice."""
-    targets = [picture_with(n) for n in (3, 0, 1, 2)]
+    targets = [image_with(n) for n in (3, 0, 1, 2)]
     num_boxes = torch.tensor(6.0, dtype=torch.float64)
-    whole = random_stages(pictures=4)
+    whole = random_stages(images=4)
     criterion(whole, targets, num_boxes).total.backward()
 
     parts = [StageOutput(*(t.detach().clone().requires_grad_() for t in stage)) for stage in whole]
@@ -75,18 +75,18 @@ def test_micro_batches_add_up_to_the_large_batch() -> None:
 def test_half_precision_outputs_are_compared_in_single() -> None:
     half = [StageOutput(*(t.detach().bfloat16() for t in stage)) for stage in random_stages()]
     single = [StageOutput(*(t.float() for t in stage)) for stage in half]
-    targets = [picture_with(2), picture_with(3)]
+    targets = [image_with(2), image_with(3)]
     losses = criterion(half, targets, num_boxes=5)
     assert losses.total.dtype == torch.float32
     assert losses.total.item() == criterion(single, targets, num_boxes=5).total.item()
 
 
 def test_double_stays_double() -> None:
-    assert criterion(random_stages(), [picture_with(1)] * 2, num_boxes=2).total.dtype == torch.float64
+    assert criterion(random_stages(), [image_with(1)] * 2, num_boxes=2).total.dtype == torch.float64
 
 
 def test_weights_weigh() -> None:
-    stages, targets = random_stages(), [picture_with(2), picture_with(3)]
+    stages, targets = random_stages(), [image_with(2), image_with(3)]
     weighted = criterion(stages, targets, num_boxes=5)
     expected = 2 * weighted.class_ + 5 * weighted.l1 + 2 * weighted.giou
     assert weighted.total.item() == pytest.approx(expected.sum().item())
@@ -97,13 +97,13 @@ def test_what_is_not_finite_is_noticed() -> None:
     with torch.no_grad():
         stages[0].logits[0, 0, 0] = torch.nan
     with pytest.raises(NonFiniteError):
-        criterion(stages, [picture_with(2), picture_with(3)], 5)
+        criterion(stages, [image_with(2), image_with(3)], 5)
 
 
 @pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0), (7, 9)], ids=str)
 def test_detrs_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
     """Softmax with a last logit for no object, weighed .1; L1 of centre and size."""
-    stages, targets = random_stages(logits=CLASSES + 1), [picture_with(n) for n in objects]
+    stages, targets = random_stages(logits=CLASSES + 1), [image_with(n) for n in objects]
     losses = SetCriterion(detr.CONFIG)(stages, targets, max(sum(objects), 1))
     for stage, output in enumerate(stages):
         class_, l1, giou = detr.losses(output, targets)
@@ -116,7 +116,7 @@ def test_detrs_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
 
 
 def test_detrs_micro_batches_add_up() -> None:
-    stages, targets = random_stages(pictures=4, logits=CLASSES + 1), [picture_with(n) for n in (3, 0, 1, 2)]
+    stages, targets = random_stages(images=4, logits=CLASSES + 1), [image_with(n) for n in (3, 0, 1, 2)]
     in_parts = SetCriterion(detr.CONFIG)
     whole = in_parts(stages, targets, 6)
     parts = [
@@ -150,7 +150,7 @@ def test_what_lies_on_an_ignored_box_can_go_unpunished() -> None:
 
 def test_a_match_on_an_ignored_box_still_counts() -> None:
     everywhere = torch.tensor([[0.0, 0, 120, 80]])
-    target = picture_with(2, ignored=everywhere)
+    target = image_with(2, ignored=everywhere)
     stage = StageOutput(
         logits=torch.zeros(1, 5, CLASSES, dtype=torch.float64).requires_grad_(),
         boxes=random_boxes(1, 5).clamp(0, 70),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.losses.cases import CLASSES, HEIGHT, WIDTH, picture_with, random_stages
+from tests.losses.cases import CLASSES, HEIGHT, WIDTH, image_with, random_stages
 from tests.plain import detr_criterion as detr
 from tests.plain.criterion import matched_pairs
 from tests.plain.matching_cost import cheapest_assignment, pair_cost
@@ -19,53 +19,53 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def pairs_of(matching: Matching, stage: int, picture: int) -> list[tuple[int, int]]:
-    own = matching.picture[stage] == picture
+def pairs_of(matching: Matching, stage: int, image: int) -> list[tuple[int, int]]:
+    own = matching.image[stage] == image
     return list(zip(matching.prediction[stage][own].tolist(), matching.target[stage][own].tolist(), strict=True))
 
 
 def test_the_cost_is_the_plain_loop() -> None:
-    stages, targets = random_stages(), [picture_with(3), picture_with(4)]
+    stages, targets = random_stages(), [image_with(3), image_with(4)]
     padded = pad_targets(targets, like=stages[0].boxes)
     logits, boxes = (torch.stack(part) for part in list(zip(*stages, strict=True))[:2])
     cost = matching_cost(logits, boxes, padded, CONFIG)
-    assert cost.shape == (2, 2, 5, 4)  # stages, pictures, predictions, places for objects
+    assert cost.shape == (2, 2, 5, 4)  # stages, images, predictions, places for objects
     for stage, output in enumerate(stages):
-        for picture, target in enumerate(targets):
+        for image, target in enumerate(targets):
             for prediction in range(5):
                 for index, (label, box) in enumerate(zip(target.labels.tolist(), target.boxes.tolist(), strict=True)):
                     expected = pair_cost(
-                        output.logits[picture, prediction].tolist(),
-                        output.boxes[picture, prediction].tolist(),
+                        output.logits[image, prediction].tolist(),
+                        output.boxes[image, prediction].tolist(),
                         label,
                         box,
                         target.size,
                     )
-                    assert cost[stage, picture, prediction, index].item() == pytest.approx(expected, rel=1e-9)
+                    assert cost[stage, image, prediction, index].item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("objects", [(3, 3), (1, 4), (0, 2), (5, 5), (7, 1)], ids=str)
 def test_the_assignment_is_the_best_of_all(objects: tuple[int, int]) -> None:
-    stages, targets = random_stages(), [picture_with(n) for n in objects]
+    stages, targets = random_stages(), [image_with(n) for n in objects]
     matching = match(*stack_stages(stages), pad_targets(targets, like=stages[0].boxes), CONFIG)
     expected = matched_pairs(stages, targets)  # tries every permutation
     for stage in range(len(stages)):
-        for picture, count in enumerate(objects):
-            pairs = pairs_of(matching, stage, picture)
+        for image, count in enumerate(objects):
+            pairs = pairs_of(matching, stage, image)
             assert len(pairs) == min(5, count)  # more objects than proposals leave some objects out
-            assert pairs == expected[stage][picture]
+            assert pairs == expected[stage][image]
 
 
 def test_detrs_cost_is_the_plain_loop() -> None:
     """Minus the probability, and L1 of centre and size."""
-    stages, targets = random_stages(stages=1, logits=CLASSES + 1), [picture_with(3), picture_with(2)]
+    stages, targets = random_stages(stages=1, logits=CLASSES + 1), [image_with(3), image_with(2)]
     padded = pad_targets(targets, like=stages[0].boxes)
     cost = matching_cost(stages[0].logits[None], stages[0].boxes[None], padded, detr.CONFIG)
-    for picture, target in enumerate(targets):
+    for image, target in enumerate(targets):
         for prediction in range(5):
             for index in range(len(target.labels)):
-                expected = detr.pair_cost(stages[0], target, picture, prediction, index)
-                assert cost[0, picture, prediction, index].item() == pytest.approx(expected, rel=1e-9)
+                expected = detr.pair_cost(stages[0], target, image, prediction, index)
+                assert cost[0, image, prediction, index].item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_trying_all_assignments_finds_the_obvious_one() -> None:
@@ -73,20 +73,20 @@ def test_trying_all_assignments_finds_the_obvious_one() -> None:
     assert cheapest_assignment([[1.0, 2], [2, 9]]) == (4.0, [(0, 1), (1, 0)])
 
 
-def test_pictures_without_objects_match_nothing() -> None:
-    stages, targets = random_stages(), [picture_with(0), picture_with(0)]
+def test_images_without_objects_match_nothing() -> None:
+    stages, targets = random_stages(), [image_with(0), image_with(0)]
     matching = match(*stack_stages(stages), pad_targets(targets, like=stages[0].boxes), CONFIG)
     assert matching.prediction.shape == (2, 0)
 
 
 def test_ties_are_broken_alike_every_time() -> None:
-    """As at the start of training: all proposals are the whole picture."""
+    """As at the start of training: all proposals are the whole image."""
     output = StageOutput(
         logits=torch.zeros(1, 6, CLASSES),
         boxes=torch.tensor([0.0, 0, WIDTH, HEIGHT]).expand(1, 6, 4),
         queries=torch.zeros(1, 6, 8),
     )
-    padded = pad_targets([picture_with(3)], like=output.boxes)
+    padded = pad_targets([image_with(3)], like=output.boxes)
     first = match(*stack_stages([output]), padded, CONFIG)
     again = match(*stack_stages([output]), padded, CONFIG)
     assert pairs_of(first, 0, 0) == pairs_of(again, 0, 0)
@@ -100,7 +100,7 @@ def test_predictions_that_are_not_finite_are_noticed(part: str, bad: float, obje
     stages = random_stages()
     getattr(stages[1], part).detach()[0, 2, 1] = bad
     with pytest.raises(NonFiniteError, match="not finite"):
-        match(*stack_stages(stages), pad_targets([picture_with(objects)] * 2, like=stages[0].boxes), CONFIG)
+        match(*stack_stages(stages), pad_targets([image_with(objects)] * 2, like=stages[0].boxes), CONFIG)
 
 
 def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
@@ -118,7 +118,7 @@ def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
 
 def test_half_precision_is_matched_in_single() -> None:
     stages = [StageOutput(*(part.bfloat16() for part in stage)) for stage in random_stages()]
-    padded = pad_targets([picture_with(2), picture_with(3)], like=stages[0].boxes)
+    padded = pad_targets([image_with(2), image_with(3)], like=stages[0].boxes)
     assert padded.boxes.dtype == torch.float32
     in_half = match(*stack_stages(stages), padded, CONFIG)
     in_single = match(*stack_stages([StageOutput(*(p.float() for p in stage)) for stage in stages]), padded, CONFIG)

@@ -16,7 +16,7 @@ from uncrowd.models.build import build_detector
 from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
 
-# pictures, height, width
+# images, height, width
 SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (1, 96, 70)]}
 ALONE = (1, 64, 64)
 ON_GPU = torch.cuda.is_available()
@@ -26,10 +26,10 @@ CALLS = 3 if ON_GPU else 1  # a CUDA graph is recorded on the second and replaye
 
 
 def predict(model: Detector, size: tuple[int, int, int]) -> list[Tensor]:
-    pictures, height, width = size
+    count, height, width = size
     generator = torch.Generator().manual_seed(height)
-    images = torch.randint(256, (pictures, 3, height, width), generator=generator, dtype=torch.uint8)
-    given = images.to(model.mean.device), torch.tensor([[height, width]] * pictures, device=model.mean.device)
+    images = torch.randint(256, (count, 3, height, width), generator=generator, dtype=torch.uint8)
+    given = images.to(model.mean.device), torch.tensor([[height, width]] * count, device=model.mean.device)
     return [tensor for output in model(*given) for tensor in output]
 
 

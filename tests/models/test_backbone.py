@@ -77,7 +77,7 @@ def test_group_norm_keeps_the_activation_timm_puts_into_a_norm() -> None:
     assert norm.num_channels % norm.num_groups == 0
 
 
-def test_a_picture_does_not_depend_on_the_rest_of_its_batch() -> None:
+def test_a_image_does_not_depend_on_the_rest_of_its_batch() -> None:
     backbone = Backbone(BackboneConfig(name=TINY, norm="group", frozen_stages=0))
     images = torch.randn(2, 3, 64, 64)
     for together, alone in zip(backbone(images), backbone(images[:1]), strict=True):
@@ -248,7 +248,7 @@ def test_networks_that_do_not_serve_are_refused() -> None:
     # convolutions without padding, and windows that cannot be cut: not for a pyramid
     with pytest.raises(InputError, match=r"'legacy_xception' makes of 96 x 96 pixels maps of 23 x 23, 12 x 12"):
         Backbone(BackboneConfig(name="legacy_xception")).require_exact_strides()
-    with pytest.raises(InputError, match=r"'maxvit_tiny_tf_224' takes no picture of 96 x 96 \(.* divisible by window"):
+    with pytest.raises(InputError, match=r"'maxvit_tiny_tf_224' takes no image of 96 x 96 \(.* divisible by window"):
         Backbone(BackboneConfig(name="maxvit_tiny_tf_224")).require_exact_strides()
     with pytest.raises(ValueError, match="frozen_stages is 6"):
         BackboneConfig(frozen_stages=6)

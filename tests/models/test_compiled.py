@@ -29,7 +29,7 @@ def run(what: str) -> dict[str, Any]:
 
 
 def test_stages_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
-    """Two, whose boxes come with a gradient in the first alone; and once more to look at another number of pictures."""
+    """Two, whose boxes come with a gradient in the first alone; and once more to look at another number of images."""
     found = run("layers")
     assert found["graphs"] == [2, 2, 4]
     assert found["breaks"] == 0

@@ -46,7 +46,7 @@ def detr(settings: DETRConfig) -> DETR:
     return model.eval()
 
 
-def pictures(count: int, height: int, width: int) -> Tensor:
+def random_images(count: int, height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
 
@@ -64,7 +64,7 @@ def assert_same(actual: list[StageOutput], expected: list[StageOutput], toleranc
 @torch.no_grad()
 @BOTH
 def test_one_output_a_layer_with_a_column_for_no_object(settings: DETRConfig) -> None:
-    outputs = detr(settings)(pictures(2, 50, 70), sizes_of((50, 70), (40, 60)))
+    outputs = detr(settings)(random_images(2, 50, 70), sizes_of((50, 70), (40, 60)))
     assert len(outputs) == 3
     for output in outputs:
         assert output.logits.shape == (2, 6, 4)
@@ -74,8 +74,8 @@ def test_one_output_a_layer_with_a_column_for_no_object(settings: DETRConfig) ->
 
 @torch.no_grad()
 @BOTH
-def test_boxes_are_shares_of_each_unpadded_picture(settings: DETRConfig) -> None:
-    model, images = detr(settings), pictures(2, 64, 96)
+def test_boxes_are_shares_of_each_unpadded_image(settings: DETRConfig) -> None:
+    model, images = detr(settings), random_images(2, 64, 96)
     last = model.decoder.boxes_cxcywh_norm[-2]
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)
@@ -89,7 +89,7 @@ def test_boxes_are_shares_of_each_unpadded_picture(settings: DETRConfig) -> None
 @BOTH
 def test_training_without_dropout_and_evaluation_compute_the_same(settings: DETRConfig) -> None:
     model = detr(replace(settings, dropout=0.0))
-    images, sizes = pictures(1, 50, 70), sizes_of((50, 70))
+    images, sizes = random_images(1, 50, 70), sizes_of((50, 70))
     assert_same(model.train()(images, sizes), model.eval()(images, sizes), tolerance=0)
 
 
@@ -97,7 +97,7 @@ def test_training_without_dropout_and_evaluation_compute_the_same(settings: DETR
 @BOTH
 def test_what_is_in_the_padding_does_not_matter(settings: DETRConfig) -> None:
     model, clean = detr(settings), torch.zeros(1, 3, 64, 96)
-    clean[..., :50, :70] = pictures(1, 50, 70)
+    clean[..., :50, :70] = random_images(1, 50, 70)
     dirty = torch.full_like(clean, torch.nan)
     dirty[..., :50, :70] = clean[..., :50, :70]
     assert_same(model(dirty, sizes_of((50, 70))), model(clean, sizes_of((50, 70))), tolerance=0)
@@ -105,9 +105,9 @@ def test_what_is_in_the_padding_does_not_matter(settings: DETRConfig) -> None:
 
 @torch.no_grad()
 @BOTH
-def test_a_picture_alone_is_the_picture_in_its_batch(settings: DETRConfig) -> None:
+def test_a_image_alone_is_the_image_in_its_batch(settings: DETRConfig) -> None:
     model = detr(settings).double()
-    images, sizes = pictures(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
+    images, sizes = random_images(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
     together = model(images, sizes)
     for i in range(3):
         alone = model(images[i : i + 1], sizes[i : i + 1])
@@ -128,11 +128,11 @@ class Patches(nn.Module):
 @torch.no_grad()
 @BOTH
 def test_all_but_the_backbone_is_the_same_with_more_padding(settings: DETRConfig) -> None:
-    """Encoder, positions, cross attention and boxes, for pictures of whole cells."""
+    """Encoder, positions, cross attention and boxes, for images of whole cells."""
     model = detr(settings)
     model.add_module("backbone", Patches(model.projection.in_channels))
     model.double()
-    bare, sizes = pictures(1, 64, 96), sizes_of((64, 96))
+    bare, sizes = random_images(1, 64, 96), sizes_of((64, 96))
     more = nn.functional.pad(bare, (0, 64, 0, 32))
     assert_same(model(more, sizes), model(bare, sizes), tolerance=1e-9)
 
@@ -142,7 +142,7 @@ def test_all_but_the_backbone_is_the_same_with_more_padding(settings: DETRConfig
 def test_the_decoder_is_the_plain_loops(settings: DETRConfig) -> None:
     model, seen = detr(settings).double(), []
     model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    outputs = model(pictures(1, 64, 96), sizes_of((64, 96)))
+    outputs = model(random_images(1, 64, 96), sizes_of((64, 96)))
     expected = plain.decoder(model, seen[0].features[0], seen[0].positions[0], (64, 96))
     for output, of_layer in zip(outputs, expected, strict=True):
         for actual, part in zip(output, of_layer, strict=True):
@@ -154,7 +154,7 @@ def test_a_cell_is_padding_where_its_upper_left_pixel_is() -> None:
     """As nearest neighbours say, rounding down."""
     model, seen = detr(ORIGINAL), []
     model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].inside))
-    model(pictures(4, 64, 96), sizes_of((64, 96), (33, 65), (32, 64), (1, 1)))
+    model(random_images(4, 64, 96), sizes_of((64, 96), (33, 65), (32, 64), (1, 1)))
     assert seen[0].unflatten(1, (2, 3)).int().tolist() == [
         [[1, 1, 1], [1, 1, 1]],
         [[1, 1, 1], [1, 1, 1]],
@@ -172,7 +172,7 @@ def boxes_given_to_layers(model: DETR, images: Tensor, sizes: Tensor) -> tuple[l
 
 def test_attention_compares_the_boxes_of_the_layer_before() -> None:
     """The first layer's IoU is 1 everywhere, and no gradient goes back through the boxes (Appendix C)."""
-    given, outputs = boxes_given_to_layers(detr(OURS), pictures(2, 64, 96), sizes_of((64, 96), (40, 60)))
+    given, outputs = boxes_given_to_layers(detr(OURS), random_images(2, 64, 96), sizes_of((64, 96), (40, 60)))
     assert pairwise_iou(given[0], given[0]).min() == 1
     assert given[0][1].tolist() == [[0, 0, 60, 40]] * 6
     for boxes, before in zip(given[1:], outputs, strict=False):
@@ -187,7 +187,7 @@ def test_iou_attention_changes_all_layers_but_the_first() -> None:
     enhanced, original = detr(replace(ORIGINAL, attention="iou")), detr(ORIGINAL)
     assert enhanced.state_dict().keys() == original.state_dict().keys()
     original.load_state_dict(enhanced.state_dict())
-    images, sizes = pictures(1, 64, 96), sizes_of((64, 96))
+    images, sizes = random_images(1, 64, 96), sizes_of((64, 96))
     with_iou, without = enhanced(images, sizes), original(images, sizes)
     torch.testing.assert_close(with_iou[0].logits, without[0].logits)
     assert not torch.allclose(with_iou[1].logits, without[1].logits)
@@ -196,7 +196,7 @@ def test_iou_attention_changes_all_layers_but_the_first() -> None:
 @BOTH
 def test_every_parameter_learns(settings: DETRConfig) -> None:
     model = detr(replace(settings, dropout=0.0)).train()
-    outputs = model(pictures(2, 64, 96), sizes_of((64, 96), (50, 70)))
+    outputs = model(random_images(2, 64, 96), sizes_of((64, 96), (50, 70)))
     torch.stack([output.logits.square().sum() + output.boxes.square().mean() for output in outputs]).sum().backward()
     # A bias of a key shifts all weights of a row alike, so the softmax takes it out again.
     width = settings.width
@@ -212,7 +212,7 @@ def test_every_parameter_learns(settings: DETRConfig) -> None:
 def test_gradients_are_finite_in_mixed_precision(settings: DETRConfig) -> None:
     model = detr(settings).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = model(pictures(2, 64, 64), sizes_of((64, 64), (40, 33)))
+        outputs = model(random_images(2, 64, 64), sizes_of((64, 64), (40, 33)))
     assert all(output.boxes.dtype == output.logits.dtype == torch.float32 for output in outputs)
     torch.stack([output.logits.square().sum() + output.boxes.square().mean() for output in outputs]).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -223,15 +223,15 @@ def test_on_swin_every_parameter_that_is_trained_gets_a_gradient() -> None:
     swin = BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0)
     model = detr(DETRConfig(num_classes=2, proposals=3, width=16, heads=2, backbone=swin, decoder_layers=1))
     model.backbone.body.requires_grad_(False)  # in the interest of time
-    last = model(pictures(1, 64, 64), sizes_of((64, 64)))[-1]
+    last = model(random_images(1, 64, 64), sizes_of((64, 64)))[-1]
     (last.logits.sum() + last.boxes.sum()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
-    # its patches have sides of 4 pixels; what a picture is padded with for them is not looked at
+    # its patches have sides of 4 pixels; what an image is padded with for them is not looked at
     assert model.multiple == 4
-    picture, sizes = pictures(1, 61, 70), sizes_of((61, 70))
-    padded = F.pad(picture, (0, 2, 0, 3), value=200)
-    for ours, theirs in zip(model.eval().detect(picture, sizes), model.detect(padded, sizes), strict=True):
+    image, sizes = random_images(1, 61, 70), sizes_of((61, 70))
+    padded = F.pad(image, (0, 2, 0, 3), value=200)
+    for ours, theirs in zip(model.eval().detect(image, sizes), model.detect(padded, sizes), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -250,8 +250,8 @@ def test_decode_ranks_each_query_once_by_its_best_class() -> None:
 
 
 @BOTH
-def test_two_pictures_are_learnt_by_heart(settings: DETRConfig) -> None:
-    """With DETR's own loss. The pictures are of different sizes, so one of them is padded."""
+def test_two_images_are_learnt_by_heart(settings: DETRConfig) -> None:
+    """With DETR's own loss. The images are of different sizes, so one of them is padded."""
     torch.manual_seed(0)
     model = DETR(replace(settings, width=32, dropout=0.0, backbone=replace(settings.backbone, name="test_resnet")))
     images, sizes = torch.zeros(2, 3, 64, 96), sizes_of((64, 96), (48, 64))
@@ -313,9 +313,9 @@ def test_parameters_of_table_10() -> None:
 
 
 def test_macs_of_table_10() -> None:
-    """For an average padded picture: 85.4G and 86.05G, where the table has 86G twice.
+    """For an average padded image: 85.4G and 86.05G, where the table has 86G twice.
 
-    That is DETR's own figure, the average of COCO val's first 100 pictures, not padded. The modules add 0.65G.
+    That is DETR's own figure, the average of COCO val's first 100 images, not padded. The modules add 0.65G.
     """
     original = measure(on_meta(), *COCO_SIZE)
     ours = measure(on_meta(attention="iou", channel_weighting=True), *COCO_SIZE)

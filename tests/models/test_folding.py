@@ -43,8 +43,8 @@ def test_outputs_and_gradients_are_those_of_the_norms(name: str, left: int) -> N
     assert folded.state_dict().keys() == plain.state_dict().keys()
     assert [n for n, _ in folded.named_parameters()] == [n for n, _ in plain.named_parameters()]
     assert sum(type(m) is FrozenBatchNorm2d for m in folded.modules()) == left  # after the deep stem
-    picture = torch.randn(1, 3, 64, 64, dtype=torch.float64)
-    expected, got = plain(picture), folded(picture)
+    image = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    expected, got = plain(image), folded(image)
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     for outputs in (expected, got):
@@ -58,11 +58,11 @@ def test_outputs_and_gradients_are_those_of_the_norms(name: str, left: int) -> N
 def test_folded_for_good_it_computes_the_same_to_the_bit(name: str) -> None:
     network = frozen(name)
     fold_frozen_norms(network)
-    picture = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        expected = network(picture)
+        expected = network(image)
         fold_for_good(network)
-        for ours, before in zip(network(picture), expected, strict=True):
+        for ours, before in zip(network(image), expected, strict=True):
             assert torch.equal(ours, before)
     folded = [module for module in network.modules() if isinstance(module, FoldedConv2d)]
     assert folded
@@ -97,13 +97,13 @@ def test_weights_can_be_loaded_afterwards() -> None:
     folded = frozen("resnet18")
     fold_frozen_norms(folded)
     trained = {name: 1.1 * tensor for name, tensor in plain.state_dict().items()}
-    picture = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        folded(picture)  # what it works out of its norms now is not what holds then
+        folded(image)  # what it works out of its norms now is not what holds then
     for network in (plain, folded):
         network.load_state_dict(trained)
     for network in (folded, deepcopy(folded)):
-        for ours, theirs in zip(network(picture), plain(picture), strict=True):
+        for ours, theirs in zip(network(image), plain(image), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     assert any(isinstance(module, FoldedNorm) for module in folded.modules())
 
@@ -113,10 +113,10 @@ def test_a_copy_of_a_copy_takes_its_own_norms() -> None:
     network = deepcopy(frozen("resnet18"))
     fold_frozen_norms(network)
     first = deepcopy(network)
-    picture = torch.randn(1, 3, 64, 64)
-    first(picture)
+    image = torch.randn(1, 3, 64, 64)
+    first(image)
     first.load_state_dict({name: 1.1 * tensor for name, tensor in network.state_dict().items()})
-    for ours, expected in zip(deepcopy(first)(picture), first(picture), strict=True):
+    for ours, expected in zip(deepcopy(first)(image), first(image), strict=True):
         assert torch.equal(ours, expected)
 
 
@@ -124,10 +124,10 @@ def test_after_having_looked_it_can_be_trained() -> None:
     """What is worked out of the norms once, in an evaluation, serves the next step."""
     network = frozen("resnet18")
     fold_frozen_norms(network)
-    picture = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        network(picture)
-    torch.stack([output.square().mean() for output in network(picture)]).sum().backward()
+        network(image)
+    torch.stack([output.square().mean() for output in network(image)]).sum().backward()
     assert all(p.grad is not None and p.grad.any() for name, p in network.named_parameters() if "conv" in name)
 
 
@@ -176,13 +176,13 @@ def test_biases_that_wait_change_nothing(
         fold_for_good(late)
     for network in (expected_of, late):
         network.to(memory_format=layout)
-    picture = torch.randn(1, 3, 64, 64).to(DEVICE, memory_format=layout)
+    image = torch.randn(1, 3, 64, 64).to(DEVICE, memory_format=layout)
     bias_relu_kernel()
     calls = count_calls(monkeypatch)
     monkeypatch.setattr(folding, "own_kernels_run", lambda _: False)
-    expected = expected_of(picture)
+    expected = expected_of(image)
     monkeypatch.setattr(folding, "own_kernels_run", lambda _: True)
-    found = late(picture)
+    found = late(image)
     waiting = sum(isinstance(module, BiasReLU) for module in late.modules())
     assert len(calls) == (waiting if layout == torch.channels_last else 0)
     for ours, theirs in zip(found, expected, strict=True):

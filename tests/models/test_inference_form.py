@@ -39,7 +39,7 @@ def test_it_computes_the_same_to_the_bit(config: AnyDetectorConfig, bf16: bool) 
 def test_it_is_not_saved(tmp_path: Path) -> None:
     model = build_detector(SPARSE_RCNN)
     for_inference(model, bf16=False)
-    with pytest.raises(InputError, match=r"was loaded to look at pictures, .* take the model of .*load_weights"):
+    with pytest.raises(InputError, match=r"was loaded to look at images, .* take the model of .*load_weights"):
         save_weights(tmp_path / "weights.safetensors", model, CATEGORIES, RESIZE)
     assert not list(tmp_path.iterdir())
 

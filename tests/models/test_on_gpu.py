@@ -51,7 +51,7 @@ def exact_products() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def model() -> SparseRCNN:
-    """Proposals of all levels, some of them outside the picture."""
+    """Proposals of all levels, some of them outside the image."""
     torch.manual_seed(0)
     model = SparseRCNN(SMALL).eval()
     as_if_trained(model)
@@ -98,7 +98,7 @@ def test_gradients_are_those_of_the_cpu(model: SparseRCNN, images: Tensor, dtype
 
 
 def test_pooling_is_torchvisions_on_the_gpu_forward_and_backward() -> None:
-    """Level by level; boxes outside the picture, inverted and without area among them."""
+    """Level by level; boxes outside the image, inverted and without area among them."""
     torch.manual_seed(0)
     features = [torch.randn(1, 8, 704 // s, 960 // s, device=CUDA).requires_grad_() for s in (4, 8, 16, 32)]
     corner, side = torch.rand(60, 2, device=CUDA) * 1400 - 250, torch.exp(torch.rand(60, 2, device=CUDA) * 6.5) - 5
@@ -134,7 +134,7 @@ def test_pooling_far_away_and_in_half_precision() -> None:
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("config", [SMALL, SMALL_DETR], ids=["sparse-rcnn", "detr"])
 def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: bool) -> None:
-    """Two sizes in turn, other pictures each time, and once more after the weights were moved."""
+    """Two sizes in turn, other images each time, and once more after the weights were moved."""
     torch.manual_seed(0)
     looking = build_detector(config).to(CUDA)
     as_if_trained(looking)
@@ -164,7 +164,7 @@ def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: b
         assert len(looking.recordings) == 2
 
 
-def pictures(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+def random_images(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (1, 3, height, width), generator=generator, dtype=torch.uint8)
     return images.to(CUDA), torch.tensor([[height, width]]).to(CUDA)
@@ -179,17 +179,17 @@ def looking_model() -> SparseRCNN:
 
 
 def test_threads_and_streams_of_their_own_record_and_replay() -> None:
-    """Each thread, whose libraries begin anew, has its own pictures and asks on a stream of its own."""
+    """Each thread, whose libraries begin anew, has its own images and asks on a stream of its own."""
     model = looking_model()
     usual = deepcopy(model)
     usual.recordings = None
-    expected = {seed: usual.detect(*pictures(seed, 96, 128)).scores.cpu() for seed in range(6)}
-    model.detect(*pictures(0, 96, 128))
+    expected = {seed: usual.detect(*random_images(seed, 96, 128)).scores.cpu() for seed in range(6)}
+    model.detect(*random_images(0, 96, 128))
 
     def ask(first: int) -> list[tuple[int, Tensor]]:
         with torch.cuda.stream(torch.cuda.Stream()):
             seeds = [(first + step) % 6 for step in range(12)]
-            return [(seed, model.detect(*pictures(seed, 96, 128)).scores.cpu()) for seed in seeds]
+            return [(seed, model.detect(*random_images(seed, 96, 128)).scores.cpu()) for seed in seeds]
 
     with ThreadPoolExecutor(3) as pool:
         for seed, scores in chain.from_iterable(pool.map(ask, range(3))):

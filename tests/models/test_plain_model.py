@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.losses.cases import picture_with, random_stages
+from tests.losses.cases import image_with, random_stages
 from tests.models.trained_norms import as_if_trained
 from tests.plain.roi_align import fpn_level
 from tests.plain.set_loss import total_loss
@@ -31,7 +31,7 @@ TOLERANCE = {torch.float64: (1e-11, 1e-11), torch.float32: (1e-3, 2e-2)}
 
 
 class Run(NamedTuple):
-    """Two pictures through a network and its loss. `inferred` is what it gives where no gradient is asked for."""
+    """Two images through a network and its loss. `inferred` is what it gives where no gradient is asked for."""
 
     network: SparseRCNN | PlainSparseRCNN
     outputs: list[StageOutput]
@@ -52,7 +52,7 @@ def runs(request: pytest.FixtureRequest) -> Runs:
     model = detector(*MODELS[name]).to(dtype)
     plain = PlainSparseRCNN(model)
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    images, targets, of_runs = pictures(), objects(dtype), []
+    images, targets, of_runs = random_images(), objects(dtype), []
     for network in (model, plain):
         outputs = network(images, torch.tensor(SIZES))
         if network is model:
@@ -67,7 +67,7 @@ def runs(request: pytest.FixtureRequest) -> Runs:
 
 
 def detector(stage: StageConfig, backbone: str) -> SparseRCNN:
-    """No number is the 0 or 1 it is before training, and proposals are of all sizes, many past the picture's edge."""
+    """No number is the 0 or 1 it is before training, and proposals are of all sizes, many past the image's edge."""
     torch.manual_seed(0)
     proposals = 24
     model = SparseRCNN(
@@ -85,7 +85,7 @@ def detector(stage: StageConfig, backbone: str) -> SparseRCNN:
     return model
 
 
-def pictures() -> Tensor:
+def random_images() -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(256, (2, 3, 90, 120), dtype=torch.uint8, generator=generator)
 
@@ -97,12 +97,12 @@ def objects(dtype: torch.dtype) -> list[Target]:
     ]
     return [
         Target(
-            boxes=torch.tensor(of_picture, dtype=dtype),
-            labels=torch.arange(len(of_picture)) % 3,
+            boxes=torch.tensor(of_image, dtype=dtype),
+            labels=torch.arange(len(of_image)) % 3,
             ignored=torch.zeros(0, 4),
             size=size,
         )
-        for of_picture, size in zip(boxes, SIZES, strict=True)
+        for of_image, size in zip(boxes, SIZES, strict=True)
     ]
 
 
@@ -121,7 +121,7 @@ def test_both_have_the_same_parameters(runs: Runs) -> None:
     assert set(runs.ours.network.parameters()) == set(runs.plain.network.parameters())
 
 
-def test_boxes_are_on_all_levels_and_beyond_the_picture(runs: Runs) -> None:
+def test_boxes_are_on_all_levels_and_beyond_the_image(runs: Runs) -> None:
     """Or else what follows would say little."""
     for output in runs.plain.outputs[:-1]:
         assert {fpn_level(box) for box in output.boxes.flatten(0, 1).tolist()} == {2, 3, 4, 5}
@@ -157,10 +157,10 @@ def test_gradients_of_all_parameters(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("counts", [(3, 2), (0, 4), (0, 0), (7, 1)], ids=str)
-def test_loss_of_odd_pictures(counts: tuple[int, int]) -> None:
+def test_loss_of_odd_images(counts: tuple[int, int]) -> None:
     """Some without objects, all without, more objects than proposals."""
     torch.manual_seed(0)
-    stages, targets = random_stages(), [picture_with(count) for count in counts]
+    stages, targets = random_stages(), [image_with(count) for count in counts]
     predicted = [tensor for stage in stages for tensor in (stage.logits, stage.boxes)]
     ours, plain = SetCriterion(LossConfig())(stages, targets, 3).total, total_loss(stages, targets, 3)
     assert_close(ours, plain, 1e-12, "loss")

@@ -49,19 +49,19 @@ def record_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recordings, "_record", record)
 
 
-def pictures(start: int, width: int = 6) -> Tensor:
+def random_images(start: int, width: int = 6) -> Tensor:
     return torch.arange(start, start + 12 * width, dtype=torch.uint8).view(1, 3, 4, width)
 
 
 def test_the_second_of_a_shape_is_recorded_and_later_ones_replayed() -> None:
     look, recordings = Look(), Recordings()
-    found = [recordings(look, pictures(start), SIZES) for start in range(5)]
+    found = [recordings(look, random_images(start), SIZES) for start in range(5)]
     assert look.calls == 2
     assert [decoded.scores.item() for decoded in found] == [0, 1, 2, 3, 4]  # of each its own: they are copies
-    recordings(look, pictures(0, width=7), SIZES)
-    recordings(look, pictures(0, width=7).float(), SIZES)
+    recordings(look, random_images(0, width=7), SIZES)
+    recordings(look, random_images(0, width=7).float(), SIZES)
     assert look.calls == 4
-    assert recordings(look, pictures(9), SIZES).scores.item() == 9
+    assert recordings(look, random_images(9), SIZES).scores.item() == 9
     assert look.calls == 4
 
 
@@ -70,24 +70,24 @@ def test_beyond_so_many_shapes_it_is_computed_as_usual(monkeypatch: pytest.Monke
     look, recordings = Look(), Recordings()
     for _ in range(3):
         for width in (6, 7):
-            recordings(look, pictures(0, width), SIZES)
+            recordings(look, random_images(0, width), SIZES)
     assert look.calls == 2 + 3
 
 
 def test_threads_get_what_they_asked_for() -> None:
     look, recordings = Look(), Recordings()
     for _ in range(2):
-        recordings(look, pictures(0), SIZES)
+        recordings(look, random_images(0), SIZES)
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda start: recordings(look, pictures(start), SIZES).scores.item(), 50 * [*range(20)])
+        found = pool.map(lambda start: recordings(look, random_images(start), SIZES).scores.item(), 50 * [*range(20)])
         assert list(found) == 50 * [*range(20)]
 
 
 def test_a_copy_has_recorded_nothing() -> None:
     look, recordings = Look(), Recordings()
     for _ in range(2):
-        recordings(look, pictures(0), SIZES)
-    deepcopy(recordings)(look, pictures(0), SIZES)
+        recordings(look, random_images(0), SIZES)
+    deepcopy(recordings)(look, random_images(0), SIZES)
     assert look.calls == 3
 
 
@@ -95,15 +95,15 @@ def test_what_cannot_be_recorded_is_computed_as_usual_for_good(monkeypatch: pyte
     """And what was recorded is given up, for its memory, and recorded anew."""
     look, recordings = Look(), Recordings()
     for _ in range(2):
-        recordings(look, pictures(0), SIZES)
+        recordings(look, random_images(0), SIZES)
     record = Recordings._record
     monkeypatch.setattr(Recordings, "_record", refuse)
-    found = [recordings(look, pictures(start, width=7), SIZES).scores.item() for start in range(4)]
+    found = [recordings(look, random_images(start, width=7), SIZES).scores.item() for start in range(4)]
     assert found == [0, 1, 2, 3]
     assert look.calls == 2 + 4
     assert len(recordings) == 0
     monkeypatch.setattr(Recordings, "_record", record)
-    assert recordings(look, pictures(5), SIZES).scores.item() == 5
+    assert recordings(look, random_images(5), SIZES).scores.item() == 5
     assert len(recordings) == 1
 
 
@@ -115,7 +115,7 @@ def test_memory_that_is_short_is_taken_from_recordings_for_good() -> None:
     """Of what is recorded nothing is left, and it is not recorded again; without recordings it stays short."""
     look, recordings = Look(), Recordings()
     for _ in range(2):
-        recordings(look, pictures(0), SIZES)
+        recordings(look, random_images(0), SIZES)
     assert len(recordings) == 1
 
     def hungry(images: Tensor, sizes: Tensor) -> Decoded:
@@ -123,9 +123,9 @@ def test_memory_that_is_short_is_taken_from_recordings_for_good() -> None:
             raise torch.OutOfMemoryError
         return look(images, sizes)
 
-    assert recordings(hungry, pictures(7, width=8), SIZES).scores.item() == 7
+    assert recordings(hungry, random_images(7, width=8), SIZES).scores.item() == 7
     for start in range(3):
-        assert recordings(look, pictures(start), SIZES).scores.item() == start
+        assert recordings(look, random_images(start), SIZES).scores.item() == start
     assert len(recordings) == 0
     with pytest.raises(torch.OutOfMemoryError):
-        recordings(hungry, pictures(0, width=9), SIZES)
+        recordings(hungry, random_images(0, width=9), SIZES)

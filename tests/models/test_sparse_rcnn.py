@@ -1,4 +1,4 @@
-"""The whole model: raw pixels in, one output a stage, the same for a picture alone and in a batch."""
+"""The whole model: raw pixels in, one output a stage, the same for an image alone and in a batch."""
 
 import jaxtyping
 import pytest
@@ -32,7 +32,7 @@ def model() -> SparseRCNN:
     return model.eval()
 
 
-def pictures(count: int, height: int, width: int) -> Tensor:
+def random_images(count: int, height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
 
@@ -55,7 +55,7 @@ def test_a_trunk_whose_maps_no_pyramid_can_add_up_is_refused_at_once() -> None:
 
 @torch.no_grad()
 def test_one_output_a_stage(model: SparseRCNN) -> None:
-    outputs = model(pictures(2, 50, 70), sizes_of((50, 70), (40, 60)))
+    outputs = model(random_images(2, 50, 70), sizes_of((50, 70), (40, 60)))
     assert len(outputs) == 2
     for output in outputs:
         assert output.logits.shape == (2, 6, 3)
@@ -64,21 +64,21 @@ def test_one_output_a_stage(model: SparseRCNN) -> None:
 
 
 @torch.no_grad()
-def test_bytes_and_floats_are_the_same_picture(model: SparseRCNN) -> None:
-    images, sizes = pictures(1, 50, 70), sizes_of((50, 70))
+def test_bytes_and_floats_are_the_same_image(model: SparseRCNN) -> None:
+    images, sizes = random_images(1, 50, 70), sizes_of((50, 70))
     assert_same(model(images.float(), sizes), model(images, sizes), tolerance=0)
 
 
 @torch.no_grad()
 def test_training_and_evaluation_compute_the_same(model: SparseRCNN) -> None:
-    images, sizes = pictures(1, 50, 70), sizes_of((50, 70))
+    images, sizes = random_images(1, 50, 70), sizes_of((50, 70))
     assert_same(model.train()(images, sizes), model.eval()(images, sizes), tolerance=0)
 
 
 @torch.no_grad()
 def test_what_is_in_the_padding_does_not_matter(model: SparseRCNN) -> None:
     clean = torch.zeros(1, 3, 64, 96)
-    clean[..., :50, :70] = pictures(1, 50, 70)
+    clean[..., :50, :70] = random_images(1, 50, 70)
     dirty = torch.full_like(clean, torch.nan)
     dirty[..., :50, :70] = clean[..., :50, :70]
     assert_same(model(dirty, sizes_of((50, 70))), model(clean, sizes_of((50, 70))), tolerance=0)
@@ -86,26 +86,26 @@ def test_what_is_in_the_padding_does_not_matter(model: SparseRCNN) -> None:
 
 @torch.no_grad()
 def test_the_model_pads_to_its_own_multiple(model: SparseRCNN) -> None:
-    bare = pictures(1, 50, 70)
+    bare = random_images(1, 50, 70)
     padded = torch.nn.functional.pad(bare, (0, 96 - 70, 0, 64 - 50))
     assert_same(model(bare, sizes_of((50, 70))), model(padded, sizes_of((50, 70))), tolerance=0)
 
 
 @torch.no_grad()
-def test_a_picture_alone_is_the_picture_in_its_batch(model: SparseRCNN) -> None:
+def test_a_image_alone_is_the_image_in_its_batch(model: SparseRCNN) -> None:
     """In double precision, so that what differs is more than the rounding of another order of sums."""
     model.double()
-    images, sizes = pictures(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
+    images, sizes = random_images(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
     together = model(images, sizes)
     for i in range(3):
         alone = model(images[i : i + 1], sizes[i : i + 1])
         assert_same(alone, [StageOutput(*(part[i : i + 1] for part in stage)) for stage in together], tolerance=1e-9)
 
 
-def test_proposals_start_as_the_whole_unpadded_picture(model: SparseRCNN) -> None:
+def test_proposals_start_as_the_whole_unpadded_image(model: SparseRCNN) -> None:
     fresh, seen = SparseRCNN(TINY), []
     fresh.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
-    fresh(pictures(2, 64, 96), sizes_of((64, 96), (40, 60)))
+    fresh(random_images(2, 64, 96), sizes_of((64, 96), (40, 60)))
     assert seen[0][0].tolist() == [[0, 0, 96, 64]] * 6
     assert seen[0][1].tolist() == [[0, 0, 60, 40]] * 6
     assert pairwise_iou(seen[0], seen[0]).min() == 1  # so the first stage's attention is plain attention
@@ -135,7 +135,7 @@ def test_decode_ranks_the_best_n_of_all_classes(model: SparseRCNN) -> None:
 
 def test_a_gradient_for_a_batch_is_finite_in_mixed_precision(model: SparseRCNN) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = model(pictures(2, 64, 64), sizes_of((64, 64), (64, 64)))
+        outputs = model(random_images(2, 64, 64), sizes_of((64, 64), (64, 64)))
     assert all(output.boxes.dtype == torch.float32 for output in outputs)
     torch.stack(
         [output.logits.float().square().sum() + output.boxes.square().mean() for output in outputs]
@@ -147,7 +147,7 @@ def test_a_gradient_for_a_batch_is_finite_in_mixed_precision(model: SparseRCNN) 
 def test_it_can_be_exported(model: SparseRCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     # While tracing, the number of boxes on a level is a symbol, which the shape checks of the tests do not understand.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    images, sizes = pictures(1, 64, 96), sizes_of((64, 96))
+    images, sizes = random_images(1, 64, 96), sizes_of((64, 96))
     exported = torch.export.export(model, (images, sizes)).module()
     other = images.flip(-1)  # other boxes, on other levels
     assert_same(exported(other, sizes), model(other, sizes), tolerance=1e-5)

@@ -19,11 +19,11 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def inputs(pictures: int = 2, queries: int = 3) -> tuple[list[Tensor], Tensor, Tensor]:
+def inputs(images: int = 2, queries: int = 3) -> tuple[list[Tensor], Tensor, Tensor]:
     """Of a head; a stage has pooled features instead of the pyramid."""
-    features = [torch.randn(pictures, 16, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
-    boxes = torch.tensor([[0.0, 0, 20, 30], [10, 5, 60, 50], [0, 0, 64, 64]]).expand(pictures, queries, 4)
-    return features, boxes, torch.randn(pictures, queries, 16)
+    features = [torch.randn(images, 16, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
+    boxes = torch.tensor([[0.0, 0, 20, 30], [10, 5, 60, 50], [0, 0, 64, 64]]).expand(images, queries, 4)
+    return features, boxes, torch.randn(images, queries, 16)
 
 
 def pooled(features: list[Tensor], boxes: Tensor) -> Tensor:

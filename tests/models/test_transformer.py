@@ -43,13 +43,13 @@ def random(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def picture(pictures: int = 1, rows: int = ROWS, columns: int = COLUMNS) -> Memory:
-    inside = torch.ones(pictures, rows * columns, dtype=torch.bool)
-    return Memory(random(pictures, rows * columns, WIDTH), random(pictures, rows * columns, WIDTH), inside)
+def image(images: int = 1, rows: int = ROWS, columns: int = COLUMNS) -> Memory:
+    inside = torch.ones(images, rows * columns, dtype=torch.bool)
+    return Memory(random(images, rows * columns, WIDTH), random(images, rows * columns, WIDTH), inside)
 
 
 def padded(memory: Memory) -> Memory:
-    """The same picture of 2 x 3 cells in 4 x 5, with rubbish where it is padded."""
+    """The same image of 2 x 3 cells in 4 x 5, with rubbish where it is padded."""
     features, positions = (torch.full((len(memory.inside), 4, 5, WIDTH), 1e3, dtype=torch.float64) for _ in range(2))
     features[:, :ROWS, :COLUMNS] = memory.features.unflatten(1, (ROWS, COLUMNS))
     positions[:, :ROWS, :COLUMNS] = memory.positions.unflatten(1, (ROWS, COLUMNS))
@@ -74,20 +74,20 @@ def copy_feedforward(
     ours.norm.load_state_dict(norm.state_dict())
 
 
-# In training, the same seed gives the same dropout, in the same order, for one picture.
-IN_TRAINING = pytest.mark.parametrize(("training", "pictures"), [(False, 2), (True, 1)], ids=["evaluation", "training"])
+# In training, the same seed gives the same dropout, in the same order, for one image.
+IN_TRAINING = pytest.mark.parametrize(("training", "images"), [(False, 2), (True, 1)], ids=["evaluation", "training"])
 
 
 @torch.no_grad()
 @IN_TRAINING
-def test_an_encoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
+def test_an_encoder_layer_is_torchs_own(training: bool, images: int) -> None:
     """Without positions, which torch's does not have."""
     theirs = worn(nn.TransformerEncoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
     ours = EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1).double().eval()
     copy_attention(theirs.self_attn, ours.attention)
     ours.attention_norm.load_state_dict(theirs.norm1.state_dict())
     copy_feedforward(theirs, theirs.norm2, ours.feedforward)
-    features, _, inside = padded(picture(pictures))
+    features, _, inside = padded(image(images))
     torch.manual_seed(1)
     actual = ours.train(training)(Memory(features, torch.zeros_like(features), inside)).features
     torch.manual_seed(1)
@@ -97,7 +97,7 @@ def test_an_encoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
 
 @torch.no_grad()
 @IN_TRAINING
-def test_a_decoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
+def test_a_decoder_layer_is_torchs_own(training: bool, images: int) -> None:
     theirs = worn(nn.TransformerDecoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
     ours = decoder_layer("content", channel_weighting=False)
     copy_attention(theirs.self_attn, ours.self_attention)
@@ -107,11 +107,11 @@ def test_a_decoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
     feedforward = ours.task_features.feedforward
     assert isinstance(feedforward, FeedForward)
     copy_feedforward(theirs, theirs.norm3, feedforward)
-    features, _, inside = padded(picture(pictures))
-    queries = random(pictures, 4, WIDTH)
+    features, _, inside = padded(image(images))
+    queries = random(images, 4, WIDTH)
     nowhere = Memory(features, torch.zeros_like(features), inside)
     torch.manual_seed(1)
-    actual = ours.train(training)(queries, torch.zeros_like(queries), BOXES.expand(pictures, -1, -1), nowhere)
+    actual = ours.train(training)(queries, torch.zeros_like(queries), BOXES.expand(images, -1, -1), nowhere)
     torch.manual_seed(1)
     expected = theirs.train(training)(queries, features, memory_key_padding_mask=~inside)
     for part in actual:
@@ -120,7 +120,7 @@ def test_a_decoder_layer_is_torchs_own(training: bool, pictures: int) -> None:
 
 @torch.no_grad()
 def test_an_encoder_layer_is_the_plain_loops() -> None:
-    layer, memory = worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)), picture()
+    layer, memory = worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)), image()
     cells, placed = memory.features[0], memory.features[0] + memory.positions[0]
     everywhere = torch.ones(len(cells), len(cells), dtype=cells.dtype)
     gathered = plain.attention(layer.attention, placed, placed, cells, everywhere)
@@ -131,7 +131,7 @@ def test_an_encoder_layer_is_the_plain_loops() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize(("attention", "channel_weighting"), VARIANTS)
 def test_a_decoder_layer_is_the_plain_loops(attention: DecoderAttentionKind, channel_weighting: bool) -> None:
-    layer, memory = decoder_layer(attention, channel_weighting), picture()
+    layer, memory = decoder_layer(attention, channel_weighting), image()
     queries, positions = random(1, 4, WIDTH), random(1, 4, WIDTH)
     overlap = torch.tensor(self_iou(BOXES.tolist()), dtype=torch.float64)
     expected = plain.decoder_layer(
@@ -153,7 +153,7 @@ def test_padding_is_not_looked_at(attention: DecoderAttentionKind, channel_weigh
         worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)),
         decoder_layer(attention, channel_weighting),
     )
-    memory, queries = picture(2), random(2, 4, WIDTH)
+    memory, queries = image(2), random(2, 4, WIDTH)
     alone, together = encoder(encoder(memory)), encoder(encoder(padded(memory)))
     torch.testing.assert_close(together.features[together.inside], alone.features.flatten(0, 1))
     given = (queries, random(2, 4, WIDTH), BOXES.expand(2, -1, -1))
@@ -165,7 +165,7 @@ def test_padding_is_not_looked_at(attention: DecoderAttentionKind, channel_weigh
 def test_equal_boxes_make_iou_attention_plain() -> None:
     enhanced, plain_one = decoder_layer("iou"), decoder_layer("content")
     plain_one.load_state_dict(enhanced.state_dict())
-    memory, queries, positions = picture(), random(1, 4, WIDTH), random(1, 4, WIDTH)
+    memory, queries, positions = image(), random(1, 4, WIDTH), random(1, 4, WIDTH)
     apart, equal = BOXES[None], BOXES[:1].expand(1, 4, 4)
     expected = plain_one(queries, positions, apart, memory).queries
     torch.testing.assert_close(enhanced(queries, positions, equal, memory).queries, expected)
@@ -174,7 +174,7 @@ def test_equal_boxes_make_iou_attention_plain() -> None:
 
 def test_the_two_tasks_share_no_feed_forward_and_no_mask() -> None:
     """A loss of the class features alone leaves the box branch as it is, and the other way round."""
-    layer, memory, queries = decoder_layer(), picture(), random(1, 4, WIDTH)
+    layer, memory, queries = decoder_layer(), image(), random(1, 4, WIDTH)
     for task, other in (("class", "box"), ("box", "class")):
         layer.zero_grad()
         features = layer(queries, queries, BOXES[None], memory)._asdict()[f"{task}_features"]
@@ -187,18 +187,18 @@ def test_the_two_tasks_share_no_feed_forward_and_no_mask() -> None:
 
 
 @pytest.mark.parametrize("width", [8, 16])
-def test_positions_are_the_plain_loops_of_the_unpadded_picture(width: int) -> None:
+def test_positions_are_the_plain_loops_of_the_unpadded_image(width: int) -> None:
     sizes = [(3, 4), (2, 4), (3, 1)]
     inside = torch.zeros(3, 3, 4, dtype=torch.bool)
     for mask, (rows, columns) in zip(inside, sizes, strict=True):
         mask[:rows, :columns] = True
     actual = sine_positions(inside, width, torch.float64)
     assert actual.shape == (3, 3, 4, width)
-    for of_picture, (rows, columns) in zip(actual, sizes, strict=True):
+    for of_image, (rows, columns) in zip(actual, sizes, strict=True):
         for row in range(rows):
             for column in range(columns):
                 expected = plain.sine_position(row, column, rows, columns, width)
-                assert of_picture[row, column].tolist() == pytest.approx(expected, abs=1e-12)
+                assert of_image[row, column].tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def test_positions_of_padding_are_finite() -> None:

@@ -30,10 +30,10 @@ Pool = Callable[[list[Tensor], Tensor], Tensor]
 OUTSIDE = [[-80.0, -40, -10, 15], [1000, 100, 1080, 160], [-200, -200, 900, 900], [2000, 2000, 2050, 2050]]
 
 
-def pyramid(pictures: int = 1, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """P2 to P5 of pictures of 704 x 960."""
+def pyramid(images: int = 1, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """P2 to P5 of images of 704 x 960."""
     generator = torch.Generator().manual_seed(0)
-    shapes = [(pictures, CHANNELS, 704 // stride, 960 // stride) for stride in (4, 8, 16, 32)]
+    shapes = [(images, CHANNELS, 704 // stride, 960 // stride) for stride in (4, 8, 16, 32)]
     return [torch.randn(s, generator=generator, dtype=torch.float64).to(DEVICE, dtype) for s in shapes]
 
 
@@ -83,7 +83,7 @@ def test_the_level_is_the_plain_rule(sides: list[int]) -> None:
     assert assign_levels(boxes_of(box), levels=4).item() + 2 == plain.fpn_level(box)
 
 
-@pytest.mark.parametrize("boxes", [ON_ALL_LEVELS, OUTSIDE], ids=["on all levels", "outside the picture"])
+@pytest.mark.parametrize("boxes", [ON_ALL_LEVELS, OUTSIDE], ids=["on all levels", "outside the image"])
 def test_pooling_is_the_plain_loop_in_the_order_of_the_boxes(pool: Pool, boxes: list[list[float]]) -> None:
     features = pyramid()
     shuffled = [boxes[i] for i in (2, 0, 3, 1)]
@@ -95,8 +95,8 @@ def test_far_outside_there_is_nothing(pool: Pool) -> None:
     assert not pool(pyramid(), boxes_of([2000.0, 2000, 2050, 2050])).any()
 
 
-def test_boxes_are_pooled_from_their_own_picture(pool: Pool) -> None:
-    features = pyramid(pictures=2)
+def test_boxes_are_pooled_from_their_own_image(pool: Pool) -> None:
+    features = pyramid(images=2)
     boxes = torch.cat([boxes_of(*ON_ALL_LEVELS[:2]), boxes_of(*ON_ALL_LEVELS[2:])])
     together = pool(features, boxes)
     alone = [pool([f[i : i + 1] for f in features], boxes[i : i + 1]) for i in range(2)]
@@ -233,7 +233,7 @@ for rows in ("fp32", "bf16", "fp64"):
         sums = "fp64" if rows == "fp64" else "fp32"
         types = {"table": sums if backward else rows, "levels": "i64", "boxes": sums, "pooled": rows}
         signature = {name: f"*{kind}" for name, kind in types.items()}
-        signature |= {"boxes_a_picture": "i32", "rows_a_picture": "i32"}
+        signature |= {"boxes_a_image": "i32", "rows_a_image": "i32"}
         constants = {"level_count": 4, "second_level": SECOND_LEVEL, "size": 7, "channels": 256, "block": 256}
         constants |= {"far": FAR, "backward": backward}
         source = ASTSource(_pool_or_spread, signature | dict.fromkeys(constants, "constexpr"), constants)
@@ -254,5 +254,5 @@ def test_the_kernel_is_compiled_for_a_gpu_that_is_not_there() -> None:
 
 
 def test_on_the_meta_device_there_is_still_a_shape() -> None:
-    rows = as_rows([f.to("meta") for f in pyramid(pictures=2)])
+    rows = as_rows([f.to("meta") for f in pyramid(images=2)])
     assert roi_align(rows, torch.empty(2, 5, 4, device="meta"), SIZE).shape == (10, SIZE**2, CHANNELS)

@@ -17,7 +17,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Target
 
-PICTURES, SIDE, STEPS = 4, 64, 60
+IMAGES, SIDE, STEPS = 4, 64, 60
 COMBINATIONS = list(itertools.product(get_args(AttentionKind), get_args(InteractionKind)))
 criterion = SetCriterion(LossConfig())
 
@@ -45,24 +45,24 @@ def model(request: pytest.FixtureRequest) -> SparseRCNN:
     )
 
 
-def pictures() -> tuple[Tensor, Tensor, list[Target]]:
+def random_images() -> tuple[Tensor, Tensor, list[Target]]:
     """A grey square that moves and a coloured bar that stays."""
-    images = torch.full((PICTURES, 3, SIDE, SIDE), 30.0)
+    images = torch.full((IMAGES, 3, SIDE, SIDE), 30.0)
     targets = []
-    for i in range(PICTURES):
+    for i in range(IMAGES):
         x, y = 8 + 8 * i, 40 - 8 * i
         images[i, :, y : y + 16, x : x + 20] = 220
         images[i, i % 3, 4:14, 40:60] = 150
         boxes = torch.tensor([[x, y, x + 20, y + 16], [40, 4, 60, 14]], dtype=torch.float32)
         targets.append(Target(boxes=boxes, labels=torch.tensor([0, 1]), ignored=torch.zeros(0, 4), size=(SIDE, SIDE)))
-    return images, torch.full((PICTURES, 2), SIDE), targets
+    return images, torch.full((IMAGES, 2), SIDE), targets
 
 
 def train(model: SparseRCNN, steps: int) -> Iterator[float]:
-    images, sizes, targets = pictures()
+    images, sizes, targets = random_images()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(steps):
-        loss = criterion(model(images, sizes), targets, num_boxes=2 * PICTURES).total
+        loss = criterion(model(images, sizes), targets, num_boxes=2 * IMAGES).total
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -77,7 +77,7 @@ def test_the_loss_halves(model: SparseRCNN) -> None:
 
 
 def test_every_parameter_gets_a_gradient(model: SparseRCNN) -> None:
-    with torch.no_grad():  # from the whole picture to eight times its side: proposals on all levels of the pyramid
+    with torch.no_grad():  # from the whole image to eight times its side: proposals on all levels of the pyramid
         model.proposal_boxes_cxcywh_norm[:, 2:] = torch.tensor([1.0, 2, 4, 8]).repeat(2)[:, None]
     next(train(model, steps=1))
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

@@ -99,7 +99,7 @@ def test_deviations_are_no_more_than_what_is_known() -> None:
 
 
 def test_what_detr_leaves_out_of_its_count_is_frozen() -> None:
-    """Its own log says 41,302,368, for 11 more classes than are in COCO's pictures."""
+    """Its own log says 41,302,368, for 11 more classes than are in COCO's images."""
     with torch.device("meta"):
         model = build_detector(EXPERIMENTS["coco-detr-r50"]().model)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

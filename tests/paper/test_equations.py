@@ -26,22 +26,22 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def random_queries(pictures: int = 2, queries: int = 10) -> Tensor:
-    return torch.randn(pictures, queries, WIDTH, dtype=torch.float64)
+def random_queries(images: int = 2, queries: int = 10) -> Tensor:
+    return torch.randn(images, queries, WIDTH, dtype=torch.float64)
 
 
-def crowd(pictures: int = 2, queries: int = 10) -> Tensor:
+def crowd(images: int = 2, queries: int = 10) -> Tensor:
     """Boxes of which some overlap and some do not."""
-    corner = torch.rand(pictures, queries, 2, dtype=torch.float64) * 100
-    return torch.cat([corner, corner + 10 + torch.rand(pictures, queries, 2, dtype=torch.float64) * 60], dim=-1)
+    corner = torch.rand(images, queries, 2, dtype=torch.float64) * 100
+    return torch.cat([corner, corner + 10 + torch.rand(images, queries, 2, dtype=torch.float64) * 60], dim=-1)
 
 
-def same_box(pictures: int = 2, queries: int = 10) -> Tensor:
-    return torch.tensor([10.0, 20, 30, 50], dtype=torch.float64).expand(pictures, queries, 4)
+def same_box(images: int = 2, queries: int = 10) -> Tensor:
+    return torch.tensor([10.0, 20, 30, 50], dtype=torch.float64).expand(images, queries, 4)
 
 
-def far_apart(pictures: int = 2, queries: int = 10) -> Tensor:
-    corner = 100 * torch.arange(queries, dtype=torch.float64)[:, None].expand(pictures, queries, 2)
+def far_apart(images: int = 2, queries: int = 10) -> Tensor:
+    corner = 100 * torch.arange(queries, dtype=torch.float64)[:, None].expand(images, queries, 2)
     return torch.cat([corner, corner + 50], dim=-1)
 
 

@@ -103,9 +103,9 @@ def test_stage_outputs(run: Run) -> None:
 
 def test_matching_is_identical(run: Run) -> None:
     matching = match(*stack_stages(run.outputs), pad_targets(run.targets, like=run.boxes), LossConfig())
-    for stage, pictures in enumerate(run.facts["matching"]):
-        prediction = [p for picture in pictures for p in picture["prediction"]]
-        target = [t for picture in pictures for t in picture["target"]]
+    for stage, images in enumerate(run.facts["matching"]):
+        prediction = [p for image in images for p in image["prediction"]]
+        target = [t for image in images for t in image["target"]]
         assert matching.prediction[stage].tolist() == prediction
         assert matching.target[stage].tolist() == target
 

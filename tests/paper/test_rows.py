@@ -95,7 +95,7 @@ def test_what_sets_the_two_apart_is_said() -> None:
     said = beside_paper(altered, coco_scores(), 120, "other.safetensors")
     assert said is not None
     assert said.splitlines()[-3:] == [
-        "NOTE: compare with care, for the paper scores the 5000 pictures of COCO's val2017, this run 120 pictures",
+        "NOTE: compare with care, for the paper scores the 5000 images of COCO's val2017, this run 120 images",
         "NOTE: compare with care, for the settings differ from the paper's: train.batch_size is 8, not 16",
         "NOTE: compare with care, for the run began with the weights of other.safetensors",
     ]

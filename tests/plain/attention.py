@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def iou_enhanced_attention(x: Tensor, iou: Tensor, fc_qkv: nn.Linear, fc_out: nn.Linear, heads: int) -> Tensor:
-    """x: (n, d) queries of one picture. iou: (n, n). Returns (n, d)."""
+    """x: (n, d) queries of one image. iou: (n, n). Returns (n, d)."""
     n, d = x.shape
     d_head = d // heads
     q, k, v = fc_qkv(x).chunk(3, dim=-1)

@@ -1,4 +1,4 @@
-"""The training loss in loops over stages, pictures, predictions and classes."""
+"""The training loss in loops over stages, images, predictions and classes."""
 
 import math
 
@@ -24,34 +24,34 @@ def focal_loss(logit: float, wanted: bool) -> float:
 
 
 def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[list[list[tuple[int, int]]]]:
-    """(prediction, object) pairs of each stage and picture, by trying every assignment: tiny problems only."""
+    """(prediction, object) pairs of each stage and image, by trying every assignment: tiny problems only."""
     stages = []
     for output in outputs:
-        pictures = []
+        images = []
         for logits, boxes, target in zip(output.logits.tolist(), output.boxes.tolist(), targets, strict=True):
             objects = list(zip(target.labels.tolist(), target.boxes.tolist(), strict=True))
             cost = [
                 [pair_cost(logits[p], boxes[p], label, box, target.size) for label, box in objects]
                 for p in range(len(boxes))
             ]
-            pictures.append(cheapest_assignment(cost)[1])
-        stages.append(pictures)
+            images.append(cheapest_assignment(cost)[1])
+        stages.append(images)
     return stages
 
 
 def losses(outputs: list[StageOutput], targets: list[Target], num_boxes: float) -> list[tuple[float, float, float]]:
     """The unweighted class, L1 and GIoU loss of each stage."""
     results = []
-    for output, pictures in zip(outputs, matched_pairs(outputs, targets), strict=True):
+    for output, images in zip(outputs, matched_pairs(outputs, targets), strict=True):
         class_loss = l1_loss = giou_loss = 0.0
-        for picture, pairs in enumerate(pictures):
-            target, object_of = targets[picture], dict(pairs)
+        for image, pairs in enumerate(images):
+            target, object_of = targets[image], dict(pairs)
             labels, objects = target.labels.tolist(), target.boxes.tolist()
-            for prediction, logits in enumerate(output.logits[picture].tolist()):
+            for prediction, logits in enumerate(output.logits[image].tolist()):
                 label = labels[object_of[prediction]] if prediction in object_of else None
                 class_loss += sum(focal_loss(logit, wanted=c == label) for c, logit in enumerate(logits))
             for prediction, index in pairs:
-                box = output.boxes[picture, prediction].tolist()
+                box = output.boxes[image, prediction].tolist()
                 l1_loss += l1_cost(box, objects[index], target.size)
                 giou_loss += 1 - giou(box, objects[index])
         results.append((class_loss / num_boxes, l1_loss / num_boxes, giou_loss / num_boxes))

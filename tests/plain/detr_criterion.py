@@ -33,8 +33,8 @@ def l1_cost(box: Box, target: Box, size: tuple[int, int]) -> float:
     return sum(abs(a - b) for a, b in zip(centre_and_size(box), centre_and_size(target), strict=True))
 
 
-def pair_cost(output: StageOutput, target: Target, picture: int, prediction: int, index: int) -> float:
-    logits, box = output.logits[picture, prediction].tolist(), output.boxes[picture, prediction].tolist()
+def pair_cost(output: StageOutput, target: Target, image: int, prediction: int, index: int) -> float:
+    logits, box = output.logits[image, prediction].tolist(), output.boxes[image, prediction].tolist()
     label, there = int(target.labels[index]), target.boxes[index].tolist()
     return -math.exp(log_softmax(logits)[label]) + 5 * l1_cost(box, there, target.size) - 2 * giou(box, there)
 
@@ -43,18 +43,18 @@ def losses(output: StageOutput, targets: list[Target]) -> tuple[float, float, fl
     """The unweighted class, L1 and GIoU loss; the class loss is the weighted mean over all predictions."""
     class_loss = weights = l1_loss = giou_loss = 0.0
     objects = max(sum(len(target.labels) for target in targets), 1)  # also those that are left over
-    for picture, target in enumerate(targets):
+    for image, target in enumerate(targets):
         predictions = range(output.logits.shape[1])
-        cost = [[pair_cost(output, target, picture, p, t) for t in range(len(target.labels))] for p in predictions]
+        cost = [[pair_cost(output, target, image, p, t) for t in range(len(target.labels))] for p in predictions]
         object_of = dict(cheapest_assignment(cost)[1])
         for prediction in predictions:
-            of_classes = log_softmax(output.logits[picture, prediction].tolist())
+            of_classes = log_softmax(output.logits[image, prediction].tolist())
             index = object_of.get(prediction)
             weight = NO_OBJECT if index is None else 1.0
             class_loss -= weight * of_classes[-1 if index is None else int(target.labels[index])]
             weights += weight
             if index is not None:
-                box, there = output.boxes[picture, prediction].tolist(), target.boxes[index].tolist()
+                box, there = output.boxes[image, prediction].tolist(), target.boxes[index].tolist()
                 l1_loss += l1_cost(box, there, target.size) / objects
                 giou_loss += (1 - giou(box, there)) / objects
     return class_loss / weights, l1_loss, giou_loss

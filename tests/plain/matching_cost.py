@@ -19,7 +19,7 @@ def class_cost(logit: float) -> float:
 
 
 def l1_cost(box: Box, target: Box, size: tuple[int, int]) -> float:
-    """size: (height, width) of the picture, unpadded."""
+    """size: (height, width) of the image, unpadded."""
     height, width = size
     return sum(abs(a - b) / side for a, b, side in zip(box, target, (width, height, width, height), strict=True))
 

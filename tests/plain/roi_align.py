@@ -44,6 +44,6 @@ def roi_align(feature: Tensor, box: Box, stride: int, size: int, samples: int = 
 
 
 def pyramid_roi_align(features: list[Tensor], box: Box, size: int) -> Tensor:
-    """features: P2 to P5 of one picture, (c, h, w) each."""
+    """features: P2 to P5 of one image, (c, h, w) each."""
     level = fpn_level(box)
     return roi_align(features[level - 2], box, stride=2**level, size=size)

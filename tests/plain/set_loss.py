@@ -1,7 +1,7 @@
 """The training objective operation for operation as Sparse R-CNN's public code computes it, on whole tensors.
 
-Stage by stage: the costs of all predictions with all objects of the batch go to the host, one picture after another is
-matched there, and then come the losses. Shapes: b pictures, n predictions, c classes, t objects of all pictures, m
+Stage by stage: the costs of all predictions with all objects of the batch go to the host, one image after another is
+matched there, and then come the losses. Shapes: b images, n predictions, c classes, t objects of all images, m
 matched pairs.
 """
 
@@ -18,7 +18,7 @@ from uncrowd.structures import StageOutput, Target
 
 
 class Objects(NamedTuple):
-    """Those of all pictures in a row: boxes (t, 4), labels (t,), and scale (t, 4), the picture's (w, h, w, h)."""
+    """Those of all images in a row: boxes (t, 4), labels (t,), and scale (t, 4), the image's (w, h, w, h)."""
 
     boxes: Tensor
     labels: Tensor
@@ -26,9 +26,9 @@ class Objects(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """On the host, (m,) each; objects are counted through all pictures."""
+    """On the host, (m,) each; objects are counted through all images."""
 
-    picture: Tensor
+    image: Tensor
     prediction: Tensor
     object: Tensor
 
@@ -40,7 +40,7 @@ def total_loss(outputs: list[StageOutput], targets: list[Target], num_boxes: flo
     objects = Objects(
         boxes=torch.cat([target.boxes.to(like) for target in targets]),
         labels=torch.cat([target.labels.to(like.device) for target in targets]),
-        scale=torch.cat([of_picture.repeat(count, 1) for of_picture, count in zip(scale, counts, strict=True)]),
+        scale=torch.cat([of_image.repeat(count, 1) for of_image, count in zip(scale, counts, strict=True)]),
     )
     losses = []
     for output in outputs:
@@ -52,19 +52,19 @@ def total_loss(outputs: list[StageOutput], targets: list[Target], num_boxes: flo
 
 @torch.no_grad()
 def match(output: StageOutput, objects: Objects, scale: Tensor, counts: list[int]) -> Pairs:
-    """scale: (b, 4). counts: objects of each picture."""
+    """scale: (b, 4). counts: objects of each image."""
     cost = matching_cost(output, objects, scale).cpu()
     pairs, before = [], 0
-    for picture, (of_picture, count) in enumerate(zip(cost, counts, strict=True)):
-        chosen = linear_sum_assignment(of_picture[:, before : before + count])
+    for image, (of_image, count) in enumerate(zip(cost, counts, strict=True)):
+        chosen = linear_sum_assignment(of_image[:, before : before + count])
         prediction, of_those = (torch.as_tensor(indices, dtype=torch.int64) for indices in chosen)
-        pairs.append(Pairs(torch.full_like(prediction, picture), prediction, before + of_those))
+        pairs.append(Pairs(torch.full_like(prediction, image), prediction, before + of_those))
         before += count
     return Pairs(*(torch.cat(part) for part in zip(*pairs, strict=True)))
 
 
 def matching_cost(output: StageOutput, objects: Objects, scale: Tensor) -> Tensor:
-    """Returns (b, n, t): also what the objects of other pictures would cost, which nobody reads."""
+    """Returns (b, n, t): also what the objects of other images would cost, which nobody reads."""
     b, n, _ = output.boxes.shape
     p = output.logits.flatten(0, 1).sigmoid()
     boxes, scale = output.boxes.flatten(0, 1), scale[:, None].repeat(1, n, 1).flatten(0, 1)
@@ -81,10 +81,10 @@ def stage_losses(output: StageOutput, objects: Objects, pairs: Pairs) -> tuple[T
     logits = output.logits
     classes = logits.shape[-1]
     wanted = torch.full(logits.shape[:2], classes, device=logits.device)  # one more, for no object
-    wanted[pairs.picture, pairs.prediction] = objects.labels[pairs.object]
+    wanted[pairs.image, pairs.prediction] = objects.labels[pairs.object]
     one_hot = F.one_hot(wanted, classes + 1)[..., :classes].to(logits.dtype)
 
-    matched = output.boxes[pairs.picture, pairs.prediction]
+    matched = output.boxes[pairs.image, pairs.prediction]
     there, scale = objects.boxes[pairs.object], objects.scale[pairs.object]
     l1 = F.l1_loss(matched / scale, there / scale, reduction="sum")
     giou = (1 - torch.diag(generalized_box_iou(matched, there))).sum()

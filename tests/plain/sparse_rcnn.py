@@ -3,7 +3,7 @@
 Whole tensors go through it and gradients come back, so it is what the model is held to and timed against: nothing is
 folded, fused, regrouped or laid out anew. Modules of the model lend only their weights.
 
-Shapes: b pictures, n queries of width d, k = b * n boxes, p positions of a pooled box.
+Shapes: b images, n queries of width d, k = b * n boxes, p positions of a pooled box.
 """
 
 import math
@@ -67,14 +67,14 @@ class PlainSparseRCNN(nn.Module):
         return outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """P2 to P5 of normalised pictures."""
+        """P2 to P5 of normalised images."""
         features = self.body(images)
         if self.norms is not None:  # Swin's, which are channels last
             features = [norm(n, f).permute(0, 3, 1, 2).contiguous() for n, f in zip(self.norms, features, strict=True)]
         return list(self.fpn({str(level): feature for level, feature in enumerate(features)}).values())
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
-        """The n best of the n * classes scores, picture by picture."""
+        """The n best of the n * classes scores, image by image."""
         found = []
         for logits, boxes in zip(outputs[-1].logits, outputs[-1].boxes, strict=True):
             n, classes = logits.shape
@@ -126,7 +126,7 @@ def body_with_norms(model: SparseRCNN) -> nn.Module:
 
 
 def normalised(images: Tensor, heights_widths: list[tuple[int, int]], mean: Tensor, std: Tensor) -> Tensor:
-    """Each picture is normalised, and then padded with 0 to sides that 32 divides."""
+    """Each image is normalised, and then padded with 0 to sides that 32 divides."""
     height, width = (32 * math.ceil(side / 32) for side in images.shape[-2:])
     batch = mean.new_zeros(len(images), 3, height, width)
     for place, image, (h, w) in zip(batch, images, heights_widths, strict=True):
@@ -159,9 +159,9 @@ def stage_output(
 
 def pooled(features: list[Tensor], boxes: Tensor, size: int) -> Tensor:
     """Detectron2's pooler: level by level, put back where the boxes came from. Returns (k, d, size, size)."""
-    picture = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
+    image = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
     boxes = boxes.flatten(0, 1)
-    rois = torch.cat([picture[:, None].to(boxes.dtype), boxes], dim=1)
+    rois = torch.cat([image[:, None].to(boxes.dtype), boxes], dim=1)
     side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     level_of = torch.floor(4 + torch.log2(side / 224 + 1e-8)).clamp(2, 5).long()
     result = features[0].new_zeros(len(rois), features[0].shape[1], size, size)

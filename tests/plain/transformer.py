@@ -13,7 +13,7 @@ from uncrowd.models.transformer import ChannelWeightedFeatures, DecoderLayer, Sh
 
 
 def sine_position(row: int, column: int, rows: int, columns: int, width: int) -> list[float]:
-    """Of a cell, counted from 0, of a picture of so many rows and columns without its padding."""
+    """Of a cell, counted from 0, of an image of so many rows and columns without its padding."""
     encoding = []
     for number, count in ((row, rows), (column, columns)):
         share = (number + 1) / (count + 1e-6) * 2 * math.pi
@@ -52,7 +52,7 @@ def norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
 def decoder_layer(
     layer: DecoderLayer, queries: Tensor, positions: Tensor, overlap: Tensor, cells: Tensor, cell_positions: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Class features, box features, next queries of one picture without padding. overlap: (n, n), IoU or ones."""
+    """Class features, box features, next queries of one image without padding. overlap: (n, n), IoU or ones."""
     placed = queries + positions
     q1 = norm(layer.self_norm, queries + attention(layer.self_attention, placed, placed, queries, overlap))
     everywhere = torch.ones(len(queries), len(cells), dtype=cells.dtype)
@@ -73,7 +73,7 @@ def decoder_layer(
 def decoder(
     model: DETR, cells: Tensor, cell_positions: Tensor, size: tuple[int, int]
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Logits, boxes in pixels and next queries of every layer, for one picture of (height, width) `size`."""
+    """Logits, boxes in pixels and next queries of every layer, for one image of (height, width) `size`."""
     height, width = size
     positions, last = model.query_positions, model.decoder
     queries, overlap = torch.zeros_like(positions), torch.ones(len(positions), len(positions), dtype=cells.dtype)

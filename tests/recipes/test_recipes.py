@@ -13,7 +13,7 @@ from uncrowd.recipes import EXPERIMENTS, Experiment, coco
 
 COCO_SIDES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
 CROWDHUMAN_SIDES = (640, 672, 704, 736, 768, 800)
-PICTURES = {"coco": 118_287, "crowdhuman": 15_000}  # COCO's train2017 with its pictures without boxes
+IMAGES = {"coco": 118_287, "crowdhuman": 15_000}  # COCO's train2017 with its images without boxes
 BASELINE, OURS = ("content", "entangled"), ("iou", "dcw")
 # name -> backbone, proposals, attention and interaction, epochs, epochs after which the rate drops
 SPARSE_RCNNS = {
@@ -70,15 +70,15 @@ def test_nothing_of_the_paper_is_left_out() -> None:
 def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
     backbone, proposals, modules, epochs, drops = SPARSE_RCNNS[name]
     experiment = EXPERIMENTS[name]()
-    model, data_set = experiment.model, name.partition("-")[0]
+    model, dataset = experiment.model, name.partition("-")[0]
     assert isinstance(model, SparseRCNNConfig)
     assert (model.backbone.name.partition(".")[0], model.backbone.pretrained) == (backbone, "timm")
-    assert (model.proposals, model.stages, model.num_classes) == (proposals, 6, 80 if data_set == "coco" else 1)
+    assert (model.proposals, model.stages, model.num_classes) == (proposals, 6, 80 if dataset == "coco" else 1)
     assert (model.stage.attention, model.stage.interaction) == modules
-    assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (epochs, 16, data_set)
+    assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (epochs, 16, dataset)
 
     augment, resize, loss, optim = experiment.augment, experiment.resize, experiment.loss, experiment.optim
-    assert augment.short_sides == (COCO_SIDES if data_set == "coco" else CROWDHUMAN_SIDES)
+    assert augment.short_sides == (COCO_SIDES if dataset == "coco" else CROWDHUMAN_SIDES)
     assert (augment.max_size, augment.horizontal_flip, augment.vertical_flip) == (1333, 0.5, 0.0)
     assert augment.clip_boxes, "as the release does, to the full bodies of CrowdHuman too"
     crop = CropConfig(probability=0.5, short_sides=(400, 500, 600), sides=(384, 600))
@@ -89,7 +89,7 @@ def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
     assert (optim.weight_decay, optim.clip_norm, optim.backbone_factor) == (1e-4, 1.0, 1.0)
     assert (optim.warmup_steps, optim.warmup_factor) == (1000, 0.01)
 
-    steps = PICTURES[data_set] // 16
+    steps = IMAGES[dataset] // 16
     rates = [f"{learning_rate(optim, epoch * steps, steps, 16):.2g}" for epoch in range(2, epochs)]
     passed = [sum(epoch >= drop for drop in drops) for epoch in range(2, epochs)]
     assert rates == [("2.5e-05", "2.5e-06", "2.5e-07")[drops] for drops in passed]

@@ -18,17 +18,17 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.report.page import percent, write_report
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.visualize.draw import PALETTE
 
 CATEGORIES = Categories(ids=(1, 18), names=("person", "dog <small>"))
 SIZE = (60, 80)
 
 
-def make_dataset(folder: Path, pictures: int = 4) -> DetectionDataset:
-    """Grey pictures; number i has i + 1 objects in a row, people and dogs in turn."""
+def make_dataset(folder: Path, images: int = 4) -> DetectionDataset:
+    """Grey images; number i has i + 1 objects in a row, people and dogs in turn."""
     samples = []
-    for i in range(pictures):
+    for i in range(images):
         path = folder / f"{i:03d}.png"
         Image.new("RGB", (SIZE[1], SIZE[0]), (90, 90, 90)).save(path)
         n = i + 1
@@ -48,8 +48,8 @@ def make_dataset(folder: Path, pictures: int = 4) -> DetectionDataset:
     return DetectionDataset.from_samples(samples, source=folder, split="val", categories=CATEGORIES, folder=folder)
 
 
-def detect_first(dataset: DetectionDataset, missed: int = 0) -> dict[PictureId, Detections]:
-    """All but the last `missed` objects of each picture, exactly, with a score of 0.9."""
+def detect_first(dataset: DetectionDataset, missed: int = 0) -> dict[ImageId, Detections]:
+    """All but the last `missed` objects of each image, exactly, with a score of 0.9."""
     found = {}
     for sample in dataset:
         n = max(len(sample.boxes) - missed, 0)
@@ -63,7 +63,7 @@ def detect_first(dataset: DetectionDataset, missed: int = 0) -> dict[PictureId, 
 
 
 def train_row(step: int, **values: float | None) -> dict[str, Any]:
-    names = ("loss", "class", "l1", "giou", "gradient_norm", "learning_rate", "pictures_per_second", "waiting_for_data")
+    names = ("loss", "class", "l1", "giou", "gradient_norm", "learning_rate", "images_per_second", "waiting_for_data")
     row = {"kind": "train", "step": step, "epoch": step / 10, "time": 1.7e9 + 30 * step}
     return row | dict.fromkeys(names, 1 / step) | values
 
@@ -120,15 +120,15 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
     @property
-    def pictures(self) -> list[np.ndarray]:
+    def images(self) -> list[np.ndarray]:
         coded = [
             address.partition(";base64,")[2] for address in self.addresses if address.startswith("data:image/webp")
         ]
         return [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))).astype(int) for each in coded]
 
 
-def shows(picture: np.ndarray, colour: int) -> bool:
-    return bool((abs(picture - np.array(PALETTE[colour])).max(axis=-1) < 40).sum() > 50)
+def shows(image: np.ndarray, colour: int) -> bool:
+    return bool((abs(image - np.array(PALETTE[colour])).max(axis=-1) < 40).sum() > 50)
 
 
 FINISHED = [
@@ -169,7 +169,7 @@ def test_it_says_how_the_run_went(tmp_path: Path) -> None:
         assert title.lower() in text.lower()
 
 
-def test_pictures_stand_beside_their_truth_the_worst_and_the_best(tmp_path: Path) -> None:
+def test_images_stand_beside_their_truth_the_worst_and_the_best(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     right, missed, wrong = 1, 0, 2
     page = Page(report(tmp_path / "run", dataset, detect_first(dataset, 1)))
@@ -181,18 +181,18 @@ def test_pictures_stand_beside_their_truth_the_worst_and_the_best(tmp_path: Path
         ("003.png", "3", "0", "1"),
         ("002.png", "2", "0", "1"),
     ]
-    assert len(page.pictures) == 8
-    detections, truth = page.pictures[:2]
+    assert len(page.images) == 8
+    detections, truth = page.images[:2]
     assert not shows(detections, right)
     assert shows(truth, missed)
-    detections, truth = page.pictures[4:6]
+    detections, truth = page.images[4:6]
     assert shows(detections, right)
     assert not shows(detections, wrong)
     assert shows(truth, right)
     assert shows(truth, missed)
 
 
-def test_large_pictures_are_reduced_with_their_boxes(tmp_path: Path) -> None:
+def test_large_images_are_reduced_with_their_boxes(tmp_path: Path) -> None:
     Image.new("RGB", (2400, 1600)).save(tmp_path / "large.png")
     box = np.array([[600.0, 400, 1200, 1200]])
     sample = Sample(
@@ -207,20 +207,20 @@ def test_large_pictures_are_reduced_with_their_boxes(tmp_path: Path) -> None:
     dataset = DetectionDataset.from_samples(
         [sample], source=tmp_path, split="val", categories=CATEGORIES, folder=tmp_path
     )
-    _, truth = Page(report(tmp_path / "run", dataset, detect_first(dataset))).pictures
+    _, truth = Page(report(tmp_path / "run", dataset, detect_first(dataset))).images
     assert max(truth.shape) == 800
     rows, columns = np.nonzero(truth.max(axis=-1) > 100)
     assert [columns.min(), columns.max(), rows.max()] == pytest.approx([200, 400, 400], abs=4)
 
 
-def test_unreadable_pictures_are_left_out_and_said(tmp_path: Path) -> None:
+def test_unreadable_images_are_left_out_and_said(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
-    (tmp_path / "000.png").write_bytes(b"no picture")
+    (tmp_path / "000.png").write_bytes(b"no image")
     (tmp_path / "001.png").unlink()
     page = Page(report(tmp_path / "run", dataset, detect_first(dataset, 1)))
-    assert "2 pictures could not be read and are left out" in page.text
-    assert f"{tmp_path / '000.png'} cannot be read as a picture" in page.text
-    assert len(page.pictures) == 4
+    assert "2 images could not be read and are left out" in page.text
+    assert f"{tmp_path / '000.png'} cannot be read as an image" in page.text
+    assert len(page.images) == 4
 
 
 @pytest.mark.parametrize(
@@ -236,27 +236,27 @@ def test_unreadable_pictures_are_left_out_and_said(tmp_path: Path) -> None:
     ids=["no log", "empty log", "one step", "not finite", "undefined score", "one evaluation"],
 )
 def test_short_runs_have_a_page(tmp_path: Path, rows: list[dict[str, Any]] | None) -> None:
-    dataset = make_dataset(tmp_path, pictures=2)
+    dataset = make_dataset(tmp_path, images=2)
     page = Page(report(tmp_path / "run", dataset, detect_first(dataset), rows))
-    assert "There is no picture with a mistake" in page.text
+    assert "There is no image with a mistake" in page.text
     assert ("Nothing was logged about the training" in page.text) == (not rows)
-    assert len(page.pictures) == 2  # the better half
+    assert len(page.images) == 2  # the better half
     assert "nan" not in page.text.lower().split()
 
 
 def test_a_model_that_finds_nothing_has_a_page(tmp_path: Path) -> None:
-    page = Page(report(tmp_path / "run", make_dataset(tmp_path, pictures=2), {}))
+    page = Page(report(tmp_path / "run", make_dataset(tmp_path, images=2), {}))
     assert "so no threshold can be suggested" in page.text
-    assert len(page.pictures) == 2
+    assert len(page.images) == 2
 
 
-def test_a_data_set_without_pictures_or_boxes_has_a_page(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, pictures=1).subset([])
-    assert "Scored on 0 pictures" in Page(report(tmp_path / "run", dataset, {}, FINISHED)).text
+def test_a_dataset_without_images_or_boxes_has_a_page(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, images=1).subset([])
+    assert "Scored on 0 images" in Page(report(tmp_path / "run", dataset, {}, FINISHED)).text
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, pictures=1)
+    dataset = make_dataset(tmp_path, images=1)
     scores = Scores(headline="AP", values={"AP": None}, per_class={}, meanings={"AP": "how well"})
     (tmp_path / "report.html").mkdir()  # nothing can be moved there
     with pytest.raises(InputError, match=r"report\.html cannot be written"):

@@ -42,7 +42,7 @@ def assert_same_end(folder: Path, expected: Path) -> None:
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    timing = ("time", "pictures_per_second", "waiting_for_data")
+    timing = ("time", "images_per_second", "waiting_for_data")
     rows = read_metrics(folder / "metrics.jsonl")
     return [{key: row[key] for key in row if key not in timing} for row in rows if row["kind"] != "begin"]
 

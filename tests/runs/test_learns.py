@@ -23,7 +23,7 @@ from uncrowd.runs.run import Run, begin
 def test_it_learns_eight_scenes_by_heart(tmp_path: Path) -> None:
     """A mistake in boxes, labels, matching, losses, the rate or the average would show."""
     data = tmp_path / "data"
-    annotations = write_dataset(data, "train", replace(SCENES, objects=(1, 3)), pictures=8, seed=0)
+    annotations = write_dataset(data, "train", replace(SCENES, objects=(1, 3)), images=8, seed=0)
     shutil.copytree(data / "train", data / "val")
     shutil.copy(annotations, annotations.with_name("instances_val.json"))
     experiment = replace(

@@ -27,10 +27,10 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
 
 
 def one_size(**training: int) -> Experiment:
-    """Pictures of one size, for a batch is padded to its largest, and a rank sees only its own.
+    """Images of one size, for a batch is padded to its largest, and a rank sees only its own.
 
     The steps are small, for Adam makes steps of the same length of gradients that are rounding alone; and there is one
-    stage, for a later one may look outside the picture, where layer norms blow rounding up.
+    stage, for a later one may look outside the image, where layer norms blow rounding up.
     """
     experiment = tiny_experiment(epochs=1000, **training)
     return replace(
@@ -81,7 +81,7 @@ def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
 
     found = [json.loads((run / "detections.json").read_text()) for run in (folder, expected)]
     ours, theirs = (sorted((record["image_id"], record["score"]) for record in records) for records in found)
-    assert [picture for picture, _ in ours] == [picture for picture, _ in theirs]
+    assert [image for image, _ in ours] == [image for image, _ in theirs]
     assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], rel=ROUNDING)
 
     ours, theirs = (load_file(run / "last.safetensors") for run in (folder, expected))

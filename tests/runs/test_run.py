@@ -46,7 +46,7 @@ def sayings(at_step: AtStep, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def copy(crowd: Path, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Path:
-    """A copy of the data set with its training annotations changed."""
+    """A copy of the dataset with its training annotations changed."""
     shutil.copytree(crowd, folder)
     file = folder / "annotations" / "instances_train.json"
     raw = json.loads(file.read_text())
@@ -176,9 +176,9 @@ def test_a_model_is_compiled_on_request(
     assert len(compiled) == wanted
 
 
-def test_held_out_pictures_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+def test_held_out_images_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     said = sayings(crowd / "annotations" / "instances_train.json", tiny_experiment())
-    words = "2 pictures held out of the training split (10%, seed 0): there is no validation split"
+    words = "2 images held out of the training split (10%, seed 0): there is no validation split"
     assert f"scored on {words}" in said
 
 
@@ -195,7 +195,7 @@ def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str
     experiment = tiny_experiment()
     said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=3)))
     (note,) = [line for line in said if line.startswith("NOTE")]
-    assert note.startswith("NOTE: a picture has up to 4 boxes, more than the 3 proposals;")
+    assert note.startswith("NOTE: an image has up to 4 boxes, more than the 3 proposals;")
 
 
 def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]) -> None:
@@ -267,16 +267,16 @@ def test_a_device_that_is_not_there_is_said(crowd: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("no_report")
-def test_unreadable_pictures_are_said_once(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_images_are_said_once(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In training others take their places, in each of two epochs; to score on, they count as empty."""
     data = copy(crowd, tmp_path / "data")
     for split, names in (("train", (3, 5)), ("val", (2,))):
         for name in names:
-            (data / split / f"{name:06d}.jpg").write_bytes(b"no picture")
+            (data / split / f"{name:06d}.jpg").write_bytes(b"no image")
     assert begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu")
     out = capsys.readouterr().out
-    assert out.count("2 pictures cannot be read, and others took their places: 3, 5\n") == 1
-    assert out.count("1 picture to score on cannot be read, taken as empty: 2\n") == 1
+    assert out.count("2 images cannot be read, and others took their places: 3, 5\n") == 1
+    assert out.count("1 image to score on cannot be read, taken as empty: 2\n") == 1
     assert out.count("cannot be read") == 2
 
 

@@ -1,4 +1,4 @@
-"""Each data set is scored as its own protocol says, while it is trained on and when it is done."""
+"""Each dataset is scored as its own protocol says, while it is trained on and when it is done."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ from uncrowd.runs.scoring import build_evaluator
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    """CrowdHuman's files with 4 pictures to train on and 2 to score on."""
+    """CrowdHuman's files with 4 images to train on and 2 to score on."""
     for split, names in (("train", "abcd"), ("val", "ef")):
         boxes = [person(), person(fbox=[20, 5, 30, 40]), person(tag="mask", fbox=[0, 0, 9, 9])]
         write(tmp_path / f"annotation_{split}.odgt", [line(f"{name},1", boxes) for name in names])
@@ -54,12 +54,12 @@ def test_a_run_on_crowdhuman_is_scored_as_crowdhuman_is(
 
     out = capsys.readouterr().out
     assert "expected by the paper (Table 5)    90.9    47.2    96.9\n" in out
-    assert "the paper scores the 4370 pictures of CrowdHuman's validation set, this run 2 pictures\n" in out
+    assert "the paper scores the 4370 images of CrowdHuman's validation set, this run 2 images\n" in out
     assert "the settings differ from the paper's: model.proposals is 10, not 500; " in out
 
 
 def test_more_classes_than_one_are_refused_before_a_step(crowd: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, the data set has 3"):
+    with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, the dataset has 3"):
         begin(Run(experiment=experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 

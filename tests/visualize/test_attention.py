@@ -14,9 +14,9 @@ def test_the_query_is_yellow_and_where_its_box_is() -> None:
 
 
 def test_the_others_are_as_strong_as_their_weights() -> None:
-    picture = gray(500, 600)
-    drawn = draw_attention(picture, BOXES, np.array([0.1, 0.6, 0.2, 0.1]), 1)
-    change = abs(drawn.astype(int) - picture).sum(axis=-1)
+    image = gray(500, 600)
+    drawn = draw_attention(image, BOXES, np.array([0.1, 0.6, 0.2, 0.1]), 1)
+    change = abs(drawn.astype(int) - image).sum(axis=-1)
     strongest, half = change[200, 200:300], change[200, 10:100]
     assert is_colour(drawn[200:201, 200:300], OTHERS).all()  # the strongest other, whatever the query itself gets
     assert (half > 0).all()
@@ -26,17 +26,17 @@ def test_the_others_are_as_strong_as_their_weights() -> None:
 
 
 def test_who_gets_nothing_is_not_seen() -> None:
-    picture = gray(500, 600)
-    drawn = draw_attention(picture, BOXES, np.array([0.0, 0, 1, 0]), 2)
-    assert (drawn[:200] == picture[:200]).all()
+    image = gray(500, 600)
+    drawn = draw_attention(image, BOXES, np.array([0.0, 0, 1, 0]), 2)
+    assert (drawn[:200] == image[:200]).all()
 
 
-def test_a_small_picture_is_enlarged_and_the_boxes_with_it() -> None:
+def test_a_small_image_is_enlarged_and_the_boxes_with_it() -> None:
     drawn = draw_attention(gray(120, 160), np.array([[40.0, 30, 80, 60]]), np.array([1.0]), 0)
     assert rectangle_of(is_colour(drawn, QUERY)) == (160, 120, 320, 240)
 
 
-def test_a_query_outside_of_the_picture_hides_nothing() -> None:
+def test_a_query_outside_of_the_image_hides_nothing() -> None:
     boxes = np.array([[-90.0, -90, -10, -10], [100, 100, 200, 200]])
     drawn = draw_attention(gray(500, 500), boxes, np.array([0.5, 0.5]), 0)
     assert not is_colour(drawn, QUERY).any()

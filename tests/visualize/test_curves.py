@@ -32,10 +32,10 @@ def test_the_same_numbers_give_the_same_bytes() -> None:
 def test_a_png_is_drawn_with_one_colour_a_series() -> None:
     x = np.arange(100)
     png = plot_curves({"a": (x, x * 1.0), "b": (x, 100.0 - x)}, title="t", x_label="x", y_label="y", image_format="png")
-    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-    assert picture.shape == (540, 960, 3)
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    assert image.shape == (540, 960, 3)
     for colour in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
-        assert (abs(picture - np.array(colour)).max(axis=-1) < 4).sum() > 500
+        assert (abs(image - np.array(colour)).max(axis=-1) < 4).sum() > 500
 
 
 def test_a_long_run_stays_a_small_file() -> None:
@@ -67,18 +67,18 @@ def drawn(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
-def colour_near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return abs(picture - np.array(colour)).max(axis=-1) < 4
+def colour_near(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return abs(image - np.array(colour)).max(axis=-1) < 4
 
 
 def test_the_end_of_each_run_is_marked_where_it_ended() -> None:
     half, whole = (np.arange(1, 13), np.linspace(0, 20, 12)), (np.arange(1, 25), np.linspace(0, 40, 24))
-    picture = drawn(plot_convergence([("1x", *half), ("2x", *whole)], y_label="AP"))
+    image = drawn(plot_convergence([("1x", *half), ("2x", *whole)], y_label="AP"))
     for colour, end in (((31, 119, 180), 0.5), ((255, 127, 14), 0.95)):
-        mask = colour_near(picture, colour)
-        mask[: picture.shape[0] // 4, : picture.shape[1] // 2] = False  # the legend
+        mask = colour_near(image, colour)
+        mask[: image.shape[0] // 4, : image.shape[1] // 2] = False  # the legend
         thick = np.convolve(mask.any(axis=0) * mask.sum(axis=0), np.ones(8) / 8, mode="same")
-        assert abs(int(thick.argmax()) / picture.shape[1] - end) < 0.07
+        assert abs(int(thick.argmax()) / image.shape[1] - end) < 0.07
 
 
 def test_the_legend_has_name_score_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,25 +25,25 @@ def rectangle_of(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def test_the_line_runs_along_the_inside_of_the_box() -> None:
-    picture = gray(500, 600)
-    drawn = draw_detections(picture, np.array([[100.0, 50, 300, 250]]), labels=np.array([1]))
+    image = gray(500, 600)
+    drawn = draw_detections(image, np.array([[100.0, 50, 300, 250]]), labels=np.array([1]))
     line = is_colour(drawn, label_colour(1))
-    assert drawn.shape == picture.shape  # large enough to be drawn as it is
+    assert drawn.shape == image.shape  # large enough to be drawn as it is
     assert rectangle_of(line) == (100, 50, 300, 250)
     assert line[50, 100:300].all()
     assert line[249, 100:300].all()
     assert (drawn[60:240, 110:290] == 90).all()  # what is found stays visible
     assert (drawn[:50] == 90).all()
-    assert (picture == 90).all()  # the caller's array is not drawn on
+    assert (image == 90).all()  # the caller's array is not drawn on
 
 
-def test_a_small_picture_is_enlarged_and_its_boxes_with_it() -> None:
+def test_a_small_image_is_enlarged_and_its_boxes_with_it() -> None:
     drawn = draw_detections(gray(120, 160), torch.tensor([[40.0, 30, 80, 60]]))
     assert drawn.shape == (480, 640, 3)
     assert rectangle_of(is_colour(drawn, label_colour(0))) == (160, 120, 320, 240)
 
 
-def test_lines_scale_with_the_picture_and_are_thin_on_small_boxes() -> None:
+def test_lines_scale_with_the_image_and_are_thin_on_small_boxes() -> None:
     def line_width(height: int, side: float) -> int:
         drawn = draw_detections(gray(height, height), np.array([[100.0, 100, 100 + side, 100 + side]]))
         return int(is_colour(drawn, label_colour(0))[:, int(100 + side / 2)].sum()) // 2
@@ -95,11 +95,11 @@ def test_every_label_has_its_colour_also_beyond_the_palette() -> None:
     "box", [[700, 10, 800, 90], [-90, -90, -1, -1], [300, 300, 200, 200], [10, 10, float("nan"), 90]]
 )
 def test_what_cannot_be_seen_is_not_drawn(box: list[float]) -> None:
-    picture = gray(500, 600)
-    assert (draw_detections(picture, np.array([box], np.float64), captions=["x"]) == picture).all()
+    image = gray(500, 600)
+    assert (draw_detections(image, np.array([box], np.float64), captions=["x"]) == image).all()
 
 
-def test_a_box_that_leaves_the_picture_is_open_at_its_edge() -> None:
+def test_a_box_that_leaves_the_image_is_open_at_its_edge() -> None:
     drawn = draw_detections(gray(500, 600), np.array([[-50.0, 100, 1e9, 200]]))
     line = is_colour(drawn, label_colour(0))
     assert line[100].all()
@@ -107,8 +107,8 @@ def test_a_box_that_leaves_the_picture_is_open_at_its_edge() -> None:
 
 
 def test_no_boxes() -> None:
-    picture = gray(500, 600)
-    assert (draw_detections(picture, np.zeros((0, 4)), labels=np.zeros(0, np.int64), captions=[]) == picture).all()
+    image = gray(500, 600)
+    assert (draw_detections(image, np.zeros((0, 4)), labels=np.zeros(0, np.int64), captions=[]) == image).all()
 
 
 def test_an_empty_caption_is_none() -> None:
@@ -121,7 +121,7 @@ def test_an_empty_caption_is_none() -> None:
     shape=st.sampled_from([(1, 1), (1, 700), (700, 1), (30, 40)]),
     boxes=arrays(np.float32, st.tuples(st.integers(0, 4), st.just(4)), elements=st.floats(width=32)),
 )
-def test_any_box_on_any_picture(shape: tuple[int, int], boxes: np.ndarray) -> None:
+def test_any_box_on_any_image(shape: tuple[int, int], boxes: np.ndarray) -> None:
     drawn = draw_detections(gray(*shape), boxes, captions=["name 0.5"] * len(boxes))
     assert drawn.dtype == np.uint8
     assert drawn.shape[0] >= shape[0]
@@ -144,7 +144,7 @@ def test_panels_stand_side_by_side_below_their_titles() -> None:
 
 def test_a_long_title_does_not_run_into_its_neighbour() -> None:
     dark = np.full((300, 300, 3), 10, np.uint8)
-    sheet = side_by_side([("a title that is longer than its picture is wide", dark), ("", dark)])
+    sheet = side_by_side([("a title that is longer than its image is wide", dark), ("", dark)])
     assert (sheet[: sheet.shape[0] - 300, 301:] == 255).all()
 
 

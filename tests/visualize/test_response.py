@@ -7,23 +7,23 @@ from tests.visualize.test_draw import gray, is_colour, rectangle_of
 from uncrowd.visualize.attention import QUERY
 from uncrowd.visualize.response import HEAT, OPACITY, draw_response
 
-# So large a box that all of the picture belongs to its surroundings.
-PICTURE, BOX = gray(500, 600), np.array([100.0, 50, 500, 450])
+# So large a box that all of the image belongs to its surroundings.
+IMAGE, BOX = gray(500, 600), np.array([100.0, 50, 500, 450])
 
 
 def colour_of(value: float) -> np.ndarray:
-    """Of a value between 0 and 1 on the grey of the picture."""
+    """Of a value between 0 and 1 on the grey of the image."""
     return 255 * np.array(HEAT(float(value))[:3]) * OPACITY + 90 * (1 - OPACITY)
 
 
-def heat(response: np.ndarray, box: np.ndarray = BOX, picture: np.ndarray = PICTURE) -> np.ndarray:
+def heat(response: np.ndarray, box: np.ndarray = BOX, image: np.ndarray = IMAGE) -> np.ndarray:
     """Without the scale."""
-    return draw_response(picture, box, response)[:500]
+    return draw_response(image, box, response)[:500]
 
 
 def test_heat_stays_inside_of_the_box_and_the_line_around_it() -> None:
     drawn = heat(np.arange(49.0).reshape(7, 7))
-    assert rectangle_of((drawn != PICTURE).any(axis=-1)) == (100, 50, 500, 450)
+    assert rectangle_of((drawn != IMAGE).any(axis=-1)) == (100, 50, 500, 450)
     assert rectangle_of(is_colour(drawn, QUERY)) == (100, 50, 500, 450)
 
 
@@ -36,19 +36,19 @@ def test_each_cell_lies_where_it_was_pooled() -> None:
     np.testing.assert_allclose(drawn[400, 450], colour_of(0), atol=12)
 
 
-def test_a_box_that_leaves_the_picture_shows_the_cells_that_are_inside() -> None:
+def test_a_box_that_leaves_the_image_shows_the_cells_that_are_inside() -> None:
     response = np.zeros((4, 4))
     response[:, 3] = 1
     drawn = heat(response, box=np.array([-1500.0, 0, 500, 500]))  # its last column of cells covers x 0 to 500
-    assert drawn.shape == PICTURE.shape
+    assert drawn.shape == IMAGE.shape
     np.testing.assert_allclose(drawn[250, 300], colour_of(1), atol=12)
     assert (drawn[:, 500:] == 90).all()
 
 
 def test_only_the_surroundings_of_a_small_box_are_shown() -> None:
-    picture = gray(1000, 1000)
-    picture[:, 600:] = 200
-    drawn = draw_response(picture, np.array([500.0, 500, 520, 540]), np.eye(7))[:600]  # without the scale
+    image = gray(1000, 1000)
+    image[:, 600:] = 200
+    drawn = draw_response(image, np.array([500.0, 500, 520, 540]), np.eye(7))[:600]  # without the scale
     left, top, right, bottom = rectangle_of(is_colour(drawn, QUERY))
     assert (bottom - top) / drawn.shape[0] > 0.4
     assert right - left == pytest.approx((bottom - top) / 2, abs=2)
@@ -57,12 +57,12 @@ def test_only_the_surroundings_of_a_small_box_are_shown() -> None:
 
 @pytest.mark.parametrize("box", [[700.0, 10, 800, 90], [50, 50, 50, 50], [90, 90, 10, 10], [float("nan")] * 4])
 def test_what_cannot_be_seen_is_not_drawn(box: list[float]) -> None:
-    assert (heat(np.eye(7), box=np.array(box, np.float64)) == PICTURE).all()
+    assert (heat(np.eye(7), box=np.array(box, np.float64)) == IMAGE).all()
 
 
 @pytest.mark.parametrize("box", [[-1e9, -1e9, 1e9, 1e9], [10.2, 10.2, 10.4, 10.4], [599.9, 499.9, 700, 700]])
 def test_boxes_far_too_large_and_far_too_small(box: list[float]) -> None:
-    assert draw_response(PICTURE, np.array(box), np.eye(7)).max() > 90
+    assert draw_response(IMAGE, np.array(box), np.eye(7)).max() > 90
 
 
 def test_a_flat_response_is_one_colour() -> None:
@@ -71,7 +71,7 @@ def test_a_flat_response_is_one_colour() -> None:
 
 
 def test_the_scale_runs_from_the_lowest_to_the_highest_colour() -> None:
-    scale = draw_response(PICTURE, BOX, np.eye(7))[500:]
+    scale = draw_response(IMAGE, BOX, np.eye(7))[500:]
     middle = scale[len(scale) // 2].astype(int)
     coloured = np.ptp(middle, axis=-1).nonzero()[0]
     for end, value in ((coloured[0], 0.0), (coloured[-1], 1.0)):

@@ -1,4 +1,4 @@
-"""Rows and columns of pictures: each in its place, whole and as wide as its column."""
+"""Rows and columns of images: each in its place, whole and as wide as its column."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ def plain(height: int, width: int, shade: int) -> np.ndarray:
 
 
 def largest(sheet: np.ndarray, shade: int) -> tuple[int, int, int, int]:
-    """Where the picture of that shade is; the edges of letters may have it too, here and there."""
+    """Where the image of that shade is; the edges of letters may have it too, here and there."""
     mask = is_colour(sheet, (shade, shade, shade))
     return rectangle_of(mask & (mask.sum(axis=1) > 100)[:, None] & (mask.sum(axis=0) > 100)[None])
 
 
-def test_pictures_stand_in_rows_and_columns() -> None:
+def test_images_stand_in_rows_and_columns() -> None:
     rows = [[plain(100, 200, 210), plain(100, 200, 220)], [plain(300, 200, 230), plain(600, 400, 240)]]
     sheet = grid(["one", "two"], rows)
     places = [largest(sheet, shade) for shade in (230, 240)]
@@ -39,7 +39,7 @@ def test_titles_stand_above_the_middle_of_their_columns() -> None:
     assert 0.9 * COLUMN_WIDTH < second.max() - second.min() < COLUMN_WIDTH
 
 
-def test_the_scale_of_a_picture_in_a_column() -> None:
-    picture, scale = in_column(plain(100, 200, 5))
-    assert picture.shape == (COLUMN_WIDTH // 2, COLUMN_WIDTH, 3)
+def test_the_scale_of_a_image_in_a_column() -> None:
+    image, scale = in_column(plain(100, 200, 5))
+    assert image.shape == (COLUMN_WIDTH // 2, COLUMN_WIDTH, 3)
     assert scale.tolist() == [COLUMN_WIDTH / 200, COLUMN_WIDTH / 200] * 2

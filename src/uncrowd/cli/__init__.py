@@ -15,8 +15,8 @@ from uncrowd.freed_memory import keep_freed_memory
 VERBS = {
     "train": ("train", "train a detector on your own data, or go on with an interrupted run"),
     "eval": ("eval", "score a trained detector, or anyone's detections"),
-    "predict": ("predict", "detect objects in pictures: annotated pictures and JSON"),
-    "check": ("check", "say what is wrong with a data set"),
+    "predict": ("predict", "detect objects in images: annotated images and JSON"),
+    "check": ("check", "say what is wrong with a dataset"),
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),
     "export": ("export", "write a trained detector as ONNX, checked against torch"),
@@ -81,7 +81,7 @@ def _refuse(sentence: str) -> int:
 
 
 def _help() -> str:
-    lines = ["usage: uncrowd VERB ...", "", "Finds every object in crowded pictures, end to end.", ""]
+    lines = ["usage: uncrowd VERB ...", "", "Finds every object in crowded images, end to end.", ""]
     lines += [f"  {verb:<8} {what}" for verb, (_, what) in VERBS.items()]
     return "\n".join(
         [*lines, "", "`uncrowd VERB --help` says what a verb takes; `uncrowd --version` which one this is."]

@@ -1,4 +1,4 @@
-"""`uncrowd check D`: what is wrong with a data set, and what training would make of it."""
+"""`uncrowd check D`: what is wrong with a dataset, and what training would make of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from uncrowd.words import counted
 
 @dataclass(frozen=True, kw_only=True)
 class CheckArguments:
-    """Say what is wrong with a data set: every picture is opened, every box looked at; nothing is changed.
+    """Say what is wrong with a dataset: every image is opened, every box looked at; nothing is changed.
 
     Errors are what training refuses, warnings what it leaves out or what looks like a mistake, notes worth knowing.
     The exit status is 2 where there are errors.
     """
 
-    # The data set's folder, or its annotation file (COCO JSON or CrowdHuman's odgt).
+    # The dataset's folder, or its annotation file (COCO JSON or CrowdHuman's odgt).
     data: Annotated[Positional[Path], arg(metavar="DATA")]
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
     box: BoxKind = "fbox"

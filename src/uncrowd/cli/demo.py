@@ -10,7 +10,7 @@ from PIL import Image
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_splits
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.data.synthetic.scenes import SceneConfig, mean_best_iou, write_dataset
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError
@@ -23,7 +23,7 @@ from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.visualize.draw import draw_detections, side_by_side
 
-TRAIN_PICTURES, TEST_PICTURES, SHORT_PICTURES = 400, 60, 40
+TRAIN_IMAGES, TEST_IMAGES, SHORT_IMAGES = 400, 60, 40
 SHOWN = 6
 THRESHOLD = 0.4
 
@@ -32,7 +32,7 @@ THRESHOLD = 0.4
 class DemoArguments:
     """Draw a crowd, train the full method on it, score it before and after, and detect on scenes it never saw."""
 
-    # Folder for the data, the run and the pictures; it must not exist yet, or be empty.
+    # Folder for the data, the run and the images; it must not exist yet, or be empty.
     out: Path = Path("demo")
     # A minute instead of ten: it shows that everything works, not that much is learnt.
     short: bool = False
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"{out} is not empty; remove it, or name another folder with --out.")
     experiment = short_demo() if arguments.short else demo()
     print("1. drawing a crowd: scenes to train on, and scenes with other textures to test on")
-    test = _draw(out / "data", TRAIN_PICTURES if not arguments.short else SHORT_PICTURES)
+    test = _draw(out / "data", TRAIN_IMAGES if not arguments.short else SHORT_IMAGES)
 
     print("2. scoring the untrained model on the test scenes")
     before = _score(_untrained(experiment, test), test)
@@ -65,15 +65,15 @@ def main(argv: Sequence[str]) -> int:
 
     print(f"\nAP50 before training {_share(before)}, after {_share(after)}")
     print(f"report:   {out / 'run' / 'report.html'}")
-    print(f"pictures: {out / 'detections'}")
+    print(f"images: {out / 'detections'}")
     return 0
 
 
-def _draw(folder: Path, pictures: int) -> DetectionDataset:
-    """Writes both splits as a COCO data set and reads the one to test on."""
+def _draw(folder: Path, images: int) -> DetectionDataset:
+    """Writes both splits as a COCO dataset and reads the one to test on."""
     scenes = SceneConfig(size=(128, 160), objects=(8, 14), overlap=0.3, textures=0)
-    write_dataset(folder, "train", scenes, pictures, seed=0)
-    write_dataset(folder, "val", replace(scenes, textures=1), min(pictures, TEST_PICTURES), seed=1)
+    write_dataset(folder, "train", scenes, images, seed=0)
+    write_dataset(folder, "val", replace(scenes, textures=1), min(images, TEST_IMAGES), seed=1)
     splits = open_splits(folder)
     print(splits.describe())
     test = splits.val
@@ -100,10 +100,10 @@ def _show(predictor: Predictor, dataset: DetectionDataset, folder: Path) -> None
     """Writes a few test scenes, what was found beside what is there."""
     folder.mkdir()
     for sample in list(dataset)[:SHOWN]:
-        picture = read_picture(sample.path, sample.size)
-        found = predictor.predict(picture, threshold=THRESHOLD)
-        detected = draw_detections(picture, found.boxes, labels=found.labels)
-        truth = draw_detections(picture, sample.boxes, labels=sample.labels)
+        image = read_image(sample.path, sample.size)
+        found = predictor.predict(image, threshold=THRESHOLD)
+        detected = draw_detections(image, found.boxes, labels=found.labels)
+        truth = draw_detections(image, sample.boxes, labels=sample.labels)
         title = f"found (score {THRESHOLD} or more)"
         Image.fromarray(side_by_side([(title, detected), ("there", truth)])).save(folder / sample.path.name)
 

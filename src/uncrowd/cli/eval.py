@@ -25,7 +25,7 @@ from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.recipes.experiment import ScoreProtocol
 from uncrowd.runs.scoring import usual_protocol
-from uncrowd.structures import Detections, PictureId
+from uncrowd.structures import Detections, ImageId
 from uncrowd.words import first
 
 PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
@@ -36,14 +36,14 @@ MOST_DETS = 1_000_000
 class EvalArguments:
     """Score a trained detector, or anyone's detections, by COCO's protocol or by CrowdHuman's.
 
-    For detections the pictures need not be there. Data without ground truth, as COCO's test-dev, is not scored: --out
+    For detections the images need not be there. Data without ground truth, as COCO's test-dev, is not scored: --out
     is what its evaluation server takes.
     """
 
     # Weights (.safetensors), a run's folder, an exported detector (.onnx), or detections: COCO results (.json) or
     # CrowdHuman's odgt.
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
-    # The data set with the ground truth: its folder, or one annotation file.
+    # The dataset with the ground truth: its folder, or one annotation file.
     data: Path
     # Which split of a folder; by default the validation split, or the only one there is.
     split: OptionalSplit = None
@@ -51,12 +51,12 @@ class EvalArguments:
     protocol: Annotated[ScoreProtocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
-    # COCO's protocol: detections of a picture and class that count. AR is given for each number, AP for 100 and each
-    # above. By default 1 10 100, then as many as are found in a picture at most where these are more.
+    # COCO's protocol: detections of an image and class that count. AR is given for each number, AP for 100 and each
+    # above. By default 1 10 100, then as many as are found in an image at most where these are more.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
     # Also write the detections there, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None
-    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, which
+    # Test-time augmentation: look at each image at 13 sizes, also flipped, as in Table 7 of the paper, which
     # takes about 40 times as long.
     tta: bool = False
     # The same with the values of the authors' release: long sides up to 4000, voting at IoU .65.
@@ -65,9 +65,9 @@ class EvalArguments:
     bf16: bool = False
     # Print one JSON object and nothing else on standard output.
     json: bool = False
-    # Pictures at a time; it changes speed and memory alone.
+    # Images at a time; it changes speed and memory alone.
     batch_size: int = 4
-    # Processes that load pictures.
+    # Processes that load images.
     workers: int = 2
     # By default the GPU where there is one.
     device: OptionalDevice = None
@@ -85,15 +85,15 @@ def main(argv: Sequence[str]) -> int:
     dataset = open_split(
         layout,
         split,
-        pictures_needed=not of_a_file,
+        images_needed=not of_a_file,
         box=arguments.box,
-        # CrowdHuman's own ground truth leaves the sizes of the pictures out, which detections often name.
+        # CrowdHuman's own ground truth leaves the sizes of the images out, which detections often name.
         sizes=results.sizes if results is not None else None,
     )
     protocol = arguments.protocol or usual_protocol(layout.format)
     _require_fitting(arguments, protocol, dataset)
     if results is not None:
-        detections = results.by_picture(dataset.categories, dataset.ids.tolist())
+        detections = results.by_image(dataset.categories, dataset.ids.tolist())
         most = max(map(len, detections.values()), default=0)
     else:
         predictor = _load(arguments, dataset)
@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
-    """Refuses what would only be noticed after all pictures were gone through."""
+    """Refuses what would only be noticed after all images were gone through."""
     max_dets, out = arguments.max_dets, arguments.out
     if max_dets is not None and (
         not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1 or max_dets[-1] > MOST_DETS
@@ -145,7 +145,7 @@ def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
 
 
 def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset) -> None:
-    """Refuses what does not go with the data, before all its pictures are gone through."""
+    """Refuses what does not go with the data, before all its images are gone through."""
     if protocol == "crowdhuman":
         require_one_class(dataset.categories)
         if arguments.max_dets is not None:
@@ -174,7 +174,7 @@ def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
     return load_for(dataset, arguments.what, arguments.device, tta, bf16=arguments.bf16)
 
 
-def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[PictureId, Detections]:
+def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[ImageId, Detections]:
     with progress_bar("scoring") as on_batch:
         detected = detect(
             predictor,
@@ -185,7 +185,7 @@ def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDa
         )
     if detected.unreadable:
         many, some = len(detected.unreadable), first(detected.unreadable, 3)
-        print(f"pictures that cannot be read and count as empty: {many} ({some})", file=sys.stderr)
+        print(f"images that cannot be read and count as empty: {many} ({some})", file=sys.stderr)
     return detected.detections
 
 
@@ -195,5 +195,5 @@ def _print_scores(arguments: EvalArguments, protocol: ScoreProtocol, dataset: De
         print(json.dumps({**scores.values, **per_class}, allow_nan=False))
     else:
         name = PROTOCOL_NAMES[protocol]
-        print(f"{arguments.what} on the {len(dataset)} pictures of {dataset.source}, {name} protocol:")
+        print(f"{arguments.what} on the {len(dataset)} images of {dataset.source}, {name} protocol:")
         print(scores.table())

@@ -22,7 +22,7 @@ from uncrowd.words import counted
 class ExportArguments:
     """Write a trained detector as one ONNX file, which needs no torch to run, and check it against torch.
 
-    It takes any number of pictures of any size: `images` (batch, 3, height, width), RGB as uint8, all resized and then
+    It takes any number of images of any size: `images` (batch, 3, height, width), RGB as uint8, all resized and then
     padded to one size, and `sizes` (batch, 2), the height and width of each before padding. It gives `boxes` (xyxy in
     the pixels of `images`), `scores` and `labels`, best first. Classes and preprocessing are in its metadata as JSON.
     """
@@ -47,13 +47,13 @@ def main(argv: Sequence[str]) -> int:
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
     _print_differences(checked)
     print("use it as you would the weights:")
-    print(f"  uncrowd predict {destination} PICTURES")
+    print(f"  uncrowd predict {destination} IMAGES")
     print(f"  uncrowd eval {destination} --data DATA")
     return 0
 
 
 def _print_differences(checked: Checked) -> None:
-    print(f"checked on {checked.pictures} made-up pictures, against the model in double precision:")
+    print(f"checked on {checked.images} made-up images, against the model in double precision:")
     for name, apart in (("ONNX Runtime", checked.exported), ("torch", checked.torch)):
         most = f"all within {apart.most_pixels:.2g} and {apart.most_score:.1g}"
         if isinf(apart.most_pixels):

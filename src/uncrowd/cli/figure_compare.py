@@ -14,10 +14,10 @@ from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_thr
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import find_layout, open_split
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.visualize.draw import draw_detections
 from uncrowd.visualize.sheet import grid, in_column
 from uncrowd.words import first
@@ -25,7 +25,7 @@ from uncrowd.words import first
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArguments:
-    """Draw what two methods detect in some pictures beside the ground truth (Figures 7 to 10), a row a picture.
+    """Draw what two methods detect in some images beside the ground truth (Figures 7 to 10), a row an image.
 
     What the ground truth marks to be ignored is dashed and grey.
     """
@@ -34,15 +34,15 @@ class CompareArguments:
     first: Annotated[Positional[Path], arg(metavar="A")]
     # The other method, the same way.
     second: Annotated[Positional[Path], arg(metavar="B")]
-    # The data set with the pictures and the ground truth: its folder, or one annotation file.
+    # The dataset with the images and the ground truth: its folder, or one annotation file.
     data: Path
     # Which split of a folder; by default the validation split, or the only one there is.
     split: OptionalSplit = None
     # The figure, .png or .jpg.
     out: Path = Path("compare.png")
-    # Ids of the pictures to show; by default those with the most boxes.
-    pictures: Annotated[tuple[str, ...], arg(metavar="ID [ID ...]", help_behavior_hint="")] = ()
-    # How many pictures to show where none are named.
+    # Ids of the images to show; by default those with the most boxes.
+    images: Annotated[tuple[str, ...], arg(metavar="ID [ID ...]", help_behavior_hint="")] = ()
+    # How many images to show where none are named.
     count: int = 4
     # Only detections with at least this score, between 0 and 1.
     threshold: float = 0.3
@@ -53,26 +53,26 @@ class CompareArguments:
 
 
 def compare(argv: Sequence[str]) -> int:
-    """Writes the figure and says which pictures are shown."""
+    """Writes the figure and says which images are shown."""
     arguments = parse(CompareArguments, argv, "uncrowd figure compare")
     _require_usable(arguments)
     layout = find_layout(arguments.data)
     dataset = open_split(layout, choose_split(layout, arguments.split))
     same_name = [index for index, name in enumerate(dataset.file_names) if Path(name).name == arguments.out.name]
     require_figure_file(arguments.out, *map(dataset.path, same_name))
-    shown = dataset.subset(_chosen(arguments.pictures, arguments.count, dataset))
+    shown = dataset.subset(_chosen(arguments.images, arguments.count, dataset))
     methods = arguments.first, arguments.second
     found = [_detections(method, dataset, shown, arguments.device) for method in methods]
     rows = []
     for sample in shown:
-        picture, scale = in_column(read_picture(sample.path, sample.size))
-        drawn = [_draw_found(picture, scale, by_id[sample.id].above(arguments.threshold)) for by_id in found]
-        rows.append([*drawn, _draw_truth(picture, scale, sample, dataset.categories)])
+        image, scale = in_column(read_image(sample.path, sample.size))
+        drawn = [_draw_found(image, scale, by_id[sample.id].above(arguments.threshold)) for by_id in found]
+        rows.append([*drawn, _draw_truth(image, scale, sample, dataset.categories)])
     names = arguments.names or tuple(method.name if method.is_dir() else method.stem for method in methods)
     save_figure(arguments.out, grid([*names, "ground truth"], rows))
     ids = ", ".join(map(str, shown.ids.tolist()))
-    which = "" if arguments.pictures else ", those with the most boxes"
-    print(f"pictures {ids}{which}; scores of {arguments.threshold:g} or more; written to {arguments.out}")
+    which = "" if arguments.images else ", those with the most boxes"
+    print(f"images {ids}{which}; scores of {arguments.threshold:g} or more; written to {arguments.out}")
     return 0
 
 
@@ -88,33 +88,33 @@ def _require_usable(arguments: CompareArguments) -> None:
 
 
 def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> list[int]:
-    """Positions of the pictures with these ids, or of those with the most boxes that count."""
+    """Positions of the images with these ids, or of those with the most boxes that count."""
     if not wanted:
         counts = [int((~sample.ignore).sum()) for sample in dataset]
         return sorted(range(len(dataset)), key=lambda index: -counts[index])[:count]
     index_of = {str(id): index for index, id in enumerate(dataset.ids.tolist())}
     for id in wanted:
         if id not in index_of:
-            raise InputError(f"{dataset.source} has no picture with the id {id}; its ids are {first(index_of, 5)}.")
+            raise InputError(f"{dataset.source} has no image with the id {id}; its ids are {first(index_of, 5)}.")
     return [index_of[id] for id in wanted]
 
 
 def _detections(
     method: Path, dataset: DetectionDataset, shown: DetectionDataset, device: str | None
-) -> Mapping[PictureId, Detections]:
-    """What a method finds in the pictures that are shown, or all that its file has."""
+) -> Mapping[ImageId, Detections]:
+    """What a method finds in the images that are shown, or all that its file has."""
     if holds_detections(method):
         return read_detections(method, dataset.categories, dataset.ids.tolist())
     predictor = load_for(dataset, method, device)
-    pictures = [read_picture(sample.path, sample.size) for sample in shown]
-    return dict(zip(shown.ids.tolist(), predictor.predict(pictures), strict=True))
+    images = [read_image(sample.path, sample.size) for sample in shown]
+    return dict(zip(shown.ids.tolist(), predictor.predict(images), strict=True))
 
 
 def _draw_found(
-    picture: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, found: Detections
+    image: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, found: Detections
 ) -> UInt8[np.ndarray, "_h _w 3"]:
     return draw_detections(
-        picture,
+        image,
         found.boxes.double().numpy() * scale,
         labels=found.labels,
         captions=found.captions if _need_captions(found.categories) else None,
@@ -122,12 +122,12 @@ def _draw_found(
 
 
 def _draw_truth(
-    picture: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, sample: Sample, categories: Categories
+    image: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, sample: Sample, categories: Categories
 ) -> UInt8[np.ndarray, "_h _w 3"]:
     smallest_on_top = np.argsort(sample.areas, kind="stable")
     labels = sample.labels[smallest_on_top]
     return draw_detections(
-        picture,
+        image,
         sample.boxes[smallest_on_top] * scale,
         labels=labels,
         captions=[categories.names[label] for label in labels.tolist()] if _need_captions(categories) else None,

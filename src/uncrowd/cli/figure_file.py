@@ -21,7 +21,7 @@ def require_figure_file(out: Path, *inputs: Path) -> None:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
     if out.resolve() in {file.resolve() for file in inputs}:
-        raise InputError(f"{out} is one of the pictures and would be overwritten; name another file with --out.")
+        raise InputError(f"{out} is one of the images and would be overwritten; name another file with --out.")
 
 
 def save_figure(out: Path, figure: UInt8[np.ndarray, "h w 3"]) -> None:

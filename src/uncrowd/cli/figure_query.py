@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.data.transforms import resized_size
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import load
@@ -29,13 +29,13 @@ class AttentionArguments:
     """Draw whom a query attends to, before and after its attention is weighted with the IoU (Figure 1a).
 
     The box of the query is yellow, those of the others are the stronger the more it takes from them; below is its row
-    of the attention matrix. A model whose attention does not look at the boxes has only one such picture.
+    of the attention matrix. A model whose attention does not look at the boxes has only one such image.
     """
 
     # Weights (.safetensors), or a run's folder.
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # A picture file.
-    picture: Annotated[Positional[Path], arg(metavar="PICTURE")]
+    # An image file.
+    image: Annotated[Positional[Path], arg(metavar="IMAGE")]
     # The figure, .png or .jpg.
     out: Path = Path("attention.png")
     # Which query, counted from 0; by default that of the best detection.
@@ -57,8 +57,8 @@ class MasksArguments:
 
     # Weights (.safetensors), or a run's folder.
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # A picture file.
-    picture: Annotated[Positional[Path], arg(metavar="PICTURE")]
+    # An image file.
+    image: Annotated[Positional[Path], arg(metavar="IMAGE")]
     # The figure, .png or .jpg.
     out: Path = Path("masks.png")
     # Which query, counted from 0; by default that of the best detection.
@@ -72,7 +72,7 @@ class MasksArguments:
 def attention(argv: Sequence[str]) -> int:
     """Writes the figure and says how many queries the attention spreads over."""
     arguments = parse(AttentionArguments, argv, "uncrowd figure attention")
-    picture, tapped, boxes, query, words = _listen(arguments)
+    image, tapped, boxes, query, words = _listen(arguments)
     if tapped.attention is None:
         raise InputError(f"{arguments.weights} holds a model without self attention; there is nothing to draw.")
     before, after = tapped.attention
@@ -85,7 +85,7 @@ def attention(argv: Sequence[str]) -> int:
     highest = max(float(row.max()) for row in rows.values())
     panels = []
     for kind, row in rows.items():
-        drawn = draw_attention(picture, boxes, row, query)
+        drawn = draw_attention(image, boxes, row, query)
         bars = draw_row(row, query, width=drawn.shape[1], highest=highest)
         panels.append((f"{kind}: 90% on {_fewest(row)} of {len(row)} queries", np.concatenate([drawn, bars])))
     save_figure(arguments.out, side_by_side(panels))
@@ -96,7 +96,7 @@ def attention(argv: Sequence[str]) -> int:
 def masks(argv: Sequence[str]) -> int:
     """Writes the figure."""
     arguments = parse(MasksArguments, argv, "uncrowd figure masks")
-    picture, tapped, boxes, query, words = _listen(arguments)
+    image, tapped, boxes, query, words = _listen(arguments)
     if tapped.class_mask is None or tapped.box_mask is None:
         raise InputError(
             f"{arguments.weights} holds a model without dynamic channel weighting, which has no masks; "
@@ -106,16 +106,16 @@ def masks(argv: Sequence[str]) -> int:
     for branch, masked in (("classification", tapped.class_mask), ("regression", tapped.box_mask)):
         response = masked.response[0, query].double().mean(dim=-1).cpu().numpy()
         side = round(len(response) ** 0.5)
-        panels.append((branch, draw_response(picture, boxes[query], response.reshape(side, side))))
+        panels.append((branch, draw_response(image, boxes[query], response.reshape(side, side))))
     save_figure(arguments.out, side_by_side(panels))
     print(f"{words}; written to {arguments.out}")
     return 0
 
 
 class _Listened(NamedTuple):
-    """boxes: that the stage received, in the picture's pixels. words: which query and stage it is."""
+    """boxes: that the stage received, in the image's pixels. words: which query and stage it is."""
 
-    picture: UInt8[np.ndarray, "h w 3"]
+    image: UInt8[np.ndarray, "h w 3"]
     tap: StageTap
     boxes: Float[np.ndarray, "n 4"]
     query: int
@@ -123,15 +123,15 @@ class _Listened(NamedTuple):
 
 
 def _listen(arguments: AttentionArguments | MasksArguments) -> _Listened:
-    """Detects in the picture and hears what the stage does."""
-    require_figure_file(arguments.out, arguments.picture)
+    """Detects in the image and hears what the stage does."""
+    require_figure_file(arguments.out, arguments.image)
     require_device(arguments.device)
     predictor = load(arguments.weights, arguments.device)
     if not isinstance(predictor.model, Detector):
         raise InputError(f"{arguments.weights} shows what it finds and not how; give the weights it was exported from.")
-    picture = read_picture(arguments.picture)
+    image = read_image(arguments.image)
     with tap(predictor.model) as taps:
-        predictor.predict(picture)
+        predictor.predict(image)
     if not taps:
         raise InputError(f"{arguments.weights} holds a model that has no proposal boxes; give a Sparse R-CNN or ours.")
     scores = taps[-1].output.logits[0].sigmoid()
@@ -140,14 +140,14 @@ def _listen(arguments: AttentionArguments | MasksArguments) -> _Listened:
     stage = len(taps) if stage is None else stage
     query = int(scores.amax(dim=-1).argmax()) if query is None else query
     score, label = scores[query].max(dim=-1)
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     network_height, network_width = resized_size(height, width, predictor.resize.short_side, predictor.resize.max_size)
     scale = np.array([width / network_width, height / network_height] * 2)
     words = (
         f"query {query} ({predictor.categories.names[int(label)]} {float(score):.2f}) at stage {stage} of {len(taps)}"
     )
     chosen = taps[stage - 1]
-    return _Listened(picture, chosen, chosen.boxes[0].double().cpu().numpy() * scale, query, words)
+    return _Listened(image, chosen, chosen.boxes[0].double().cpu().numpy() * scale, query, words)
 
 
 def _row(heads: Float[np.ndarray, "heads n"], head: int | None) -> Float[np.ndarray, " n"]:

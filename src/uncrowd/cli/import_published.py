@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _categories(file: Path | None, given: tuple[str, ...] | None, classes: int) -> Categories:
     if file is not None:
-        categories = read_coco(file, pictures_needed=False).categories
+        categories = read_coco(file, images_needed=False).categories
         if len(categories) != classes:
             raise InputError(
                 f"{file} has {len(categories)} categories, the checkpoint {classes}; "

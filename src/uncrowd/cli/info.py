@@ -70,7 +70,7 @@ def _of_experiment(experiment: Experiment) -> dict[str, object]:
     return {
         "experiment": config.to_dict(experiment),
         "parameters": counted.parameters,
-        "macs_a_coco_picture": round(counted.macs_at(COCO_PIXELS)),
+        "macs_a_coco_image": round(counted.macs_at(COCO_PIXELS)),
         "paper": [row._asdict() for row in rows_of(experiment.name)],
     }
 
@@ -94,8 +94,8 @@ def _list_experiments() -> None:
             rows[name] = _listed(build())
             on_counted(len(rows), len(EXPERIMENTS))
     console = Console(width=WIDTH)
-    for data_set, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS.get(name.partition("-")[0], OWN_DATA)):
-        table = Table(title=data_set, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for dataset, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS.get(name.partition("-")[0], OWN_DATA)):
+        table = Table(title=dataset, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         for column, width in (("experiment", 34), ("backbone", 16), ("attention", 9), ("features", 9)):
             table.add_column(column, no_wrap=True, width=width)
         for column, width in (("proposals", 9), ("epochs", 6), ("params", 6), ("GMACs*", 6)):
@@ -105,7 +105,7 @@ def _list_experiments() -> None:
         for name in names:
             table.add_row(*rows[name])
         console.print(table, "")
-    console.print("* thousand millions of multiply-accumulates, for an average picture of COCO's validation set")
+    console.print("* thousand millions of multiply-accumulates, for an average image of COCO's validation set")
     console.print("  the paper's AP: another score where AP cannot be read, - where there is none that can")
     console.print("  `uncrowd info NAME` has all settings of an experiment and all the paper says of it")
 
@@ -126,7 +126,7 @@ def _listed(experiment: Experiment) -> list[str]:
 
 
 def _expected(rows: Sequence[PaperRow]) -> str:
-    """AP on validation pictures, each value where tables disagree; else AP on test-dev; else a score that is there."""
+    """AP on validation images, each value where tables disagree; else AP on test-dev; else a score that is there."""
     aps = {(row.split, row.scores["AP"]): None for row in rows if row.scores["AP"] is not None and not row.tta}
     if on_val := [str(ap) for split, ap in aps if split == "val"]:
         return " or ".join(on_val)

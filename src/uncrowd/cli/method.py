@@ -1,4 +1,4 @@
-"""What `eval` scores and `figure compare` draws: a detector or anyone's detections, on one split of a data set."""
+"""What `eval` scores and `figure compare` draws: a detector or anyone's detections, on one split of a dataset."""
 
 import sys
 from pathlib import Path
@@ -43,7 +43,7 @@ def load_for(
     *,
     bf16: bool = False,
 ) -> Predictor:
-    """The detector, made to speak of the data set's own category ids.
+    """The detector, made to speak of the dataset's own category ids.
 
     Raises InputError as `load` does, and where its classes have other names.
     """

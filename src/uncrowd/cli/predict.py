@@ -1,4 +1,4 @@
-"""`uncrowd predict WEIGHTS PICTURES...`: annotated pictures and JSON."""
+"""`uncrowd predict WEIGHTS IMAGES...`: annotated images and JSON."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
 from uncrowd.cli.progress import progress_bar
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig
@@ -27,43 +27,43 @@ from uncrowd.words import counted
 
 @dataclass(frozen=True, kw_only=True)
 class PredictArguments:
-    """Detect objects in pictures: writes each with its boxes drawn in, and all detections as one JSON file.
+    """Detect objects in images: writes each with its boxes drawn in, and all detections as one JSON file.
 
-    A picture that cannot be read is said and left out; the exit status is then 2.
+    An image that cannot be read is said and left out; the exit status is then 2.
     """
 
     # Weights (.safetensors), a run's folder, or an exported detector (.onnx).
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # Picture files, or folders, which are searched with all that is in them.
-    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURE [PICTURE ...]", help_behavior_hint="")] = ()
-    # Folder for the annotated pictures and detections.json.
+    # Image files, or folders, which are searched with all that is in them.
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")] = ()
+    # Folder for the annotated images and detections.json.
     out: Path = Path("predictions")
     # Only detections with at least this score, between 0 and 1.
     threshold: float = 0.3
-    # Write detections.json and no pictures.
+    # Write detections.json and no images.
     json_only: bool = False
-    # Test-time augmentation: look at each picture at 13 sizes, also flipped, as in Table 7 of the paper, which
+    # Test-time augmentation: look at each image at 13 sizes, also flipped, as in Table 7 of the paper, which
     # takes about 40 times as long.
     tta: bool = False
     # Compute in bfloat16: faster on a GPU, and on a CPU with instructions for it; scores and boxes change a little.
     bf16: bool = False
-    # Compile the model (torch.compile), for many pictures of one size: each takes some half a minute once, on a CPU
+    # Compile the model (torch.compile), for many images of one size: each takes some half a minute once, on a CPU
     # minutes.
     compile: bool = False
-    # Pictures at a time; it changes speed and memory alone.
+    # Images at a time; it changes speed and memory alone.
     batch_size: int = 4
     # By default the GPU where there is one.
     device: OptionalDevice = None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Predicts, a few pictures at a time; 2 where some could not be read."""
+    """Predicts, a few images at a time; 2 where some could not be read."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
     require_threshold(arguments.threshold)
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_device(arguments.device)
-    files = find_pictures(arguments.pictures, arguments.out)
-    names = None if arguments.json_only else annotated_names(files, arguments.pictures)
+    files = find_images(arguments.images, arguments.out)
+    names = None if arguments.json_only else annotated_names(files, arguments.images)
     if names is not None:
         _refuse_overwriting(files, [arguments.out / name for name in names.values()])
     tta = TTAConfig() if arguments.tta else None
@@ -73,11 +73,11 @@ def main(argv: Sequence[str]) -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         with json_list(arguments.out / "detections.json") as write, progress_bar("detecting") as on_batch:
             for start in range(0, len(files), arguments.batch_size):
-                pictures = _read(files[start : start + arguments.batch_size])
-                found = predictor.predict(list(pictures.values()), arguments.threshold, arguments.batch_size)
-                for (file, picture), detections in zip(pictures.items(), found, strict=True):
+                images = _read(files[start : start + arguments.batch_size])
+                found = predictor.predict(list(images.values()), arguments.threshold, arguments.batch_size)
+                for (file, image), detections in zip(images.items(), found, strict=True):
                     if names is not None:
-                        _draw(picture, detections, arguments.out / names[file])
+                        _draw(image, detections, arguments.out / names[file])
                     write(_record(file, detections) | ({} if names is None else {"annotated": str(names[file])}))
                     read, objects = read + 1, objects + len(detections)
                 on_batch(start + arguments.batch_size, len(files))
@@ -86,19 +86,19 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"{arguments.out} cannot be written ({reason}); name another folder with --out.") from error
     left_out = f", {len(files) - read} left out" if read < len(files) else ""
     print(
-        f"{objects} objects with a score of {arguments.threshold:g} or more in {counted(read, 'picture')}{left_out}; "
+        f"{objects} objects with a score of {arguments.threshold:g} or more in {counted(read, 'image')}{left_out}; "
         f"written to {arguments.out}"
     )
     return 0 if read == len(files) else 2
 
 
-def find_pictures(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Returns the files, and the pictures of the folders by name, each once.
+def find_images(paths: Sequence[Path], out: Path) -> list[Path]:
+    """Returns the files, and the images of the folders by name, each once.
 
-    What lies in `out`, from a run before, is no picture of a folder around it. Raises InputError where there is none.
+    What lies in `out`, from a run before, is no image of a folder around it. Raises InputError where there is none.
     """
     if not paths:
-        raise InputError("Name picture files, or folders of them, after the weights.")
+        raise InputError("Name image files, or folders of them, after the weights.")
     files: list[Path] = []
     endings = {ending for ending, format in Image.registered_extensions().items() if format in Image.OPEN}
     for path in paths:
@@ -110,17 +110,17 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Path]:
                 if file.suffix.lower() in endings and file.is_file() and not own & {*file.absolute().parents}
             ]
             if not inside:
-                raise InputError(f"{path} has no pictures in it; give picture files or a folder of them.")
+                raise InputError(f"{path} has no images in it; give image files or a folder of them.")
             files += inside
         elif path.is_file():
             files.append(path)
         else:
-            raise InputError(f"{path} does not exist; give picture files or a folder of them.")
+            raise InputError(f"{path} does not exist; give image files or a folder of them.")
     return list({file.absolute(): file for file in files}.values())
 
 
 def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
-    """Where each annotated picture goes: below the folder it was found in, as it was there.
+    """Where each annotated image goes: below the folder it was found in, as it was there.
 
     Where two would share a name, say of two folders, the later one is numbered.
     """
@@ -166,20 +166,18 @@ def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path]) -> None:
     originals = {file.resolve() for file in files}
     for target in targets:
         if target.resolve() in originals:
-            raise InputError(
-                f"{target} is one of the pictures and would be overwritten; name another folder with --out."
-            )
+            raise InputError(f"{target} is one of the images and would be overwritten; name another folder with --out.")
 
 
 def _read(files: Sequence[Path]) -> dict[Path, UInt8[np.ndarray, "_h _w 3"]]:
     """The pixels of those that can be read; of the others it is said why not."""
-    pictures = {}
+    images = {}
     for file in files:
         try:
-            pictures[file] = read_picture(file)
+            images[file] = read_image(file)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
-    return pictures
+    return images
 
 
 def _record(file: Path, detections: Detections) -> dict[str, Any]:
@@ -188,7 +186,7 @@ def _record(file: Path, detections: Detections) -> dict[str, Any]:
     )
     ids = detections.categories.ids
     return {
-        "picture": str(file),
+        "image": str(file),
         "detections": [
             {
                 "class": name,
@@ -201,7 +199,7 @@ def _record(file: Path, detections: Detections) -> dict[str, Any]:
     }
 
 
-def _draw(picture: UInt8[np.ndarray, "h w 3"], detections: Detections, target: Path) -> None:
-    annotated = draw_detections(picture, detections.boxes, labels=detections.labels, captions=detections.captions)
+def _draw(image: UInt8[np.ndarray, "h w 3"], detections: Detections, target: Path) -> None:
+    annotated = draw_detections(image, detections.boxes, labels=detections.labels, captions=detections.captions)
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(annotated).save(target, quality=92)

@@ -24,7 +24,7 @@ class TrainArguments:
     RUN`. Every setting of the experiment is a flag, shown with the experiment's value.
     """
 
-    # The data set: its folder, or its annotation file. Without a validation split, a tenth is held out.
+    # The dataset: its folder, or its annotation file. Without a validation split, a tenth is held out.
     data: OptionalPath = None
     # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if arguments.data is None:
         raise InputError(
-            "Name the data set with --data, a folder or an annotation file; `uncrowd train --help` says more."
+            "Name the dataset with --data, a folder or an annotation file; `uncrowd train --help` says more."
         )
     start_from = str(arguments.start_from.resolve()) if arguments.start_from is not None else None
     run = Run(

@@ -1,4 +1,4 @@
-"""A data set in memory: packed arrays, so that 118,000 pictures are cheap to hold, to pickle and to fork.
+"""A dataset in memory: packed arrays, so that 118,000 images are cheap to hold, to pickle and to fork.
 
 Lists of Python objects would be copied into every loader process, page by page, as their reference counts are touched.
 """
@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
-from uncrowd.structures import Categories, PictureId, Sample
+from uncrowd.structures import Categories, ImageId, Sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionDataset:
-    """Pictures (not opened) and their boxes, in picture pixels; a sequence of `Sample`s.
+    """Images (not opened) and their boxes, in image pixels; a sequence of `Sample`s.
 
-    ids: int64, or strings where the format names pictures. file_names: relative to `folder`. sizes: (height, width).
-    The boxes of picture `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
+    ids: int64, or strings where the format names images. file_names: relative to `folder`. sizes: (height, width).
+    The boxes of image `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
     user's file come back out as they went in. skipped: what training does without, a reason in words -> how many.
-    annotated: False for a test split of which only the pictures are known; then it has no boxes, which says nothing
-    about what is in the pictures, and can be neither trained on nor scored against.
+    annotated: False for a test split of which only the images are known; then it has no boxes, which says nothing
+    about what is in the images, and can be neither trained on nor scored against.
     """
 
     source: Path
@@ -80,7 +80,7 @@ class DetectionDataset:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Sample:
-        """Picture `index`, with arrays of its own: writing to them does not reach the data set."""
+        """Image `index`, with arrays of its own: writing to them does not reach the dataset."""
         index = range(len(self))[index]
         rows = slice(self.offsets[index], self.offsets[index + 1])
         return Sample(
@@ -94,16 +94,16 @@ class DetectionDataset:
         )
 
     def path(self, index: int) -> Path:
-        """The file of picture `index`."""
+        """The file of image `index`."""
         return self.folder / str(self.file_names[index])
 
     @property
     def counts(self) -> Int64[np.ndarray, " n"]:
-        """The number of boxes of each picture, ignored ones included."""
+        """The number of boxes of each image, ignored ones included."""
         return np.diff(self.offsets)
 
     def subset(self, indices: Sequence[int] | Int64[np.ndarray, " k"], split: str | None = None) -> "DetectionDataset":
-        """These pictures in this order. `skipped` stays with the whole: what was left out belongs to no part."""
+        """These images in this order. `skipped` stays with the whole: what was left out belongs to no part."""
         indices = np.asarray(indices, dtype=np.int64)
         counts = self.counts[indices]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
@@ -125,15 +125,15 @@ class DetectionDataset:
 
 def pack_boxes(
     boxes: Sequence[tuple[tuple[float, float, float, float], int, bool, float]],
-    of_picture: Sequence[int],
-    pictures: int,
+    of_image: Sequence[int],
+    images: int,
 ) -> dict[str, np.ndarray]:
-    """The fields of `DetectionDataset` that hold boxes, sorted by picture and in the given order within each.
+    """The fields of `DetectionDataset` that hold boxes, sorted by image and in the given order within each.
 
-    boxes: xyxy corners, label, whether to ignore it, area. of_picture: for each box the index of its picture.
+    boxes: xyxy corners, label, whether to ignore it, area. of_image: for each box the index of its image.
     """
-    order = np.argsort(np.array(of_picture, dtype=np.int64), kind="stable")
-    counts = np.bincount(np.array(of_picture, dtype=np.int64), minlength=pictures)
+    order = np.argsort(np.array(of_image, dtype=np.int64), kind="stable")
+    counts = np.bincount(np.array(of_image, dtype=np.int64), minlength=images)
     corners, labels, ignore, areas = zip(*boxes, strict=True) if boxes else ((), (), (), ())
     return {
         "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -144,8 +144,8 @@ def pack_boxes(
     }
 
 
-def pack_ids(ids: Sequence[PictureId]) -> Shaped[np.ndarray, " n"]:
+def pack_ids(ids: Sequence[ImageId]) -> Shaped[np.ndarray, " n"]:
     """Ids as one array: int64 when all are numbers, strings when all are strings; they do not mix."""
     kinds = {type(id) for id in ids}
-    assert kinds <= {int} or kinds <= {str}, f"picture ids of several types: {kinds}"
+    assert kinds <= {int} or kinds <= {str}, f"image ids of several types: {kinds}"
     return np.array(ids, dtype=np.str_ if kinds == {str} else np.int64)

@@ -1,6 +1,6 @@
-"""From a data set to Batches. Plans are pure lists of indices, so a position in the data is (epoch, step).
+"""From a dataset to Batches. Plans are pure lists of indices, so a position in the data is (epoch, step).
 
-Workers hold no state: which pictures make up a step, and how each is augmented, depends neither on how many workers
+Workers hold no state: which images make up a step, and how each is augmented, depends neither on how many workers
 there are nor on where a run was interrupted.
 """
 
@@ -20,34 +20,34 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.data.transforms import (
     ResizeConfig,
     TrainTransformConfig,
     augment,
-    picture_rng,
+    image_rng,
     resize,
     resized_size,
 )
 from uncrowd.errors import InputError
-from uncrowd.structures import Batch, PictureId, Sample, Target
+from uncrowd.structures import Batch, ImageId, Sample, Target
 
 
 def plan_epoch(
     sizes: Int64[np.ndarray, "n 2"], *, seed: int, epoch: int, batch_size: int, world_size: int = 1, rank: int = 0
 ) -> list[list[int]]:
-    """The pictures of each step of `rank` in `epoch`: lists of `batch_size` indices, as many on every rank.
+    """The images of each step of `rank` in `epoch`: lists of `batch_size` indices, as many on every rank.
 
-    `sizes`: (height, width) of each picture. A step takes batch_size * world_size pictures over all ranks, and which
+    `sizes`: (height, width) of each image. A step takes batch_size * world_size images over all ranks, and which
     ones depends on that product alone: 2 ranks with 4 see what 1 rank with 8 sees. They are all landscape or all
-    portrait, but for at most one step. No picture comes twice; the remainder that fills no step is left out, another
-    one each epoch. A data set smaller than one step is repeated to fill it.
+    portrait, but for at most one step. No image comes twice; the remainder that fills no step is left out, another
+    one each epoch. A dataset smaller than one step is repeated to fill it.
     """
     rng = np.random.default_rng((seed, epoch))
-    pictures_a_step = batch_size * world_size
-    steps = max(len(sizes) // pictures_a_step, 1)
+    images_a_step = batch_size * world_size
+    steps = max(len(sizes) // images_a_step, 1)
     # `np.resize` cuts the remainder off, or repeats what is too short.
-    order = np.resize(rng.permutation(len(sizes)), steps * pictures_a_step)
+    order = np.resize(rng.permutation(len(sizes)), steps * images_a_step)
     is_portrait = sizes[order, 0] > sizes[order, 1]
     by_shape = order[np.argsort(is_portrait, kind="stable")]
     batches = rng.permutation(by_shape.reshape(steps, world_size, batch_size))
@@ -57,9 +57,9 @@ def plan_epoch(
 def inference_batches(
     sizes: Int64[np.ndarray, "n 2"], config: ResizeConfig, *, multiple: int, batch_size: int
 ) -> list[list[int]]:
-    """Batches of at most `batch_size` pictures that are all padded to the same size; the largest first.
+    """Batches of at most `batch_size` images that are all padded to the same size; the largest first.
 
-    `sizes`: (height, width) of each picture. Convolutions make something of the padding, so a picture padded to fit
+    `sizes`: (height, width) of each image. Convolutions make something of the padding, so an image padded to fit
     its neighbours would score differently: here each gets the padding it would get alone, which is up to `multiple`.
     """
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -94,7 +94,7 @@ def pad(images: list[UInt8[Tensor, "3 _h _w"]]) -> tuple[UInt8[Tensor, "b 3 h w"
 class TrainLoader:
     """Augmented batches of one rank, the same for any number of `workers`.
 
-    A picture that cannot be read gives its place to the next one in the data set that can, and is named in
+    An image that cannot be read gives its place to the next one in the dataset that can, and is named in
     `Batch.skipped`.
     """
 
@@ -110,7 +110,7 @@ class TrainLoader:
         rank: int = 0,
     ) -> None:
         if len(dataset) == 0:
-            raise InputError("The training data has no pictures; check its path and split.")
+            raise InputError("The training data has no images; check its path and split.")
         self._batches = _TrainBatches(dataset, config, seed)
         self._sizes = dataset.sizes
         self._plan = {"seed": seed, "batch_size": batch_size, "world_size": world_size, "rank": rank}
@@ -120,17 +120,17 @@ class TrainLoader:
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` from `start_step` on, exactly those of an epoch iterated from its beginning.
 
-        Raises InputError when no picture of the data set can be read.
+        Raises InputError when no image of the dataset can be read.
         """
         plan = plan_epoch(self._sizes, epoch=epoch, **self._plan)
         return _load(self._batches, [(epoch, batch) for batch in plan[start_step:]], self._workers)
 
 
 class InferenceLoader:
-    """Every picture once, resized, in the order of `inference_batches`, of which each rank takes every n-th batch.
+    """Every image once, resized, in the order of `inference_batches`, of which each rank takes every n-th batch.
 
-    The batches' `targets` are empty. A picture that cannot be read is left out and named in `Batch.skipped`; where
-    that is all of a batch, the batch has no pictures: `len(batch.ids) == 0`.
+    The batches' `targets` are empty. An image that cannot be read is left out and named in `Batch.skipped`; where
+    that is all of a batch, the batch has no images: `len(batch.ids) == 0`.
     """
 
     def __init__(
@@ -169,9 +169,9 @@ class _Packed(NamedTuple):
     labels: Int64[Tensor, " n"]
     ignored: Float[Tensor, "m 4"]
     counts: list[tuple[int, int]]
-    ids: list[PictureId]
-    picture_sizes: list[tuple[int, int]]
-    skipped: list[PictureId]
+    ids: list[ImageId]
+    image_sizes: list[tuple[int, int]]
+    skipped: list[ImageId]
 
 
 class _TrainBatches(Dataset[_Packed | InputError]):
@@ -185,29 +185,29 @@ class _TrainBatches(Dataset[_Packed | InputError]):
         images, targets, samples, skipped = [], [], [], []
         for planned in indices:
             try:
-                index, sample, picture = self._readable_from(planned)
+                index, sample, pixels = self._readable_from(planned)
             except InputError as error:
                 return error
             if index != planned:
                 skipped.append(self.dataset[planned].id)
-            image, target = augment(self.config, picture, sample, picture_rng(self.seed, epoch, index))
+            image, target = augment(self.config, pixels, sample, image_rng(self.seed, epoch, index))
             images.append(image)
             targets.append(target)
             samples.append(sample)
         return _pack(images, targets, samples, skipped)
 
     def _readable_from(self, start: int) -> tuple[int, Sample, UInt8[np.ndarray, "h w 3"]]:
-        """Index, sample and pixels of the first picture from `start` on, around the end, that can be read."""
+        """Index, sample and pixels of the first image from `start` on, around the end, that can be read."""
         total = len(self.dataset)
         reason = None
         for step in range(total):
             index = (start + step) % total
             sample = self.dataset[index]
             try:
-                return index, sample, read_picture(sample.path, sample.size)
+                return index, sample, read_image(sample.path, sample.size)
             except InputError as error:
                 reason = reason or error
-        raise InputError(f"None of the {total} pictures of the training data can be read; the first: {reason}")
+        raise InputError(f"None of the {total} images of the training data can be read; the first: {reason}")
 
 
 class _InferenceBatches(Dataset[_Packed]):
@@ -221,16 +221,16 @@ class _InferenceBatches(Dataset[_Packed]):
         for index in key:
             sample = self.dataset[index]
             try:
-                picture = read_picture(sample.path, sample.size)
+                pixels = read_image(sample.path, sample.size)
             except InputError:
                 skipped.append(sample.id)
                 continue
-            images.append(resize(picture, self.config))
+            images.append(resize(pixels, self.config))
             samples.append(sample)
         return _pack(images, [], samples, skipped)
 
 
-def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[PictureId]) -> _Packed:
+def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[ImageId]) -> _Packed:
     padded, sizes = pad(images)
     # The empty tensors are for a batch without targets, which `torch.cat` refuses.
     return _Packed(
@@ -241,7 +241,7 @@ def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], sk
         ignored=torch.cat([torch.zeros(0, 4), *(target.ignored for target in targets)]),
         counts=[(len(target.boxes), len(target.ignored)) for target in targets],
         ids=[sample.id for sample in samples],
-        picture_sizes=[sample.size for sample in samples],
+        image_sizes=[sample.size for sample in samples],
         skipped=skipped,
     )
 
@@ -279,7 +279,7 @@ def _unpack(packed: _Packed) -> Batch:
         sizes=packed.sizes,
         targets=[Target(boxes=b, labels=n, ignored=i, size=(s[0], s[1])) for b, n, i, s in parts],
         ids=packed.ids,
-        picture_sizes=[(height, width) for height, width in packed.picture_sizes],
+        image_sizes=[(height, width) for height, width in packed.image_sizes],
         skipped=packed.skipped,
     )
 

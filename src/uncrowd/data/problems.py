@@ -27,7 +27,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is wrong with, or worth knowing about, a data set. `split` is empty where it concerns several."""
+    """What is wrong with, or worth knowing about, a dataset. `split` is empty where it concerns several."""
 
     kind: str
     severity: Severity

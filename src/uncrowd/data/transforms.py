@@ -1,6 +1,6 @@
-"""From a picture's pixels to the network's: flips, crops and resizing, with the boxes following.
+"""From an image's pixels to the network's: flips, crops and resizing, with the boxes following.
 
-Everything is a pure function; chance comes in as a generator, and `picture_rng` makes it from (seed, epoch, picture).
+Everything is a pure function; chance comes in as a generator, and `image_rng` makes it from (seed, epoch, image).
 """
 
 import math
@@ -27,7 +27,7 @@ LONGEST = 65_536
 class CropConfig:
     """DETR's crop: resize the short side to one of `short_sides`, then cut out a window with each side in `sides`."""
 
-    # How often a picture is cropped at all.
+    # How often an image is cropped at all.
     probability: float = 0.5
     # Short sides to choose from before the crop.
     short_sides: tuple[int, ...] = (400, 500, 600)
@@ -47,7 +47,7 @@ class CropConfig:
 class TrainTransformConfig:
     """What `augment` may do."""
 
-    # Short sides to choose from for each picture.
+    # Short sides to choose from for each image.
     short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
     # Longest long side.
     max_size: int = 1333
@@ -57,11 +57,11 @@ class TrainTransformConfig:
     vertical_flip: float = 0.0
     # Random crops, or None.
     crop: CropConfig | None = None
-    # Whether boxes are cut to the picture or crop; uncut, they keep what is outside, as full bodies do.
+    # Whether boxes are cut to the image or crop; uncut, they keep what is outside, as full bodies do.
     clip_boxes: bool = True
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes that no picture can have, and for what is no probability."""
+        """Raises InputError for sizes that no image can have, and for what is no probability."""
         _require_lengths("short_sides", self.short_sides)
         _require_lengths("max_size", (self.max_size,))
         _require_probability("horizontal_flip", self.horizontal_flip)
@@ -78,25 +78,25 @@ class ResizeConfig:
     max_size: int = 1333
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes that no picture can have."""
+        """Raises InputError for sizes that no image can have."""
         _require_lengths("short_side", (self.short_side,))
         _require_lengths("max_size", (self.max_size,))
 
 
-def picture_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The chance that augments picture `index` of the data set in `epoch`, whichever worker does it."""
+def image_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The chance that augments image `index` of the dataset in `epoch`, whichever worker does it."""
     return np.random.default_rng(np.random.SeedSequence((seed, epoch), spawn_key=(index,)))
 
 
 def augment(
-    config: TrainTransformConfig, picture: UInt8[np.ndarray, "h w 3"], sample: Sample, rng: np.random.Generator
+    config: TrainTransformConfig, pixels: UInt8[np.ndarray, "h w 3"], sample: Sample, rng: np.random.Generator
 ) -> tuple[UInt8[Tensor, "3 new_h new_w"], Target]:
-    """A picture and its boxes as training sees them, in network pixels: flips, perhaps a crop, a random size.
+    """An image and its boxes as training sees them, in network pixels: flips, perhaps a crop, a random size.
 
-    The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the picture or crop are dropped, so
+    The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the image or crop are dropped, so
     the target may be empty.
     """
-    image = _as_image(picture)
+    image = _as_image(pixels)
     boxes = torch.tensor(sample.boxes, dtype=torch.float32)
     if rng.random() < config.horizontal_flip:
         image, boxes = _flip_horizontally(image, boxes)
@@ -110,10 +110,10 @@ def augment(
     return image, _target(boxes, sample, size, config.clip_boxes)
 
 
-def resize(picture: UInt8[np.ndarray, "h w 3"], config: ResizeConfig) -> UInt8[Tensor, "3 new_h new_w"]:
-    """A picture as the network sees it at inference."""
-    height, width = picture.shape[:2]
-    return _resize_image(_as_image(picture), resized_size(height, width, config.short_side, config.max_size))
+def resize(pixels: UInt8[np.ndarray, "h w 3"], config: ResizeConfig) -> UInt8[Tensor, "3 new_h new_w"]:
+    """An image as the network sees it at inference."""
+    height, width = pixels.shape[:2]
+    return _resize_image(_as_image(pixels), resized_size(height, width, config.short_side, config.max_size))
 
 
 def resized_size(height: int, width: int, short_side: int, max_size: int | float) -> tuple[int, int]:
@@ -137,9 +137,9 @@ def _require_probability(name: str, value: float) -> None:
         raise InputError(f"{name} is {value:g}; give a probability, from 0 to 1.")
 
 
-def _as_image(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
+def _as_image(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
     # without a copy, unless it is one that torch cannot share: read-only, or mirrored by its strides
-    return torch.from_numpy(np.require(picture, requirements=("C", "W"))).permute(2, 0, 1)
+    return torch.from_numpy(np.require(pixels, requirements=("C", "W"))).permute(2, 0, 1)
 
 
 def _flip_horizontally(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:

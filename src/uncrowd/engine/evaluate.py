@@ -1,4 +1,4 @@
-"""Every picture of a data set through the predictor, over all ranks."""
+"""Every image of a dataset through the predictor, over all ranks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -7,18 +7,18 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.image import read_image
 from uncrowd.data.loader import InferenceLoader
-from uncrowd.data.picture import read_picture
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import Predictor
-from uncrowd.structures import Detections, PictureId, Sample
+from uncrowd.structures import Detections, ImageId, Sample
 
 
 class Detected(NamedTuple):
-    """Detections by picture, and the pictures that could not be read; they have none."""
+    """Detections by image, and the images that could not be read; they have none."""
 
-    detections: dict[PictureId, Detections]
-    unreadable: list[PictureId]
+    detections: dict[ImageId, Detections]
+    unreadable: list[ImageId]
 
 
 def detect(
@@ -30,10 +30,10 @@ def detect(
     accelerator: Accelerator | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Detected:
-    """Returns the unthresholded detections of every picture, on every rank of `accelerator` (None: this process).
+    """Returns the unthresholded detections of every image, on every rank of `accelerator` (None: this process).
 
-    batch_size: pictures a rank at a time; it changes nothing but speed. on_batch: told batches done and in all. With
-    test-time augmentation pictures go one by one, and reading them is so little of the work that `workers` have none.
+    batch_size: images a rank at a time; it changes nothing but speed. on_batch: told batches done and in all. With
+    test-time augmentation images go one by one, and reading them is so little of the work that `workers` have none.
     """
     ranks, rank = (accelerator.num_processes, accelerator.process_index) if accelerator is not None else (1, 0)
     if predictor.tta is None:
@@ -48,10 +48,10 @@ def detect(
         )
         steps, total = _detect_in_batches(predictor, loader), len(loader)
     else:
-        pictures = range(rank, len(dataset), ranks)
-        steps, total = _detect_one_by_one(predictor, (dataset[index] for index in pictures)), len(pictures)
-    found: list[tuple[PictureId, Detections]] = []
-    unreadable: list[PictureId] = []
+        images = range(rank, len(dataset), ranks)
+        steps, total = _detect_one_by_one(predictor, (dataset[index] for index in images)), len(images)
+    found: list[tuple[ImageId, Detections]] = []
+    unreadable: list[ImageId] = []
     for done, (detections, skipped) in enumerate(steps, start=1):
         found += detections
         unreadable += skipped
@@ -62,8 +62,8 @@ def detect(
     return Detected(dict(found), unreadable)
 
 
-# Of the next few pictures: what is in each, and those that could not be read.
-_Step = tuple[list[tuple[PictureId, Detections]], list[PictureId]]
+# Of the next few images: what is in each, and those that could not be read.
+_Step = tuple[list[tuple[ImageId, Detections]], list[ImageId]]
 
 
 def _detect_in_batches(predictor: Predictor, loader: InferenceLoader) -> Iterator[_Step]:
@@ -74,8 +74,8 @@ def _detect_in_batches(predictor: Predictor, loader: InferenceLoader) -> Iterato
 def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Iterator[_Step]:
     for sample in samples:
         try:
-            picture = read_picture(sample.path, sample.size)
+            image = read_image(sample.path, sample.size)
         except InputError:
             yield [], [sample.id]
         else:
-            yield [(sample.id, predictor.predict(picture))], []
+            yield [(sample.id, predictor.predict(image))], []

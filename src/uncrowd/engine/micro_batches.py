@@ -17,7 +17,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
             sizes=batch.sizes[start : start + size],
             targets=batch.targets[start : start + size],
             ids=batch.ids[start : start + size],
-            picture_sizes=batch.picture_sizes[start : start + size],
+            image_sizes=batch.image_sizes[start : start + size],
             skipped=[],
         )
         for start in range(0, len(batch.ids), size)

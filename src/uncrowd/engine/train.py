@@ -25,7 +25,7 @@ from uncrowd.engine.stop import StopRequest
 from uncrowd.engine.watch import Watch
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.losses.criterion import Losses
-from uncrowd.structures import Batch, PictureId, Target
+from uncrowd.structures import Batch, ImageId, Target
 from uncrowd.words import counted, first
 
 
@@ -35,7 +35,7 @@ class TrainConfig:
 
     # Times through the data.
     epochs: int = 36
-    # Pictures a step, over all ranks.
+    # Images a step, over all ranks.
     batch_size: int = 16
     # Micro-batches each rank cuts its share of a step into, for memory; the gradient stays that of the whole.
     accumulate: int = 1
@@ -53,7 +53,7 @@ class TrainConfig:
     log_every: int = 20
     # Loading processes a rank; what is loaded does not depend on them.
     workers: int = 2
-    # Of initialisation, shuffling, augmentation and held-out pictures.
+    # Of initialisation, shuffling, augmentation and held-out images.
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class TrainConfig:
             raise InputError(f"ema_decay is {self.ema_decay}; give a number between 0 and 1, such as 0.999.")
 
     def per_rank(self, world_size: int) -> int:
-        """Pictures a rank and step. Raises InputError where they cannot be split evenly."""
+        """Images a rank and step. Raises InputError where they cannot be split evenly."""
         if self.batch_size % (world_size * self.accumulate):
             raise InputError(
                 f"A batch of {self.batch_size} cannot be split over {world_size} processes times "
@@ -104,7 +104,7 @@ class StepRecord(NamedTuple):
 
     step: int
     learning_rate: float
-    ids: list[PictureId]
+    ids: list[ImageId]
 
 
 class Trainer:
@@ -135,7 +135,7 @@ class Trainer:
         self._watch = Watch(3, accelerator.device)  # loss and gradient norm of the last step, stop asked in this one
         self._last: StepRecord | None = None
         self._stop = StopRequest()
-        self._unreadable: set[PictureId] = set()
+        self._unreadable: set[ImageId] = set()
 
     @property
     def global_step(self) -> int:
@@ -166,7 +166,7 @@ class Trainer:
         """Runs to the end of the last epoch and returns True, or False when SIGTERM or Ctrl-C asked it to stop.
 
         Either way the checkpoint is written. log: None on every rank but the first. Raises NonFiniteError, with
-        the step, the learning rate and the pictures, when a loss or gradient is not finite.
+        the step, the learning rate and the images, when a loss or gradient is not finite.
         """
         with self._stop:
             while not self.is_finished:
@@ -185,8 +185,8 @@ class Trainer:
 
     def _train_epoch(self, log: RunLog | None) -> bool:
         epoch, total = self.position.epoch, self.config.epochs * self.loader.steps_per_epoch
-        pictures, waited, since = 0, 0.0, time.perf_counter()
-        unreadable: set[PictureId] = set()
+        images, waited, since = 0, 0.0, time.perf_counter()
+        unreadable: set[ImageId] = set()
         batches = iter(self.loader.epoch(epoch, self.position.step))
         while True:
             before = time.perf_counter()
@@ -198,11 +198,11 @@ class Trainer:
             unreadable |= set(batch.skipped)
             losses, norm, rate, stop = self._step(batch)
             self.position = Position(epoch, self.position.step + 1)
-            step, pictures = self.global_step, pictures + self.config.batch_size
+            step, images = self.global_step, images + self.config.batch_size
             if step % self.config.log_every == 0 or step == total or step == 1:
                 seconds = time.perf_counter() - since
-                self._report(log, losses, norm, rate, pictures / seconds, waited / seconds)
-                pictures, waited, since = 0, 0.0, time.perf_counter()
+                self._report(log, losses, norm, rate, images / seconds, waited / seconds)
+                images, waited, since = 0, 0.0, time.perf_counter()
             elif log is not None:
                 log.progress(step, total)
             if stop:
@@ -277,12 +277,12 @@ class Trainer:
             self.best = score
             events.improved(self.evaluated_model, epoch, self.global_step)
 
-    def _say_unreadable(self, log: RunLog | None, pictures: list[PictureId]) -> None:
-        """Says, once, which pictures others took the place of; all ranks' are told here."""
-        new = [picture for picture in pictures if picture not in self._unreadable]
+    def _say_unreadable(self, log: RunLog | None, images: list[ImageId]) -> None:
+        """Says, once, which images others took the place of; all ranks' are told here."""
+        new = [image for image in images if image not in self._unreadable]
         self._unreadable |= set(new)
         if log is not None and new:
-            many = counted(len(new), "picture")
+            many = counted(len(new), "image")
             log.say(f"{many} cannot be read, and others took their places: {first(new, 10)}")
 
     def _report(
@@ -302,12 +302,12 @@ class Trainer:
             **dict(zip(("class", "l1", "giou"), last_stage, strict=True)),
             "gradient_norm": gradient_norm,
             "learning_rate": rate,
-            "pictures_per_second": throughput,
+            "images_per_second": throughput,
             "waiting_for_data": waiting,
         }
         log.write("train", step, values)
         remaining = (total - step) * self.config.batch_size / throughput
-        speed = f"{throughput:.1f} pictures/s  {remaining / 60:.0f} min left"
+        speed = f"{throughput:.1f} images/s  {remaining / 60:.0f} min left"
         log.progress(step, total, f"epoch {values['epoch']:.2f}  loss {loss:.3f}  {speed}")
 
     def _save(self) -> None:
@@ -320,8 +320,8 @@ class Trainer:
 
 
 def _where(record: StepRecord, what: str) -> str:
-    ids = ", ".join(str(picture) for picture in record.ids)
+    ids = ", ".join(str(image) for image in record.ids)
     return (
-        f"Training stopped at step {record.step} (learning rate {record.learning_rate:g}): {what}; pictures: {ids}. "
+        f"Training stopped at step {record.step} (learning rate {record.learning_rate:g}): {what}; images: {ids}. "
         "What is on disk is from before; a lower learning rate or a longer warm-up usually mends it."
     )

@@ -1,4 +1,4 @@
-"""COCO's scores (cocodataset.org/#detection-eval) through hotcoco, with any number of detections a picture."""
+"""COCO's scores (cocodataset.org/#detection-eval) through hotcoco, with any number of detections per image."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from uncrowd.errors import InputError
-from uncrowd.evaluation.protocol import Scores, check_same_data_set
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.evaluation.protocol import Scores, check_same_dataset
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 
-# How many detections of a picture and class count in COCO's own numbers; AP stops at the last.
+# How many detections of an image and class count in COCO's own numbers; AP stops at the last.
 COCO_LIMITS = (1, 10, 100)
 COCO_LIMIT = COCO_LIMITS[-1]
 # Positions in hotcoco's arrays: precision (IoU, recall, class, area, max_dets), recall (IoU, class, area, max_dets).
@@ -25,7 +25,7 @@ IOU_50, IOU_75 = 0, 5
 class CocoEvaluator:
     """COCO's box AP and AR.
 
-    max_dets: how many of the best detections of a picture and class count, ascending. AR is given for each; AP and the
+    max_dets: how many of the best detections of an image and class count, ascending. AR is given for each; AP and the
     scores by area are COCO's own, at 100, or at the last where 100 is not among them. For crowds, in which 100 are too
     few, AP is also given at each above it.
     """
@@ -38,7 +38,7 @@ class CocoEvaluator:
             raise InputError(f"max_dets is {self.max_dets}: give positive numbers in ascending order, as 1 10 100.")
 
     def evaluate(
-        self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+        self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
         """AP, AP50, AP75, APs, APm, APl, AR@k for each k of `max_dets`, ARs, ARm, ARl, and AP of each class.
 
@@ -47,12 +47,12 @@ class CocoEvaluator:
         Ground truth to ignore is what COCO calls a crowd: detections that lie on it count neither way. A number for
         which there is nothing to find (no ground truth at all, none of that size or class) is None; without
         detections the others are 0. Equal to pycocotools, whose summary prints -1 for AP when max_dets is changed.
-        Pictures are matched one at a time, and what is kept of each is a fraction of its detections.
+        Images are matched one at a time, and what is kept of each is a fraction of its detections.
 
-        Raises InputError for detections of pictures or classes that the data set does not have.
+        Raises InputError for detections of images or classes that the dataset does not have.
         """
         samples = _in_pycocotools_order(samples)
-        check_same_data_set(samples, detections, categories)
+        check_same_dataset(samples, detections, categories)
         params = hotcoco.Params(iou_type="bbox")
         params.max_dets = list(self.max_dets)
         matching = hotcoco.StreamingEval(_categories(categories), "bbox", params=params)
@@ -92,7 +92,7 @@ class CocoEvaluator:
 
 
 def limits_up_to(most: int) -> tuple[int, ...]:
-    """COCO's limits, and after these all of up to `most` detections a picture where that is more."""
+    """COCO's limits, and after these all of up to `most` detections per image where that is more."""
     return (*COCO_LIMITS, most) if most > COCO_LIMIT else COCO_LIMITS
 
 
@@ -100,14 +100,14 @@ def _meaning(name: str, max_dets: tuple[int, ...]) -> str:
     kind, _, limit = name.partition("@")
     match kind:
         case "AP" if limit:
-            return f"as AP, but over the best {limit} boxes of each picture and class instead of {COCO_LIMIT}"
+            return f"as AP, but over the best {limit} boxes of each image and class instead of {COCO_LIMIT}"
         case "AP":
             counted = COCO_LIMIT if COCO_LIMIT in max_dets else max_dets[-1]
-            boxes = f"the best {counted} boxes of each picture and class"
+            boxes = f"the best {counted} boxes of each image and class"
             return f"all classes, all sizes, mean over the ten overlaps from 50 to 95 %, over {boxes}"
         case "AR":
             boxes = "box" if limit == "1" else f"{limit} boxes"
-            return f"share of the objects found by the best {boxes} of each picture and class"
+            return f"share of the objects found by the best {boxes} of each image and class"
         case _:
             return _MEANINGS[kind]
 
@@ -125,33 +125,33 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureScore:
-    """How one picture went at IoU 0.5: boxes found, detections that are wrong, boxes missed, and F1 of these.
+class ImageScore:
+    """How one image went at IoU 0.5: boxes found, detections that are wrong, boxes missed, and F1 of these.
 
     F1 is 1 where there was nothing to find and nothing was.
     """
 
-    id: PictureId
+    id: ImageId
     f1: float
     found: int
     wrong: int
     missed: int
 
 
-def rank_pictures(
+def rank_images(
     samples: Iterable[Sample],
-    detections: Mapping[PictureId, Detections],
+    detections: Mapping[ImageId, Detections],
     categories: Categories,
     *,
     threshold: float,
-) -> list[PictureScore]:
-    """All pictures, the worst first, by F1 at IoU 0.5 of the detections with a score of at least `threshold`.
+) -> list[ImageScore]:
+    """All images, the worst first, by F1 at IoU 0.5 of the detections with a score of at least `threshold`.
 
-    Of pictures with the same F1 the one with more mistakes comes first; what lies on ignored ground truth is no
+    Of images with the same F1 the one with more mistakes comes first; what lies on ignored ground truth is no
     mistake. Raises InputError as `CocoEvaluator.evaluate` does.
     """
     samples = _in_pycocotools_order(samples)
-    check_same_data_set(samples, detections, categories)
+    check_same_dataset(samples, detections, categories)
     kept = {id: found.above(threshold) for id, found in detections.items()}
     numbered = list(enumerate(samples, start=1))
     annotation_ids = count(1)
@@ -169,22 +169,22 @@ def rank_pictures(
     matching.params.max_dets = [max(1, *map(len, kept.values()))] if kept else [1]
     matching.evaluate()
     by_number = matching.image_diagnostics(iou_thr=0.5)["img_summary"]
-    scores = [_picture_score(sample.id, by_number.get(number)) for number, sample in numbered]
+    scores = [_image_score(sample.id, by_number.get(number)) for number, sample in numbered]
     return sorted(scores, key=lambda score: (score.f1, -score.wrong - score.missed))
 
 
-def _picture_score(id: PictureId, summary: dict[str, Any] | None) -> PictureScore:
+def _image_score(id: ImageId, summary: dict[str, Any] | None) -> ImageScore:
     found, wrong, missed = (summary["tp"], summary["fp"], summary["fn"]) if summary else (0, 0, 0)
     total = 2 * found + wrong + missed
-    return PictureScore(id=id, f1=2 * found / total if total else 1.0, found=found, wrong=wrong, missed=missed)
+    return ImageScore(id=id, f1=2 * found / total if total else 1.0, found=found, wrong=wrong, missed=missed)
 
 
 def _in_pycocotools_order(samples: Iterable[Sample]) -> list[Sample]:
-    # The order of the pictures decides between equal scores, and pycocotools sorts them by id.
+    # The order of the images decides between equal scores, and pycocotools sorts them by id.
     return sorted(samples, key=lambda sample: (isinstance(sample.id, str), sample.id))
 
 
-# hotcoco is given numbers of our own for pictures and classes, so the user's ids may be anything.
+# hotcoco is given numbers of our own for images and classes, so the user's ids may be anything.
 
 
 def _categories(categories: Categories) -> list[dict[str, Any]]:
@@ -200,7 +200,7 @@ def _ground_truth(number: int, sample: Sample, annotation_ids: Iterable[int]) ->
 
 
 def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7"]:
-    """Rows of picture, x, y, width, height, score, class."""
+    """Rows of image, x, y, width, height, score, class."""
     if found is None:
         return np.zeros((0, 7))
     rows = np.empty((len(found), 7))
@@ -213,7 +213,7 @@ def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7
 
 
 def _xywh(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-    """Of corners, in fp64, where the difference of two fp32 ones is exact; for each picture, so not by way of torch."""
+    """Of corners, in fp64, where the difference of two fp32 ones is exact; for each image, so not by way of torch."""
     boxes = boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes

@@ -1,4 +1,4 @@
-"""How the boxes of one picture lie on each other, as CrowdHuman's protocol sees it."""
+"""How the boxes of one image lie on each other, as CrowdHuman's protocol sees it."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdOverlaps:
-    """One picture's k detections, the best first, against its p objects and its ignore regions.
+    """One image's k detections, the best first, against its p objects and its ignore regions.
 
     iou: of every detection with every object. detections_ignorable, objects_ignorable: those of which more than half
     lies on a single ignore region.
@@ -28,7 +28,7 @@ class CrowdOverlaps:
 
 
 def crowd_overlaps(sample: Sample, found: Detections | None) -> CrowdOverlaps:
-    """Overlaps of boxes clipped to the picture as CrowdDet does: x1, y1 to its last pixel, x2, y2 to its far edge.
+    """Overlaps of boxes clipped to the image as CrowdDet does: x1, y1 to its last pixel, x2, y2 to its far edge.
 
     Equal scores stay in the order they came in. None is as good as no detections.
     """

@@ -9,25 +9,25 @@ from jaxtyping import Bool, Float64
 from uncrowd.errors import InputError
 from uncrowd.evaluation.crowd_overlaps import OVERLAP, CrowdOverlaps, crowd_overlaps
 from uncrowd.evaluation.jaccard_index import PairCounts, count_pairs, jaccard_index
-from uncrowd.evaluation.protocol import Scores, check_same_data_set
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.evaluation.protocol import Scores, check_same_dataset
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.words import first
 
-# False positives a picture at which the miss rate is taken, evenly spaced on a logarithmic scale.
+# False positives per image at which the miss rate is taken, evenly spaced on a logarithmic scale.
 REFERENCE_FPPI = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])
 
 
 _MEANINGS = {
     "AP": "area under precision over recall; a box is right when it overlaps a free object by more than half",
-    "mMR": "objects missed, the geometric mean over 0.01 to 1 wrong boxes a picture: the lower the better",
+    "mMR": "objects missed, the geometric mean over 0.01 to 1 wrong boxes per image: the lower the better",
     "Recall": "share of the objects found by all boxes, however low their score",
-    "JI": "pairs over boxes and objects (Jaccard index), mean over pictures, at the best of ten score thresholds",
+    "JI": "pairs over boxes and objects (Jaccard index), mean over images, at the best of ten score thresholds",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdHumanEvaluator:
-    """AP, mMR, Recall and JI of one class, over all detections of a picture.
+    """AP, mMR, Recall and JI of one class, over all detections of an image.
 
     with_jaccard_index: whether JI is computed, which takes most of the time.
     """
@@ -35,21 +35,21 @@ class CrowdHumanEvaluator:
     with_jaccard_index: bool = True
 
     def evaluate(
-        self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+        self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
         """AP at IoU 0.5, the log-average miss rate (mMR, the lower the better), Recall, and JI.
 
-        Boxes may reach out of the picture, they are clipped here. Ground truth to ignore is an ignore region: a
+        Boxes may reach out of the image, they are clipped here. Ground truth to ignore is an ignore region: a
         detection that finds no object and of which more than half lies there counts neither way. The order of the
-        pictures decides between equal scores. All numbers are None where there is nothing to find. Pictures are
+        images decides between equal scores. All numbers are None where there is nothing to find. Images are
         matched one at a time, and what is kept of each is the size of its scores.
 
-        Raises InputError for more than one class, and for detections of pictures or classes that the data set does not
+        Raises InputError for more than one class, and for detections of images or classes that the dataset does not
         have.
         """
         samples = list(samples)
         require_one_class(categories)
-        check_same_data_set(samples, detections, categories)
+        check_same_dataset(samples, detections, categories)
         matched: list[_Matched] = []
         counts: list[PairCounts] = []
         for sample in samples:
@@ -70,14 +70,14 @@ def require_one_class(categories: Categories) -> None:
     """Raises InputError for more classes than one, or none."""
     if len(categories) != 1:
         raise InputError(
-            f"CrowdHuman's protocol scores one class, the data set has {len(categories)} "
+            f"CrowdHuman's protocol scores one class, the dataset has {len(categories)} "
             f"({first(categories.names, 3)}); use COCO's for these."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Matched:
-    """The detections of one picture that count, the best first, and which of them found an object."""
+    """The detections of one image that count, the best first, and which of them found an object."""
 
     scores: Float64[np.ndarray, " k"]
     right: Bool[np.ndarray, " k"]
@@ -100,11 +100,11 @@ def _match(overlaps: CrowdOverlaps) -> _Matched:
 
 
 def _curve_values(matched: list[_Matched], objects: int) -> dict[str, float | None]:
-    """AP, mMR and Recall of all pictures' detections together; equal scores stay in the order of the pictures."""
+    """AP, mMR and Recall of all images' detections together; equal scores stay in the order of the images."""
     if objects == 0:
         return {"AP": None, "mMR": None, "Recall": None}
-    scores = np.concatenate([np.zeros(0), *(picture.scores for picture in matched)])
-    right = np.concatenate([np.zeros(0, dtype=bool), *(picture.right for picture in matched)])
+    scores = np.concatenate([np.zeros(0), *(image.scores for image in matched)])
+    right = np.concatenate([np.zeros(0, dtype=bool), *(image.right for image in matched)])
     if not len(scores):
         return {"AP": 0.0, "mMR": 1.0, "Recall": 0.0}
     right = right[np.argsort(-scores, kind="stable")]

@@ -14,7 +14,7 @@ THRESHOLDS = np.arange(10) / 10
 
 
 class PairCounts(NamedTuple):
-    """One picture at each threshold: pairs, detections and objects; what only ignore regions explain is not counted."""
+    """One image at each threshold: pairs, detections and objects; what only ignore regions explain is not counted."""
 
     pairs: Int64[np.ndarray, " thresholds"]
     detections: Int64[np.ndarray, " thresholds"]
@@ -51,15 +51,15 @@ def count_pairs(overlaps: CrowdOverlaps) -> PairCounts:
 
 
 def jaccard_index(counts: Iterable[PairCounts]) -> Float64[np.ndarray, " thresholds"]:
-    """Pairs over (detections + objects - pairs), the mean over the pictures with any of the last two, by threshold.
+    """Pairs over (detections + objects - pairs), the mean over the images with any of the last two, by threshold.
 
-    NaN where there is no such picture.
+    NaN where there is no such image.
     """
-    total, pictures = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
+    total, images = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
     for pairs, detections, objects in counts:
         total += pairs / (detections + objects - pairs + EPSILON)
-        pictures += (detections > 0) | (objects > 0)
-    return np.divide(total, pictures, out=np.full(len(THRESHOLDS), np.nan), where=pictures > 0)
+        images += (detections > 0) | (objects > 0)
+    return np.divide(total, images, out=np.full(len(THRESHOLDS), np.nan), where=images > 0)
 
 
 def _match(weights: Float64[np.ndarray, "k p"]) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:

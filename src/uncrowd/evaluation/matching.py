@@ -1,4 +1,4 @@
-"""Which detections of one picture are right, and which objects they found."""
+"""Which detections of one image are right, and which objects they found."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from uncrowd.structures import Detections, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """One picture's detections against its ground truth.
+    """One image's detections against its ground truth.
 
     right: detections that found an object. ignored: detections on ignored ground truth, which count neither way; the
     others are wrong. found: ground truth that was found, never that to ignore.
@@ -21,7 +21,7 @@ class Match:
     found: Bool[np.ndarray, " n"]
 
 
-def match_picture(sample: Sample, detections: Detections, *, iou: float = 0.5) -> Match:
+def match_image(sample: Sample, detections: Detections, *, iou: float = 0.5) -> Match:
     """COCO's matching at one IoU: each detection, the best first, takes the object of its class it fits best.
 
     An object is taken once. As a detection never sees those after it, leaving out the weak ones changes nothing for

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 FEW, SCREEN = 12, 120
 
@@ -15,7 +15,7 @@ FEW, SCREEN = 12, 120
 class Scores:
     """Named numbers between 0 and 1; None where a number is not defined, such as AP of a class without ground truth.
 
-    headline: the key of `values` by which a model is chosen. per_class: AP by class name, in the data set's order.
+    headline: the key of `values` by which a model is chosen. per_class: AP by class name, in the dataset's order.
     meanings: what each of `values` says, for those who do not know the measure.
     """
 
@@ -52,34 +52,34 @@ class Scores:
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """A measure of a whole data set: `CocoEvaluator`, `CrowdHumanEvaluator`."""
+    """A measure of a whole dataset: `CocoEvaluator`, `CrowdHumanEvaluator`."""
 
     def evaluate(
-        self, samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+        self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
-        """Scores the detections of each picture by its id; a picture that is not in `detections` has none.
+        """Scores the detections of each image by its id; an image that is not in `detections` has none.
 
-        Raises InputError for detections of pictures or classes that the data set does not have.
+        Raises InputError for detections of images or classes that the dataset does not have.
         """
         ...
 
 
-def check_same_data_set(
-    samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+def check_same_dataset(
+    samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
 ) -> None:
-    """Raises InputError for detections of pictures that are not among `samples`, or of other classes."""
+    """Raises InputError for detections of images that are not among `samples`, or of other classes."""
     known = {sample.id for sample in samples}
     unknown = [repr(id) for id in detections if id not in known]
     if unknown:
         raise InputError(
-            f"There are detections for {len(unknown)} picture(s) that the data set does not have, the first has the "
-            f"id {unknown[0]}: score them with the data set they were made for."
+            f"There are detections for {len(unknown)} image(s) that the dataset does not have, the first has the "
+            f"id {unknown[0]}: score them with the dataset they were made for."
         )
     for id, found in detections.items():
         if len(found) and found.categories != categories:
             raise InputError(
-                f"The detections of picture {id!r} are of the classes {_short(found.categories)}, the data set has "
-                f"{_short(categories)}: score them with a data set of the same classes, ids and order."
+                f"The detections of image {id!r} are of the classes {_short(found.categories)}, the dataset has "
+                f"{_short(categories)}: score them with a dataset of the same classes, ids and order."
             )
 
 

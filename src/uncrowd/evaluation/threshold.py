@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from uncrowd.evaluation.matching import match_picture
-from uncrowd.evaluation.protocol import check_same_data_set
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.evaluation.matching import match_image
+from uncrowd.evaluation.protocol import check_same_dataset
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 THRESHOLDS = np.arange(1, 1000) / 1000
 
@@ -25,7 +25,7 @@ class OperatingPoint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OperatingCurve:
-    """Operating points at `THRESHOLDS`, over all pictures and classes of a data set.
+    """Operating points at `THRESHOLDS`, over all images and classes of a dataset.
 
     precision: the share of the detections that are right, NaN where there are none. recall: the share of the objects
     that are found, NaN where there are none. f1: twice the found over detections and objects, 0 where there are none.
@@ -46,21 +46,21 @@ class OperatingCurve:
 
 
 def operating_curve(
-    samples: Iterable[Sample], detections: Mapping[PictureId, Detections], categories: Categories
+    samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
 ) -> OperatingCurve:
-    """Counts right, wrong and missed at IoU 0.5 as COCO matches (see `match_picture`), each object weighing the same.
+    """Counts right, wrong and missed at IoU 0.5 as COCO matches (see `match_image`), each object weighing the same.
 
-    One matching serves all thresholds. Raises InputError for detections of pictures or classes that the data set does
+    One matching serves all thresholds. Raises InputError for detections of images or classes that the dataset does
     not have.
     """
     samples = list(samples)
-    check_same_data_set(samples, detections, categories)
+    check_same_dataset(samples, detections, categories)
     objects = sum(int((~sample.ignore).sum()) for sample in samples)
     right, counted = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
     for sample in samples:
         if sample.id in detections:
             found = detections[sample.id]
-            match = match_picture(sample, found)
+            match = match_image(sample, found)
             scores = found.scores.numpy()
             right += _number_above(scores[match.right])
             counted += _number_above(scores[~match.ignored])

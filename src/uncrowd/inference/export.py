@@ -1,4 +1,4 @@
-"""A trained detector as one ONNX file: any number of pictures of any size in, ranked detections out."""
+"""A trained detector as one ONNX file: any number of images of any size in, ranked detections out."""
 
 import json
 import logging
@@ -23,9 +23,9 @@ from uncrowd.whole_file import whole_file
 
 OPSET = 20
 # Weighted sums of rows are made in so many portions, lest all of their rows lie in memory at once: 400 MB for 500 boxes
-# of one picture. It is faster, too, for a portion more often fits a processor's cache.
+# of one image. It is faster, too, for a portion more often fits a processor's cache.
 PORTIONS = 16
-# (pictures, height, width) of what a model is traced on. Of a number that is 1 in tracing, tracing may make a constant,
+# (images, height, width) of what a model is traced on. Of a number that is 1 in tracing, tracing may make a constant,
 # so every map of Swin, the coarsest of stride 32 too, has several of its windows, of 7 to 24, both ways.
 TRACED = (2, 800, 1088)
 
@@ -43,14 +43,14 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     description = OnnxDescription(
         model=model.config, categories=categories, preprocessing=preprocessing, multiple=model.multiple
     )
-    pictures, height, width = TRACED
+    images, height, width = TRACED
     import_for_onnx("onnxruntime")  # which is only needed at the end, minutes from here
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
         file.touch()  # what refuses to be written, refuses now
         program = to_onnx(
             Detecting(model),
-            (torch.zeros(pictures, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * pictures)),
+            (torch.zeros(images, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * images)),
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_shapes=({0: "batch", 2: "height", 3: "width"}, {0: "batch"}),

@@ -23,7 +23,7 @@ from uncrowd.inference.onnx_detector import AnyDetector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Decoded
 
-# (height, width) of the made-up pictures, batch by batch: alone and together, with boxes for each level of a pyramid.
+# (height, width) of the made-up images, batch by batch: alone and together, with boxes for each level of a pyramid.
 BATCHES = [[(500, 620)], [(64, 64)], [(97, 130), (120, 90), (101, 151)]]
 SHARE = 0.9
 # How often torch's own difference ONNX Runtime's may be, and what is granted in any case.
@@ -33,7 +33,7 @@ FACTOR, PIXELS, SCORE = 10, 0.01, 1e-4
 class Apart(NamedTuple):
     """How far detections are from what they should be: `SHARE` of them at most, and the furthest.
 
-    pixels: of a side of the box, inside the picture. An infinite one has a partner of another class, or none.
+    pixels: of a side of the box, inside the image. An infinite one has a partner of another class, or none.
     """
 
     pixels: float
@@ -47,11 +47,11 @@ class Checked(NamedTuple):
 
     exported: Apart
     torch: Apart
-    pictures: int
+    images: int
 
 
 def check(exported: AnyDetector, model: Detector) -> Checked:
-    """Compares the two on a few made-up pictures.
+    """Compares the two on a few made-up images.
 
     Of a model so wild that torch itself loses more than one detection in ten it can say nothing, and lets all pass.
     Raises RuntimeError when they find different things, and NonFiniteError when the model's weights are damaged.
@@ -75,7 +75,7 @@ def check(exported: AnyDetector, model: Detector) -> Checked:
 
 
 def made_up(sizes: list[tuple[int, int]], seed: int) -> tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, "b 2"]]:
-    """A batch of pictures that have something at every scale, noise in the place of padding too; and their sizes."""
+    """A batch of images that have something at every scale, noise in the place of padding too; and their sizes."""
     generator = torch.Generator().manual_seed(seed)
     network_sizes = torch.tensor(sizes)
     height, width = network_sizes.amax(dim=0).tolist()

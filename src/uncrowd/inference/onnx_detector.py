@@ -32,7 +32,7 @@ class OnnxDescription:
 
     model: AnyDetectorConfig
     categories: Categories
-    # What size pictures are brought to before.
+    # What size images are brought to before.
     preprocessing: ResizeConfig
     # See `Detector.multiple`.
     multiple: int
@@ -55,7 +55,7 @@ class OnnxDetector:
         self.multiple = description.multiple
 
     def detect(self, images: UInt8[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
-        """Returns the ranked detections of each picture, on the CPU: see `Detector.detect`."""
+        """Returns the ranked detections of each image, on the CPU: see `Detector.detect`."""
         given = {name: tensor.cpu().numpy() for name, tensor in zip(INPUTS, (images, sizes), strict=True)}
         return Decoded(*(torch.from_numpy(array) for array in self.session.run(OUTPUTS, given)))
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from uncrowd import config
 from uncrowd.boxes import clip, rescale
+from uncrowd.data.image import read_image, to_rgb, upright
 from uncrowd.data.loader import inference_batches, pad
-from uncrowd.data.picture import read_picture, to_rgb, upright
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
@@ -26,14 +26,14 @@ from uncrowd.structures import Batch, Categories, Decoded, Detections
 from uncrowd.weights.file import load_weights
 
 # Arrays are (h, w, 3), tensors (3, h, w), both uint8; others get a sentence.
-Picture = str | Path | Image.Image | np.ndarray | Tensor
+ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 
 class Predictor:
-    """A model, the classes it knows and the size it wants its pictures in.
+    """A model, the classes it knows and the size it wants its images in.
 
     device: where torch runs the model; an ONNX file was given its own when it was loaded.
-    tta: test-time augmentation (Table 7): each picture is looked at in its many views instead, and slowly.
+    tta: test-time augmentation (Table 7): each image is looked at in its many views instead, and slowly.
     bf16: compute in bfloat16 what keeps its meaning so, boxes and attention by IoU not; faster on GPUs, and on CPUs
     that have instructions for it.
     """
@@ -55,32 +55,32 @@ class Predictor:
         self.bf16 = bf16
 
     @overload
-    def predict(self, pictures: Picture, threshold: float = ..., batch_size: int = ...) -> Detections: ...
+    def predict(self, inputs: ImageLike, threshold: float = ..., batch_size: int = ...) -> Detections: ...
     @overload
     def predict(
-        self, pictures: Sequence[Picture], threshold: float = ..., batch_size: int = ...
+        self, inputs: Sequence[ImageLike], threshold: float = ..., batch_size: int = ...
     ) -> list[Detections]: ...
     def predict(
-        self, pictures: Picture | Sequence[Picture], threshold: float = 0.0, batch_size: int = 8
+        self, inputs: ImageLike | Sequence[ImageLike], threshold: float = 0.0, batch_size: int = 8
     ) -> Detections | list[Detections]:
-        """Returns what is in a picture, or for each picture of a sequence, with a score of at least `threshold`.
+        """Returns what is in an image, or for each image of a sequence, with a score of at least `threshold`.
 
-        A picture is a path, a PIL image, an RGB array (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes come
-        back in its own pixels. Pictures share a batch only where that changes nothing: predict([a, b]) is
-        predict(a), predict(b). With test-time augmentation pictures go one by one, whatever `batch_size`.
+        An image is a path, a PIL image, an RGB array (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes come
+        back in its own pixels. Images share a batch only where that changes nothing: predict([a, b]) is
+        predict(a), predict(b). With test-time augmentation images go one by one, whatever `batch_size`.
 
-        Raises InputError for a picture that cannot be read or is given in another form, and NonFiniteError when the
+        Raises InputError for an image that cannot be read or is given in another form, and NonFiniteError when the
         weights are damaged.
         """
         require_at_least(1, batch_size=batch_size)
-        if isinstance(pictures, Iterable) and not isinstance(pictures, str | Path | Image.Image | np.ndarray | Tensor):
-            return self._predict_all(list(pictures), threshold, batch_size)
-        return self._predict_all([pictures], threshold, batch_size)[0]
+        if isinstance(inputs, Iterable) and not isinstance(inputs, str | Path | Image.Image | np.ndarray | Tensor):
+            return self._predict_all(list(inputs), threshold, batch_size)
+        return self._predict_all([inputs], threshold, batch_size)[0]
 
-    def _predict_all(self, pictures: list[Picture], threshold: float, batch_size: int) -> list[Detections]:
+    def _predict_all(self, inputs: list[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
         if self.tta is not None:
-            return [self._detect_in_views(_to_array(picture), self.tta).above(threshold) for picture in pictures]
-        arrays = [_to_array(picture) for picture in pictures]
+            return [self._detect_in_views(_to_array(image), self.tta).above(threshold) for image in inputs]
+        arrays = [_to_array(image) for image in inputs]
         sizes = np.array([array.shape[:2] for array in arrays], np.int64).reshape(-1, 2)
         found: list[Detections | None] = [None] * len(arrays)
         for indices in inference_batches(sizes, self.resize, multiple=self.model.multiple, batch_size=batch_size):
@@ -91,24 +91,22 @@ class Predictor:
         return [detection for detection in found if detection is not None]
 
     def predict_batch(self, batch: Batch) -> list[Detections]:
-        """Returns the detections of each picture of a batch that is already resized: no threshold, no augmentation."""
+        """Returns the detections of each image of a batch that is already resized: no threshold, no augmentation."""
         if not batch.ids:
             return []
-        return self._detect(batch.images, batch.sizes, batch.picture_sizes)
+        return self._detect(batch.images, batch.sizes, batch.image_sizes)
 
     @torch.inference_mode()
-    def _detect(self, images: Tensor, sizes: Tensor, picture_sizes: list[tuple[int, int]]) -> list[Detections]:
+    def _detect(self, images: Tensor, sizes: Tensor, image_sizes: list[tuple[int, int]]) -> list[Detections]:
         decoded = self._decode(images, sizes)
         return [
             self._to_detections(Ranked(rescale(boxes, (height, width), size), scores, labels), size)
-            for boxes, scores, labels, (height, width), size in zip(
-                *decoded, sizes.tolist(), picture_sizes, strict=True
-            )
+            for boxes, scores, labels, (height, width), size in zip(*decoded, sizes.tolist(), image_sizes, strict=True)
         ]
 
     @torch.inference_mode()
-    def _detect_in_views(self, picture: UInt8[np.ndarray, "h w 3"], tta: TTAConfig) -> Detections:
-        return self._to_detections(detect_in_views(picture, tta, self._decode), picture.shape[:2])
+    def _detect_in_views(self, image: UInt8[np.ndarray, "h w 3"], tta: TTAConfig) -> Detections:
+        return self._to_detections(detect_in_views(image, tta, self._decode), image.shape[:2])
 
     def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
         """What the model finds, on the CPU."""
@@ -122,7 +120,7 @@ class Predictor:
         return Decoded(boxes=flat[..., :4], scores=flat[..., 4], labels=flat[..., 5].long())
 
     def _to_detections(self, found: Ranked, size: tuple[int, int]) -> Detections:
-        """Clips boxes to the picture of (height, width) `size` and drops those with nothing left inside."""
+        """Clips boxes to the image of (height, width) `size` and drops those with nothing left inside."""
         boxes = clip(found.boxes, *size)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
         return Detections(
@@ -141,9 +139,9 @@ def load(
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
-    compiled: torch.compile, for many pictures of one size or a few: each takes some half a minute, on a CPU minutes.
+    compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
 
-    On a GPU what the model does with pictures of one size and number is recorded as a CUDA graph the second time, and
+    On a GPU what the model does with images of one size and number is recorded as a CUDA graph the second time, and
     from then on replayed: forward hooks hear nothing of replays, and get tensors without numbers while it is recorded.
     Weights must not be moved or exchanged but by moving the whole model; `predictor.model.recordings = None` ends it.
     An ONNX file is as it was exported, without `bf16` and `compiled`. The predictor's model only looks: for one to
@@ -160,7 +158,7 @@ def load(
         return Predictor(detector, detector.description.categories, detector.description.preprocessing, tta=tta)
     if compiled and tta is not None:
         raise InputError(
-            "Test-time augmentation has a dozen sizes a picture, each to be compiled; leave one of the two out."
+            "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
         )
     weights = load_weights(path)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
@@ -178,32 +176,31 @@ def load(
     return predictor
 
 
-def _to_array(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
-    match picture:
+def _to_array(image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:
+    match image:
         case str() | Path():
-            return read_picture(Path(picture))
+            return read_image(Path(image))
         case Image.Image():
-            return _pixels(picture)
-        case Tensor() if picture.dtype == torch.uint8 and picture.dim() == 3 and len(picture) == 3 and picture.numel():
-            return picture.permute(1, 2, 0).cpu().numpy()
-        case np.ndarray() if picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
-            return picture
+            return _pixels(image)
+        case Tensor() if image.dtype == torch.uint8 and image.dim() == 3 and len(image) == 3 and image.numel():
+            return image.permute(1, 2, 0).cpu().numpy()
+        case np.ndarray() if image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
+            return image
         case Tensor() | np.ndarray():
-            form = f"{picture.dtype} of shape {tuple(picture.shape)}"
+            form = f"{image.dtype} of shape {tuple(image.shape)}"
         case _:
-            form = type(picture).__name__
+            form = type(image).__name__
     raise InputError(
-        f"A picture is given as {form}; give a path, a PIL image, or uint8 RGB: (h, w, 3) as array, "
-        "(3, h, w) as tensor."
+        f"An image is given as {form}; give a path, a PIL image, or uint8 RGB: (h, w, 3) as array, (3, h, w) as tensor."
     )
 
 
 def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if not image.width or not image.height:
-        raise InputError(f"A picture given as PIL image has {image.width} x {image.height} pixels.")
+        raise InputError(f"An image given as PIL image has {image.width} x {image.height} pixels.")
     try:
         return to_rgb(upright(image))
     except InputError:
         raise
     except Exception as error:  # of a file that is closed or damaged, which Pillow only now reads
-        raise InputError(f"A picture given as PIL image cannot be read ({error}).") from error
+        raise InputError(f"An image given as PIL image cannot be read ({error}).") from error

@@ -1,9 +1,9 @@
-"""Test-time augmentation (Table 7): a picture at many sizes, each also flipped, and one vote over what is found.
+"""Test-time augmentation (Table 7): an image at many sizes, each also flipped, and one vote over what is found.
 
 Sizes and voting are those of ATSS (arXiv:1912.02424), which the paper follows. The release lets each long side be 4000
-and votes at IoU .65: `RELEASED_TTA`. Every view is resized from the picture itself; the release resizes what it resized
+and votes at IoU .65: `RELEASED_TTA`. Every view is resized from the image itself; the release resizes what it resized
 to 800 pixels before, which only blurs it.
-On a picture of 640 x 480 the 26 views have 43 times the pixels of the one at 800.
+On an image of 640 x 480 the 26 views have 43 times the pixels of the one at 800.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from uncrowd.structures import Decoded
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A size to look at a picture in, and how large the objects are that it is asked for."""
+    """A size to look at an image in, and how large the objects are that it is asked for."""
 
     # Short side in pixels, unless the long side would exceed `max_size`.
     short_side: int
@@ -37,7 +37,7 @@ class View:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes that no picture or no box can have."""
+        """Raises InputError for sizes that no image or no box can have."""
         require_at_least(1, short_side=self.short_side, max_size=self.max_size)
         require_at_least(0, min_side=self.min_side)
         require_at_least(self.min_side + 1, max_side=self.max_side)
@@ -63,7 +63,7 @@ ATSS_VIEWS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TTAConfig:
-    """How often a picture is looked at, and how the views are combined; the defaults are those of Table 7."""
+    """How often an image is looked at, and how the views are combined; the defaults are those of Table 7."""
 
     # The sizes, each with its flip a batch of its own.
     views: tuple[View, ...] = ATSS_VIEWS
@@ -86,25 +86,25 @@ RELEASED_TTA = TTAConfig(views=tuple(replace(view, max_size=4000) for view in AT
 
 
 class Ranked(NamedTuple):
-    """What was found in one picture, best first, in picture pixels, not clipped."""
+    """What was found in one pixels, best first, in image pixels, not clipped."""
 
     boxes: Float[Tensor, "k 4"]
     scores: Float[Tensor, " k"]
     labels: Int64[Tensor, " k"]
 
 
-# (b, 3, h, w) pictures and their (b, 2) sizes, in network pixels, to the detections of each, on the CPU
+# (b, 3, h, w) images and their (b, 2) sizes, in network pixels, to the detections of each, on the CPU
 Decode = Callable[[Tensor, Tensor], Decoded]
 
 
-def detect_in_views(picture: UInt8[np.ndarray, "h w 3"], config: TTAConfig, decode: Decode) -> Ranked:
+def detect_in_views(pixels: UInt8[np.ndarray, "h w 3"], config: TTAConfig, decode: Decode) -> Ranked:
     """Returns the N best detections after the vote, N being as many as `decode` finds in a view.
 
     A view and its flip are of one size, so that they share a batch; no more is in memory at a time.
     """
     found, most = [], 0
     for view in config.views:
-        in_view, proposals = _detect_in_view(picture, view, decode)
+        in_view, proposals = _detect_in_view(pixels, view, decode)
         found.append(in_view)
         most = max(most, proposals)
     return vote(*_join(found), iou=config.iou, least_score=config.least_score, most=most)
@@ -165,15 +165,15 @@ def _merge(group: Ranked, overlap: Float[Tensor, " n"], least_score: int | float
     )
 
 
-def _detect_in_view(picture: UInt8[np.ndarray, "h w 3"], view: View, decode: Decode) -> tuple[Ranked, int]:
+def _detect_in_view(pixels: UInt8[np.ndarray, "h w 3"], view: View, decode: Decode) -> tuple[Ranked, int]:
     """Those of the right size, not ranked; and how many there were of any."""
-    image = resize(picture, ResizeConfig(short_side=view.short_side, max_size=view.max_size))
+    image = resize(pixels, ResizeConfig(short_side=view.short_side, max_size=view.max_size))
     images = torch.stack([image, image.flip(-1)] if view.flip else [image])
     height, width = image.shape[-2:]
     decoded = decode(images, torch.tensor([[height, width]]).expand(len(images), 2))
     boxes = torch.cat([decoded.boxes[0], *(flip_horizontally(flipped, width) for flipped in decoded.boxes[1:])])
     areas = area(boxes)
     kept = (areas > view.min_side**2) & (areas < view.max_side**2)
-    in_picture = rescale(boxes[kept], (height, width), picture.shape[:2])
-    found = Ranked(in_picture, decoded.scores.flatten()[kept], decoded.labels.flatten()[kept])
+    in_image = rescale(boxes[kept], (height, width), pixels.shape[:2])
+    found = Ranked(in_image, decoded.scores.flatten()[kept], decoded.labels.flatten()[kept])
     return found, decoded.scores.shape[1]

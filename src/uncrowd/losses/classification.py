@@ -1,6 +1,6 @@
 """How classes are compared with objects: Sparse R-CNN's focal loss on sigmoids, or DETR's cross entropy with no object.
 
-Shapes: s stages, b pictures, n predictions, t objects, c logits of a prediction.
+Shapes: s stages, b images, n predictions, t objects, c logits of a prediction.
 """
 
 from dataclasses import dataclass
@@ -69,12 +69,12 @@ def class_loss(
     wanted: Int64[Tensor, "s b n"],
     counts: Bool[Tensor, "s b n"],
     num_boxes: int | float | Float[Tensor, ""],
-    num_pictures: int,
+    num_images: int,
 ) -> Float[Tensor, " s"]:
     """Returns the class loss of each stage, of a part of a step.
 
     wanted: the label of the object a prediction is matched with, -1 for none. counts: False where a prediction is left
-    out. num_boxes, num_pictures: objects and pictures of the whole step, a rank. Focal sums are divided by the objects;
+    out. num_boxes, num_images: objects and images of the whole step, a rank. Focal sums are divided by the objects;
     cross entropy by the weights of all the step's predictions, of which as many are matched as there are objects.
     """
     nothing = wanted < 0
@@ -87,6 +87,6 @@ def class_loss(
             labels = wanted.where(~nothing, logits.shape[-1] - 1)
             losses = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view_as(labels)
             weights = torch.where(nothing, no_object, 1.0).to(logits.dtype) * counts
-            predictions = num_pictures * logits.shape[2]
+            predictions = num_images * logits.shape[2]
             matched = torch.as_tensor(num_boxes, dtype=logits.dtype).clamp(max=predictions)
             return (weights * losses).sum(dim=(1, 2)) / (no_object * (predictions - matched) + matched)

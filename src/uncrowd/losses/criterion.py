@@ -33,26 +33,26 @@ class SetCriterion(nn.Module):
         outputs: list[StageOutput],
         targets: list[Target],
         num_boxes: int | float | Float[Tensor, ""],
-        num_pictures: int | None = None,
+        num_images: int | None = None,
     ) -> Losses:
         """Returns the losses of a (micro-)batch.
 
         num_boxes: objects of the whole step over the number of ranks, at least 1, the same for all stages.
-        num_pictures: of the whole step, on this rank; left out, these targets are the whole of it.
+        num_images: of the whole step, on this rank; left out, these targets are the whole of it.
         """
         config = self.config
         logits, boxes = stack_stages(outputs)
         padded = pad_targets(targets, like=boxes)
-        picture, prediction, target = match(logits, boxes, padded, config)
+        image, prediction, target = match(logits, boxes, padded, config)
 
-        stage = torch.arange(len(outputs), device=logits.device)[:, None].expand_as(picture)
+        stage = torch.arange(len(outputs), device=logits.device)[:, None].expand_as(image)
         wanted = torch.full(logits.shape[:3], -1, device=logits.device)
-        wanted[stage, picture, prediction] = padded.labels[picture, target]
+        wanted[stage, image, prediction] = padded.labels[image, target]
         counts = self._counts(boxes, wanted, padded)
-        of_classes = class_loss(config.classes, logits, wanted, counts, num_boxes, num_pictures or len(targets))
+        of_classes = class_loss(config.classes, logits, wanted, counts, num_boxes, num_images or len(targets))
 
-        matched, objects = boxes[stage, picture, prediction], padded.boxes[picture, target]  # (s, m, 4)
-        scale = padded.scale[picture, 0]
+        matched, objects = boxes[stage, image, prediction], padded.boxes[image, target]  # (s, m, 4)
+        scale = padded.scale[image, 0]
         distance = l1_form(matched, scale, config) - l1_form(objects, scale, config)
         l1_loss = distance.abs().sum(dim=(1, 2)) / num_boxes
         giou_loss = (1 - giou(matched, objects)).sum(dim=1) / num_boxes

@@ -1,4 +1,4 @@
-"""Which prediction is compared with which object: one Hungarian problem a stage and picture (Sec. 3.4)."""
+"""Which prediction is compared with which object: one Hungarian problem a stage and image (Sec. 3.4)."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ class LossConfig:
     classes: AnyClassConfig = field(default_factory=FocalConfig)
     # Weight of the classes.
     class_weight: float = 2.0
-    # Weight of the L1 distance of boxes, as shares of the picture.
+    # Weight of the L1 distance of boxes, as shares of the image.
     l1_weight: float = 5.0
     # What the L1 distance is taken of: corners (Sparse R-CNN) or centre and size (DETR).
     l1_of: Literal["corners", "centre_size"] = "corners"
@@ -45,7 +45,7 @@ class LossConfig:
 
 
 class PaddedTargets(NamedTuple):
-    """The objects of a batch in one tensor; picture i has counts[i] of the t places. Scale is (w, h, w, h).
+    """The objects of a batch in one tensor; image i has counts[i] of the t places. Scale is (w, h, w, h).
 
     Places of `ignored` that are not taken hold boxes without area.
     """
@@ -58,9 +58,9 @@ class PaddedTargets(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Matched pairs, the same number m in each of s stages: picture, prediction in it, object in it."""
+    """Matched pairs, the same number m in each of s stages: image, prediction in it, object in it."""
 
-    picture: Int64[Tensor, "s m"]
+    image: Int64[Tensor, "s m"]
     prediction: Int64[Tensor, "s m"]
     target: Int64[Tensor, "s m"]
 
@@ -79,7 +79,7 @@ def pad_targets(targets: list[Target], like: Tensor) -> PaddedTargets:
 
 
 def l1_form(boxes: Float[Tensor, "*n 4"], scale: Float[Tensor, "*#n 4"], config: LossConfig) -> Float[Tensor, "*n 4"]:
-    """The four numbers whose L1 distance is taken, as shares of the unpadded picture's sides."""
+    """The four numbers whose L1 distance is taken, as shares of the unpadded image's sides."""
     shares = boxes / scale
     return shares if config.l1_of == "corners" else xyxy_to_cxcywh(shares)
 
@@ -87,10 +87,10 @@ def l1_form(boxes: Float[Tensor, "*n 4"], scale: Float[Tensor, "*#n 4"], config:
 def matching_cost(
     logits: Float[Tensor, "s b n c"], boxes: Float[Tensor, "s b n 4"], targets: PaddedTargets, config: LossConfig
 ) -> Float[Tensor, "s b n t"]:
-    """Returns what pairing each prediction with each object costs, all stages and pictures at once.
+    """Returns what pairing each prediction with each object costs, all stages and images at once.
 
-    L1 of boxes over the size of the unpadded picture, the class cost, and minus GIoU in pixels (which is the same in
-    shares of the picture).
+    L1 of boxes over the size of the unpadded image, the class cost, and minus GIoU in pixels (which is the same in
+    shares of the image).
     """
     objects = l1_form(targets.boxes, targets.scale, config).expand(len(boxes), -1, -1, -1)
     l1_cost = torch.cdist(l1_form(boxes, targets.scale, config), objects, p=1)
@@ -110,9 +110,9 @@ def stack_stages(outputs: list[StageOutput]) -> tuple[Float[Tensor, "s b n c"], 
 def match(
     logits: Float[Tensor, "s b n c"], boxes: Float[Tensor, "s b n 4"], targets: PaddedTargets, config: LossConfig
 ) -> Matching:
-    """Returns the cheapest one-to-one assignment of every stage and picture.
+    """Returns the cheapest one-to-one assignment of every stage and image.
 
-    Each picture yields min(n, its objects) pairs, ordered by prediction. The costs go to the host in one copy, the only
+    Each image yields min(n, its objects) pairs, ordered by prediction. The costs go to the host in one copy, the only
     wait for the device in a step. Raises NonFiniteError when a cost is NaN or infinite: a prediction is.
     """
     cost = matching_cost(logits, boxes, targets, config)
@@ -134,7 +134,7 @@ def _solvers() -> ThreadPoolExecutor:
 
 def _assign(cost: Float[np.ndarray, "b n t"], counts: list[int]) -> Int64[np.ndarray, "3 m"]:
     columns = [np.zeros((3, 0), np.int64)]
-    for picture, count in enumerate(counts):
-        prediction, target = linear_sum_assignment(cost[picture, :, :count])
-        columns.append(np.stack([np.full_like(prediction, picture), prediction, target]))
+    for image, count in enumerate(counts):
+        prediction, target = linear_sum_assignment(cost[image, :, :count])
+        columns.append(np.stack([np.full_like(prediction, image), prediction, target]))
     return np.concatenate(columns, axis=1)

@@ -1,1 +1,1 @@
-"""Pictures to stage outputs: one file for each box of the paper's Figure 2."""
+"""Images to stage outputs: one file for each box of the paper's Figure 2."""

@@ -1,6 +1,6 @@
 """Multi-head attention (Eq. 1 and 2): what all kinds of it here have in common.
 
-Shapes: b pictures, n that ask, k that are asked, width d, of which each head has d / heads.
+Shapes: b images, n that ask, k that are asked, width d, of which each head has d / heads.
 """
 
 from jaxtyping import Bool, Float
@@ -49,7 +49,7 @@ class MultiHeadAttention(nn.Module):
         return gathered.transpose(1, 2).flatten(2)
 
 
-class PictureAttention(MultiHeadAttention):
+class ImageAttention(MultiHeadAttention):
     """Attention to the cells of a feature map, padding left out: DETR's encoder, and its cross attention."""
 
     def forward(
@@ -59,5 +59,5 @@ class PictureAttention(MultiHeadAttention):
         value: Float[Tensor, "b k d"],
         inside: Bool[Tensor, "b k"],
     ) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from the cells inside its picture, without residual."""
+        """Returns what each query gathered from the cells inside its image, without residual."""
         return self.out(self.gather(*self.project(query, key, value), mask=inside[:, None, None]))

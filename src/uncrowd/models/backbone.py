@@ -1,4 +1,4 @@
-"""Pictures to feature maps: any timm network with strides 4, 8, 16, 32, its norms, and its pretrained weights."""
+"""Images to feature maps: any timm network with strides 4, 8, 16, 32, its norms, and its pretrained weights."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from uncrowd.models.folding import fold_frozen_norms
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MAX_GROUPS = 32
-PROBED = 96  # pixels a side of the picture that a network is tried with: 3 of the coarsest map's, odd, shows who rounds
+PROBED = 96  # pixels a side of the image that a network is tried with: 3 of the coarsest map's, odd, shows who rounds
 CLASSIFIERS = ("classifier.", "fc.", "head.")  # what a pretrained network has beyond its features
 
 
@@ -67,7 +67,7 @@ class Backbone(nn.Module):
                 f"Backbone {config.name!r} has maps of strides {info.reduction()}; choose one with 4, 8, 16, 32."
             )
         self.channels: list[int] = info.channels()
-        # A trunk that cuts pictures into patches takes only sides that are multiples of a patch's.
+        # A trunk that cuts images into patches takes only sides that are multiples of a patch's.
         self.patch_side = next((int(m.patch_size[0]) for m in self.body.modules() if isinstance(m, PatchEmbed)), 1)
         # Swin puts maps out channels last, and ends its stages without a norm; detectors put one on each output.
         of_swin = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
@@ -124,7 +124,7 @@ class Backbone(nn.Module):
             maps = self.eval()(torch.zeros(1, 3, PROBED, PROBED, device=parameter.device, dtype=parameter.dtype))
         except (AssertionError, RuntimeError) as error:  # timm asserts, torch raises
             raise InputError(
-                f"Backbone {name!r} takes no picture of {PROBED} x {PROBED} ({error}); choose one for any sides that "
+                f"Backbone {name!r} takes no image of {PROBED} x {PROBED} ({error}); choose one for any sides that "
                 "are multiples of 32."
             ) from error
         finally:

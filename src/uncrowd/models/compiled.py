@@ -1,4 +1,4 @@
-"""torch.compile in the two forms that pay: for training, where pictures have many sizes, and for looking at one size.
+"""torch.compile in the two forms that pay: for training, where images have many sizes, and for looking at one size.
 
 Both change a model in place, not its names or weights. What is compiled is compiled when it is first called, which
 takes minutes on a CPU, and needs a compiler: for C++ on a CPU, on a GPU what Triton needs.
@@ -20,8 +20,8 @@ def compile_layers(model: Detector, device: torch.device) -> None:
     """Compiles what queries go through, stage by stage or layer by layer: for training.
 
     These are many small operations, which on a GPU take longer to ask for than to do. Trunk and pyramid are few large
-    ones and stay as they are: they see the sizes of pictures, and the compiler takes minutes for them where these are
-    symbols. A stage of Sparse R-CNN sees none; where a layer of DETR does, or another number of pictures comes, it is
+    ones and stay as they are: they see the sizes of images, and the compiler takes minutes for them where these are
+    symbols. A stage of Sparse R-CNN sees none; where a layer of DETR does, or another number of images comes, it is
     compiled once more, for all of them.
 
     device: where it will be trained. Raises InputError without a compiler for it.
@@ -32,9 +32,9 @@ def compile_layers(model: Detector, device: torch.device) -> None:
 
 
 def compile_whole(model: Detector) -> None:
-    """Compiles everything from pixels to the last stage, anew for each size of picture and batch.
+    """Compiles everything from pixels to the last stage, anew for each size of image and batch.
 
-    On a GPU a picture is then one CUDA graph. After eight sizes further ones are computed operation by operation, and
+    On a GPU an image is then one CUDA graph. After eight sizes further ones are computed operation by operation, and
     not recorded either. The model is in its final form, `for_inference`. Raises InputError without a compiler.
     """
     device = next(model.parameters()).device

@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 LAYER_NORM_MACS = 5  # per output element
-COCO_PIXELS = 904_000  # of an average padded picture of COCO val, short side 800, long side at most 1333
+COCO_PIXELS = 904_000  # of an average padded image of COCO val, short side 800, long side at most 1333
 
 
 class Cost(NamedTuple):
-    """parameters: frozen ones included. macs: of each part (backbone, pyramid, ...), for one picture of `pixels`."""
+    """parameters: frozen ones included. macs: of each part (backbone, pyramid, ...), for one image of `pixels`."""
 
     parameters: int
     macs: dict[str, int]
     pixels: int
 
     def macs_at(self, pixels: int) -> float:
-        """Multiply-accumulates of all parts for a picture of another size; `COCO_PIXELS` gives the paper's figures.
+        """Multiply-accumulates of all parts for an image of another size; `COCO_PIXELS` gives the paper's figures.
 
-        Every part but the head is scaled: exact for convolutions, not for attention, so measure on a picture of about
+        Every part but the head is scaled: exact for convolutions, not for attention, so measure on an image of about
         that size. Windowed attention is a few percent off when measured on a small one; DETR's encoder grows with the
         square of the pixels and half of its decoder not at all, which is 0.04% off for a size that is 1% off.
         """
@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
 
 def measure(model: nn.Module, height: int, width: int) -> Cost:
-    """Returns the cost of `model(images, sizes)` for one picture of `height` x `width` network pixels, padded.
+    """Returns the cost of `model(images, sizes)` for one image of `height` x `width` network pixels, padded.
 
     The model must have been built on the meta device (`with torch.device("meta"): SparseRCNN(config)`): nothing is
     computed there and no memory is used, and attention is counted, which the counter overlooks on CPU.

@@ -37,7 +37,7 @@ class Detector(nn.Module, ABC):
     """`forward(images, sizes)` gives what every stage predicts; `decode` ranks the last stage's predictions.
 
     Both are the same in training and in evaluation. Nothing is resized, clipped, thresholded or suppressed here.
-    multiple: what sides pictures are padded to by `forward`; only pictures of the same padded size share a batch where
+    multiple: what sides images are padded to by `forward`; only images of the same padded size share a batch where
     results must not depend on it.
     """
 
@@ -105,7 +105,7 @@ class Detector(nn.Module, ABC):
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
         images = self.padded(images.to(self.mean.dtype))
-        inside = inside_picture(sizes, *images.shape[-2:])
+        inside = inside_image(sizes, *images.shape[-2:])
         return ((images - self.mean) / self.std).where(inside[:, None], 0)
 
     def padded(self, images: Shaped[Tensor, "b 3 h w"]) -> Shaped[Tensor, "b 3 H W"]:
@@ -115,8 +115,8 @@ class Detector(nn.Module, ABC):
         return nn.functional.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
 
 
-def inside_picture(sizes: Int64[Tensor, "b 2"], height: int, width: int) -> Shaped[Tensor, "b {height} {width}"]:
-    """True for the pixels of each picture, False for its padding. sizes: (height, width) before padding."""
+def inside_image(sizes: Int64[Tensor, "b 2"], height: int, width: int) -> Shaped[Tensor, "b {height} {width}"]:
+    """True for the pixels of each image, False for its padding. sizes: (height, width) before padding."""
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
     return rows[:, :, None] & columns[:, None, :]

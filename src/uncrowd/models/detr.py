@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.detector import Detector, inside_picture
+from uncrowd.models.detector import Detector, inside_image
 from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
 from uncrowd.ops.precision import PreciseLinear
 from uncrowd.structures import Decoded, StageOutput
@@ -30,11 +30,11 @@ class DETRConfig:
     attention: DecoderAttentionKind = "content"
     # Features of their own for class and box, by dynamic channel weighting (Eq. 4); DETR has one for both.
     channel_weighting: bool = False
-    # Of the queries and the encoded picture (d).
+    # Of the queries and the encoded image (d).
     width: int = 256
     # Attention heads.
     heads: int = 8
-    # Layers in which the cells of a picture attend to each other.
+    # Layers in which the cells of an image attend to each other.
     encoder_layers: int = 6
     # Layers that refine the queries, each with predictions of its own.
     decoder_layers: int = 6
@@ -57,8 +57,8 @@ class DETRConfig:
 class DETR(Detector):
     """A transformer between the coarsest feature map and a set of queries.
 
-    A picture alone is not padded, but for a trunk that cuts it into patches; in a batch, attention leaves padding out.
-    (A convolution does not, so features near it are not quite those of the picture alone.)
+    An image alone is not padded, but for a trunk that cuts it into patches; in a batch, attention leaves padding out.
+    (A convolution does not, so features near it are not quite those of the image alone.)
     """
 
     def __init__(self, config: DETRConfig):
@@ -94,7 +94,7 @@ class DETR(Detector):
         """
         images = self.normalise(images, sizes)
         features = self.projection(self.backbone(images)[-1])
-        inside = inside_picture(sizes, *images.shape[-2:])
+        inside = inside_image(sizes, *images.shape[-2:])
         # A cell is padding where the pixel at its upper left corner is, as nearest neighbours have it.
         inside = F.interpolate(inside[:, None].float(), features.shape[-2:])[:, 0].bool()
         positions = sine_positions(inside, self.config.width, at_least_fp32(features).dtype)
@@ -117,7 +117,7 @@ class Decoder(nn.Module):
     """Layers in a row, and the norm and the two heads that all of them share.
 
     Each layer gets the queries and the detached boxes of the one before. The first gets zeros and, for there are no
-    boxes yet, the whole picture for each query, so that every IoU is 1 and its attention is plain attention (App. C).
+    boxes yet, the whole image for each query, so that every IoU is 1 and its attention is plain attention (App. C).
     """
 
     def __init__(self, config: DETRConfig):
@@ -150,7 +150,7 @@ class Decoder(nn.Module):
     ) -> list[StageOutput]:
         """Returns the predictions of all layers, first to last; their `queries` are those handed on, not normalised.
 
-        positions: of the queries, learned. sizes: (height, width) of each picture before padding, which boxes are
+        positions: of the queries, learned. sizes: (height, width) of each image before padding, which boxes are
         shares of.
         """
         height, width = sizes.to(at_least_fp32(self.norm.weight).dtype).unbind(-1)

@@ -1,4 +1,4 @@
-"""Frozen batch norm as part of the convolution before it: the same numbers, with one pass over the picture less.
+"""Frozen batch norm as part of the convolution before it: the same numbers, with one pass over the image less.
 
 Weights are scaled in each forward pass, which is little beside a convolution; so what is learned, decayed and saved is
 the convolution's own weight, as it is without, and every parameter and buffer keeps its name. Only a model that will

@@ -1,4 +1,4 @@
-"""The form in which a detector looks at pictures: what training needs anew in each step is worked out once."""
+"""The form in which a detector looks at images: what training needs anew in each step is worked out once."""
 
 import torch
 from torch import nn
@@ -12,8 +12,8 @@ def for_inference(model: Detector, *, bf16: bool) -> None:
     """Brings a model, in place, into the form in which it is fast to look and can no longer be trained or saved.
 
     Frozen norms become part of the convolutions before them, and with `bf16`, for a model that runs under such an
-    autocast and nowhere else, the weights are cast that autocast would cast for each picture. What it computes stays
-    the same, to the bit. On a GPU what it does with pictures of a size is recorded.
+    autocast and nowhere else, the weights are cast that autocast would cast for each image. What it computes stays
+    the same, to the bit. On a GPU what it does with images of a size is recorded.
     """
     model.only_looks, model.recordings = True, Recordings()
     model.eval().requires_grad_(requires_grad=False)

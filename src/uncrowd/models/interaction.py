@@ -1,6 +1,6 @@
 """How a query and its RoI features become class and box features: Figures 3 and 5, Table 2.
 
-Shapes: k = pictures times queries, d the query width, p = 7 * 7 positions of a RoI.
+Shapes: k = images times queries, d the query width, p = 7 * 7 positions of a RoI.
 """
 
 from typing import Literal, NamedTuple

@@ -1,6 +1,6 @@
 """CUDA graphs: what a model does with inputs of one shape, recorded once and from then on replayed at one call.
 
-A GPU does the thousand small operations of a picture faster than the host can ask for them one by one.
+A GPU does the thousand small operations of an image faster than the host can ask for them one by one.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uncrowd.structures import Decoded
 
-MOST = 32  # shapes; each holds some memory, and data sets have more shapes than are worth it
+MOST = 32  # shapes; each holds some memory, and datasets have more shapes than are worth it
 
 
 class Recording(NamedTuple):
@@ -100,7 +100,7 @@ class Recordings:
                 torch.cuda.stream(torch.cuda.current_stream()),  # torch leaves its own behind where recording fails
                 # what is kept of earlier casts would be gone at a replay
                 torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False),
-                # other threads go on loading pictures
+                # other threads go on loading images
                 torch.cuda.graph(graph, place.pool, place.stream, capture_error_mode="thread_local"),
             ):
                 found = look(*given)

@@ -1,6 +1,6 @@
 """Self attention among the queries: Equations 1 to 3, Algorithm 1.
 
-Shapes: b pictures, n queries of width d.
+Shapes: b images, n queries of width d.
 """
 
 from typing import Literal
@@ -95,7 +95,7 @@ class IoUOnlyAttention(nn.Module):
 
 
 def self_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
-    """IoU of every pair of a picture's boxes, 1 on the diagonal: a box without area still overlaps itself.
+    """IoU of every pair of an image's boxes, 1 on the diagonal: a box without area still overlaps itself.
 
     So no row is empty, and every query keeps at least its own value.
     """

@@ -45,7 +45,7 @@ class SparseRCNN(Detector):
         self._config = config
         self.backbone.require_exact_strides()
         self.pyramid = Pyramid(self.backbone.channels, config.stage.width)
-        # All proposals start as the whole picture, and differ by their queries.
+        # All proposals start as the whole image, and differ by their queries.
         self.proposal_boxes_cxcywh_norm = nn.Parameter(torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(config.proposals, 1))
         self.proposal_queries = nn.Parameter(torch.randn(config.proposals, config.stage.width))
         self.head = DynamicHead(config.stage, config.stages, config.num_classes)

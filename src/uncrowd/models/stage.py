@@ -84,11 +84,11 @@ class Stage(nn.Module):
         interacted = self.interaction(queries.flatten(0, 1), roi)
         logits = self.class_logits(self.class_tower(interacted.class_features))
         deltas = self.box_deltas(self.box_tower(interacted.box_features))
-        per_picture = (boxes.shape[0], -1)
+        per_image = (boxes.shape[0], -1)
         return StageOutput(
-            logits=logits.unflatten(0, per_picture),
-            boxes=apply_deltas(deltas.unflatten(0, per_picture), boxes),
-            queries=interacted.queries.unflatten(0, per_picture),
+            logits=logits.unflatten(0, per_image),
+            boxes=apply_deltas(deltas.unflatten(0, per_image), boxes),
+            queries=interacted.queries.unflatten(0, per_image),
         )
 
 

@@ -27,7 +27,7 @@ from uncrowd.structures import StageOutput
 
 
 class Attention(NamedTuple):
-    """How much each query (row) takes from each of a picture's queries, by head; every row sums to 1.
+    """How much each query (row) takes from each of an image's queries, by head; every row sums to 1.
 
     before: softmax(q k / sqrt(d_head)), Eq. 1; None where only the IoU routes the values. after: with the IoU of the
     boxes, Eq. 3; None where attention does not look at the boxes.
@@ -50,7 +50,7 @@ class Masked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StageTap:
-    """What happened in one stage, of b pictures and n queries.
+    """What happened in one stage, of b images and n queries.
 
     boxes: as the stage received them, in network pixels: attention compared these, RoI features were pooled from
     these. output: what it made of them. attention: None without self attention. class_mask, box_mask: None without
@@ -136,8 +136,8 @@ def _tapped(stage: Stage, boxes: Tensor, output: StageOutput, heard: Mapping[nn.
     )
 
 
-def _masked(module: ChannelMask, heard: Mapping[nn.Module, _Call], pictures: int) -> Masked:
-    """Pictures and queries, which the stage runs together, apart again."""
+def _masked(module: ChannelMask, heard: Mapping[nn.Module, _Call], images: int) -> Masked:
+    """Images and queries, which the stage runs together, apart again."""
     (queries, _), response = heard[module]
-    per_picture = (pictures, -1)
-    return Masked(module.mask(queries).unflatten(0, per_picture), response.detach().unflatten(0, per_picture))
+    per_image = (images, -1)
+    return Masked(module.mask(queries).unflatten(0, per_image), response.detach().unflatten(0, per_image))

@@ -1,6 +1,6 @@
 """DETR's transformer (arXiv:2005.12872), post-norm, with the paper's two modules as choices of its decoder.
 
-Shapes: b pictures, k = h * w cells of the coarsest feature map, n queries, d the width.
+Shapes: b images, k = h * w cells of the coarsest feature map, n queries, d the width.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from uncrowd.models.attention import MultiHeadAttention, PictureAttention
+from uncrowd.models.attention import ImageAttention, MultiHeadAttention
 from uncrowd.models.channel_weighting import ChannelMask
 from uncrowd.models.feedforward import FeedForward
 from uncrowd.models.interaction import Interacted
@@ -30,10 +30,10 @@ class Memory(NamedTuple):
 
 
 def sine_positions(inside: Bool[Tensor, "b h w"], width: int, dtype: torch.dtype) -> Float[Tensor, "b h w {width}"]:
-    """Returns DETR's encoding of where a cell lies in its picture, padding not counted.
+    """Returns DETR's encoding of where a cell lies in its image, padding not counted.
 
     The first half of the channels is for the row, the second for the column: sine and cosine in turn of the share of
-    the picture up to and with this cell, times 2 pi, at frequencies from 1 down to nearly 1 / 10000.
+    the image up to and with this cell, times 2 pi, at frequencies from 1 down to nearly 1 / 10000.
     """
     half = width // 2
     channels = torch.arange(0, half, 2, dtype=dtype, device=inside.device)
@@ -47,11 +47,11 @@ def sine_positions(inside: Bool[Tensor, "b h w"], width: int, dtype: torch.dtype
 
 
 class EncoderLayer(nn.Module):
-    """The cells of a picture attend to each other."""
+    """The cells of an image attend to each other."""
 
     def __init__(self, width: int, heads: int, feedforward_width: int, dropout: float):
         super().__init__()
-        self.attention = PictureAttention(width, heads, dropout)
+        self.attention = ImageAttention(width, heads, dropout)
         self.attention_norm = nn.LayerNorm(width)
         self.feedforward = FeedForward(width, feedforward_width, dropout)
         self.dropout = nn.Dropout(dropout)
@@ -67,7 +67,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """The queries attend to each other, then to the picture, and become class and box features and the next queries.
+    """The queries attend to each other, then to the image, and become class and box features and the next queries.
 
     attention 'iou' and channel_weighting are the paper's modules (Appendix C); without them it is DETR's layer.
     """
@@ -87,7 +87,7 @@ class DecoderLayer(nn.Module):
         task_features = ChannelWeightedFeatures if channel_weighting else SharedFeatures
         self.self_attention = self_attention(width, heads, dropout)
         self.self_norm = nn.LayerNorm(width)
-        self.cross_attention = PictureAttention(width, heads, dropout)
+        self.cross_attention = ImageAttention(width, heads, dropout)
         self.cross_norm = nn.LayerNorm(width)
         self.task_features = task_features(width, feedforward_width, dropout)
         self.dropout = nn.Dropout(dropout)

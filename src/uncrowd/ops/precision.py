@@ -18,7 +18,7 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
 class PreciseLinear(nn.Linear):
     """A linear layer in at least fp32, also under autocast: for scores and boxes.
 
-    In bf16 most scores of a picture would equal others, and boxes would move by pixels.
+    In bf16 most scores of an image would equal others, and boxes would move by pixels.
     """
 
     def forward(self, input: Float[Tensor, "*n in_features"]) -> Float[Tensor, "*n out_features"]:

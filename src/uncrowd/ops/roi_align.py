@@ -1,11 +1,11 @@
-"""RoI features: each box pooled from the pyramid level that fits its size, all levels and pictures in one call.
+"""RoI features: each box pooled from the pyramid level that fits its size, all levels and images in one call.
 
 RoIAlign is linear in the features: a cell of a pooled box is a weighted sum of 16 of the pyramid's cells (2 x 2
 samples, each between 4 cells). So the levels lie one after another as rows, channels side by side, and each cell of
 each box says which rows it takes and how much of each. No box is sorted by level, and nobody waits to learn how many
 are on one. On a GPU one kernel of our own does all of it (roi_align_triton.py); here is what it is held to.
 
-Shapes: b pictures, n boxes of each, l cells of all levels together, d channels, t = 16 cells that one is made of.
+Shapes: b images, n boxes of each, l cells of all levels together, d channels, t = 16 cells that one is made of.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -89,8 +89,8 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
         return roi_align_on_gpu(pyramid.rows, pyramid.levels, boxes.detach(), size, pyramid.gradient)
     index, weight = cells_of(pyramid.levels, boxes, size)
     cells = pyramid.rows.shape[1]
-    picture = torch.arange(boxes.shape[0], device=boxes.device).view(-1, 1, 1, 1) * cells
-    table, index = at_least_fp32(pyramid.rows).flatten(0, 1), (index + picture).flatten(0, 2)
+    image = torch.arange(boxes.shape[0], device=boxes.device).view(-1, 1, 1, 1) * cells
+    table, index = at_least_fp32(pyramid.rows).flatten(0, 1), (index + image).flatten(0, 2)
     weight = weight.flatten(0, 2).to(table.dtype)
     pooled = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
     return pooled.to(pyramid.rows.dtype).unflatten(0, (-1, size**2))
@@ -99,7 +99,7 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
 def cells_of(
     levels: Int64[Tensor, "levels 4"], boxes: Float[Tensor, "b n 4"], size: int
 ) -> tuple[Int64[Tensor, "b n {size}*{size} t"], Float[Tensor, "b n {size}*{size} t"]]:
-    """Returns the rows of its picture that each cell of each pooled box is made of, and how much it takes of each."""
+    """Returns the rows of its image that each cell of each pooled box is made of, and how much it takes of each."""
     boxes = at_least_fp32(boxes).detach().nan_to_num(nan=0.0).clamp(-FAR, FAR)
     height, width, first, stride = levels[assign_levels(boxes, len(levels))].unbind(-1)
     x1, y1, x2, y2 = (boxes / stride[..., None] - 0.5).unbind(-1)  # values stand in the middle of their cells

@@ -47,12 +47,12 @@ def _along(start, end, length, cell, t: tl.constexpr, size: tl.constexpr):
 @triton.jit
 @no_type_check
 def _pool_or_spread(
-    table,  # (b * rows_a_picture, channels)
+    table,  # (b * rows_a_image, channels)
     levels,
     boxes,  # in the dtype that sums are made in
-    pooled,  # (b * boxes_a_picture * size * size, channels)
-    boxes_a_picture,
-    rows_a_picture,
+    pooled,  # (b * boxes_a_image * size * size, channels)
+    boxes_a_image,
+    rows_a_image,
     level_count: tl.constexpr,
     second_level: tl.constexpr,  # side of the boxes that it begins with
     size: tl.constexpr,
@@ -75,7 +75,7 @@ def _pool_or_spread(
         level += tl.where(area >= second_level * second_level * 4**finer, 4, 0)
     height, width, first, stride = tl.load(level), tl.load(level + 1), tl.load(level + 2), tl.load(level + 3)
     x1, y1, x2, y2 = x1 / stride - 0.5, y1 / stride - 0.5, x2 / stride - 0.5, y2 / stride - 0.5
-    first += box // boxes_a_picture * rows_a_picture
+    first += box // boxes_a_image * rows_a_image
 
     channel = tl.arange(0, block)
     inside = channel < channels

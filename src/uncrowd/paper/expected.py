@@ -6,7 +6,7 @@ from uncrowd.paper.rows import PaperRow, rows_of
 from uncrowd.recipes import EXPERIMENTS
 from uncrowd.recipes.experiment import Experiment
 
-# What the paper scores: pictures, in words.
+# What the paper scores: images, in words.
 SCORED_ON = {"coco": (5000, "COCO's val2017"), "crowdhuman": (4370, "CrowdHuman's validation set")}
 # Changes neither what is learnt, beyond chance, nor how it is scored.
 _NO_MATTER = {"name", "train.accumulate", "train.seed", "train.workers"}
@@ -14,7 +14,7 @@ _NO_MATTER |= {"train.evaluate_every", "train.checkpoint_every", "train.log_ever
 
 
 def expected_rows(experiment: Experiment) -> list[PaperRow]:
-    """The paper's rows with scores of this run's kind: on validation pictures, without test-time augmentation."""
+    """The paper's rows with scores of this run's kind: on validation images, without test-time augmentation."""
     return [
         row
         for row in rows_of(experiment.name)
@@ -31,10 +31,10 @@ def expected_in_words(experiment: Experiment) -> str | None:
     return "\n".join(lines) or None
 
 
-def beside_paper(experiment: Experiment, scores: Scores, pictures: int, started_from: str | None) -> str | None:
+def beside_paper(experiment: Experiment, scores: Scores, images: int, started_from: str | None) -> str | None:
     """A table of what was measured and what the paper expects, then what sets the two apart, if anything.
 
-    pictures: how many were scored. started_from: weights that the run began with, beyond its backbone's. None where the
+    images: how many were scored. started_from: weights that the run began with, beyond its backbone's. None where the
     paper has nothing to say about such a run.
     """
     rows = expected_rows(experiment)
@@ -46,7 +46,7 @@ def beside_paper(experiment: Experiment, scores: Scores, pictures: int, started_
     lines += [(f"expected by the paper ({row.table})", _cells(row.scores, names)) for row in rows]
     width = max(len(title) for title, _ in lines)
     table = ["  ".join([title.ljust(width), *(cell.rjust(6) for cell in cells)]) for title, cells in lines]
-    return "\n".join([*table, *_reservations(experiment, pictures, started_from)])
+    return "\n".join([*table, *_reservations(experiment, images, started_from)])
 
 
 def changed_settings(experiment: Experiment) -> list[str]:
@@ -61,12 +61,12 @@ def changed_settings(experiment: Experiment) -> list[str]:
     ]
 
 
-def _reservations(experiment: Experiment, pictures: int, started_from: str | None) -> list[str]:
+def _reservations(experiment: Experiment, images: int, started_from: str | None) -> list[str]:
     assert experiment.protocol is not None, "a run has decided"
     many, words = SCORED_ON[experiment.protocol]
     reservations = []
-    if pictures != many:
-        reservations.append(f"the paper scores the {many} pictures of {words}, this run {pictures} pictures")
+    if images != many:
+        reservations.append(f"the paper scores the {many} images of {words}, this run {images} images")
     if changed := changed_settings(experiment):
         reservations.append(f"the settings differ from the paper's: {'; '.join(changed)}")
     source = experiment.model.backbone.pretrained

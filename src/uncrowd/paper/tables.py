@@ -29,10 +29,10 @@ class Deviation(NamedTuple):
 # By experiment and column: what another way of counting explains.
 DEVIATIONS = {
     ("coco-swin-t-300", "FLOPs"): Deviation(
-        1.5, "windows are padded, so the count depends on the shapes of the pictures it is averaged over"
+        1.5, "windows are padded, so the count depends on the shapes of the images it is averaged over"
     ),
     ("coco-detr-r50", "Params"): Deviation(0.6, "DETR's own figure leaves out what is frozen, 0.2M of the backbone"),
-    ("coco-detr-r50", "FLOPs"): Deviation(0.7, "DETR's own figure, by another counter and over 100 other pictures"),
+    ("coco-detr-r50", "FLOPs"): Deviation(0.7, "DETR's own figure, by another counter and over 100 other images"),
 }
 
 

@@ -1,7 +1,7 @@
 """DETR with and without the paper's two modules (Appendix C, Table 10): 50 epochs, all else DETR's.
 
-As DETR's own schedule, there is no warm-up, the backbone learns at a tenth of the rate, and pictures are cropped half
-of the time. The batch is the paper's 16 (Sec. 4, "all models"), as in DETR's published command of 2 pictures on each of
+As DETR's own schedule, there is no warm-up, the backbone learns at a tenth of the rate, and images are cropped half
+of the time. The batch is the paper's 16 (Sec. 4, "all models"), as in DETR's published command of 2 images on each of
 8 GPUs; DETR's own paper has 64.
 """
 

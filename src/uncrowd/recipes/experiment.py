@@ -27,9 +27,9 @@ class Experiment:
     protocol: ScoreProtocol | None = None
     # The detector.
     model: AnyDetectorConfig = field(default_factory=SparseRCNNConfig)
-    # What training does to pictures.
+    # What training does to images.
     augment: TrainTransformConfig = field(default_factory=TrainTransformConfig)
-    # The size of pictures in evaluation, and wherever the weights are used.
+    # The size of images in evaluation, and wherever the weights are used.
     resize: ResizeConfig = field(default_factory=ResizeConfig)
     # The objective.
     loss: LossConfig = field(default_factory=LossConfig)

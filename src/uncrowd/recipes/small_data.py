@@ -1,4 +1,4 @@
-"""The recipe for one's own data: some hundred to some thousand pictures, from scratch, on one GPU or a CPU."""
+"""The recipe for one's own data: some hundred to some thousand images, from scratch, on one GPU or a CPU."""
 
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig

@@ -15,15 +15,15 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.engine.log import read_metrics
-from uncrowd.evaluation.coco import rank_pictures
+from uncrowd.evaluation.coco import rank_images
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
-from uncrowd.report.pictures import COLOURS, best_and_worst
-from uncrowd.structures import Detections, PictureId
+from uncrowd.report.images import COLOURS, best_and_worst
+from uncrowd.structures import Detections, ImageId
 from uncrowd.visualize.curves import plot_curves
 from uncrowd.whole_file import whole_file
 
-# Where pictures are shown and counted when no threshold suggests itself.
+# Where images are shown and counted when no threshold suggests itself.
 FALLBACK_THRESHOLD = 0.5
 
 # matplotlib's colours in an SVG -> the page's, which know light from dark.
@@ -49,14 +49,14 @@ class _Plot(NamedTuple):
 def write_report(
     folder: Path,
     dataset: DetectionDataset,
-    detections: Mapping[PictureId, Detections],
+    detections: Mapping[ImageId, Detections],
     scores: Scores,
     facts: Mapping[str, str],
 ) -> Path:
     """Writes FOLDER/report.html from what the run logged there and from its last evaluation; returns its path.
 
     detections, scores: of `dataset`, all detections without a threshold. facts: in words, what was trained on what.
-    Pictures that cannot be read are left out, and the page says so. Raises InputError when the page cannot be
+    Images that cannot be read are left out, and the page says so. Raises InputError when the page cannot be
     written; one that was there before then stays as it was.
     """
     rows = read_metrics(folder / "metrics.jsonl")
@@ -64,8 +64,8 @@ def write_report(
     evaluated = [row for row in rows if row["kind"] == "eval"]
     curve = operating_curve(dataset, detections, dataset.categories)
     threshold = curve.best.threshold if curve.best else FALLBACK_THRESHOLD
-    ranked = rank_pictures(dataset, detections, dataset.categories, threshold=threshold)
-    found, wrong, missed = (sum(getattr(picture, what) for picture in ranked) for what in ("found", "wrong", "missed"))
+    ranked = rank_images(dataset, detections, dataset.categories, threshold=threshold)
+    found, wrong, missed = (sum(getattr(image, what) for image in ranked) for what in ("found", "wrong", "missed"))
     config = folder / "config.json"
     page = _template().render(
         name=folder.resolve().name,
@@ -85,7 +85,7 @@ def write_report(
         missed=missed,
         precision=found / (found + wrong) if found + wrong else None,
         recall=found / (found + missed) if found + missed else None,
-        pictures=best_and_worst(ranked, dataset, detections, threshold),
+        images=best_and_worst(ranked, dataset, detections, threshold),
         colours=COLOURS,
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
     )
@@ -137,8 +137,8 @@ def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -
         facts["Trained for"] = f"{_count(trained[-1]['step'], 'step')}, {_epochs(trained[-1]['epoch'])}"
     if losses := _recorded(trained, "loss"):
         facts["Loss"] = f"{losses[0]:.3g} at the first step, {losses[-1]:.3g} at the last"
-    if speeds := _recorded(trained, "pictures_per_second"):
-        facts["Speed"] = f"{float(np.median(speeds)):.3g} pictures a second (median)"
+    if speeds := _recorded(trained, "images_per_second"):
+        facts["Speed"] = f"{float(np.median(speeds)):.3g} images a second (median)"
     if times := _recorded(rows, "time"):
         begin, end = (datetime.fromtimestamp(time).astimezone() for time in (min(times), max(times)))
         facts["When"] = f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, {_duration(max(times) - min(times))}"
@@ -177,7 +177,7 @@ def _training_curves(trained: Sequence[dict[str, Any]]) -> list[_Plot]:
         ("Loss of the last stage, by part", {"class": "class", "L1": "l1", "GIoU": "giou"}, 1.0, True),
         ("Learning rate", {"learning rate": "learning_rate"}, 1.0, False),
         ("Gradient norm, before clipping", {"norm": "gradient_norm"}, 1.0, True),
-        ("Pictures a second", {"pictures": "pictures_per_second"}, 1.0, True),
+        ("Images a second", {"images": "images_per_second"}, 1.0, True),
         ("Time spent waiting for data, in %", {"waiting": "waiting_for_data"}, 100.0, True),
     ]
     return [

@@ -81,10 +81,10 @@ def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, Detectio
     if splits.train is None:
         raise InputError(f"{splits.root} has no training split; it has {', '.join(d.split for d in splits.present)}.")
     if splits.val is not None:
-        train, val, words = splits.train, splits.val, "the data set's own validation split"
+        train, val, words = splits.train, splits.val, "the dataset's own validation split"
     else:
         train, val = hold_out(splits.train, seed=seed)
-        held_out = f"{counted(len(val), 'picture')} held out of the training split (10%, seed {seed})"
+        held_out = f"{counted(len(val), 'image')} held out of the training split (10%, seed {seed})"
         words = f"{held_out}: there is no validation split"
     if train.ignore.all():
         raise InputError(f"{train.source} has no boxes, so there is nothing to learn; `uncrowd check` says more.")
@@ -176,7 +176,7 @@ def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: i
     most = int(np.diff(objects[dataset.offsets]).max())
     if most > experiment.model.proposals:
         notes.append(
-            f"NOTE: a picture has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
+            f"NOTE: an image has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
             "those left over cannot be found. Raise --model.proposals."
         )
     optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
@@ -210,13 +210,13 @@ def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Acce
 
 
 def _summary(dataset: DetectionDataset) -> dict[str, Any]:
-    """What tells a data set from another one, in counts and as a digest."""
+    """What tells a dataset from another one, in counts and as a digest."""
     digest = hashlib.sha256()
     arrays = (dataset.ids, dataset.file_names, dataset.sizes, dataset.offsets)
     for array in (*arrays, dataset.boxes, dataset.labels, dataset.ignore):
         digest.update(np.ascontiguousarray(array).tobytes())
     return {
-        "pictures": len(dataset),
+        "images": len(dataset),
         "boxes": len(dataset.boxes),
         "classes": list(dataset.categories.names),
         "contents": digest.hexdigest()[:16],
@@ -237,7 +237,7 @@ def _facts(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     facts = {
         "Data": splits.describe(),
-        "Trained on": f"{len(train_set):,} pictures with {len(train_set.boxes):,} boxes",
+        "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
         "Scored on": val_words,
         "Experiment": experiment.name,
         "Model": f"{_model_in_words(experiment.model)}, {parameters / 1e6:.1f} million parameters",

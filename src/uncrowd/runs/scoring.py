@@ -111,12 +111,12 @@ class Scoring:
 
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:
         if detected.unreadable and self._last is None:
-            many = counted(len(detected.unreadable), "picture")
+            many = counted(len(detected.unreadable), "image")
             log.say(f"{many} to score on cannot be read, taken as empty: {first(detected.unreadable, 10)}")
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         log.write("eval", step, values)
-        pictures = f"{counted(len(self.dataset), 'picture')} ({self.dataset.split})"
-        log.say(f"after epoch {epoch}, on {pictures}:\n{scores.table()}")
+        images = f"{counted(len(self.dataset), 'image')} ({self.dataset.split})"
+        log.say(f"after epoch {epoch}, on {images}:\n{scores.table()}")
         write_coco_results(self.folder / "detections.json", detected.detections)
 
 

@@ -1,1 +1,1 @@
-"""Arrays to pictures and curves; draws, decides nothing."""
+"""Arrays to images and curves; draws, decides nothing."""

@@ -11,13 +11,13 @@ OTHERS: Colour = (64, 196, 255)
 
 
 def draw_attention(
-    picture: UInt8[np.ndarray, "h w 3"], boxes: Float[np.ndarray, "n 4"], weights: Float[np.ndarray, " n"], query: int
+    image: UInt8[np.ndarray, "h w 3"], boxes: Float[np.ndarray, "n 4"], weights: Float[np.ndarray, " n"], query: int
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture with the box of `query` in yellow above the boxes of the other queries, in its pixels.
+    """The image with the box of `query` in yellow above the boxes of the other queries, in its pixels.
 
     Opacity and width of a box follow its weight relative to the strongest other's: one that gets nothing is not seen.
     """
-    canvas, scale = enlarged(picture)
+    canvas, scale = enlarged(image)
     corners = in_canvas(boxes * scale, canvas.size)
     thick = 2 * line_width([corners[query]], canvas.size)
     others = np.delete(weights, query)

@@ -1,4 +1,4 @@
-"""Boxes and captions on a picture, and pictures side by side: takes arrays and draws, decides nothing."""
+"""Boxes and captions on an image, and images side by side: takes arrays and draws, decides nothing."""
 
 import colorsys
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 # Left, top, right, bottom in pixels of the drawing, the last two included as Pillow counts.
 Rectangle = tuple[int, int, int, int]
 
-# Smaller pictures are enlarged until a caption can be read on them, but never to more than this on the long side.
+# Smaller images are enlarged until a caption can be read on them, but never to more than this on the long side.
 READABLE_SHORT_SIDE = 480
 ENLARGED_LONG_SIDE = 1920
 # Distinct on photographs, also from each other under the common colour blindnesses (Okabe and Ito's hues, brightened).
@@ -43,22 +43,22 @@ def label_colour(label: int) -> Colour:
 
 
 def draw_detections(
-    picture: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"],
     boxes: Float[np.ndarray, "n 4"] | Float[Tensor, "n 4"],
     *,
     labels: Int64[np.ndarray, " n"] | Int64[Tensor, " n"] | None = None,
     captions: Sequence[str] | None = None,
     ignored: Bool[np.ndarray, " n"] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture with boxes, given in its pixels and best first, the best on top.
+    """The image with boxes, given in its pixels and best first, the best on top.
 
-    A picture whose short side is below 480 is enlarged. Lines and letters scale with the picture, and lines get
+    An image whose short side is below 480 is enlarged. Lines and letters scale with the image, and lines get
     thinner where boxes are small. Each label has its colour (without `labels` all share one; in a crowd, numbering the
     boxes gives each its own). A caption stands at its box where it hides neither a better one's caption nor more than
-    a fifth of any box, and is left out where there is no such place. What lies outside of the picture, or is no box
+    a fifth of any box, and is left out where there is no such place. What lies outside of the image, or is no box
     (inverted, NaN), is not drawn. Those that are `ignored` are dashed and grey, below all others, without caption.
     """
-    canvas, scale = enlarged(picture)
+    canvas, scale = enlarged(image)
     corners = in_canvas(np.asarray(boxes, dtype=np.float64) * scale, canvas.size)
     colours = [label_colour(label) for label in ([0] * len(corners) if labels is None else labels.tolist())]
     draw = ImageDraw.Draw(canvas)
@@ -78,34 +78,34 @@ def draw_detections(
 
 
 def side_by_side(panels: Sequence[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]) -> UInt8[np.ndarray, "height width 3"]:
-    """Pictures in a row, each below its title, all enlarged to the height of the tallest, on white."""
+    """Images in a row, each below its title, all enlarged to the height of the tallest, on white."""
     assert panels, "there is nothing to show"
-    height = max(picture.shape[0] for _, picture in panels)
-    pictures = [Image.fromarray(picture) for _, picture in panels]
-    pictures = [p.resize((max(1, round(p.width * height / p.height)), height), _FILTER) for p in pictures]
+    height = max(image.shape[0] for _, image in panels)
+    images = [Image.fromarray(image) for _, image in panels]
+    images = [p.resize((max(1, round(p.width * height / p.height)), height), _FILTER) for p in images]
     gap, size = max(4, height // 60), max(12.0, height / 24)
     bar = round(1.6 * size)
-    sheet = Image.new("RGB", (sum(p.width for p in pictures) + gap * (len(pictures) - 1), height + bar), "white")
+    sheet = Image.new("RGB", (sum(p.width for p in images) + gap * (len(images) - 1), height + bar), "white")
     draw, left = ImageDraw.Draw(sheet), 0
-    for (title, _), picture in zip(panels, pictures, strict=True):
-        # A title wider than its picture gets smaller letters, down to what can just be read.
-        fitting = size * min(1.0, picture.width / max(1.0, draw.textlength(title, ImageFont.load_default(size))))
+    for (title, _), image in zip(panels, images, strict=True):
+        # A title wider than its image gets smaller letters, down to what can just be read.
+        fitting = size * min(1.0, image.width / max(1.0, draw.textlength(title, ImageFont.load_default(size))))
         draw.text((left, bar / 2), title, "black", ImageFont.load_default(max(8.0, fitting)), anchor="lm")
-        sheet.paste(picture, (left, bar))
-        left += picture.width + gap
+        sheet.paste(image, (left, bar))
+        left += image.width + gap
     return np.asarray(sheet)
 
 
 _FILTER = Image.Resampling.BICUBIC
 
 
-def enlarged(picture: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.ndarray, " 4"]]:
+def enlarged(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.ndarray, " 4"]]:
     """A copy to draw on, enlarged if it is small, and what its boxes (x1, y1, x2, y2) are to be multiplied with."""
-    image = Image.fromarray(picture)
-    factor = max(1.0, min(READABLE_SHORT_SIDE / min(image.size), ENLARGED_LONG_SIDE / max(image.size)))
-    width, height = round(image.width * factor), round(image.height * factor)
-    scale = np.array([width / image.width, height / image.height] * 2)
-    return (image.resize((width, height), _FILTER) if factor > 1 else image.copy()), scale
+    canvas = Image.fromarray(image)
+    factor = max(1.0, min(READABLE_SHORT_SIDE / min(canvas.size), ENLARGED_LONG_SIDE / max(canvas.size)))
+    width, height = round(canvas.width * factor), round(canvas.height * factor)
+    scale = np.array([width / canvas.width, height / canvas.height] * 2)
+    return (canvas.resize((width, height), _FILTER) if factor > 1 else canvas.copy()), scale
 
 
 def in_canvas(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> list[Rectangle | None]:

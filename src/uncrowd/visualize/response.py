@@ -17,14 +17,14 @@ MARGIN = 0.4
 
 
 def draw_response(
-    picture: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, " 4"], response: Float[np.ndarray, "rows columns"]
+    image: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, " 4"], response: Float[np.ndarray, "rows columns"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The surroundings of a box, given in the picture's pixels, with its response inside: a cell where it was pooled.
+    """The surroundings of a box, given in the image's pixels, with its response inside: a cell where it was pooled.
 
-    Blue is the lowest value and red the highest; a scale below says which these are. What lies outside of the picture
+    Blue is the lowest value and red the highest; a scale below says which these are. What lies outside of the image
     is not shown.
     """
-    corner, crop = _surroundings(picture, box)
+    corner, crop = _surroundings(image, box)
     canvas, scale = enlarged(crop)
     exact = (box - np.tile(corner, 2)) * scale
     (visible,) = in_canvas(exact[None], canvas.size)
@@ -36,17 +36,17 @@ def draw_response(
     return np.concatenate([np.asarray(canvas), _scale(canvas.width, lowest, highest)])
 
 
-def _surroundings(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The left upper corner (x, y) in the picture of what is shown, and its pixels; all where no box is to be seen."""
-    height, width = picture.shape[:2]
+def _surroundings(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The left upper corner (x, y) in the image of what is shown, and its pixels; all where no box is to be seen."""
+    height, width = image.shape[:2]
     limit = np.array([width, height])
     near = np.nan_to_num(box).clip(0, np.tile(limit, 2))
     if (near[2:] <= near[:2]).any():
-        return np.zeros(2), picture
+        return np.zeros(2), image
     margin = MARGIN * (near[2:] - near[:2]).max()
     left, top = np.floor(near[:2] - margin).clip(0).astype(int).tolist()
     right, bottom = np.ceil(near[2:] + margin).clip(max=limit).astype(int).tolist()
-    return np.array([left, top]), picture[top:bottom, left:right]
+    return np.array([left, top]), image[top:bottom, left:right]
 
 
 def _lay_over(canvas: Image.Image, box: np.ndarray, share: np.ndarray) -> None:
@@ -54,7 +54,7 @@ def _lay_over(canvas: Image.Image, box: np.ndarray, share: np.ndarray) -> None:
     size = np.array(canvas.size)
     first = box[:2].clip(0, size - 1).round().astype(int)
     last = np.maximum(box[2:].clip(0, size).round().astype(int), first + 1)
-    # What part of the cells that is, in cells; a coordinate far outside must not become a large picture.
+    # What part of the cells that is, in cells; a coordinate far outside must not become a large image.
     cells = np.array(share.shape[::-1])
     inside = (np.concatenate([first, last]) - np.tile(box[:2], 2)) / np.tile(box[2:] - box[:2], 2) * np.tile(cells, 2)
     inside = inside.clip(0, np.tile(cells, 2))

@@ -1,4 +1,4 @@
-"""Pictures in rows and columns, as the paper's pages of results (Figures 7 to 10) are."""
+"""Images in rows and columns, as the paper's pages of results (Figures 7 to 10) are."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ COLUMN_WIDTH = 720
 def grid(
     titles: Sequence[str], rows: Sequence[Sequence[UInt8[np.ndarray, "_h _w 3"]]]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Rows of pictures below one title a column, on white; every picture is given the width of a column."""
+    """Rows of images below one title a column, on white; every image is given the width of a column."""
     assert rows, "there is nothing to show"
-    assert all(len(row) == len(titles) for row in rows), "a row has a picture for each title"
+    assert all(len(row) == len(titles) for row in rows), "a row has an image for each title"
     gap, size = COLUMN_WIDTH // 60, COLUMN_WIDTH / 24
     bar = round(1.8 * size)
-    pictures = [[Image.fromarray(in_column(picture)[0]) for picture in row] for row in rows]
-    heights = [max(picture.height for picture in row) for row in pictures]
+    images = [[Image.fromarray(in_column(image)[0]) for image in row] for row in rows]
+    heights = [max(image.height for image in row) for row in images]
     width = len(titles) * (COLUMN_WIDTH + gap) - gap
     sheet = Image.new("RGB", (width, bar + sum(heights) + gap * (len(rows) - 1)), "white")
     draw, top = ImageDraw.Draw(sheet), bar
@@ -29,21 +29,21 @@ def grid(
         fitting = size * min(1.0, 0.96 * COLUMN_WIDTH / max(1.0, draw.textlength(title, ImageFont.load_default(size))))
         middle = left + COLUMN_WIDTH / 2, bar / 2
         draw.text(middle, title, "black", ImageFont.load_default(max(10.0, fitting)), anchor="mm")
-    for row, height in zip(pictures, heights, strict=True):
-        for left, picture in zip(lefts, row, strict=True):
-            sheet.paste(picture, (left, top))
+    for row, height in zip(images, heights, strict=True):
+        for left, image in zip(lefts, row, strict=True):
+            sheet.paste(image, (left, top))
         top += height + gap
     return np.asarray(sheet)
 
 
 def in_column(
-    picture: UInt8[np.ndarray, "_h _w 3"],
+    image: UInt8[np.ndarray, "_h _w 3"],
 ) -> tuple[UInt8[np.ndarray, "_height _width 3"], Float[np.ndarray, " 4"]]:
-    """The picture as wide as a column, and what its boxes (x1, y1, x2, y2) are to be multiplied with.
+    """The image as wide as a column, and what its boxes (x1, y1, x2, y2) are to be multiplied with.
 
     Boxes and captions drawn after that keep their size in the grid.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = COLUMN_WIDTH, max(1, round(height * COLUMN_WIDTH / width))
-    resized = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
+    resized = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
     return np.asarray(resized), np.array([size[0] / width, size[1] / height] * 2)

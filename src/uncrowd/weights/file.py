@@ -42,11 +42,11 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
     """Writes the model to one file that `load_weights` can read without knowing anything else.
 
     An older file stays as it was until all is written. Raises InputError when it cannot be written, and for a model
-    that was loaded to look at pictures.
+    that was loaded to look at images.
     """
     if model.only_looks:
         raise InputError(
-            f"{path}: this model was loaded to look at pictures, and its weights are no longer those that one trains; "
+            f"{path}: this model was loaded to look at images, and its weights are no longer those that one trains; "
             "take the model of uncrowd.weights.file.load_weights."
         )
     assert isinstance(model.config, AnyDetectorConfig), model.config
@@ -63,7 +63,7 @@ def load_weights(path: Path) -> Weights:
     if path.is_dir():
         path = _of_run(path)
     if path.suffix.lower() == ".onnx" and path.is_file():
-        raise InputError(f"{path} is an exported detector, for looking at pictures; give the weights it was made of.")
+        raise InputError(f"{path} is an exported detector, for looking at images; give the weights it was made of.")
     tensors, header = read_safetensors(path)
     if HEADER not in header:
         raise InputError(

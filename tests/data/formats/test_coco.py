@@ -15,7 +15,7 @@ from uncrowd.data.formats.records import NO_AREA, NOT_FINITE, OUTSIDE, judge_box
 from uncrowd.errors import InputError
 
 
-def test_a_file_becomes_a_data_set(tmp_path):
+def test_a_file_becomes_a_dataset(tmp_path):
     annotations = [
         annotation(1, 2, (1.5, 2, 30, 20.25), category_id=7, area=411.5),
         annotation(2, 1, (0, 0, 10, 10), category_id=3),
@@ -37,19 +37,19 @@ def test_a_file_becomes_a_data_set(tmp_path):
     assert dataset.skipped == {}
 
 
-def test_pictures_without_boxes_stay(tmp_path):
+def test_images_without_boxes_stay(tmp_path):
     dataset = read_coco(write(tmp_path / "a.json", content(annotations=[annotation(1, 2)])))
     assert dataset.counts.tolist() == [0, 1]
     assert dataset[0].boxes.shape == (0, 4)
 
 
-def test_a_data_set_without_any_box_is_read(tmp_path):
+def test_a_dataset_without_any_box_is_read(tmp_path):
     dataset = read_coco(write(tmp_path / "a.json", content(annotations=[])))
     assert len(dataset) == 2
     assert dataset.boxes.shape == (0, 4)
 
 
-def test_pictures_may_have_names_for_ids(tmp_path):
+def test_images_may_have_names_for_ids(tmp_path):
     data = content(images=[image("x1"), image("x2")], annotations=[annotation(1, "x2")])
     dataset = read_coco(write(tmp_path / "a.json", data))
     assert dataset[1].id == "x2"
@@ -70,9 +70,9 @@ def test_boxes_that_reach_outside_are_not_clipped_here(tmp_path):
         ((1, math.nan, 5, 5), "boxes with a NaN or infinite number"),
         ((1, 1, math.inf, 5), "boxes with a NaN or infinite number"),
         ((1, 1, 10**400, 5), "boxes with a NaN or infinite number"),
-        ((WIDTH, 1, 5, 5), "boxes fully outside their picture"),
-        ((1, HEIGHT, 5, 5), "boxes fully outside their picture"),
-        ((1, -9, 5, 9), "boxes fully outside their picture"),
+        ((WIDTH, 1, 5, 5), "boxes fully outside their image"),
+        ((1, HEIGHT, 5, 5), "boxes fully outside their image"),
+        ((1, -9, 5, 9), "boxes fully outside their image"),
         ((1, 1, 5), "annotations whose bbox is not four numbers"),
         ((1, 1, "5", 5), "annotations whose bbox is not four numbers"),
         ((1, 1, True, 5), "annotations whose bbox is not four numbers"),
@@ -106,7 +106,7 @@ FOUR_NUMBERS = st.tuples(*[st.floats(-100, 100) | st.sampled_from([0.0, math.nan
 
 
 @given(box=FOUR_NUMBERS)
-def test_a_box_is_usable_exactly_when_part_of_it_is_in_the_picture(box):
+def test_a_box_is_usable_exactly_when_part_of_it_is_in_the_image(box):
     verdict = judge_box(box, (HEIGHT, WIDTH))
     if not np.isfinite(box).all():
         assert verdict is NOT_FINITE
@@ -125,18 +125,18 @@ def same_size(**changes):
 REFUSED = {
     "unknown class": (
         {"annotations": [annotation(5, 1, category_id=9)]},
-        r"category_id that `categories` does not list \(annotation 5 of picture 1: category_id 9\); add the category",
+        r"category_id that `categories` does not list \(annotation 5 of image 1: category_id 9\); add the category",
     ),
-    "no class": ({"annotations": [annotation(5, 1, category_id=None)]}, r"annotation 5 of picture 1: category_id None"),
-    "unknown picture": (
+    "no class": ({"annotations": [annotation(5, 1, category_id=None)]}, r"annotation 5 of image 1: category_id None"),
+    "unknown image": (
         {"annotations": [annotation(5, 99)]},
-        r"image_id that `images` does not list \(annotation 5: image_id 99\); add the picture's record",
+        r"image_id that `images` does not list \(annotation 5: image_id 99\); add the image's record",
     ),
     "id of another type": ({"annotations": [annotation(5, "1")]}, r"annotation 5: image_id '1'"),
     "id that is no id": ({"annotations": [annotation(5, [1])]}, r"annotation 5: image_id \[1\]"),
-    "duplicate picture": (
+    "duplicate image": (
         {"images": [image(1), image(1, file_name="b.png")]},
-        r"image records that share one id \(id 1: 1\.png and b\.png\); give each picture an id of its own",
+        r"image records that share one id \(id 1: 1\.png and b\.png\); give each image an id of its own",
     ),
     "mixed ids": ({"images": [image(1), image("a")], "annotations": []}, r"'a' and 1\); use one type"),
     "duplicate class": (
@@ -149,7 +149,7 @@ REFUSED = {
     ),
     "class without a name": ({"categories": [{"id": 3}, {"id": 7, "name": "dog"}]}, r"number 1 of the list: id 3"),
     "no classes": ({"categories": [], "annotations": []}, r"an empty list of categories .*; add a category"),
-    "no pictures": ({"images": [], "annotations": []}, r"an empty list of images .*; add a record"),
+    "no images": ({"images": [], "annotations": []}, r"an empty list of images .*; add a record"),
     "no file name": ({"images": same_size(file_name=None)}, r"number 2 of the list: id 2, file_name None, width 64"),
     "no width": ({"images": same_size(width=None)}, r"number 2 .* width None, height 48\); fill them in"),
     "height 0": ({"images": same_size(height=0)}, r"number 2 .* height 0"),
@@ -161,7 +161,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_training_would_get_wrong_is_refused(tmp_path, name):
     parts, sentence = REFUSED[name]
-    write(tmp_path / "a.json")  # draws the pictures
+    write(tmp_path / "a.json")  # draws the images
     (tmp_path / "a.json").write_text(json.dumps(content(**parts)))
     with pytest.raises(InputError, match=sentence) as caught:
         read_coco(tmp_path / "a.json")
@@ -173,7 +173,7 @@ def test_what_refers_to_a_bad_record_is_no_second_mistake(tmp_path):
     write(tmp_path / "a.json")
     (tmp_path / "a.json").write_text(json.dumps(content(images=same_size(width=None))))
     dataset, problems = scan_coco(tmp_path / "a.json")
-    assert [finding.kind for finding in problems.findings()] == ["incomplete picture record"]
+    assert [finding.kind for finding in problems.findings()] == ["incomplete image record"]
     assert dataset.ids.tolist() == [1]
 
 
@@ -226,7 +226,7 @@ def test_damage_is_read_or_refused_but_never_anything_else(sound, data):
 
 
 @pytest.mark.parametrize(
-    ("file", "pictures"),
+    ("file", "images"),
     [
         ("a.json", "."),
         ("a.json", "images"),
@@ -239,28 +239,28 @@ def test_damage_is_read_or_refused_but_never_anything_else(sound, data):
         ("labels.json", "data"),
     ],
 )
-def test_the_pictures_are_found(tmp_path, file, pictures):
-    write(tmp_path / file, pictures=tmp_path / pictures)
-    assert read_coco(tmp_path / file).folder == tmp_path / pictures
+def test_the_images_are_found(tmp_path, file, images):
+    write(tmp_path / file, image_folder=tmp_path / images)
+    assert read_coco(tmp_path / file).folder == tmp_path / images
 
 
 def test_the_split_s_own_folder_wins_over_another_with_the_same_names(tmp_path):
-    write(tmp_path / "annotations/instances_train.json", pictures=tmp_path / "train")
-    write(tmp_path / "annotations/instances_val.json", pictures=tmp_path / "val")
+    write(tmp_path / "annotations/instances_train.json", image_folder=tmp_path / "train")
+    write(tmp_path / "annotations/instances_val.json", image_folder=tmp_path / "val")
     assert read_coco(tmp_path / "annotations/instances_val.json").folder == tmp_path / "val"
 
 
-def test_one_missing_picture_does_not_hide_the_folder(tmp_path):
-    write(tmp_path / "a.json", pictures=tmp_path / "images")
+def test_one_missing_image_does_not_hide_the_folder(tmp_path):
+    write(tmp_path / "a.json", image_folder=tmp_path / "images")
     (tmp_path / "images/1.png").unlink()
     assert read_coco(tmp_path / "a.json").folder == tmp_path / "images"
 
 
-def test_pictures_that_are_nowhere_are_refused_with_the_places_looked_at(tmp_path):
-    write(tmp_path / "a.json", pictures=tmp_path / "pngs")
+def test_images_that_are_nowhere_are_refused_with_the_places_looked_at(tmp_path):
+    write(tmp_path / "a.json", image_folder=tmp_path / "pngs")
     (tmp_path / "images").mkdir()
-    with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}, {tmp_path}/images, .*; put the pictures"):
+    with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}, {tmp_path}/images, .*; put the images"):
         read_coco(tmp_path / "a.json")
-    assert read_coco(tmp_path / "a.json", pictures=tmp_path / "pngs").folder == tmp_path / "pngs"
+    assert read_coco(tmp_path / "a.json", image_folder=tmp_path / "pngs").folder == tmp_path / "pngs"
     with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}/images\)"):
-        read_coco(tmp_path / "a.json", pictures=tmp_path / "images")
+        read_coco(tmp_path / "a.json", image_folder=tmp_path / "images")

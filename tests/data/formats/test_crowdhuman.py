@@ -19,7 +19,7 @@ from uncrowd.errors import InputError
 CROWDHUMAN_EVAL = Path(__file__).parents[1] / "fixtures/crowdhuman_eval"
 
 
-def test_a_file_becomes_a_data_set(tmp_path):
+def test_a_file_becomes_a_dataset(tmp_path):
     boxes = [person(), person(fbox=[-3, 0.5, 10, 60.25]), person(tag="mask", fbox=[5, 6, 7, 8])]
     file = write(tmp_path / "annotation_val.odgt", [line("b,1", boxes), line("a,2", [])])
     dataset = read_odgt(file, split="val")
@@ -67,7 +67,7 @@ def test_what_is_no_person_to_find_is_an_ignored_box(tmp_path, record, body_igno
 
 
 def test_real_files_are_read_as_the_oracle_counts_them():
-    dataset = read_odgt(CROWDHUMAN_EVAL / "gt.odgt", pictures_needed=False)
+    dataset = read_odgt(CROWDHUMAN_EVAL / "gt.odgt", images_needed=False)
     expected = json.loads((CROWDHUMAN_EVAL / "expected.json").read_text())
     assert (len(dataset), len(dataset.boxes), dataset.ignore.sum()) == tuple(
         expected[key] for key in ("images", "gt_boxes", "ignored")
@@ -84,11 +84,11 @@ def test_every_unknown_tag_is_named(tmp_path):
     ]
 
 
-def test_a_size_is_the_line_s_else_the_picture_s_as_displayed_else_the_given_one(tmp_path):
+def test_a_size_is_the_line_s_else_the_image_s_as_displayed_else_the_given_one(tmp_path):
     lines = [line("said", width=7, height=5), line("read"), line("turned"), line("given"), line("half", width=7)]
     file = write(tmp_path / "a.odgt", lines)
     draw(tmp_path / "turned.jpg", orientation=6)
-    (tmp_path / "given.jpg").write_bytes(b"no picture")
+    (tmp_path / "given.jpg").write_bytes(b"no image")
     sizes: dict[str, tuple[int, int]] = dict.fromkeys(("said", "read", "turned", "given", "half"), (1, 2))
     dataset = read_odgt(file, sizes=sizes)
     assert [sample.size for sample in dataset] == [(5, 7), (HEIGHT, WIDTH), (WIDTH, HEIGHT), (1, 2), (HEIGHT, WIDTH)]
@@ -98,22 +98,22 @@ def test_only_a_size_that_is_known_from_nowhere_is_an_error(tmp_path):
     file = write(tmp_path / "a.odgt", [line("a"), line("b"), line("c", width=7, height=5)])
     (tmp_path / "b.jpg").unlink()
     (tmp_path / "c.jpg").unlink()
-    with pytest.raises(InputError, match=r"size is not known \(line 2: b\); put the pictures where they can be read"):
+    with pytest.raises(InputError, match=r"size is not known \(line 2: b\); put the images where they can be read"):
         read_odgt(file)
     assert scan_odgt(file)[0].ids.tolist() == ["a", "c"]
     assert read_odgt(file, sizes={"b": (3, 4)})[1].size == (3, 4)
 
 
-def test_pictures_are_needed_unless_boxes_alone_are_used(tmp_path):
-    file = write(tmp_path / "a.odgt", [line("a", width=WIDTH, height=HEIGHT)], pictures=tmp_path / "elsewhere")
+def test_images_are_needed_unless_boxes_alone_are_used(tmp_path):
+    file = write(tmp_path / "a.odgt", [line("a", width=WIDTH, height=HEIGHT)], image_folder=tmp_path / "elsewhere")
     with pytest.raises(InputError, match=rf"no folder that was looked at \(a in none of {tmp_path}"):
         read_odgt(file)
-    assert len(read_odgt(file, pictures_needed=False)) == 1
+    assert len(read_odgt(file, images_needed=False)) == 1
     assert read_odgt(file, tmp_path / "elsewhere").folder == tmp_path / "elsewhere"
 
 
-def test_pictures_may_have_any_suffix_and_lie_in_several_folders(tmp_path):
-    file = write(tmp_path / "annotation_train.odgt", [line(id) for id in ("a.1", "b", "c", "d")], pictures=None)
+def test_images_may_have_any_suffix_and_lie_in_several_folders(tmp_path):
+    file = write(tmp_path / "annotation_train.odgt", [line(id) for id in ("a.1", "b", "c", "d")], image_folder=None)
     paths = [f"CrowdHuman_train0{n}/Images/{name}" for n, name in enumerate(("a.1.png", "b.JPG", "c.jpeg"), start=1)]
     for path in [*paths, "CrowdHuman_val/Images/d.jpg"]:
         (tmp_path / path).parent.mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_pictures_may_have_any_suffix_and_lie_in_several_folders(tmp_path):
         ([1, 1, 5, -3], "boxes without positive width and height", False),
         ([1, math.nan, 5, 5], "boxes with a NaN or infinite number", False),
         ([1, 1, 10**400, 5], "boxes with a NaN or infinite number", False),
-        ([WIDTH, 1, 5, 5], "boxes fully outside their picture", True),
+        ([WIDTH, 1, 5, 5], "boxes fully outside their image", True),
         ([1, 1, 5], "boxes that are not four numbers", False),
         ([1, 1, "5", 5], "boxes that are not four numbers", False),
         (None, "boxes that are not four numbers", False),
@@ -147,7 +147,7 @@ def test_a_box_that_cannot_be_used_is_named(tmp_path):
     _, problems = scan_odgt(write(tmp_path / "a.odgt", ["", line("a", boxes)]))
     assert [finding.examples for finding in problems.findings()] == [
         ["line 2, box 3: fbox None"],
-        ["line 2: fbox [1.5, 1, 0, 5] of picture a"],
+        ["line 2: fbox [1.5, 1, 0, 5] of image a"],
     ]
 
 
@@ -159,14 +159,14 @@ REFUSED = {
     "no object": ([line("a"), "[1]"], r"no JSON object \(line 2: \[1\]\)"),
     "another encoding": (['{"ID": "\udce9"}'], r"line 1: 'utf-8' codec"),
     "brackets without end": (["[" * 100_000], r"no JSON object \(line 1: "),
-    "no ID": ([{"gtboxes": []}], r"without an ID that names a picture \(line 1: None\); give each the name"),
-    "an ID that is no file name": ([line("a\0")], r"without an ID that names a picture \(line 1: 'a\\x00'\)"),
+    "no ID": ([{"gtboxes": []}], r"without an ID that names an image \(line 1: None\); give each the name"),
+    "an ID that is no file name": ([line("a\0")], r"without an ID that names an image \(line 1: 'a\\x00'\)"),
     "an ID that leads out": (
         [line("../../a")],
-        r"without an ID that names a picture \(line 1: '../../a'\)",
+        r"without an ID that names an image \(line 1: '../../a'\)",
     ),
-    "an ID from the root": ([line("/etc/a")], r"without an ID that names a picture \(line 1: '/etc/a'\)"),
-    "two lines of a picture": ([line("a"), line("b"), line("a")], r"share one ID \(lines 1 and 3: a\); merge them"),
+    "an ID from the root": ([line("/etc/a")], r"without an ID that names an image \(line 1: '/etc/a'\)"),
+    "two lines of an image": ([line("a"), line("b"), line("a")], r"share one ID \(lines 1 and 3: a\); merge them"),
     "no boxes": ([{"ID": "a"}], r"without a list of gtboxes \(line 1: a\); add one, empty where"),
     "no line": ([], r"no line at all \(the file is empty\); add one"),
     "detections": ([{"ID": "a", "dtboxes": []}], r"holds detections, not ground truth; give the annotation file"),
@@ -176,7 +176,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_training_would_get_wrong_is_refused(tmp_path, name):
     lines, sentence = REFUSED[name]
-    write(tmp_path / "a.odgt")  # draws the pictures
+    write(tmp_path / "a.odgt")  # draws the images
     text = "\n".join(text if isinstance(text, str) else json.dumps(text) for text in lines)
     (tmp_path / "a.odgt").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=sentence) as caught:
@@ -215,7 +215,7 @@ objects = st.fixed_dictionaries(
 
 def dataset_or_refusal(file: Path, box: BoxKind) -> DetectionDataset | str:
     try:
-        return read_odgt(file, box=box, pictures_needed=False, sizes={"a": (HEIGHT, WIDTH)})
+        return read_odgt(file, box=box, images_needed=False, sizes={"a": (HEIGHT, WIDTH)})
     except InputError as error:
         return str(error)
 

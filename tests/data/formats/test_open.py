@@ -10,7 +10,7 @@ from tests.data.coco_files import annotation, content, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
 from uncrowd.data.formats.open import find_layout, hold_out, open_split, open_splits
-from uncrowd.data.pictures_folder import split_of
+from uncrowd.data.images_folder import split_of
 from uncrowd.errors import InputError
 
 LAYOUTS = {
@@ -22,7 +22,7 @@ LAYOUTS = {
         "train": ("annotations/instances_train.json", "train"),
         "val": ("annotations/instances_val.json", "val"),
     },
-    "one folder of pictures": {
+    "one folder of images": {
         "train": ("instances_train.json", "images"),
         "val": ("instances_val.json", "images"),
         "test": ("instances_test.json", "images"),
@@ -37,7 +37,7 @@ LAYOUTS = {
 CROWDHUMAN_LAYOUTS = {
     "CrowdHuman's own": {"train": ("annotation_train.odgt", "Images"), "val": ("annotation_val.odgt", "Images")},
     "one odgt file": {"train": ("annotation.odgt", "images")},
-    "pictures beside": {"train": ("annotation.odgt", ".")},
+    "images beside": {"train": ("annotation.odgt", ".")},
     "archives unpacked": {
         "train": ("annotation_train.odgt", "CrowdHuman_train/Images"),
         "val": ("annotation_val.odgt", "CrowdHuman_val/Images"),
@@ -52,12 +52,12 @@ CROWDHUMAN_LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts_are_recognised(tmp_path, name):
-    for file, pictures in LAYOUTS[name].values():
-        write(tmp_path / file, pictures=tmp_path / pictures)
+    for file, images in LAYOUTS[name].values():
+        write(tmp_path / file, image_folder=tmp_path / images)
     splits = open_splits(tmp_path)
     assert splits.format == "COCO JSON"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
-        split: pictures for split, (_, pictures) in LAYOUTS[name].items()
+        split: images for split, (_, images) in LAYOUTS[name].items()
     }
     for split, (file, _) in LAYOUTS[name].items():
         assert getattr(splits, split).source == tmp_path / file
@@ -65,12 +65,12 @@ def test_layouts_are_recognised(tmp_path, name):
 
 @pytest.mark.parametrize("name", CROWDHUMAN_LAYOUTS)
 def test_layouts_of_crowdhuman_are_recognised(tmp_path, name):
-    for split, (file, pictures) in CROWDHUMAN_LAYOUTS[name].items():
-        write_odgt(tmp_path / file, [line(f"{split}1"), line(f"{split}2")], pictures=tmp_path / pictures)
+    for split, (file, images) in CROWDHUMAN_LAYOUTS[name].items():
+        write_odgt(tmp_path / file, [line(f"{split}1"), line(f"{split}2")], image_folder=tmp_path / images)
     splits = open_splits(tmp_path)
     assert splits.format == "CrowdHuman odgt"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
-        split: pictures for split, (_, pictures) in CROWDHUMAN_LAYOUTS[name].items()
+        split: images for split, (_, images) in CROWDHUMAN_LAYOUTS[name].items()
     }
 
 
@@ -92,26 +92,26 @@ def test_the_boxes_to_read_are_passed_on_where_there_is_a_choice(tmp_path):
         open_splits(file, box="hbox")
 
 
-def test_sizes_of_crowdhuman_s_pictures_may_be_known_from_elsewhere(tmp_path):
-    layout = find_layout(write_odgt(tmp_path / "annotation.odgt", [line("a")], pictures=None))
+def test_sizes_of_crowdhuman_s_images_may_be_known_from_elsewhere(tmp_path):
+    layout = find_layout(write_odgt(tmp_path / "annotation.odgt", [line("a")], image_folder=None))
     with pytest.raises(InputError, match=r"size is not known \(line 1: a\)"):
-        open_split(layout, "train", pictures_needed=False)
-    dataset = open_split(layout, "train", pictures_needed=False, sizes={"a": (30, 40)})
+        open_split(layout, "train", images_needed=False)
+    dataset = open_split(layout, "train", images_needed=False, sizes={"a": (30, 40)})
     assert dataset[0].size == (30, 40)
 
 
 IMAGE_INFO = {key: value for key, value in content().items() if key != "annotations"}
 
 
-def test_coco_s_own_folder_has_test_pictures_without_annotations(tmp_path):
+def test_coco_s_own_folder_has_test_images_without_annotations(tmp_path):
     folder = tmp_path / "annotations"
     for split in ("train", "val"):
         for kind in ("instances", "captions", "person_keypoints"):
-            write(folder / f"{kind}_{split}2017.json", pictures=tmp_path / f"{split}2017")
-    write(folder / "image_info_test2017.json", IMAGE_INFO, pictures=tmp_path / "test2017")
+            write(folder / f"{kind}_{split}2017.json", image_folder=tmp_path / f"{split}2017")
+    write(folder / "image_info_test2017.json", IMAGE_INFO, image_folder=tmp_path / "test2017")
     few = IMAGE_INFO | {"images": [image(2)]}
-    write(folder / "image_info_test-dev2017.json", few, pictures=tmp_path / "test2017")
-    write(folder / "image_info_unlabeled2017.json", IMAGE_INFO, pictures=tmp_path / "unlabeled2017")
+    write(folder / "image_info_test-dev2017.json", few, image_folder=tmp_path / "test2017")
+    write(folder / "image_info_unlabeled2017.json", IMAGE_INFO, image_folder=tmp_path / "unlabeled2017")
     splits = open_splits(tmp_path)
     assert [dataset.source.name for dataset in splits.present] == [
         "instances_train2017.json",
@@ -121,28 +121,30 @@ def test_coco_s_own_folder_has_test_pictures_without_annotations(tmp_path):
     assert [dataset.annotated for dataset in splits.present] == [True, True, False]
     test = splits.present[-1]
     assert (test[0].path, len(test.boxes)) == (tmp_path / "test2017/2.png", 0)
-    assert splits.describe().endswith("\n  test: 1 picture without ground truth (image_info_test-dev2017.json)")
+    assert splits.describe().endswith("\n  test: 1 image without ground truth (image_info_test-dev2017.json)")
     assert not test.subset([0]).annotated
 
 
-def test_training_does_without_the_test_pictures(tmp_path):
-    write(tmp_path / "instances_train.json", pictures=tmp_path / "train")
-    write(tmp_path / "image_info_test2017.json", IMAGE_INFO | {"images": [image(9)]}, pictures=tmp_path / "elsewhere")
+def test_training_does_without_the_test_images(tmp_path):
+    write(tmp_path / "instances_train.json", image_folder=tmp_path / "train")
+    write(
+        tmp_path / "image_info_test2017.json", IMAGE_INFO | {"images": [image(9)]}, image_folder=tmp_path / "elsewhere"
+    )
     splits = open_splits(tmp_path)
     assert [(dataset.split, len(dataset)) for dataset in splits.present] == [("train", 2), ("test", 1)]
     with pytest.raises(InputError, match=r"9\.png in none of"):
         open_split(find_layout(tmp_path), "test")
 
 
-def test_pictures_of_another_data_set_are_not_taken(tmp_path):
+def test_images_of_another_dataset_are_not_taken(tmp_path):
     """They may well have the same names."""
-    write(tmp_path / "theirs_train" / "instances_train.json", pictures=tmp_path / "theirs_train")
-    ours = write(tmp_path / "ours" / "instances_train.json", pictures=tmp_path / "moved away")
+    write(tmp_path / "theirs_train" / "instances_train.json", image_folder=tmp_path / "theirs_train")
+    ours = write(tmp_path / "ours" / "instances_train.json", image_folder=tmp_path / "moved away")
     with pytest.raises(InputError, match="in none of"):
         open_splits(ours)
 
 
-def test_pictures_alone_are_a_test_split_whatever_the_file_s_name(tmp_path):
+def test_images_alone_are_a_test_split_whatever_the_file_s_name(tmp_path):
     (dataset,) = open_splits(write(tmp_path / "mine.json", IMAGE_INFO)).present
     assert (dataset.split, len(dataset), dataset.annotated) == ("test", 2, False)
 
@@ -155,7 +157,7 @@ def test_no_other_split_does_without_annotations(tmp_path, split):
 
 
 def test_a_single_file_is_the_training_split(tmp_path):
-    file = write(tmp_path / "annotations/instances_val2017.json", pictures=tmp_path / "val2017")
+    file = write(tmp_path / "annotations/instances_val2017.json", image_folder=tmp_path / "val2017")
     splits = open_splits(file)
     assert splits.train is not None
     assert (len(splits.train), splits.val, splits.test) == (2, None, None)
@@ -163,7 +165,7 @@ def test_a_single_file_is_the_training_split(tmp_path):
 
 def test_coco_s_captions_and_keypoints_may_lie_beside(tmp_path):
     for kind in ("instances", "captions", "person_keypoints"):
-        write(tmp_path / f"annotations/{kind}_train2017.json", pictures=tmp_path / "train2017")
+        write(tmp_path / f"annotations/{kind}_train2017.json", image_folder=tmp_path / "train2017")
     (tmp_path / "annotations/detections_train.json").write_text("[]")
     assert find_layout(tmp_path).annotations == {"train": tmp_path / "annotations/instances_train2017.json"}
 
@@ -189,10 +191,10 @@ def test_the_description_says_what_was_found_and_left_out(tmp_path):
     write(tmp_path / "instances_train.json", content(annotations=annotations))
     write(tmp_path / "instances_val.json", content(images=[image(4)], annotations=[annotation(1, 4)]))
     assert open_splits(tmp_path).describe() == (
-        f"COCO JSON in {tmp_path}: 3 pictures, 4 boxes, 2 classes (cat, dog)\n"
-        "  train: 2 pictures, 3 boxes, 1 of them ignored (instances_train.json)\n"
+        f"COCO JSON in {tmp_path}: 3 images, 4 boxes, 2 classes (cat, dog)\n"
+        "  train: 2 images, 3 boxes, 1 of them ignored (instances_train.json)\n"
         "    training leaves out: boxes without positive width and height: 1\n"
-        "  val: 1 picture, 1 box (instances_val.json)"
+        "  val: 1 image, 1 box (instances_val.json)"
     )
 
 
@@ -254,7 +256,7 @@ def ten(tmp_path_factory):
 
 
 @given(fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**32))
-def test_pictures_are_held_out_once_each(ten, fraction, seed):
+def test_images_are_held_out_once_each(ten, fraction, seed):
     train, val = hold_out(ten, fraction, seed)
     assert sorted([*train.ids, *val.ids]) == list(range(10))
     assert min(len(train), len(val)) >= 1
@@ -269,8 +271,8 @@ def test_the_seed_decides_which(ten):
     assert len({tuple(ids) for ids in held}) > 1
 
 
-def test_nothing_can_be_held_out_of_one_picture(ten):
-    with pytest.raises(InputError, match="1 picture, too few to hold any out"):
+def test_nothing_can_be_held_out_of_one_image(ten):
+    with pytest.raises(InputError, match="1 image, too few to hold any out"):
         hold_out(ten.subset([0]))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from uncrowd.data.results.coco import write_coco_results
 from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 
 CATEGORIES = Categories(ids=(3, 7), names=("person", "dog"))
 
@@ -32,7 +32,7 @@ def test_ids_become_labels_and_boxes_corners(tmp_path: Path) -> None:
     assert found[5].boxes.tolist() == [[1, 2, 1.5, 2], [10, 20, 40, 60]]  # best first
     assert found[5].labels.tolist() == [0, 1]
     assert found[5].names == ["person", "dog"]
-    assert len(found[6]) == 0  # a picture the file does not mention
+    assert len(found[6]) == 0  # an image the file does not mention
 
 
 def test_equal_scores_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_ids_may_be_numbers_here_and_text_there(tmp_path: Path) -> None:
     assert [len(found[id]) for id in ("12", 13, 14)] == [1, 1, 1]
 
 
-def test_no_detections_and_no_pictures(tmp_path: Path) -> None:
+def test_no_detections_and_no_images(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [])
     assert len(read_detections(path, CATEGORIES, [5])[5]) == 0
     assert read_detections(path, CATEGORIES, []) == {}
@@ -64,7 +64,7 @@ coordinates = st.floats(-1e4, 1e4, width=32)
 
 @settings(max_examples=40, deadline=None)
 @given(
-    pictures=st.dictionaries(
+    images=st.dictionaries(
         st.integers() | st.text("abc/. é", min_size=1),
         st.lists(
             st.tuples(coordinates, coordinates, st.floats(0, 1e4, width=32), st.floats(0, 1, width=32), st.booleans())
@@ -73,11 +73,11 @@ coordinates = st.floats(-1e4, 1e4, width=32)
     )
 )
 def test_written_and_read_again_is_the_same_to_the_last_bit(
-    tmp_path_factory: pytest.TempPathFactory, pictures: dict[PictureId, list[tuple[float, float, float, float, bool]]]
+    tmp_path_factory: pytest.TempPathFactory, images: dict[ImageId, list[tuple[float, float, float, float, bool]]]
 ) -> None:
     path = tmp_path_factory.mktemp("results") / "found.json"
     detections = {}
-    for id, rows in pictures.items():
+    for id, rows in images.items():
         rows = sorted(rows, key=lambda row: -row[3])
         corner = torch.tensor([[x, y] for x, y, *_ in rows]).reshape(-1, 2)
         size = torch.tensor([[side, side] for _, _, side, *_ in rows]).reshape(-1, 2)
@@ -133,7 +133,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ([record(), {"image_id": 5, "category_id": 7, "score": 1}], "record 1 is no detection, it lacks bbox"),
         ([record(), 17], "record 1 is no detection, it lacks image_id, category_id, bbox, score"),
         ([record(), None], "2 records but 1 detections"),
-        ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 picture"),
+        ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 image"),
         ([record(image_id=None)], "record 0 has an image_id or category_id that is neither"),
         ([record(category_id=[7])], "record 0 has an image_id or category_id that is neither"),
         ([record(image_id=True)], "record 0 has an image_id or category_id that is neither"),

@@ -15,7 +15,7 @@ from uncrowd.data.results.coco import write_coco_results
 from uncrowd.data.results.file import read_detections, read_results
 from uncrowd.data.results.odgt import write_odgt_results
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 
 CROWDHUMAN_EVAL = Path(__file__).parents[1] / "fixtures/crowdhuman_eval"
 
@@ -85,16 +85,16 @@ coordinates = st.floats(-1e4, 1e4, width=32).map(lambda x: round(x, 3))
 
 @settings(max_examples=40, deadline=None)
 @given(
-    pictures=st.dictionaries(
+    images=st.dictionaries(
         st.integers(0, 10**6) | st.text("abc. é,", min_size=1).map(lambda text: f"n{text}"),
         st.lists(st.tuples(coordinates, coordinates, st.floats(0, 1e4, width=32), st.floats(0, 1, width=32))),
         max_size=4,
     )
 )
-def test_written_and_read_again_is_the_same_to_the_last_bit(tmp_path_factory, pictures):
+def test_written_and_read_again_is_the_same_to_the_last_bit(tmp_path_factory, images):
     path = tmp_path_factory.mktemp("results") / "found.odgt"
-    detections: dict[PictureId, Detections] = {}
-    for id, rows in pictures.items():
+    detections: dict[ImageId, Detections] = {}
+    for id, rows in images.items():
         corner = torch.tensor([row[:2] for row in rows], dtype=torch.float32).reshape(-1, 2)
         side = torch.tensor([[row[2], row[2]] for row in rows], dtype=torch.float32).reshape(-1, 2)
         detections[id] = Detections(
@@ -103,7 +103,7 @@ def test_written_and_read_again_is_the_same_to_the_last_bit(tmp_path_factory, pi
             labels=torch.zeros(len(rows), dtype=torch.int64),
             categories=PERSON,
         )
-    sizes: dict[PictureId, tuple[int, int]] = {id: (n + 1, 7) for n, id in enumerate(detections)}
+    sizes: dict[ImageId, tuple[int, int]] = {id: (n + 1, 7) for n, id in enumerate(detections)}
     write_odgt_results(path, detections, sizes)
     again = read_detections(path, PERSON, list(detections))
     assert again.keys() == detections.keys()
@@ -120,7 +120,7 @@ def test_odgt_has_one_class(tmp_path):
     nothing = Detections(boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0).long(), categories=two)
     with pytest.raises(InputError, match=r"found\.odgt cannot hold 2 classes.*write COCO results"):
         write_odgt_results(tmp_path / "found.odgt", {"a": nothing}, {"a": (1, 1)})
-    with pytest.raises(InputError, match=r"one class, but the data set has 2; give a COCO results file"):
+    with pytest.raises(InputError, match=r"one class, but the dataset has 2; give a COCO results file"):
         read_detections(write(tmp_path / "found.odgt", [line()]), two, ["a"])
 
 
@@ -133,9 +133,9 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
         ([line("b"), json.dumps(line("a"))[:-5]], r"line 2 is no JSON object \(.*\); the file may be cut off"),
         (["3"], r"line 1 is no JSON object"),
         ([GROUND_TRUTH], r"is ground truth \('gtboxes' in it\), not detections: give the results file"),
-        ([{"dtboxes": []}], r"line 1 has no ID that names a picture, but None"),
+        ([{"dtboxes": []}], r"line 1 has no ID that names an image, but None"),
         ([line("a", 3)], r"line 1 has no list of dtboxes; write an empty one"),
-        ([line("a"), line("c")], r"line 2 has the ID c, which the data set does not have: give the detections of"),
+        ([line("a"), line("c")], r"line 2 has the ID c, which the dataset does not have: give the detections of"),
         ([line("a"), "", line("a")], r"line 3 has the ID a, which line 1 has too; merge them"),
         ([line("a", [found(), 3])], r"line 1: detection 2 lacks its box or score"),
         ([line("a", [{"box": [1, 2, 3, 4]}])], r"line 1: detection 1 lacks its box or score"),

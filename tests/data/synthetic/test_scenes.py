@@ -14,20 +14,20 @@ SMALL = SceneConfig(size=(96, 128), objects=(5, 9))
 
 def test_the_same_seed_draws_the_same_scene():
     first, second = draw_scene(SMALL, 3), draw_scene(SMALL, 3)
-    np.testing.assert_array_equal(first.picture, second.picture)
+    np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.boxes, second.boxes)
     np.testing.assert_array_equal(first.labels, second.labels)
 
 
 def test_another_seed_draws_another_scene():
-    assert (draw_scene(SMALL, 3).picture != draw_scene(SMALL, 4).picture).mean() > 0.5
+    assert (draw_scene(SMALL, 3).image != draw_scene(SMALL, 4).image).mean() > 0.5
 
 
 def test_another_texture_family_has_other_grounds():
     plain = SceneConfig(size=(64, 64), objects=(0, 0))
     ground_colours = [
         {
-            tuple(draw_scene(replace(plain, textures=family), seed).picture[40:].mean(axis=(0, 1)).round())
+            tuple(draw_scene(replace(plain, textures=family), seed).image[40:].mean(axis=(0, 1)).round())
             for seed in range(9)
         }
         for family in (0, 1)
@@ -39,13 +39,13 @@ def test_another_texture_family_has_other_grounds():
 @pytest.mark.parametrize("size", [(97, 131), (131, 97), (480, 640)])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_box_is_the_tight_box_of_its_silhouette(size: tuple[int, int], seed: int):
-    # The ground does not depend on what stands on it, so the object is where the two pictures differ.
+    # The ground does not depend on what stands on it, so the object is where the two images differ.
     alone = SceneConfig(size=size, objects=(1, 1))
     scene = draw_scene(alone, seed)
-    ground = draw_scene(replace(alone, objects=(0, 0)), seed).picture
-    rows, columns = np.nonzero((scene.picture != ground).any(axis=2))
+    ground = draw_scene(replace(alone, objects=(0, 0)), seed).image
+    rows, columns = np.nonzero((scene.image != ground).any(axis=2))
     drawn = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    assert scene.picture.shape == (*size, 3)
+    assert scene.image.shape == (*size, 3)
     assert scene.visible.tolist() == [1.0]
     np.testing.assert_allclose(scene.boxes[0], drawn, atol=1)
 
@@ -59,7 +59,7 @@ def test_overlap_and_number_of_objects_are_as_asked(overlap: float):
     assert {label for scene in scenes for label in scene.labels} == {0, 1, 2}
 
 
-def test_mean_best_iou_is_each_objects_largest_with_another_of_its_picture():
+def test_mean_best_iou_is_each_objects_largest_with_another_of_its_image():
     square = [0.0, 0.0, 10.0, 10.0]
     half = [0.0, 0.0, 10.0, 5.0]
     far = [50.0, 50.0, 60.0, 60.0]
@@ -89,25 +89,25 @@ def test_every_object_is_partly_visible():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_boxes_are_inside_the_picture(seed: int):
+def test_boxes_are_inside_the_image(seed: int):
     boxes = draw_scene(replace(SMALL, size=(97, 131)), seed).boxes
     assert (boxes >= 0).all()
     assert (boxes <= (131, 97, 131, 97)).all()
     assert (boxes[:, 2:] - boxes[:, :2] > 2).all()
 
 
-def test_a_written_data_set_reads_as_coco(tmp_path):
-    annotation_file = write_dataset(tmp_path, "val", SMALL, pictures=3, seed=5)
+def test_a_written_dataset_reads_as_coco(tmp_path):
+    annotation_file = write_dataset(tmp_path, "val", SMALL, images=3, seed=5)
     assert annotation_file == tmp_path / "annotations" / "instances_val.json"
     coco = COCO(str(annotation_file))
     assert coco.getCatIds() == [1, 18, 37]
     assert sorted(path.name for path in (tmp_path / "val").iterdir()) == ["000001.jpg", "000002.jpg", "000003.jpg"]
-    for index, image in enumerate(coco.loadImgs(coco.getImgIds())):
+    for index, record in enumerate(coco.loadImgs(coco.getImgIds())):
         scene = draw_scene(SMALL, (5, index))
-        with Image.open(tmp_path / "val" / image["file_name"]) as picture:
-            assert picture.size == (image["width"], image["height"]) == (128, 96)
-            assert np.abs(np.asarray(picture, dtype=float) - scene.picture).mean() < 8
-        annotations = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+        with Image.open(tmp_path / "val" / record["file_name"]) as image:
+            assert image.size == (record["width"], record["height"]) == (128, 96)
+            assert np.abs(np.asarray(image, dtype=float) - scene.image).mean() < 8
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=record["id"]))
         boxes_xywh = np.array([annotation["bbox"] for annotation in annotations])
         boxes = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
         np.testing.assert_allclose(boxes, scene.boxes, atol=0.02)
@@ -118,14 +118,14 @@ def test_a_written_data_set_reads_as_coco(tmp_path):
 def test_the_same_arguments_write_the_same_bytes(tmp_path):
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        write_dataset(folder, "train", SMALL, pictures=2, seed=1)
+        write_dataset(folder, "train", SMALL, images=2, seed=1)
         files.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
     assert len(files[0]) == 3
     assert files[0] == files[1]
 
 
-def test_pictures_without_objects_are_listed(tmp_path):
-    annotation_file = write_dataset(tmp_path, "empty", replace(SMALL, objects=(0, 0)), pictures=1, seed=0)
+def test_images_without_objects_are_listed(tmp_path):
+    annotation_file = write_dataset(tmp_path, "empty", replace(SMALL, objects=(0, 0)), images=1, seed=0)
     content = json.loads(annotation_file.read_text())
     assert len(content["images"]) == 1
     assert content["annotations"] == []
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     not_a_folder = tmp_path / "file"
     not_a_folder.write_text("in the way")
     with pytest.raises(InputError, match=r"file cannot be written to .*give another folder"):
-        write_dataset(not_a_folder, "train", SMALL, pictures=1, seed=0)
+        write_dataset(not_a_folder, "train", SMALL, images=1, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_tensors_are_found_where_they_are_kept(content: Any, beside: Any, zipped
     assert file.beside == beside
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     Image.new("RGB", (5, 5)).save(path, format="png")
 
 
@@ -51,7 +51,7 @@ def cut(path: Path) -> None:
         (lambda p: p.write_bytes(b""), r"is empty; fetch it again"),
         (lambda p: p.write_text("hello"), r"is no PyTorch checkpoint, or a damaged one"),
         (lambda p: p.write_text("<!DOCTYPE html>"), r"is no PyTorch checkpoint, or a damaged one"),
-        (picture, r"is no PyTorch checkpoint, or a damaged one"),
+        (image, r"is no PyTorch checkpoint, or a damaged one"),
         (cut, r"is no PyTorch checkpoint, or a damaged one"),
         (
             lambda p: p.write_bytes(pickle.dumps({"a": np.zeros(2)})),
@@ -73,7 +73,7 @@ def cut(path: Path) -> None:
         "empty",
         "text",
         "html",
-        "picture",
+        "image",
         "cut",
         "pickle",
         "folder",

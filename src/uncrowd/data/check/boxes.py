@@ -1,4 +1,4 @@
-"""The boxes of a data set: what looks like a mistake, and how crowded it is."""
+"""The boxes of a dataset: what looks like a mistake, and how crowded it is."""
 
 import numpy as np
 import torch
@@ -17,19 +17,19 @@ CROWDED = 0.5
 PARTLY_OUTSIDE = Rule(
     kind="box partly outside",
     severity="note",
-    message="boxes that reach past the edge of their picture by more than a pixel",
-    training="training cuts them to the picture, unless --augment.no-clip-boxes is given",
+    message="boxes that reach past the edge of their image by more than a pixel",
+    training="training cuts them to the image, unless --augment.no-clip-boxes is given",
 )
 TINY_BOX = Rule(
     kind="tiny box",
     severity="note",
     message="boxes with a side below 4 pixels",
-    training="training keeps them, but they are hard to find unless pictures are enlarged",
+    training="training keeps them, but they are hard to find unless images are enlarged",
 )
 SAME_BOX = Rule(
     kind="duplicate box",
     severity="warning",
-    message="boxes that repeat another of their class and picture exactly",
+    message="boxes that repeat another of their class and image exactly",
     training="training keeps both and asks for two detections in one place; remove one",
 )
 IGNORED = Rule(
@@ -39,27 +39,27 @@ IGNORED = Rule(
     training="training does not learn them, scores do not count them",
 )
 WITHOUT_BOXES = Rule(
-    kind="picture without boxes",
+    kind="image without boxes",
     severity="note",
-    message="pictures without boxes",
+    message="images without boxes",
     training="training keeps them as background",
 )
 NOTHING_TO_LEARN = Rule(
     kind="no boxes",
     severity="error",
-    message="data sets without any box",
+    message="datasets without any box",
     training="there is nothing to learn from; add annotations",
 )
 NOTHING_TO_SCORE = Rule(
     kind="no boxes",
     severity="warning",
-    message="data sets without any box",
+    message="datasets without any box",
     training="there is nothing to score; add annotations",
 )
 NO_GROUND_TRUTH = Rule(
     kind="no ground truth",
     severity="note",
-    message="pictures of which nothing but name and size is known",
+    message="images of which nothing but name and size is known",
     training="training leaves them alone; their detections can be written, for a server to score",
 )
 CLASS_WITHOUT_BOXES = Rule(
@@ -71,32 +71,32 @@ CLASS_WITHOUT_BOXES = Rule(
 
 
 def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
-    """Notes boxes, pictures and classes that look like a mistake. What training leaves out counts as no box."""
+    """Notes boxes, images and classes that look like a mistake. What training leaves out counts as no box."""
     if not dataset.annotated:
         for name in dataset.file_names:
             problems.add(NO_GROUND_TRUTH, str(name))
         return
-    pictures = np.repeat(np.arange(len(dataset)), dataset.counts)
+    images = np.repeat(np.arange(len(dataset)), dataset.counts)
     x1, y1, x2, y2 = dataset.boxes.T
-    height, width = dataset.sizes[pictures].T
+    height, width = dataset.sizes[images].T
     usable = (x2 > x1) & (y2 > y1) & (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
     masks = {
         PARTLY_OUTSIDE: usable & ((x1 < -EDGE) | (y1 < -EDGE) | (x2 > width + EDGE) | (y2 > height + EDGE)),
         TINY_BOX: usable & (np.minimum(x2 - x1, y2 - y1) < TINY),
-        SAME_BOX: _repeats(np.column_stack([pictures, dataset.labels, dataset.boxes])),
+        SAME_BOX: _repeats(np.column_stack([images, dataset.labels, dataset.boxes])),
         IGNORED: dataset.ignore,
     }
     for rule, mask in masks.items():
         for row in np.flatnonzero(mask):
             box = ", ".join(f"{number:.6g}" for number in dataset.boxes[row])
-            problems.add(rule, f"[{box}] of picture {dataset.ids[pictures[row]]}")
+            problems.add(rule, f"[{box}] of image {dataset.ids[images[row]]}")
 
     learnt = usable & ~dataset.ignore
     labels = dataset.labels[learnt]
     if len(labels) == 0:
         problems.add(NOTHING_TO_LEARN if dataset.split == "train" else NOTHING_TO_SCORE, str(dataset.source))
         return
-    for index in np.flatnonzero(np.bincount(pictures[learnt], minlength=len(dataset)) == 0):
+    for index in np.flatnonzero(np.bincount(images[learnt], minlength=len(dataset)) == 0):
         problems.add(WITHOUT_BOXES, str(dataset.file_names[index]))
     if dataset.split == "train":
         for label in np.flatnonzero(np.bincount(labels, minlength=len(dataset.categories)) == 0):
@@ -104,9 +104,9 @@ def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
 
 
 def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
-    """One note: boxes a picture, and how much they overlap; none for a data set without boxes.
+    """One note: boxes per image, and how much they overlap; none for a dataset without boxes.
 
-    The overlap of a box is its IoU with the box of its picture, of whatever class, that it overlaps most.
+    The overlap of a box is its IoU with the box of its image, of whatever class, that it overlaps most.
     """
     counts = np.zeros(len(dataset), dtype=np.int64)
     nearest: list[torch.Tensor] = []
@@ -123,9 +123,9 @@ def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
         return []
     fullest = int(counts.argmax())
     message = (
-        f"{counts.mean():.3g} boxes a picture, {counts[fullest]} at most (in {dataset.file_names[fullest]}); a box "
+        f"{counts.mean():.3g} boxes per image, {counts[fullest]} at most (in {dataset.file_names[fullest]}); a box "
         f"overlaps its closest neighbour with IoU {torch.cat(nearest).mean():.2f} on average, and there are "
-        f"{pairs / len(dataset):.3g} pairs a picture above {CROWDED}"
+        f"{pairs / len(dataset):.3g} pairs per image above {CROWDED}"
     )
     return [
         Finding(
@@ -135,7 +135,7 @@ def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
             count=int(counts.sum()),
             examples=[],
             message=message,
-            training="a model needs more proposals than the fullest picture has boxes",
+            training="a model needs more proposals than the fullest image has boxes",
         )
     ]
 

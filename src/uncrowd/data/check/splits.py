@@ -1,36 +1,36 @@
-"""What is wrong with a data set, in words, and what training makes of it: everything at once, not the first mistake."""
+"""What is wrong with a dataset, in words, and what training makes of it: everything at once, not the first mistake."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uncrowd.data.check.boxes import check_boxes, describe_crowding
-from uncrowd.data.check.pictures import Look, check_pictures, look_at
+from uncrowd.data.check.images import Look, check_images, look_at
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.crowdhuman import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
-from uncrowd.data.formats.records import NO_PICTURES
+from uncrowd.data.formats.records import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Rule
 from uncrowd.errors import InputError
-from uncrowd.structures import PictureId
+from uncrowd.structures import ImageId
 
 SHARED_RECORD = Rule(
-    kind="picture in two splits",
+    kind="image in two splits",
     severity="warning",
-    message="pictures with the same id and file name in two splits",
-    training="scores on pictures that were trained on say nothing; keep each in one split",
+    message="images with the same id and file name in two splits",
+    training="scores on images that were trained on say nothing; keep each in one split",
 )
 SHARED_CONTENT = Rule(
-    kind="picture in two splits",
+    kind="image in two splits",
     severity="warning",
-    message="picture files with the same content in two splits",
-    training="scores on pictures that were trained on say nothing; keep each in one split",
+    message="image files with the same content in two splits",
+    training="scores on images that were trained on say nothing; keep each in one split",
 )
 _ORDER = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scanned:
-    """What the annotation files of a layout hold, bad records noted and left out; pictures are not yet looked at.
+    """What the annotation files of a layout hold, bad records noted and left out; images are not yet looked at.
 
     problems: of each split that is there. refused: files that cannot be used as a whole.
     """
@@ -43,7 +43,7 @@ class Scanned:
 def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
     """Reads the annotation files. box: which boxes of CrowdHuman's; InputError for other boxes than a format's own.
 
-    Works from the files and not from opened data sets, for what a reader refuses is to be listed with the rest.
+    Works from the files and not from opened datasets, for what a reader refuses is to be listed with the rest.
     """
     require_boxes(layout, box)
     datasets: dict[str, DetectionDataset] = {}
@@ -63,18 +63,18 @@ def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
 def check(scanned: Scanned) -> list[Finding]:
     """Everything that is wrong or worth knowing, errors first, then warnings and notes.
 
-    Every picture is decoded, on all cores.
+    Every image is decoded, on all cores.
     """
     findings = list(scanned.refused)
     looks: list[list[Look]] = []
     datasets = scanned.splits.present
     for dataset, problems in zip(datasets, scanned.problems, strict=True):
-        looks.append([] if NO_PICTURES in problems else look_at(dataset))
-        check_pictures(dataset, looks[-1], problems)
+        looks.append([] if IMAGES_NOT_FOUND in problems else look_at(dataset))
+        check_images(dataset, looks[-1], problems)
         check_boxes(dataset, problems)
         found = problems.findings(dataset.split)
-        if dataset.split == "test":  # training does without its pictures
-            found = [replace(f, severity="warning") if f.kind == NO_PICTURES.kind else f for f in found]
+        if dataset.split == "test":  # training does without its images
+            found = [replace(f, severity="warning") if f.kind == IMAGES_NOT_FOUND.kind else f for f in found]
         findings += [*found, *describe_crowding(dataset)]
     findings += _between_splits(datasets, looks)
     return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
@@ -82,7 +82,7 @@ def check(scanned: Scanned) -> list[Finding]:
 
 def _between_splits(datasets: list[DetectionDataset], looks: list[list[Look]]) -> list[Finding]:
     problems = Problems()
-    records: dict[tuple[PictureId, str], str] = {}
+    records: dict[tuple[ImageId, str], str] = {}
     contents: dict[bytes, Path] = {}
     for dataset, seen in zip(datasets, looks, strict=True):
         shared: set[int] = set()

@@ -11,7 +11,7 @@ from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
-    NO_PICTURES,
+    IMAGES_NOT_FOUND,
     Box,
     as_float,
     counts_in_scores,
@@ -21,10 +21,10 @@ from uncrowd.data.formats.records import (
     judge_box,
     xywh_to_box,
 )
-from uncrowd.data.pictures_folder import find_pictures
+from uncrowd.data.images_folder import find_images
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, PictureId
+from uncrowd.structures import Categories, ImageId
 
 BAD_CATEGORY = Rule(
     kind="incomplete class",
@@ -51,25 +51,25 @@ DUPLICATE_NAME = Rule(
     training="rename one, or merge them under one id",
 )
 NO_IMAGES = Rule(
-    kind="no pictures",
+    kind="no images",
     severity="error",
     message="an empty list of images",
-    training="add a record for each picture to `images`",
+    training="add a record for each image to `images`",
 )
 BAD_IMAGE = Rule(
-    kind="incomplete picture record",
+    kind="incomplete image record",
     severity="error",
     message="image records without a valid id, file_name, width and height",
     training="fill them in (an id is a whole number or a string, width and height are whole numbers of pixels)",
 )
 DUPLICATE_IMAGE = Rule(
-    kind="duplicate picture id",
+    kind="duplicate image id",
     severity="error",
     message="image records that share one id",
-    training="give each picture an id of its own, in its annotations too",
+    training="give each image an id of its own, in its annotations too",
 )
 MIXED_IDS = Rule(
-    kind="mixed picture ids",
+    kind="mixed image ids",
     severity="error",
     message="image ids that are numbers beside image ids that are strings",
     training="use one type for all, in the annotations too",
@@ -81,10 +81,10 @@ UNKNOWN_CATEGORY = Rule(
     training="add the category or remove the annotations",
 )
 UNKNOWN_IMAGE = Rule(
-    kind="unknown picture id",
+    kind="unknown image id",
     severity="error",
     message="annotations of an image_id that `images` does not list",
-    training="add the picture's record or remove the annotations",
+    training="add the image's record or remove the annotations",
 )
 NO_BOX = Rule(
     kind="no box",
@@ -94,33 +94,33 @@ NO_BOX = Rule(
     skips=True,
 )
 
-# The rows of the pictures and labels by the file's own ids; None where the record itself was no good, so that what
+# The rows of the images and labels by the file's own ids; None where the record itself was no good, so that what
 # refers to it is not reported as a second mistake.
-Rows = dict[PictureId, int | None]
+Rows = dict[ImageId, int | None]
 
 
 def read_coco(
-    annotations: Path, pictures: Path | None = None, split: str = "train", *, pictures_needed: bool = True
+    annotations: Path, image_folder: Path | None = None, split: str = "train", *, images_needed: bool = True
 ) -> DetectionDataset:
-    """The data set of one COCO annotation file; the pictures themselves are not opened.
+    """The dataset of one COCO annotation file; the images themselves are not opened.
 
-    pictures: their folder, searched near the annotation file when not given. pictures_needed: False where the boxes
-    alone are used, as in scoring detections; the pictures may then be anywhere. Labels follow the order of the category
-    ids. Crowd annotations become ignored boxes; areas are the file's where it has them. Pictures without boxes stay.
+    image_folder: searched near the annotation file when not given. images_needed: False where the boxes
+    alone are used, as in scoring detections; the images may then be anywhere. Labels follow the order of the category
+    ids. Crowd annotations become ignored boxes; areas are the file's where it has them. Images without boxes stay.
     A test split may do without `annotations` altogether, as COCO's image_info_test-dev2017.json does.
-    Boxes that cannot be used are left out and counted in `skipped`; boxes are not clipped to the picture.
+    Boxes that cannot be used are left out and counted in `skipped`; boxes are not clipped to the image.
 
-    Raises InputError when the file is missing, cut off or not COCO's, when the pictures are not found, or when a
+    Raises InputError when the file is missing, cut off or not COCO's, when the images are not found, or when a
     record contradicts another (unknown or duplicate ids) or lacks what training needs.
     """
-    dataset, problems = scan_coco(annotations, pictures, split)
-    problems.refuse_errors(annotations, except_for=() if pictures_needed else (NO_PICTURES,))
+    dataset, problems = scan_coco(annotations, image_folder, split)
+    problems.refuse_errors(annotations, except_for=() if images_needed else (IMAGES_NOT_FOUND,))
     return dataset
 
 
 @collector_paused()
 def scan_coco(
-    annotations: Path, pictures: Path | None = None, split: str = "train"
+    annotations: Path, image_folder: Path | None = None, split: str = "train"
 ) -> tuple[DetectionDataset, Problems]:
     """As `read_coco`, but a bad record is noted and left out instead of refused; of two with one id, the first stays.
 
@@ -131,9 +131,9 @@ def scan_coco(
     categories, labels = _categories(raw["categories"], problems)
     images, rows = _images(raw["images"], problems)
     names = [image["file_name"] for image in images]
-    folder, looked_in = find_pictures(annotations, names, split, pictures)
+    folder, looked_in = find_images(annotations, names, split, image_folder)
     if folder is None:
-        problems.add(NO_PICTURES, f"{names[0]} in none of {', '.join(map(str, looked_in))}")
+        problems.add(IMAGES_NOT_FOUND, f"{names[0]} in none of {', '.join(map(str, looked_in))}")
     sizes = [(int(image["height"]), int(image["width"])) for image in images]
     packed = _pack_annotations(raw.get("annotations", []), sizes, rows, labels, problems)
     dataset = DetectionDataset(
@@ -166,8 +166,8 @@ def _load(path: Path, split: str) -> dict[str, Any]:
     if isinstance(raw, list) and raw and isinstance(raw[0], dict) and "score" in raw[0]:
         raise InputError(HOLDS_DETECTIONS.format(path))
     found: dict[str, Any] = raw if isinstance(raw, dict) else {}
-    pictures_alone = split == "test" and "annotations" not in found
-    keys = ("images", "categories") if pictures_alone else ("images", "annotations", "categories")
+    images_alone = split == "test" and "annotations" not in found
+    keys = ("images", "categories") if images_alone else ("images", "annotations", "categories")
     bad = [key for key in keys if not _is_records(found.get(key))]
     if bad:
         raise InputError(
@@ -225,10 +225,10 @@ def _pack_annotations(
     records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
 ) -> dict[str, np.ndarray]:
     """What `pack_boxes` makes of the annotations that can be used."""
-    of_picture: list[int] = []
+    of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
     for record in records:
-        name = f"annotation {record.get('id')} of picture {record.get('image_id')}"
+        name = f"annotation {record.get('id')} of image {record.get('image_id')}"
         image_id, category_id = record.get("image_id"), record.get("category_id")
         if not is_id(image_id) or image_id not in rows:
             problems.add(UNKNOWN_IMAGE, f"annotation {record.get('id')}: image_id {image_id!r}")
@@ -240,9 +240,9 @@ def _pack_annotations(
             if rule is not None:
                 problems.add(rule, f"{name}: bbox {record.get('bbox')}")
             if box is not None and counts_in_scores(box):
-                of_picture.append(row)
+                of_image.append(row)
                 good.append((box, label, record.get("iscrowd") in (1, True), _area(record, box)))
-    return pack_boxes(good, of_picture, len(sizes))
+    return pack_boxes(good, of_image, len(sizes))
 
 
 def _area(record: dict[str, Any], box: Box) -> float:

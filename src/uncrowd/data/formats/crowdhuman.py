@@ -10,10 +10,17 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.odgt import PERSON, picture_id, picture_size, read_lines
-from uncrowd.data.formats.records import HOLDS_DETECTIONS, NO_PICTURES, Box, counts_in_scores, judge_box, xywh_to_box
-from uncrowd.data.picture import picture_sizes
-from uncrowd.data.pictures_folder import find_pictures_by_stem
+from uncrowd.data.formats.odgt import PERSON, image_id, image_size, read_lines
+from uncrowd.data.formats.records import (
+    HOLDS_DETECTIONS,
+    IMAGES_NOT_FOUND,
+    Box,
+    counts_in_scores,
+    judge_box,
+    xywh_to_box,
+)
+from uncrowd.data.image import image_sizes
+from uncrowd.data.images_folder import find_images_by_stem
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 
@@ -27,34 +34,34 @@ BAD_LINE = Rule(
     training="the file may be cut off, so copy it again",
 )
 BAD_ID = Rule(
-    kind="no picture id",
+    kind="no image id",
     severity="error",
-    message="lines without an ID that names a picture",
-    training="give each the name of its picture without the suffix",
+    message="lines without an ID that names an image",
+    training="give each the name of its image without the suffix",
 )
 DUPLICATE_ID = Rule(
-    kind="duplicate picture id",
+    kind="duplicate image id",
     severity="error",
     message="lines that share one ID",
-    training="merge them, or give each its own picture",
+    training="merge them, or give each its own image",
 )
 NO_LIST = Rule(
     kind="no list of boxes",
     severity="error",
     message="lines without a list of gtboxes",
-    training="add one, empty where nothing is in the picture",
+    training="add one, empty where nothing is in the image",
 )
 NO_LINES = Rule(
-    kind="no pictures",
+    kind="no images",
     severity="error",
     message="no line at all",
-    training="add one for each picture, or copy the file again",
+    training="add one for each image, or copy the file again",
 )
 NO_SIZE = Rule(
-    kind="no picture size",
+    kind="no image size",
     severity="error",
-    message="pictures whose size is not known",
-    training="put the pictures where they can be read, or add width and height to their lines",
+    message="images whose size is not known",
+    training="put the images where they can be read, or add width and height to their lines",
 )
 NO_BOX = Rule(
     kind="no box",
@@ -66,7 +73,7 @@ NO_BOX = Rule(
 
 
 class _Line(NamedTuple):
-    """What is kept of one picture's line: the parsed JSON of 15,000 pictures is not held at once."""
+    """What is kept of one image's line: the parsed JSON of 15,000 images is not held at once."""
 
     number: int
     id: str
@@ -76,35 +83,35 @@ class _Line(NamedTuple):
 
 def read_odgt(
     annotations: Path,
-    pictures: Path | None = None,
+    image_folder: Path | None = None,
     split: str = "train",
     *,
     box: BoxKind = "fbox",
-    pictures_needed: bool = True,
+    images_needed: bool = True,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> DetectionDataset:
-    """The data set of one odgt file. Of the pictures at most the headers are read.
+    """The dataset of one odgt file. Of the images at most the headers are read.
 
-    box: which of a person's boxes. pictures, pictures_needed: as `read_coco` has them; a picture is named by its ID and
-    a suffix. sizes: ID -> (height, width), used where neither the line nor the picture says it; a picture's is that
+    box: which of a person's boxes. images, images_needed: as `read_coco` has them; an image is named by its ID and
+    a suffix. sizes: ID -> (height, width), used where neither the line nor the image says it; an image's is that
     after its EXIF orientation.
 
     A box is an object if its tag is person and its extra.ignore is absent or 0, for head boxes head_attr.ignore too;
     all others are ignored boxes, as in CrowdHuman's evaluation. Boxes that cannot be used are left out and counted in
-    `skipped`; boxes are not clipped to the picture.
+    `skipped`; boxes are not clipped to the image.
 
-    Raises InputError when the file is missing, damaged or not CrowdHuman's, when the pictures are not found, when a
-    line has no ID or that of another line, or when the size of a picture is known from nowhere.
+    Raises InputError when the file is missing, damaged or not CrowdHuman's, when the images are not found, when a
+    line has no ID or that of another line, or when the size of an image is known from nowhere.
     """
-    dataset, problems = scan_odgt(annotations, pictures, split, box=box, sizes=sizes)
-    problems.refuse_errors(annotations, except_for=() if pictures_needed else (NO_PICTURES,))
+    dataset, problems = scan_odgt(annotations, image_folder, split, box=box, sizes=sizes)
+    problems.refuse_errors(annotations, except_for=() if images_needed else (IMAGES_NOT_FOUND,))
     return dataset
 
 
 @collector_paused()
 def scan_odgt(
     annotations: Path,
-    pictures: Path | None = None,
+    image_folder: Path | None = None,
     split: str = "train",
     *,
     box: BoxKind = "fbox",
@@ -116,9 +123,9 @@ def scan_odgt(
     """
     problems = Problems()
     lines = _read(annotations, box, problems)
-    folder, names, looked_in = find_pictures_by_stem(annotations, [line.id for line in lines], split, pictures)
+    folder, names, looked_in = find_images_by_stem(annotations, [line.id for line in lines], split, image_folder)
     if folder is None:
-        problems.add(NO_PICTURES, f"{lines[0].id} in none of {', '.join(map(str, looked_in))}")
+        problems.add(IMAGES_NOT_FOUND, f"{lines[0].id} in none of {', '.join(map(str, looked_in))}")
     found = _sizes(lines, None if folder is None else [folder / name for name in names], sizes or {})
     good = [row for row, size in enumerate(found) if size is not None]
     for row in sorted(set(range(len(lines))).difference(good)):
@@ -150,7 +157,7 @@ def _read(path: Path, kind: BoxKind, problems: Problems) -> list[_Line]:
             continue
         if "dtboxes" in record:  # CrowdDet writes its ground truth beside them, in another form
             raise InputError(HOLDS_DETECTIONS.format(path))
-        id, gtboxes = picture_id(record), record.get("gtboxes")
+        id, gtboxes = image_id(record), record.get("gtboxes")
         if id is None:
             problems.add(BAD_ID, f"{where}: {short(record.get('ID'))}")
         elif id in lines:
@@ -159,7 +166,7 @@ def _read(path: Path, kind: BoxKind, problems: Problems) -> list[_Line]:
             problems.add(NO_LIST, f"{where}: {id}")
         else:
             boxes = _boxes(gtboxes, kind, where, problems)
-            lines[id] = _Line(number=number, id=id, size=picture_size(record), boxes=boxes)
+            lines[id] = _Line(number=number, id=id, size=image_size(record), boxes=boxes)
     if not number:
         problems.add(NO_LINES, "the file is empty")
     return list(lines.values())
@@ -199,7 +206,7 @@ def _unknown_tag(tag: Any) -> Rule:
 def _sizes(
     lines: list[_Line], paths: list[Path] | None, sizes: Mapping[str, tuple[int, int]]
 ) -> list[tuple[int, int] | None]:
-    """(height, width) of each picture: what its line says, else its file's header, else `sizes`, else None."""
+    """(height, width) of each image: what its line says, else its file's header, else `sizes`, else None."""
     unsaid = [row for row, line in enumerate(lines) if line.size is None]
     read: dict[int, tuple[int, int] | None] = {}
     if paths is not None:
@@ -210,14 +217,14 @@ def _sizes(
 
 def _displayed_size(path: Path) -> tuple[int, int] | None:
     try:
-        return picture_sizes(path)[1]
+        return image_sizes(path)[1]
     except InputError:
         return None
 
 
 def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> dict[str, np.ndarray]:
     """What `pack_boxes` makes of the boxes that can be used."""
-    of_picture: list[int] = []
+    of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
     for row, (line, size) in enumerate(zip(lines, sizes, strict=True)):
         for box, ignore in line.boxes:
@@ -225,8 +232,8 @@ def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], probl
             if rule is not None:
                 x1, y1, x2, y2 = box
                 shown = ", ".join(f"{number:g}" for number in (x1, y1, x2 - x1, y2 - y1))
-                problems.add(rule, f"line {line.number}: {kind} [{shown}] of picture {line.id}")
+                problems.add(rule, f"line {line.number}: {kind} [{shown}] of image {line.id}")
             if counts_in_scores(box):
-                of_picture.append(row)
+                of_image.append(row)
                 good.append((box, 0, ignore, (box[2] - box[0]) * (box[3] - box[1])))
-    return pack_boxes(good, of_picture, len(lines))
+    return pack_boxes(good, of_image, len(lines))

@@ -1,4 +1,4 @@
-"""odgt, CrowdHuman's form for ground truth and detections alike: one JSON object a line, each with its picture's `ID`.
+"""odgt, CrowdHuman's form for ground truth and detections alike: one JSON object a line, each with its image's `ID`.
 
 https://www.crowdhuman.org/download.html
 """
@@ -31,8 +31,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
         raise InputError(f"{path} cannot be read: {error.strerror}; check the path.") from error
 
 
-def picture_id(record: dict[str, Any]) -> str | None:
-    """The record's `ID` as text; None where there is none that could be the name of a file in the data set."""
+def image_id(record: dict[str, Any]) -> str | None:
+    """The record's `ID` as text; None where there is none that could be the name of a file in the dataset."""
     id = record.get("ID")
     text = str(id) if is_id(id) else ""
     path = PurePosixPath(text)
@@ -40,7 +40,7 @@ def picture_id(record: dict[str, Any]) -> str | None:
     return text if text.isprintable() and within else None
 
 
-def picture_size(record: dict[str, Any]) -> tuple[int, int] | None:
+def image_size(record: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width) where the record gives both, as CrowdHuman's own ground truth does not."""
     height, width = record.get("height"), record.get("width")
     return (int(height), int(width)) if is_length(height) and is_length(width) else None

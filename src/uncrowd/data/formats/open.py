@@ -1,4 +1,4 @@
-"""Which format, which splits: a folder or an annotation file becomes data sets."""
+"""Which format, which splits: a folder or an annotation file becomes datasets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from uncrowd.data.formats.recognise import (
     is_without_annotations,
     refuse_other_formats,
 )
-from uncrowd.data.formats.records import NO_PICTURES
-from uncrowd.data.pictures_folder import split_of
+from uncrowd.data.formats.records import IMAGES_NOT_FOUND
+from uncrowd.data.images_folder import split_of
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
 from uncrowd.words import counted, first
@@ -26,7 +26,7 @@ from uncrowd.words import counted, first
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The files of a data set, not yet read: its format in words and an annotation file for each split.
+    """The files of a dataset, not yet read: its format in words and an annotation file for each split.
 
     root: what the user gave, a folder or the annotation file.
     """
@@ -38,7 +38,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """The data sets below one folder, or of one file, `root`; a split that is not there is None."""
+    """The datasets below one folder, or of one file, `root`; a split that is not there is None."""
 
     format: Format
     root: Path
@@ -56,22 +56,22 @@ class Splits:
         return "\n".join(self._lines(skipped=True))
 
     def outline(self) -> str:
-        """Format, pictures, boxes and classes of all splits, then a line for each split."""
+        """Format, images, boxes and classes of all splits, then a line for each split."""
         return "\n".join(self._lines(skipped=False))
 
     def _lines(self, *, skipped: bool) -> list[str]:
         if not self.present:
             return [f"{self.format} in {self.root}: nothing that can be read"]
         names = self.present[0].categories.names
-        pictures, boxes = sum(map(len, self.present)), sum(len(dataset.boxes) for dataset in self.present)
+        images, boxes = sum(map(len, self.present)), sum(len(dataset.boxes) for dataset in self.present)
         classes = f"{counted(len(names), 'class')} ({first(names, 10)})"
-        lines = [f"{self.format} in {self.root}: {_content(pictures, boxes)}, {classes}"]
+        lines = [f"{self.format} in {self.root}: {_content(images, boxes)}, {classes}"]
         for dataset in self.present:
             ignored = int(dataset.ignore.sum())
             crowd = f", {ignored} of them ignored" if ignored else ""
             counts = _content(len(dataset), len(dataset.boxes)) + crowd
             if not dataset.annotated:
-                counts = f"{counted(len(dataset), 'picture')} without ground truth"
+                counts = f"{counted(len(dataset), 'image')} without ground truth"
             lines.append(f"  {dataset.split}: {counts} ({dataset.source.name})")
             if skipped:
                 lines += [f"    training leaves out: {reason}: {count}" for reason, count in dataset.skipped.items()]
@@ -79,15 +79,15 @@ class Splits:
 
 
 def open_splits(path: Path, box: BoxKind = "fbox") -> Splits:
-    """The data sets of a folder or of one annotation file, which counts as the training split.
+    """The datasets of a folder or of one annotation file, which counts as the training split.
 
-    A file without annotations, which says only what the pictures are, counts as the test split; the pictures of a test
+    A file without annotations, which says only what the images are, counts as the test split; the images of a test
     split need not be there. box: which boxes of CrowdHuman's files. Raises InputError as `find_layout` and `open_split`
     do, and when the splits' classes differ.
     """
     layout = find_layout(path)
     datasets = {
-        split: open_split(layout, split, pictures_needed=split != "test", box=box) for split in layout.annotations
+        split: open_split(layout, split, images_needed=split != "test", box=box) for split in layout.annotations
     }
     require_same_classes(list(datasets.values()))
     return Splits(format=layout.format, root=layout.root, **datasets)
@@ -97,18 +97,18 @@ def open_split(
     layout: Layout,
     split: str,
     *,
-    pictures_needed: bool = True,
+    images_needed: bool = True,
     box: BoxKind = "fbox",
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> DetectionDataset:
-    """One data set of a layout, without reading the others.
+    """One dataset of a layout, without reading the others.
 
-    pictures_needed: False where boxes alone are used, as in scoring detections. box: which boxes of CrowdHuman's files.
-    sizes: picture id -> (height, width), for those of CrowdHuman's pictures whose size is known from nowhere else.
+    images_needed: False where boxes alone are used, as in scoring detections. box: which boxes of CrowdHuman's files.
+    sizes: image id -> (height, width), for those of CrowdHuman's images whose size is known from nowhere else.
     Raises InputError as the format's reader does, and for other boxes than a format's only ones.
     """
     dataset, problems = scan_split(layout, split, box=box, sizes=sizes)
-    problems.refuse_errors(layout.annotations[split], except_for=() if pictures_needed else (NO_PICTURES,))
+    problems.refuse_errors(layout.annotations[split], except_for=() if images_needed else (IMAGES_NOT_FOUND,))
     return dataset
 
 
@@ -142,7 +142,7 @@ def find_layout(path: Path) -> Layout:
         split = "test" if format == "COCO JSON" and is_without_annotations(path) else "train"
         return Layout(format=format, root=path, annotations={split: path})
     if not path.is_dir():
-        raise InputError(f"{path} does not exist; give a data set's folder or its annotation file.")
+        raise InputError(f"{path} does not exist; give a dataset's folder or its annotation file.")
     for format in FORMATS:
         annotations = _annotations(path, format)
         if annotations:
@@ -177,16 +177,16 @@ def _annotations(path: Path, format: Format) -> dict[str, Path]:
 def hold_out(
     dataset: DetectionDataset, fraction: float = 0.1, seed: int = 0
 ) -> tuple[DetectionDataset, DetectionDataset]:
-    """Splits by picture into (train, val), each in the order of the data set, with at least one picture each.
+    """Splits by image into (train, val), each in the order of the dataset, with at least one image each.
 
-    The same pictures are held out for the same seed and number of pictures. `skipped` stays with the whole.
-    Raises InputError when there is only one picture.
+    The same images are held out for the same seed and number of images. `skipped` stays with the whole.
+    Raises InputError when there is only one image.
     """
     assert 0 < fraction < 1, fraction
     if len(dataset) < 2:
         raise InputError(
-            f"{dataset.source} has {counted(len(dataset), 'picture')}, too few to hold any out for validation; "
-            f"add pictures or a validation split."
+            f"{dataset.source} has {counted(len(dataset), 'image')}, too few to hold any out for validation; "
+            f"add images or a validation split."
         )
     held = min(max(1, round(len(dataset) * fraction)), len(dataset) - 1)
     order = np.random.default_rng(seed).permutation(len(dataset))
@@ -216,5 +216,5 @@ def _only(files: list[Path], split: str) -> Path:
     return files[0]
 
 
-def _content(pictures: int, boxes: int) -> str:
-    return f"{counted(pictures, 'picture')}, {counted(boxes, 'box')}"
+def _content(images: int, boxes: int) -> str:
+    return f"{counted(images, 'image')}, {counted(boxes, 'box')}"

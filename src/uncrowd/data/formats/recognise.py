@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from uncrowd.data.pictures_folder import split_of
+from uncrowd.data.images_folder import split_of
 from uncrowd.errors import InputError
 
 Format = Literal["COCO JSON", "CrowdHuman odgt"]
@@ -31,8 +31,8 @@ def format_of(file: Path) -> Format:
 def files_of(format: Format, folder: Path) -> list[Path]:
     """The annotation files of this format directly in `folder`, a damaged one among them if its name says what it is.
 
-    Where COCO's own captions and keypoints lie beside, those with boxes; of COCO's lists of pictures without boxes that
-    of test-dev, a part of the test pictures and what COCO's server scores.
+    Where COCO's own captions and keypoints lie beside, those with boxes; of COCO's lists of images without boxes that
+    of test-dev, a part of the test images and what COCO's server scores.
     """
     match format:
         case "COCO JSON":
@@ -53,7 +53,7 @@ def is_odgt(text: str) -> bool:
 
 
 def is_without_annotations(file: Path) -> bool:
-    """Whether a COCO file says only what its pictures are, as those of COCO's test sets do."""
+    """Whether a COCO file says only what its images are, as those of COCO's test sets do."""
     return "annotations" not in head(file) and _is_coco(file) and b'"annotations"' not in file.read_bytes()
 
 

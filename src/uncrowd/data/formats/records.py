@@ -4,13 +4,13 @@ import math
 from typing import Any, TypeGuard
 
 from uncrowd.data.problems import Rule
-from uncrowd.structures import PictureId
+from uncrowd.structures import ImageId
 
-NO_PICTURES = Rule(
-    kind="pictures not found",
+IMAGES_NOT_FOUND = Rule(
+    kind="images not found",
     severity="error",
-    message="pictures in no folder that was looked at",
-    training="put the pictures beside the annotation file, in images/, or in a folder named as the split",
+    message="images in no folder that was looked at",
+    training="put the images beside the annotation file, in images/, or in a folder named as the split",
 )
 NOT_FINITE = Rule(
     kind="not finite box",
@@ -29,7 +29,7 @@ NO_AREA = Rule(
 OUTSIDE = Rule(
     kind="box outside",
     severity="warning",
-    message="boxes fully outside their picture",
+    message="boxes fully outside their image",
     training="training leaves them out, scores count them as missed",
     skips=True,
 )
@@ -48,7 +48,7 @@ def xywh_to_box(value: Any) -> Box | None:
 
 
 def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
-    """What makes an xyxy box useless to train on in a picture of (height, width) `size`; None when it can be used."""
+    """What makes an xyxy box useless to train on in an image of (height, width) `size`; None when it can be used."""
     if not all(map(math.isfinite, box)):
         return NOT_FINITE
     if box[2] <= box[0] or box[3] <= box[1]:
@@ -59,7 +59,7 @@ def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
 
 
 def counts_in_scores(box: Box) -> bool:
-    """Whether a data set keeps the box: COCO's scores count an object without area, or outside its picture, as missed.
+    """Whether a dataset keeps the box: COCO's scores count an object without area, or outside its image, as missed.
 
     What is no box at all (inverted, NaN, infinite) is left out altogether.
     """
@@ -79,7 +79,7 @@ def as_float(number: int | float) -> float:
         return math.inf
 
 
-def is_id(value: Any) -> TypeGuard[PictureId]:
+def is_id(value: Any) -> TypeGuard[ImageId]:
     """A string, or a whole number that 64 bits hold."""
     return type(value) is str or (type(value) is int and -(2**63) <= value < 2**63)
 

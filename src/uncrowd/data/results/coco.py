@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from uncrowd.data.results.columns import DetectionColumns
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 from uncrowd.whole_file import whole_file
 from uncrowd.words import first
 
@@ -20,9 +20,9 @@ KEYS = ("image_id", "category_id", "bbox", "score")
 
 @dataclass(frozen=True, kw_only=True)
 class CocoResults:
-    """The records of a file, in its order, before it is known which data set they are of.
+    """The records of a file, in its order, before it is known which dataset they are of.
 
-    sizes: none, for COCO's results do not say how large the pictures are.
+    sizes: none, for COCO's results do not say how large the images are.
     """
 
     path: Path
@@ -31,16 +31,16 @@ class CocoResults:
     detections: DetectionColumns = field(default_factory=DetectionColumns)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    def by_picture(self, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
-        """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where there are none.
+    def by_image(self, categories: Categories, ids: Iterable[ImageId]) -> dict[ImageId, Detections]:
+        """The detections of each of the dataset's images `ids`, best first, in fp64; empty where there are none.
 
-        Equal scores stay in the order of the file. A picture's id may be a number in the file and text in the data set
-        or the other way round. Raises InputError, naming the record, for pictures and categories the data set does not
+        Equal scores stay in the order of the file. An image's id may be a number in the file and text in the dataset
+        or the other way round. Raises InputError, naming the record, for images and categories the dataset does not
         have.
         """
         ids = list(ids)
         labels = _labels(self.path, self.category_ids, categories)
-        return self.detections.by_picture(ids, _pictures(self.path, self.image_ids, ids), labels, categories)
+        return self.detections.by_image(ids, _images(self.path, self.image_ids, ids), labels, categories)
 
     def _take(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Keeps a detection and returns None; any other dictionary is returned as it is."""
@@ -59,8 +59,8 @@ class CocoResults:
         return None
 
 
-def write_coco_results(path: Path, detections: Mapping[PictureId, Detections]) -> None:
-    """Writes all detections, with the data set's own ids, one record a line.
+def write_coco_results(path: Path, detections: Mapping[ImageId, Detections]) -> None:
+    """Writes all detections, with the dataset's own ids, one record a line.
 
     Reading it again gives the same numbers to the last bit. Raises InputError when the file cannot be written, which is
     there whole or not at all.
@@ -102,7 +102,7 @@ def read_coco_results(path: Path) -> CocoResults:
     return results
 
 
-def _records(detections: Mapping[PictureId, Detections]) -> Iterator[dict[str, Any]]:
+def _records(detections: Mapping[ImageId, Detections]) -> Iterator[dict[str, Any]]:
     for id, found in detections.items():
         # In fp64, where a side of a box with fp32 corners, and the corner from that side, are exact.
         yield from replace(found, boxes=found.boxes.double()).to_coco(id)
@@ -114,13 +114,13 @@ def _labels(path: Path, category_ids: list[int | float], categories: Categories)
     if unknown:
         raise InputError(
             f"{path}: record {category_ids.index(unknown[0])} has the category_id {unknown[0]}, one of {len(unknown)} "
-            f"that the data set does not have: its ids are {first(categories.ids, 10)}."
+            f"that the dataset does not have: its ids are {first(categories.ids, 10)}."
         )
     return np.fromiter(map(label_of.__getitem__, category_ids), dtype=np.int64, count=len(category_ids))
 
 
-def _pictures(path: Path, image_ids: list[int | float | str], ids: list[PictureId]) -> Int64[np.ndarray, " n"]:
-    """The position in `ids` of each record's picture."""
+def _images(path: Path, image_ids: list[int | float | str], ids: list[ImageId]) -> Int64[np.ndarray, " n"]:
+    """The position in `ids` of each record's image."""
     position: dict[int | float | str, int] = {str(id): n for n, id in enumerate(ids)}
     position.update({id: n for n, id in enumerate(ids)})
     found = {id: position.get(id, position.get(str(id), -1)) for id in set(image_ids)}
@@ -128,7 +128,7 @@ def _pictures(path: Path, image_ids: list[int | float | str], ids: list[PictureI
     if unknown:
         n = next(n for n, id in enumerate(image_ids) if found[id] < 0)
         raise InputError(
-            f"{path}: record {n} has the image_id {image_ids[n]!r}, one of {unknown} picture(s) that the data set does "
-            "not have: give the detections of this data set and split."
+            f"{path}: record {n} has the image_id {image_ids[n]!r}, one of {unknown} image(s) that the dataset does "
+            "not have: give the detections of this dataset and split."
         )
     return np.fromiter(map(found.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))

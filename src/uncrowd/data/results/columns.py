@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 from uncrowd.boxes import xywh_to_xyxy
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +52,20 @@ class DetectionColumns:
                     f"{where(int(bad.argmax()))} (of {bad.sum()} such) has {complaint}; correct or remove it."
                 )
 
-    def by_picture(
+    def by_image(
         self,
-        ids: Sequence[PictureId],
-        pictures: Int64[np.ndarray, " n"],
+        ids: Sequence[ImageId],
+        images: Int64[np.ndarray, " n"],
         labels: Int64[np.ndarray, " n"],
         categories: Categories,
-    ) -> dict[PictureId, Detections]:
-        """The detections of each of `ids`, best first, equal scores in the file's order; `pictures` are their indices.
+    ) -> dict[ImageId, Detections]:
+        """The detections of each of `ids`, best first, equal scores in the file's order; `images` are their indices.
 
-        A picture without any has empty ones.
+        An image without any has empty ones.
         """
         boxes_xywh, scores = self._arrays()
-        order = np.lexsort((-scores, pictures))  # stable
-        ends = np.cumsum(np.bincount(pictures, minlength=len(ids)))[:-1]
+        order = np.lexsort((-scores, images))  # stable
+        ends = np.cumsum(np.bincount(images, minlength=len(ids)))[:-1]
         return {
             id: Detections(
                 boxes=xywh_to_xyxy(torch.from_numpy(boxes_xywh[rows])),

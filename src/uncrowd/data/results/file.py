@@ -6,7 +6,7 @@ from pathlib import Path
 from uncrowd.data.formats.recognise import head, is_odgt
 from uncrowd.data.results.coco import CocoResults, read_coco_results, write_coco_results
 from uncrowd.data.results.odgt import OdgtResults, read_odgt_results, write_odgt_results
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 
 
 def read_results(path: Path) -> CocoResults | OdgtResults:
@@ -15,18 +15,18 @@ def read_results(path: Path) -> CocoResults | OdgtResults:
     return (read_odgt_results if as_odgt else read_coco_results)(path)
 
 
-def read_detections(path: Path, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
-    """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where the file has none.
+def read_detections(path: Path, categories: Categories, ids: Iterable[ImageId]) -> dict[ImageId, Detections]:
+    """The detections of each of the dataset's images `ids`, best first, in fp64; empty where the file has none.
 
-    Raises InputError as `read_results` and the `by_picture` of what it returns do.
+    Raises InputError as `read_results` and the `by_image` of what it returns do.
     """
-    return read_results(path).by_picture(categories, ids)
+    return read_results(path).by_image(categories, ids)
 
 
 def write_detections(
-    path: Path, detections: Mapping[PictureId, Detections], sizes: Mapping[PictureId, tuple[int, int]]
+    path: Path, detections: Mapping[ImageId, Detections], sizes: Mapping[ImageId, tuple[int, int]]
 ) -> None:
-    """Writes odgt where the name ends in .odgt, else COCO results; `sizes` are the pictures' (height, width).
+    """Writes odgt where the name ends in .odgt, else COCO results; `sizes` are the images' (height, width).
 
     Raises InputError as `write_coco_results` and `write_odgt_results` do.
     """

@@ -1,4 +1,4 @@
-"""Detections in and out as CrowdHuman's odgt: one picture a line, {"ID", "dtboxes": [{"box", "score", "tag"}]}.
+"""Detections in and out as CrowdHuman's odgt: one image a line, {"ID", "dtboxes": [{"box", "score", "tag"}]}.
 
 It is what CrowdDet and its successors write. It knows one class alone: tag 1, a person.
 """
@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from uncrowd.boxes import xyxy_to_xywh
-from uncrowd.data.formats.odgt import picture_id, picture_size, read_lines
+from uncrowd.data.formats.odgt import image_id, image_size, read_lines
 from uncrowd.data.results.columns import DetectionColumns
 from uncrowd.errors import InputError
-from uncrowd.structures import Categories, Detections, PictureId
+from uncrowd.structures import Categories, Detections, ImageId
 from uncrowd.whole_file import whole_file
 
 
 def write_odgt_results(
-    path: Path, detections: Mapping[PictureId, Detections], sizes: Mapping[PictureId, tuple[int, int]]
+    path: Path, detections: Mapping[ImageId, Detections], sizes: Mapping[ImageId, tuple[int, int]]
 ) -> None:
-    """Writes a line for each picture; `sizes` are their (height, width), which CrowdHuman's ground truth leaves out.
+    """Writes a line for each image; `sizes` are their (height, width), which CrowdHuman's ground truth leaves out.
 
     Reading it again gives the same numbers to the last bit. Raises InputError for detections of several classes, and
     when the file cannot be written, which is there whole or not at all.
@@ -44,7 +44,7 @@ def write_odgt_results(
 
 @dataclass(frozen=True, kw_only=True)
 class OdgtResults:
-    """The lines of a file, in its order, before it is known which data set they are of.
+    """The lines of a file, in its order, before it is known which dataset they are of.
 
     lines: ID -> number of its line. counts: detections of each line. sizes: ID -> (height, width), where a line says
     it.
@@ -56,15 +56,15 @@ class OdgtResults:
     detections: DetectionColumns = field(default_factory=DetectionColumns)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def by_picture(self, categories: Categories, ids: Iterable[PictureId]) -> dict[PictureId, Detections]:
-        """The detections of each of the data set's pictures `ids`, best first, in fp64; empty where there are none.
+    def by_image(self, categories: Categories, ids: Iterable[ImageId]) -> dict[ImageId, Detections]:
+        """The detections of each of the dataset's images `ids`, best first, in fp64; empty where there are none.
 
-        Equal scores stay in the order of the file. An ID may be a number in the data set. Raises InputError, naming the
-        line, for pictures the data set does not have, and for a data set of several classes.
+        Equal scores stay in the order of the file. An ID may be a number in the dataset. Raises InputError, naming the
+        line, for images the dataset does not have, and for a dataset of several classes.
         """
         if len(categories) > 1:
             raise InputError(
-                f"{self.path} is odgt, which knows one class, but the data set has {len(categories)}; give a COCO "
+                f"{self.path} is odgt, which knows one class, but the dataset has {len(categories)}; give a COCO "
                 "results file."
             )
         ids = list(ids)
@@ -72,12 +72,12 @@ class OdgtResults:
         unknown = next((id for id in self.lines if id not in index_of), None)
         if unknown is not None:
             raise InputError(
-                f"{self.path}: line {self.lines[unknown]} has the ID {unknown}, which the data set does not have: give "
-                "the detections of this data set and split."
+                f"{self.path}: line {self.lines[unknown]} has the ID {unknown}, which the dataset does not have: give "
+                "the detections of this dataset and split."
             )
-        pictures = np.array([index_of[id] for id in self.lines], dtype=np.int64)
+        images = np.array([index_of[id] for id in self.lines], dtype=np.int64)
         labels = np.zeros(len(self.detections), dtype=np.int64)
-        return self.detections.by_picture(ids, np.repeat(pictures, self.counts), labels, categories)
+        return self.detections.by_image(ids, np.repeat(images, self.counts), labels, categories)
 
     def _where(self, n: int) -> str:
         """The line of detection `n` of the file, and its place in it."""
@@ -92,7 +92,7 @@ def read_odgt_results(path: Path) -> OdgtResults:
     """What an odgt file of detections holds.
 
     Raises InputError, naming the line, for a file that is missing, cut off or something else than detections, for
-    pictures on two lines, for other tags than 1, and for values that are not finite or sides that are negative.
+    images on two lines, for other tags than 1, and for values that are not finite or sides that are negative.
     """
     results = OdgtResults(path=path)
     for number, id, record in _lines(path):
@@ -102,7 +102,7 @@ def read_odgt_results(path: Path) -> OdgtResults:
         _take(record["dtboxes"], results.detections, where)
         results.lines[id] = number
         results.counts.append(len(record["dtboxes"]))
-        size = picture_size(record)
+        size = image_size(record)
         if size is not None:
             results.sizes[id] = size
     results.detections.refuse_nonsense(results._where)
@@ -131,9 +131,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
             raise InputError(f"{where} is no JSON object ({record}); the file may be cut off, so write it again.")
         if "gtboxes" in record and "dtboxes" not in record:
             raise InputError(f"{path} is ground truth ('gtboxes' in it), not detections: give the results file.")
-        id = picture_id(record)
+        id = image_id(record)
         if id is None:
-            raise InputError(f"{where} has no ID that names a picture, but {short(record.get('ID'))}.")
+            raise InputError(f"{where} has no ID that names an image, but {short(record.get('ID'))}.")
         if not isinstance(record.get("dtboxes"), list):
             raise InputError(f"{where} has no list of dtboxes; write an empty one where nothing was found.")
         yield number, id, record

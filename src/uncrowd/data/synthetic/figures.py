@@ -62,7 +62,7 @@ class Part(NamedTuple):
 
 
 class Sprite(NamedTuple):
-    """A drawn figure: the pixels of its box, whose first is the picture's (left, top).
+    """A drawn figure: the pixels of its box, whose first is the image's (left, top).
 
     rgb: in [0, 1]. cover: the share of each pixel that is the figure's. shadow: the share of its light that it takes
     from the ground there.

@@ -19,18 +19,18 @@ def draw_ground(
 ) -> Float[np.ndarray, "h w 3"]:
     """A landscape without figures: one of the family's grounds from `horizon` (pixels) down. RGB in [0, 1]."""
     style = np.random.default_rng((family, 0, int(rng.integers(TEXTURES))))
-    picture = _paving(style, rng, height, width, horizon)
-    far = picture[: int(horizon) + 2]
+    image = _paving(style, rng, height, width, horizon)
+    far = image[: int(horizon) + 2]
     hedge = _hedge(style, rng, len(far), width)
     outline = horizon * (0.45 + style.uniform(0, 0.4) * _fractal_noise(rng, 1, width, 0.25 * min(height, width)))
     sky = _colour(style, hue=(0.5, 0.6), saturation=(0.1, 0.4), value=(0.9, 1.0))
     paling = sky + 0.1 * np.linspace(0, 1, len(far), dtype=np.float32)[:, None, None]
     far[:] = _below(_below(far, horizon, hedge), outline, paling)
-    return np.clip(picture, 0, 1)
+    return np.clip(image, 0, 1)
 
 
 def draw_grain(family: int, rng: np.random.Generator, side: int) -> Float[np.ndarray, "side side"]:
-    """One of the family's surfaces for figures in a picture whose short side is `side`: brightness around 0."""
+    """One of the family's surfaces for figures in an image whose short side is `side`: brightness around 0."""
     style = np.random.default_rng((family, 1, int(rng.integers(TEXTURES))))
     return style.uniform(0.05, 0.13) * _fractal_noise(rng, side, side, side * style.uniform(0.01, 0.05))
 
@@ -63,7 +63,7 @@ def _below(
     edge: float | Float[np.ndarray, "1 w"],
     upper: Float[np.ndarray, "h _ 3"],
 ) -> Float[np.ndarray, "h w 3"]:
-    """One picture below a (smooth) edge and another above."""
+    """One image below a (smooth) edge and another above."""
     rows = np.arange(len(lower), dtype=np.float32)[:, None]
     share = np.clip(rows - edge + 1, 0, 1)[..., None]
     return upper + share * (lower - upper)

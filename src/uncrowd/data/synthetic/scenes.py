@@ -1,8 +1,8 @@
-"""Seeded crowded scenes with controlled overlap, written out as a COCO data set like a user's own.
+"""Seeded crowded scenes with controlled overlap, written out as a COCO dataset like a user's own.
 
-People, dogs and balls stand on a textured ground seen from a little above: the lower in the picture, the nearer, the
+People, dogs and balls stand on a textured ground seen from a little above: the lower in the image, the nearer, the
 larger, and in front of those farther away. An object that others hide keeps its full box, as in CrowdHuman; what of
-it leaves the picture, at most about a third, is cut off, as in COCO.
+it leaves the image, at most about a third, is cut off, as in COCO.
 """
 
 import json
@@ -26,9 +26,9 @@ CATEGORIES = Categories(ids=(1, 18, 37), names=("person", "dog", "sports ball"))
 FIGURES = (person, dog, ball)
 FREQUENCIES = (0.5, 0.25, 0.25)
 
-# A person's height far away and near, as a share of the picture's short side.
+# A person's height far away and near, as a share of the image's short side.
 SCALES = (0.26, 0.62)
-# The share of a box that must be in the picture; more than half, so its centre is, too.
+# The share of a box that must be in the image; more than half, so its centre is, too.
 MIN_INSIDE = 0.65
 # Places that are compared for each object, and how many of the best are tried before it is left out.
 PLACES = 128
@@ -43,7 +43,7 @@ EXTRA_COST = 0.3
 class SceneConfig:
     """A kind of scene.
 
-    size: (height, width) of the picture. objects: the fewest and the most in a picture, all numbers between equally
+    size: (height, width) of the image. objects: the fewest and the most in an image, all numbers between equally
     likely. overlap: the mean best-pair IoU (see `mean_best_iou`) that scenes have on average. textures: the family
     of grounds and surfaces; families share none, so that scenes to test on can be of another one than those to train
     on. min_visible: the share of each object that must be seen. Raises InputError where a value is out of range.
@@ -70,13 +70,13 @@ class SceneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A picture (RGB) and its objects, the farthest first.
+    """An image (RGB) and its objects, the farthest first.
 
-    boxes: of the whole silhouettes, hidden or not, cut to the picture, in picture pixels. labels: indices into
-    `CATEGORIES`. visible: the share of each silhouette in the picture that no other object hides.
+    boxes: of the whole silhouettes, hidden or not, cut to the image, in image pixels. labels: indices into
+    `CATEGORIES`. visible: the share of each silhouette in the image that no other object hides.
     """
 
-    picture: UInt8[np.ndarray, "h w 3"]
+    image: UInt8[np.ndarray, "h w 3"]
     boxes: Float[np.ndarray, "n 4"]
     labels: Int64[np.ndarray, " n"]
     visible: Float[np.ndarray, " n"]
@@ -91,16 +91,16 @@ class _Object:
 
 
 def mean_best_iou(boxes: list[Float[np.ndarray, "_ 4"]]) -> float:
-    """How crowded pictures are: each object's largest IoU with another of its picture, averaged over all objects.
+    """How crowded images are: each object's largest IoU with another of its image, averaged over all objects.
 
-    `boxes`: xyxy, one array a picture. An object that is alone counts 0, and so does no object at all.
+    `boxes`: xyxy, one array an image. An object that is alone counts 0, and so does no object at all.
     """
-    best = [_best_ious(torch.from_numpy(picture)) for picture in boxes if len(picture)]
+    best = [_best_ious(torch.from_numpy(image)) for image in boxes if len(image)]
     return torch.cat(best).mean().item() if best else 0.0
 
 
 def draw_scene(config: SceneConfig, seed: int | tuple[int, ...]) -> Scene:
-    """The scene of this seed: always the same. An object for which a crowded picture has no place left is left out."""
+    """The scene of this seed: always the same. An object for which a crowded image has no place left is left out."""
     ground_rng, rng = np.random.default_rng(seed).spawn(2)
     height, width = config.size
     horizon = float(height * ground_rng.uniform(0.12, 0.28))
@@ -113,31 +113,31 @@ def draw_scene(config: SceneConfig, seed: int | tuple[int, ...]) -> Scene:
             objects.append(placed)
     objects.sort(key=lambda placed: placed.feet)
     return Scene(
-        picture=_paint(ground, objects),
+        image=_paint(ground, objects),
         boxes=np.array([placed.box for placed in objects]).reshape(-1, 4),
         labels=np.array([placed.label for placed in objects], dtype=np.int64),
         visible=_visible(objects, config.size),
     )
 
 
-def write_dataset(folder: Path, split: str, config: SceneConfig, pictures: int, seed: int) -> Path:
+def write_dataset(folder: Path, split: str, config: SceneConfig, images: int, seed: int) -> Path:
     """Writes scenes as FOLDER/SPLIT/000001.jpg ... and FOLDER/annotations/instances_SPLIT.json, and returns the latter.
 
-    The same arguments write the same bytes; splits with other pictures need other seeds. Raises InputError where the
+    The same arguments write the same bytes; splits with other images need other seeds. Raises InputError where the
     folder cannot be written to.
     """
-    scenes = (draw_scene(config, (seed, index)) for index in range(pictures))
+    scenes = (draw_scene(config, (seed, index)) for index in range(images))
     annotation_file = folder / "annotations" / f"instances_{split}.json"
-    images, annotations = [], []
+    records, annotations = [], []
     try:
         (folder / split).mkdir(parents=True, exist_ok=True)
         annotation_file.parent.mkdir(exist_ok=True)
         for image_id, scene in enumerate(scenes, start=1):
             name = f"{image_id:06d}.jpg"
-            Image.fromarray(scene.picture).save(folder / split / name, quality=92)
-            images.append({"id": image_id, "file_name": name, "height": config.size[0], "width": config.size[1]})
+            Image.fromarray(scene.image).save(folder / split / name, quality=92)
+            records.append({"id": image_id, "file_name": name, "height": config.size[0], "width": config.size[1]})
             annotations += _annotations(scene, image_id, first_id=len(annotations) + 1)
-        annotation_file.write_text(json.dumps(_coco(images, annotations)), encoding="utf-8")
+        annotation_file.write_text(json.dumps(_coco(records, annotations)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error}); give another folder.") from error
     return annotation_file
@@ -206,7 +206,7 @@ def _best_ious(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
 
 
 def _cut(sprite: Sprite, size: tuple[int, int]) -> Sprite:
-    """What of a sprite is in the picture."""
+    """What of a sprite is in the image."""
     top, left = max(-sprite.top, 0), max(-sprite.left, 0)
     part = slice(top, size[0] - sprite.top), slice(left, size[1] - sprite.left)
     return Sprite(
@@ -224,18 +224,18 @@ def _area_of(sprite: Sprite) -> tuple[slice, slice]:
 
 
 def _paint(ground: Float[np.ndarray, "h w 3"], objects: list[_Object]) -> UInt8[np.ndarray, "h w 3"]:
-    picture = ground.copy()
+    image = ground.copy()
     sprites = [placed.sprite for placed in objects]
     for sprite in sprites:
-        picture[_area_of(sprite)] *= 1 - sprite.shadow[..., None]
+        image[_area_of(sprite)] *= 1 - sprite.shadow[..., None]
     for sprite in sprites:
-        pixels = picture[_area_of(sprite)]
+        pixels = image[_area_of(sprite)]
         pixels += sprite.cover[..., None] * (sprite.rgb - pixels)
-    return np.round(picture * 255).astype(np.uint8)
+    return np.round(image * 255).astype(np.uint8)
 
 
 def _visible(objects: list[_Object], size: tuple[int, int]) -> Float[np.ndarray, " n"]:
-    """The share of each silhouette in the picture that those after it, which are nearer, leave to be seen."""
+    """The share of each silhouette in the image that those after it, which are nearer, leave to be seen."""
     front = np.zeros(size, dtype=np.int64)
     totals = np.zeros(len(objects))
     for index, placed in enumerate(objects):
@@ -246,7 +246,7 @@ def _visible(objects: list[_Object], size: tuple[int, int]) -> Float[np.ndarray,
 
 
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, object]]:
-    # Rounded before they become sizes, so that no box reaches past the picture.
+    # Rounded before they become sizes, so that no box reaches past the image.
     boxes_xywh = box_ops.xyxy_to_xywh(torch.from_numpy(scene.boxes.round(2))).tolist()
     return [
         {

@@ -1,4 +1,4 @@
-"""The pictures of a data set against their records: each file is read, hashed and decoded."""
+"""The images of a dataset against their records: each file is read, hashed and decoded."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -6,57 +6,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.picture import is_turned, picture_sizes, read_picture
+from uncrowd.data.image import image_sizes, is_turned, read_image
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 
-_REPLACED = "training puts another picture in its place each time and counts it"
+_REPLACED = "training puts another image in its place each time and counts it"
 
-MISSING = Rule(kind="missing picture", severity="warning", message="missing picture files", training=_REPLACED)
+MISSING = Rule(kind="missing image", severity="warning", message="missing image files", training=_REPLACED)
 UNREADABLE = Rule(
-    kind="unreadable picture", severity="warning", message="picture files that cannot be decoded", training=_REPLACED
+    kind="unreadable image", severity="warning", message="image files that cannot be decoded", training=_REPLACED
 )
 OTHER_SIZE = Rule(
     kind="other size",
     severity="warning",
-    message="pictures whose size is not the record's, turned or not",
+    message="images whose size is not the record's, turned or not",
     training=_REPLACED,
 )
 TURNED = Rule(
     kind="EXIF, record as displayed",
     severity="note",
-    message="pictures that EXIF turns, with records of the displayed size",
+    message="images that EXIF turns, with records of the displayed size",
     training="training turns them",
 )
 NOT_TURNED = Rule(
     kind="EXIF, record as stored",
     severity="note",
-    message="pictures that EXIF turns, with records of the stored size",
+    message="images that EXIF turns, with records of the stored size",
     training="training leaves them as stored, where their boxes were drawn",
 )
 TURNED_EITHER_WAY = Rule(
     kind="EXIF, record fits both",
     severity="warning",
-    message="pictures that EXIF turns or mirrors, with records that fit both ways",
-    training="training turns them; see that their boxes were drawn on the turned picture",
+    message="images that EXIF turns or mirrors, with records that fit both ways",
+    training="training turns them; see that their boxes were drawn on the turned image",
 )
 SAME_FILE = Rule(
     kind="duplicate file",
     severity="warning",
     message="image records of a file that an earlier record names",
-    training="training uses each record as a picture of its own; merge them",
+    training="training uses each record as an image of its own; merge them",
 )
 SAME_CONTENT = Rule(
     kind="duplicate content",
     severity="warning",
-    message="picture files with the content of an earlier one",
-    training="training uses each as a picture of its own; keep one",
+    message="image files with the content of an earlier one",
+    training="training uses each as an image of its own; keep one",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one look at a picture file told; the sizes are None unless it was decoded whole."""
+    """What one look at an image file told; the sizes are None unless it was decoded whole."""
 
     missing: bool = False
     digest: bytes | None = None
@@ -66,18 +66,18 @@ class Look:
 
 
 def look_at(dataset: DetectionDataset) -> list[Look]:
-    """Reads and decodes every picture; Pillow lets threads decode side by side."""
+    """Reads and decodes every image; Pillow lets threads decode side by side."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_look, map(dataset.path, range(len(dataset)))))
 
 
-def check_pictures(dataset: DetectionDataset, looks: list[Look], problems: Problems) -> None:
+def check_images(dataset: DetectionDataset, looks: list[Look], problems: Problems) -> None:
     """Notes what the files say against the records. `looks` may be empty: then only the records are compared."""
     files: set[str] = set()
     contents: dict[bytes, str] = {}
     for index, name in enumerate(dataset.file_names.tolist()):
         if name in files:
-            problems.add(SAME_FILE, f"{name}, picture {dataset.ids[index]}")
+            problems.add(SAME_FILE, f"{name}, image {dataset.ids[index]}")
         elif looks and (digest := looks[index].digest) is not None:
             if digest in contents:
                 problems.add(SAME_CONTENT, f"{contents[digest]} and {name}")
@@ -114,8 +114,8 @@ def _look(path: Path) -> Look:
     except (OSError, ValueError):  # no permission, a folder, an impossible name
         return Look()
     try:
-        read_picture(path)
-        stored, displayed = picture_sizes(path)
+        read_image(path)
+        stored, displayed = image_sizes(path)
         return Look(digest=digest, stored=stored, displayed=displayed, turned=is_turned(path))
     except InputError:
         return Look(digest=digest)

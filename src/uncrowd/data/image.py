@@ -1,4 +1,4 @@
-"""A picture file as an RGB array, the way round that its data set's record says."""
+"""An image file as an RGB array, the way round that its dataset's record says."""
 
 from pathlib import Path
 
@@ -21,21 +21,21 @@ _UPRIGHT = {
 }
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture as RGB, 0-255, in the orientation that belongs to the data set's record.
+def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """The image as RGB, 0-255, in the orientation that belongs to the dataset's record.
 
     size: (height, width) of the record. Where only one of the stored and the EXIF orientation has that size, that one
-    is returned; where both have it (a square picture, a half turn), or without a size, EXIF is applied.
+    is returned; where both have it (a square image, a half turn), or without a size, EXIF is applied.
 
-    Raises InputError when the file is missing, damaged or no picture, or when neither orientation has that size.
+    Raises InputError when the file is missing, damaged or no image, or when neither orientation has that size.
     """
     try:
         with Image.open(path) as image:
             stored, displayed = _sizes(image)
             if size is not None and tuple(size) not in (stored, displayed):
                 raise InputError(
-                    f"the picture is {_by(stored)} pixels, but its record says {_by(size)}; correct width and height "
-                    f"in the annotations or restore the original picture."
+                    f"the image is {_by(stored)} pixels, but its record says {_by(size)}; correct width and height "
+                    f"in the annotations or restore the original image."
                 )
             return to_rgb(image if size is not None and tuple(size) != displayed else upright(image))
     except InputError as error:
@@ -44,10 +44,10 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.nd
         raise _unreadable(path, error) from error
 
 
-def picture_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     """(height, width) as stored and as displayed after EXIF, from the file's header alone.
 
-    Raises InputError when the file is missing or no picture.
+    Raises InputError when the file is missing or no image.
     """
     try:
         with Image.open(path) as image:
@@ -57,13 +57,13 @@ def picture_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture as a person sees it: turned as its EXIF orientation says, or the same object where there is none."""
+    """The image as a person sees it: turned as its EXIF orientation says, or the same object where there is none."""
     turn = _UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def is_turned(path: Path) -> bool:
-    """Whether EXIF turns or mirrors the picture; from the header alone, raising as `picture_sizes`."""
+    """Whether EXIF turns or mirrors the image; from the header alone, raising as `image_sizes`."""
     try:
         with Image.open(path) as image:
             return _orientation(image) in _UPRIGHT
@@ -72,7 +72,7 @@ def is_turned(path: Path) -> bool:
 
 
 def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels as RGB, 0-255, of a picture in any mode; its orientation stays as it is.
+    """The pixels as RGB, 0-255, of an image in any mode; its orientation stays as it is.
 
     16-bit grey is scaled down by 257, not clipped. Transparency is dropped, not blended with a background: the colours
     stored below it are returned. Raises InputError for pixels that have no known range (floats, beyond 16 bits).
@@ -80,10 +80,10 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise InputError("the picture has pixels of more than 16 bits; save it with 8 or 16 bits.")
+            raise InputError("the image has pixels of more than 16 bits; save it with 8 or 16 bits.")
         return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == "F":
-        raise InputError("the picture has floating-point pixels of unknown range; save it with 8 or 16 bits.")
+        raise InputError("the image has floating-point pixels of unknown range; save it with 8 or 16 bits.")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow warns about the transparency that is dropped anyway
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # Pillow copies what it converts
@@ -108,6 +108,6 @@ def _by(size: tuple[int, int]) -> str:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{path} does not exist; put the picture there or correct its name.")
+        return InputError(f"{path} does not exist; put the image there or correct its name.")
     reason = str(error).rstrip(".") or type(error).__name__
-    return InputError(f"{path} cannot be read as a picture ({reason}); replace the file or leave it out.")
+    return InputError(f"{path} cannot be read as an image ({reason}); replace the file or leave it out.")

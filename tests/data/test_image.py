@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from uncrowd.data.picture import picture_sizes, read_picture, to_rgb, upright
+from uncrowd.data.image import image_sizes, read_image, to_rgb, upright
 from uncrowd.errors import InputError
 
 HEIGHT, WIDTH = 4, 6
 
 
 def gradient() -> np.ndarray:
-    """A picture none of whose turns and mirrorings looks like another."""
+    """An image none of whose turns and mirrorings looks like another."""
     return np.arange(HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3) * 3
 
 
@@ -31,23 +31,23 @@ def save(path: Path, image: Image.Image, orientation: int | None = None) -> Path
 
 def test_rgb_comes_back_as_it_was(tmp_path):
     path = save(tmp_path / "a.png", Image.fromarray(gradient()))
-    picture = read_picture(path)
-    assert np.array_equal(picture, gradient())
-    picture[0, 0] = 0  # one's own copy: torch.from_numpy does not warn
+    image = read_image(path)
+    assert np.array_equal(image, gradient())
+    image[0, 0] = 0  # one's own copy: torch.from_numpy does not warn
 
 
 def test_red_is_the_first_channel(tmp_path):
     path = save(tmp_path / "red.png", Image.new("RGB", (WIDTH, HEIGHT), "red"))
-    assert read_picture(path)[0, 0].tolist() == [255, 0, 0]
+    assert read_image(path)[0, 0].tolist() == [255, 0, 0]
 
 
 def test_16_bit_grey_is_scaled_not_clipped(tmp_path):
     grey = np.array([[0, 257, 257 * 100, 65535], [128, 129, 256, 1000]], dtype=np.uint16)
     for name in ("a.png", "a.tif"):
         Image.fromarray(grey).save(tmp_path / name)
-        picture = read_picture(tmp_path / name)
-        assert picture[..., 0].tolist() == [[0, 1, 100, 255], [0, 1, 1, 4]]
-        assert (picture == picture[..., :1]).all()
+        image = read_image(tmp_path / name)
+        assert image[..., 0].tolist() == [[0, 1, 100, 255], [0, 1, 1, 4]]
+        assert (image == image[..., :1]).all()
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_16_bit_grey_is_scaled_not_clipped(tmp_path):
 def test_every_mode_becomes_rgb(tmp_path, mode, colour, expected, suffix):
     path = tmp_path / f"a.{suffix}"
     Image.new(mode, (WIDTH, HEIGHT), colour).save(path)
-    picture = read_picture(path, size=(HEIGHT, WIDTH))
-    assert picture.shape == (HEIGHT, WIDTH, 3)
-    assert np.abs(picture.astype(int) - expected).max() <= 2  # JPEG rounds
+    image = read_image(path, size=(HEIGHT, WIDTH))
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.abs(image.astype(int) - expected).max() <= 2  # JPEG rounds
 
 
 def test_palette_with_and_without_transparency(tmp_path):
@@ -76,12 +76,12 @@ def test_palette_with_and_without_transparency(tmp_path):
         colours.save(tmp_path / name, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert read_picture(tmp_path / name)[0, 0].tolist() == [200, 100, 50]
+            assert read_image(tmp_path / name)[0, 0].tolist() == [200, 100, 50]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_is_applied_when_nothing_says_otherwise(tmp_path, orientation):
-    """The oracle is written out: how rows and columns of the stored picture are to be read."""
+    """The oracle is written out: how rows and columns of the stored image are to be read."""
     oracle = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -94,63 +94,63 @@ def test_exif_is_applied_when_nothing_says_otherwise(tmp_path, orientation):
     }
     path = save(tmp_path / "a.png", Image.fromarray(gradient()), orientation)
     expected = oracle[orientation](gradient())
-    assert np.array_equal(read_picture(path), expected)
-    assert picture_sizes(path) == ((HEIGHT, WIDTH), expected.shape[:2])
+    assert np.array_equal(read_image(path), expected)
+    assert image_sizes(path) == ((HEIGHT, WIDTH), expected.shape[:2])
     with Image.open(path) as image:
         assert np.array_equal(to_rgb(upright(image)), expected)
 
 
 def test_the_record_decides_between_stored_and_rotated(tmp_path):
     path = save(tmp_path / "a.png", Image.fromarray(gradient()), orientation=6)
-    assert np.array_equal(read_picture(path, size=(HEIGHT, WIDTH)), gradient())
-    assert np.array_equal(read_picture(path, size=(WIDTH, HEIGHT)), np.rot90(gradient(), -1))
+    assert np.array_equal(read_image(path, size=(HEIGHT, WIDTH)), gradient())
+    assert np.array_equal(read_image(path, size=(WIDTH, HEIGHT)), np.rot90(gradient(), -1))
 
 
 def test_where_both_ways_have_the_size_exif_is_applied(tmp_path):
     square = gradient()[:, :HEIGHT]
     quarter = save(tmp_path / "quarter.png", Image.fromarray(square), orientation=6)
-    assert np.array_equal(read_picture(quarter, size=(HEIGHT, HEIGHT)), np.rot90(square, -1))
+    assert np.array_equal(read_image(quarter, size=(HEIGHT, HEIGHT)), np.rot90(square, -1))
     half = save(tmp_path / "half.png", Image.fromarray(gradient()), orientation=3)
-    assert np.array_equal(read_picture(half, size=(HEIGHT, WIDTH)), gradient()[::-1, ::-1])
+    assert np.array_equal(read_image(half, size=(HEIGHT, WIDTH)), gradient()[::-1, ::-1])
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_does_not_spoil_good_pixels(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(gradient()).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    assert np.array_equal(read_picture(path), gradient())
+    assert np.array_equal(read_image(path), gradient())
 
 
 def test_a_record_of_another_size_is_refused(tmp_path):
     path = save(tmp_path / "a.png", Image.fromarray(gradient()))
-    with pytest.raises(InputError, match=r"a\.png: the picture is 6x4 pixels, but its record says 9x4"):
-        read_picture(path, size=(4, 9))
+    with pytest.raises(InputError, match=r"a\.png: the image is 6x4 pixels, but its record says 9x4"):
+        read_image(path, size=(4, 9))
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(InputError, match=r"nowhere\.jpg does not exist; put the picture there or correct its name"):
-        read_picture(Path("nowhere.jpg"))
+    with pytest.raises(InputError, match=r"nowhere\.jpg does not exist; put the image there or correct its name"):
+        read_image(Path("nowhere.jpg"))
     with pytest.raises(InputError, match=r"nowhere\.jpg does not exist"):
-        picture_sizes(Path("nowhere.jpg"))
+        image_sizes(Path("nowhere.jpg"))
 
 
 def test_a_truncated_jpeg_is_named(tmp_path):
     path = tmp_path / "cut.jpg"
     Image.effect_noise((64, 64), 50).save(path)
     path.write_bytes(path.read_bytes()[:-500])
-    assert picture_sizes(path) == ((64, 64), (64, 64))  # the header is whole
-    with pytest.raises(InputError, match=r"cut\.jpg cannot be read as a picture .*truncated.*replace the file"):
-        read_picture(path)
+    assert image_sizes(path) == ((64, 64), (64, 64))  # the header is whole
+    with pytest.raises(InputError, match=r"cut\.jpg cannot be read as an image .*truncated.*replace the file"):
+        read_image(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0"])
-def test_what_is_no_picture_is_named(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0"])
+def test_what_is_no_image_is_named(tmp_path, content):
     path = tmp_path / "odd.jpg"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"odd\.jpg cannot be read as a picture"):
-        read_picture(path)
-    with pytest.raises(InputError, match=r"odd\.jpg cannot be read as a picture"):
-        picture_sizes(path)
+    with pytest.raises(InputError, match=r"odd\.jpg cannot be read as an image"):
+        read_image(path)
+    with pytest.raises(InputError, match=r"odd\.jpg cannot be read as an image"):
+        image_sizes(path)
 
 
 def test_pixels_of_unknown_range_are_refused(tmp_path):
@@ -158,7 +158,7 @@ def test_pixels_of_unknown_range_are_refused(tmp_path):
         path = tmp_path / f"{mode}.tif"
         Image.new(mode, (WIDTH, HEIGHT), colour).save(path)
         with pytest.raises(InputError, match=rf"{mode}\.tif: .*save it with 8 or 16 bits"):
-            read_picture(path)
+            read_image(path)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -173,7 +173,7 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path_factory, data, suffix)
     path = tmp_path_factory.mktemp("damaged") / f"a.{suffix}"
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
-        picture = read_picture(path)
+        image = read_image(path)
     except InputError:
         return
-    assert picture.dtype == np.uint8
+    assert image.dtype == np.uint8

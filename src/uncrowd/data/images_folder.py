@@ -1,4 +1,4 @@
-"""Where the pictures of an annotation file lie, found by looking for them near it."""
+"""Where the images of an annotation file lie, found by looking for them near it."""
 
 import os
 import re
@@ -11,7 +11,7 @@ ALIASES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": (
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
-def find_pictures(
+def find_images(
     annotations: Path, file_names: Sequence[str], split: str, given: Path | None = None
 ) -> tuple[Path | None, list[Path]]:
     """The folder that holds most of the first 20 `file_names`, and all folders looked at.
@@ -28,14 +28,14 @@ def find_pictures(
     return (folders[best] if held[best] else None), folders
 
 
-def find_pictures_by_stem(
+def find_images_by_stem(
     annotations: Path, stems: Sequence[str], split: str, given: Path | None = None
 ) -> tuple[Path | None, list[str], list[Path]]:
     """A folder, the file names in it, and all folders looked at, where a format leaves out the names' suffixes.
 
-    The pictures may lie in several folders, as CrowdHuman's three archives of training pictures do once unpacked; the
-    one returned is then above them all. A picture that is in none of them is given the suffix .jpg. The folder is None
-    when there is no picture at all. Folders are listed once, so that thousands of names cost no look-up each.
+    The images may lie in several folders, as CrowdHuman's three archives of training images do once unpacked; the
+    one returned is then above them all. An image that is in none of them is given the suffix .jpg. The folder is None
+    when there is no image at all. Folders are listed once, so that thousands of names cost no look-up each.
     """
     looked_in: list[Path] = []
     missing = set(stems)
@@ -44,7 +44,7 @@ def find_pictures_by_stem(
         if not missing:
             break
         looked_in.append(folder)
-        here = {stem: folder / name for stem, name in _pictures_in(folder).items() if stem in missing}
+        here = {stem: folder / name for stem, name in _images_in(folder).items() if stem in missing}
         found |= here
         missing -= here.keys()
     holding = {path.parent for path in found.values()}
@@ -68,7 +68,7 @@ def _candidates(annotations: Path, split: str) -> list[Path]:
     named = [own, *ALIASES.get(split, (split,))]
     inside = [*(f"images/{name}" for name in named), *named, "Images", "images", "data", "JPEGImages"]
     folders = [here, *(here / name for name in inside), *(above / name for name in inside)]
-    # Only beside annotations/: what else lies beside a data set's folder belongs to others.
+    # Only beside annotations/: what else lies beside a dataset's folder belongs to others.
     beside = _folders_of(split, above) if here.name.startswith("annotation") else []
     for sibling in [*_folders_of(split, here), *beside]:  # test2017, CrowdHuman_train01
         folders += [sibling, sibling / "Images", sibling / "images"]
@@ -79,14 +79,14 @@ def _folders_of(split: str, folder: Path) -> list[Path]:
     return [folder / name for name in _names_in(folder) if split_of(name) == split]
 
 
-def _pictures_in(folder: Path) -> dict[str, str]:
-    """Stem -> name; of two pictures with one stem the first by name."""
-    pictures: dict[str, str] = {}
+def _images_in(folder: Path) -> dict[str, str]:
+    """Stem -> name; of two images with one stem the first by name."""
+    images: dict[str, str] = {}
     for name in _names_in(folder):
         stem, suffix = os.path.splitext(name)  # noqa: PTH122, a Path for each of thousands is slow
         if suffix.lower() in SUFFIXES:
-            pictures.setdefault(stem, name)
-    return pictures
+            images.setdefault(stem, name)
+    return images
 
 
 def _names_in(folder: Path) -> list[str]:

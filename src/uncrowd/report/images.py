@@ -1,4 +1,4 @@
-"""The pictures of a report: the worst and the best, detections beside ground truth, right and wrong told apart."""
+"""The images of a report: the worst and the best, detections beside ground truth, right and wrong told apart."""
 
 import base64
 import io
@@ -11,14 +11,14 @@ from jaxtyping import Float64, UInt8
 from PIL import Image
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.picture import read_picture
+from uncrowd.data.image import read_image
 from uncrowd.errors import InputError
-from uncrowd.evaluation.coco import PictureScore
-from uncrowd.evaluation.matching import Match, match_picture
-from uncrowd.structures import Categories, Detections, PictureId, Sample
+from uncrowd.evaluation.coco import ImageScore
+from uncrowd.evaluation.matching import Match, match_image
+from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.visualize.draw import PALETTE, draw_detections
 
-# How many of each kind, and the long side that larger pictures are reduced to: 24 drawings must stay a page to mail.
+# How many of each kind, and the long side that larger images are reduced to: 24 drawings must stay a page to mail.
 MOST = 6
 LONG_SIDE = 800
 QUALITY = 78
@@ -32,34 +32,34 @@ COLOURS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownPicture:
-    """A picture's name and score, and its two drawings as data addresses, both of `size` (height, width)."""
+class ShownImage:
+    """An image's name and score, and its two drawings as data addresses, both of `size` (height, width)."""
 
     name: str
-    score: PictureScore
+    score: ImageScore
     detections: str
     truth: str
     size: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownPictures:
-    """What the report shows, and why some pictures could not be."""
+class ShownImages:
+    """What the report shows, and why some images could not be."""
 
-    worst: list[ShownPicture]
-    best: list[ShownPicture]
+    worst: list[ShownImage]
+    best: list[ShownImage]
     unreadable: list[str]
 
 
 def best_and_worst(
-    ranked: Sequence[PictureScore],
+    ranked: Sequence[ImageScore],
     dataset: DetectionDataset,
-    detections: Mapping[PictureId, Detections],
+    detections: Mapping[ImageId, Detections],
     threshold: float,
-) -> ShownPictures:
-    """Draws up to six pictures with mistakes, the worst first, and up to six with finds, the best first.
+) -> ShownImages:
+    """Draws up to six images with mistakes, the worst first, and up to six with finds, the best first.
 
-    ranked: the worst first, at `threshold`. No picture is in both; of few pictures each gets its half.
+    ranked: the worst first, at `threshold`. No image is in both; of few images each gets its half.
     """
     indices = {sample_id: index for index, sample_id in enumerate(dataset.ids.tolist())}
     categories = dataset.categories
@@ -68,63 +68,63 @@ def best_and_worst(
     )
     unreadable: list[str] = []
 
-    def shown(scores: Iterable[PictureScore], most: int) -> list[ShownPicture]:
-        pictures: list[ShownPicture] = []
+    def shown(scores: Iterable[ImageScore], most: int) -> list[ShownImage]:
+        images: list[ShownImage] = []
         for score in scores:
-            if len(pictures) == most:
+            if len(images) == most:
                 break
             try:
                 found = detections.get(score.id, nothing)
-                pictures.append(_shown(dataset[indices[score.id]], score, found, threshold, categories))
+                images.append(_shown(dataset[indices[score.id]], score, found, threshold, categories))
             except InputError as error:
                 unreadable.append(str(error))
-        return pictures
+        return images
 
     most = min(MOST, -(-len(ranked) // 2))
     worst = shown([score for score in ranked if score.f1 < 1], most)
-    taken = {picture.score.id for picture in worst}
-    # Of pictures without a mistake, the fullest was the hardest.
+    taken = {image.score.id for image in worst}
+    # Of images without a mistake, the fullest was the hardest.
     with_finds = [score for score in ranked if score.found and score.id not in taken]
     best = shown(sorted(with_finds, key=lambda score: (-score.f1, -score.found)), most)
-    return ShownPictures(worst=worst, best=best, unreadable=list(dict.fromkeys(unreadable)))
+    return ShownImages(worst=worst, best=best, unreadable=list(dict.fromkeys(unreadable)))
 
 
 def _shown(
-    sample: Sample, score: PictureScore, detections: Detections, threshold: float, categories: Categories
-) -> ShownPicture:
-    picture, scale = _reduced(read_picture(sample.path, sample.size))
+    sample: Sample, score: ImageScore, detections: Detections, threshold: float, categories: Categories
+) -> ShownImage:
+    image, scale = _reduced(read_image(sample.path, sample.size))
     found = detections.above(threshold)
-    match = match_picture(sample, found)
-    drawn = _draw_detections(picture, found, match, scale)
-    return ShownPicture(
+    match = match_image(sample, found)
+    drawn = _draw_detections(image, found, match, scale)
+    return ShownImage(
         name=sample.path.name,
         score=score,
         detections=_data_address(drawn),
-        truth=_data_address(_draw_truth(picture, sample, match, scale, categories)),
+        truth=_data_address(_draw_truth(image, sample, match, scale, categories)),
         size=drawn.shape[:2],
     )
 
 
-def _reduced(picture: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "_h _w 3"], Float64[np.ndarray, " 4"]]:
-    """The picture with a long side of at most `LONG_SIDE`, and what its boxes are to be multiplied with."""
-    height, width = picture.shape[:2]
+def _reduced(image: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "_h _w 3"], Float64[np.ndarray, " 4"]]:
+    """The image with a long side of at most `LONG_SIDE`, and what its boxes are to be multiplied with."""
+    height, width = image.shape[:2]
     factor = min(1.0, LONG_SIDE / max(height, width))
     if factor == 1:
-        return picture, np.ones(4)
+        return image, np.ones(4)
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    reduced = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
+    reduced = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
     return np.asarray(reduced), np.array([size[0] / width, size[1] / height] * 2)
 
 
 def _draw_detections(
-    picture: UInt8[np.ndarray, "h w 3"], found: Detections, match: Match, scale: Float64[np.ndarray, " 4"]
+    image: UInt8[np.ndarray, "h w 3"], found: Detections, match: Match, scale: Float64[np.ndarray, " 4"]
 ) -> UInt8[np.ndarray, "height width 3"]:
     colours = np.where(match.right, RIGHT, np.where(match.ignored, IGNORED, WRONG))
-    return draw_detections(picture, found.boxes.double().numpy() * scale, labels=colours, captions=found.captions)
+    return draw_detections(image, found.boxes.double().numpy() * scale, labels=colours, captions=found.captions)
 
 
 def _draw_truth(
-    picture: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"],
     sample: Sample,
     match: Match,
     scale: Float64[np.ndarray, " 4"],
@@ -133,14 +133,14 @@ def _draw_truth(
     colours = np.where(match.found, RIGHT, np.where(sample.ignore, IGNORED, MISSED))
     missed_on_top = np.argsort(colours != MISSED, kind="stable")
     return draw_detections(
-        picture,
+        image,
         sample.boxes[missed_on_top] * scale,
         labels=colours[missed_on_top],
         captions=[categories.names[label] for label in sample.labels[missed_on_top]],
     )
 
 
-def _data_address(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+def _data_address(image: UInt8[np.ndarray, "h w 3"]) -> str:
     with io.BytesIO() as file:
-        Image.fromarray(picture).save(file, format="WEBP", quality=QUALITY)
+        Image.fromarray(image).save(file, format="WEBP", quality=QUALITY)
         return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
