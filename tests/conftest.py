@@ -1,42 +1,30 @@
-"""A run small enough for a test: crowded scenes of 64 x 96 pixels and a detector of 0.3 million parameters."""
+"""Fixtures that several rooms share: a small crowd, a small experiment and an exported detector."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import jaxtyping
 import pytest
 import torch
 
+from tests.exported import Exported, symbolic_shapes
+from tests.tiny import SCENES, TINY_MODEL, tiny_experiment
 from uncrowd import config
 from uncrowd.cli import main
-from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
-from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
-from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig
-from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
-from uncrowd.models.stage import Stage, StageConfig
+from uncrowd.data.synthetic.scenes import write_dataset
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.stage import Stage
 from uncrowd.recipes import Experiment
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
 
-SCENES = SceneConfig(size=(64, 96), objects=(2, 4), overlap=0.1)
-TINY_MODEL = SparseRCNNConfig(
-    num_classes=3,
-    proposals=10,
-    stages=2,
-    backbone=BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0),
-    stage=StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width=64),
-)
-
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """More threads only get into each other's way on images this small; and before any other fixture trains."""
+    """Uses one thread: more only disturb each other on images this small. It runs before any fixture that trains."""
     torch.set_num_threads(1)
 
 
@@ -53,40 +41,6 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny() -> Callable[..., Experiment]:
     """`tiny(epochs=3)`: the experiment, with these settings of its training."""
     return tiny_experiment
-
-
-def tiny_experiment(**training: Any) -> Experiment:
-    """2 epochs of 4 steps of 4 images, unless `training` says otherwise."""
-    settings = TrainConfig(epochs=2, batch_size=4, workers=0, log_every=1, ema_decay=0.9)
-    return Experiment(
-        name="tiny",
-        model=TINY_MODEL,
-        augment=TrainTransformConfig(short_sides=(56, 64), max_size=96),
-        resize=ResizeConfig(short_side=64, max_size=96),
-        optim=OptimConfig(learning_rate=1e-3, warmup_steps=2, milestones=()),
-        train=replace(settings, **training),
-    )
-
-
-class Exported(NamedTuple):
-    """A detector, and what `uncrowd export` made of its weights and said."""
-
-    model: SparseRCNN
-    categories: Categories
-    resize: ResizeConfig
-    weights: Path
-    onnx: Path
-    said: str
-
-
-@contextmanager
-def symbolic_shapes() -> Iterator[None]:
-    """No shapes are checked meanwhile: `torch.export` has symbols in their place, which a check would fix."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

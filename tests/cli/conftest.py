@@ -1,58 +1,15 @@
-"""A dataset and a run trained on it for a moment, and two ways to call the command line."""
+"""A small dataset, a short run on it, and two ways to call the command line."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cli.small import CATEGORIES, HEIGHT, TINY, WIDTH, Said
 from uncrowd.cli import main
-
-# The smallest detector there is: timm's own test network, two narrow stages, ten proposals.
-TINY = [
-    "--model.backbone.name",
-    "test_resnet",
-    "--model.stages",
-    "2",
-    "--model.proposals",
-    "10",
-    "--model.stage.width",
-    "32",
-    "--model.stage.dynamic-width",
-    "8",
-    "--model.stage.feedforward-width",
-    "32",
-    "--augment.short-sides",
-    "48",
-    "--augment.max-size",
-    "96",
-    "--resize.short-side",
-    "48",
-    "--resize.max-size",
-    "96",
-    "--train.epochs",
-    "2",
-    "--train.batch-size",
-    "2",
-    "--train.workers",
-    "0",
-    "--device",
-    "cpu",
-]
-# Ids with a gap, as COCO's own have, so that a label that slips out instead of an id is noticed.
-CATEGORIES = [{"id": 3, "name": "dark"}, {"id": 17, "name": "bright"}]
-HEIGHT, WIDTH = 48, 64
-
-
-class Said(NamedTuple):
-    """What a call returned and printed."""
-
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import TINY_MODEL
+from tests.tiny import TINY_MODEL
 from tests.visualize.test_draw import is_colour, rectangle_of
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig

@@ -8,9 +8,7 @@ import torch
 
 import uncrowd as package
 from tests.data.coco_files import content
-from tests.weights.published.test_detectron2 import published_state
-from tests.weights.published.test_mmdetection import their_name
-from tests.weights.published.test_published_detr import small, theirs
+from tests.weights.published.checkpoints import as_detectron2, as_detr, save_mmdetection, small_detr
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -22,20 +20,7 @@ def checkpoint(file: Path, classes: int = 2) -> Path:
     backbone = BackboneConfig(name="resnet18")
     torch.manual_seed(0)
     model = SparseRCNN(SparseRCNNConfig(num_classes=classes, proposals=5, stages=1, backbone=backbone, stage=stage))
-    torch.save({"model": published_state(model)}, file)
-    return file
-
-
-def of_mmdetection(file: Path, names: tuple[str, ...]) -> Path:
-    """A baseline under mmdetection's names, with its classes."""
-    stage = StageConfig(attention="content", interaction="entangled", width=16, dynamic_width=4, feedforward_width=32)
-    backbone = BackboneConfig(name="resnet18")
-    torch.manual_seed(0)
-    model = SparseRCNN(SparseRCNNConfig(num_classes=len(names), proposals=5, stages=1, backbone=backbone, stage=stage))
-    state = {their_name(name): tensor for name, tensor in model.state_dict().items()}
-    torch.save(
-        {"state_dict": state | {"backbone.bn1.num_batches_tracked": torch.tensor(7)}, "meta": {"CLASSES": names}}, file
-    )
+    torch.save({"model": as_detectron2(model)}, file)
     return file
 
 
@@ -57,7 +42,7 @@ def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path):
 
 def test_detrs_class_head_is_cut_to_cocos_classes_and_that_is_said(uncrowd, shapes, tmp_path):
     source, weights = tmp_path / "detr.pth", tmp_path / "w.safetensors"
-    torch.save({"model": theirs(small(91))}, source)
+    torch.save({"model": as_detr(small_detr(91))}, source)
     said = uncrowd("import", source, weights)
     assert (said.status, said.err) == (0, "")
     assert f"{source} holds DETR: " in said.out
@@ -78,8 +63,8 @@ def test_the_classes_of_crowdhuman_and_coco_are_known(uncrowd, tmp_path, classes
     assert some.items() <= categories.items()
 
 
-def test_the_classes_of_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path):
-    source = of_mmdetection(tmp_path / "model.pth", ("cat", "dog", "emu"))
+def test_the_classes_save_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path):
+    source = save_mmdetection(tmp_path / "model.pth", ("cat", "dog", "emu"))
     said = uncrowd("import", source, tmp_path / "w.safetensors")
     assert (said.status, said.err) == (0, "")
     assert f"{source} holds mmdetection's Sparse R-CNN: every weight of it was used" in said.out

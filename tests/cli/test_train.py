@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import TINY
+from tests.cli.small import TINY
 from tests.data.coco_files import annotation, content, image, write
 from uncrowd.cli.train import TrainArguments
 from uncrowd.data.loader import TrainLoader

@@ -2,13 +2,13 @@
 
 import json
 
-from tests.cli.conftest import TINY
-from tests.cli.test_import import of_mmdetection
+from tests.cli.small import TINY
+from tests.weights.published.checkpoints import save_mmdetection
 
 
 def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, monkeypatch):
     old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
-    assert uncrowd("import", of_mmdetection(tmp_path / "model.pth", ("dark", "cat", "emu")), old).status == 0
+    assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark", "cat", "emu")), old).status == 0
     said = uncrowd("upgrade", old, new)
     assert (said.status, said.err) == (0, "")
 
@@ -43,7 +43,7 @@ def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, m
 
 def test_a_run_is_upgraded_by_its_folder(uncrowd, tmp_path):
     old, new = tmp_path / "run" / "weights.safetensors", tmp_path / "new.safetensors"
-    assert uncrowd("import", of_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
+    assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
     said = uncrowd("upgrade", old.parent, new)
     assert (said.status, said.err) == (0, "")
     assert f"parameters of {old.parent}" in said.out
@@ -51,7 +51,7 @@ def test_a_run_is_upgraded_by_its_folder(uncrowd, tmp_path):
 
 def test_the_old_weights_stay_as_they_are(uncrowd, refused, tmp_path):
     old = tmp_path / "run" / "weights.safetensors"
-    assert uncrowd("import", of_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
+    assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
     before = old.read_bytes()
     for source in (old, old.parent):
         assert "is what is to be read, and stays as it is" in refused("upgrade", source, old)

@@ -1,4 +1,4 @@
-"""A trainer on the tiny crowd, and what it tells of its events."""
+"""A trainer on the tiny crowd."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from tests.conftest import TINY_MODEL, tiny_experiment
+from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.formats.open import open_splits
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator
@@ -16,24 +15,6 @@ from uncrowd.engine.train import Trainer
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Batch
-
-
-class Told:
-    """Events that note what they are told, and give the scores of a list, one an evaluation."""
-
-    def __init__(self, scores: list[float | None] | None = None):
-        self.scores = iter(scores or [])
-        self.events: list[tuple[str, int]] = []
-
-    def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
-        self.events.append(("evaluate", epoch))
-        return next(self.scores, None)
-
-    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
-        self.events.append(("improved", epoch))
-
-    def finished(self, model: nn.Module) -> None:
-        self.events.append(("finished", 0))
 
 
 @pytest.fixture

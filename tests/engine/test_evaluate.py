@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from tests.conftest import TINY_MODEL, tiny_experiment
+from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_splits
 from uncrowd.engine.accelerator import build_accelerator

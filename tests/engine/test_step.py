@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.engine.conftest import Told
+from tests.engine.told import Told
 from uncrowd.engine.micro_batches import split
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError, NonFiniteError

@@ -8,7 +8,7 @@ import torch
 from benchmarks.made_up_model import BatchConfig, made_up_batch
 from benchmarks.training_steps import EngineStep
 
-from tests.models.test_on_gpu import SMALL
+from tests.models.small import SMALL
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import uncrowd
-from tests.conftest import TINY_MODEL, Exported, symbolic_shapes
-from tests.inference.conftest import CATEGORIES, RESIZE
-from tests.paper.test_parity import CHOICES, TOLERANCE, load_head
+from tests.exported import Exported, symbolic_shapes
+from tests.inference.cases import CATEGORIES, RESIZE
+from tests.paper.parity import CHOICES, TOLERANCE, load_head
+from tests.tiny import TINY_MODEL
 from uncrowd import InputError
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference import export

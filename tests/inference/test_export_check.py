@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.conftest import TINY_MODEL
+from tests.tiny import TINY_MODEL
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.export_check import check, differences, made_up
 from uncrowd.models.sparse_rcnn import SparseRCNN

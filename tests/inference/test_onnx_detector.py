@@ -12,8 +12,8 @@ import torch
 from onnx import TensorProto, helper
 
 import uncrowd
-from tests.conftest import Exported
-from tests.inference.conftest import assert_same, random_image
+from tests.exported import Exported
+from tests.inference.cases import assert_same, random_image
 from uncrowd import InputError
 from uncrowd.data.formats.open import open_splits
 from uncrowd.engine.evaluate import detect

@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
 import uncrowd
-from tests.conftest import Exported
-from tests.inference.conftest import random_image
+from tests.exported import Exported
+from tests.inference.cases import random_image
 
 PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import uncrowd
-from tests.conftest import TINY_MODEL
-from tests.inference.conftest import CATEGORIES, RESIZE, assert_same, random_image
+from tests.inference.cases import CATEGORIES, RESIZE, assert_same, random_image
+from tests.tiny import TINY_MODEL
 from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError

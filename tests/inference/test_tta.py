@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.inference.conftest import CATEGORIES, assert_same, random_image
+from tests.inference.cases import CATEGORIES, assert_same, random_image
 from tests.plain import voting as plain
 from tests.plain.iou import area
 from uncrowd import Detections, InputError, Predictor

@@ -11,7 +11,7 @@ from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from tests.ops.test_bias_relu_triton import DEVICE, bias_relu_kernel
+from tests.ops.interpreted import DEVICE, bias_relu_kernel
 from uncrowd.models import folding
 from uncrowd.models.folding import BiasReLU, FoldedConv2d, FoldedNorm, fold_for_good, fold_frozen_norms
 

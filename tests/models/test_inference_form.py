@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.inference.conftest import CATEGORIES, RESIZE
+from tests.inference.cases import CATEGORIES, RESIZE
 from tests.models.trained_norms import DETR, SPARSE_RCNN, as_if_trained
 from uncrowd import InputError
 from uncrowd.models.build import AnyDetectorConfig, build_detector

@@ -14,30 +14,18 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align as roi_align_level
 
+from tests.models.small import SMALL, SMALL_DETR
 from tests.models.trained_norms import as_if_trained
 from tests.plain.sparse_rcnn import PlainSparseRCNN
 from uncrowd.boxes import FAR
-from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import AnyDetectorConfig, build_detector
-from uncrowd.models.detr import DETRConfig
 from uncrowd.models.inference_form import for_inference
-from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
-from uncrowd.models.stage import StageConfig
+from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.ops.roi_align import as_rows, assign_levels, roi_align
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")
 SIZES = torch.tensor([[128, 160], [96, 121]])
-SMALL = SparseRCNNConfig(
-    num_classes=5,
-    proposals=24,
-    stages=2,
-    backbone=BackboneConfig(name="resnet18", frozen_stages=0),
-    stage=StageConfig(width=64, heads=4, dynamic_width=16, feedforward_width=128),
-)
-SMALL_DETR = DETRConfig(
-    num_classes=5, proposals=24, width=64, heads=4, encoder_layers=1, decoder_layers=2, backbone=SMALL.backbone
-)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from tests.conftest import TINY_MODEL, symbolic_shapes
+from tests.exported import symbolic_shapes
+from tests.tiny import TINY_MODEL
 from uncrowd.models.dynamic_conv import DynamicConv
 from uncrowd.models.inference_form import for_inference
 from uncrowd.models.interaction import InteractionKind

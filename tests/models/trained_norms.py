@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torchvision.ops import FrozenBatchNorm2d
 
-from tests.conftest import tiny_experiment
+from tests.tiny import tiny_experiment
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig

@@ -5,21 +5,11 @@ Without a GPU our kernel runs in Triton's interpreter.
 
 import subprocess
 import sys
-from importlib import import_module
-from typing import Any
 
 import pytest
 import torch
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def bias_relu_kernel() -> Any:
-    """What launches our kernel, in Triton's interpreter where there is no GPU."""
-    pytest.importorskip("triton")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
-        return import_module("uncrowd.ops.bias_relu_triton").bias_relu_on_gpu
+from tests.ops.interpreted import DEVICE, bias_relu_kernel
 
 
 # a last block that is not full; blocks that begin in the middle of the channels

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import roi_align as roi_align_level
 
-from tests.conftest import symbolic_shapes
+from tests.exported import symbolic_shapes
 from tests.plain import roi_align as plain
 from uncrowd.ops import roi_align as roi_align_module
 from uncrowd.ops.roi_align import PyramidRows, as_rows, assign_levels, roi_align

@@ -4,29 +4,18 @@ The fixtures were computed by those in float64: stage outputs, matching, losses,
 every weight and every input.
 """
 
-import json
-from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.paper.parity import CHOICES, TOLERANCE, load_head
 from uncrowd.losses.criterion import Losses, SetCriterion
 from uncrowd.losses.matcher import LossConfig, match, pad_targets, stack_stages
-from uncrowd.models.stage import DynamicHead, StageConfig
+from uncrowd.models.stage import DynamicHead
 from uncrowd.structures import StageOutput, Target
 from uncrowd.weights.published.detectron2 import rename
-
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
-# (of the tensor's largest value, absolute): facts of double and single arithmetic over three stages
-TOLERANCE = {torch.float64: (1e-6, 1e-9), torch.float32: (1e-3, 1e-5)}
-CHOICES = {
-    "sparse_rcnn": StageConfig(attention="content", interaction="entangled"),
-    "iou_esa_dcw": StageConfig(attention="iou", interaction="dcw"),
-}
 
 
 class Run(NamedTuple):
@@ -39,31 +28,6 @@ class Run(NamedTuple):
     losses: Losses
     facts: dict
     tensors: dict[str, Tensor]
-
-
-class Loaded(NamedTuple):
-    head: DynamicHead
-    given: dict[str, Tensor]
-    facts: dict
-    tensors: dict[str, Tensor]
-
-
-def load_head(name: str, dtype: torch.dtype) -> Loaded:
-    """The head with a fixture's weights, and what the fixture puts in and says."""
-    facts = json.loads((FIXTURES / f"{name}.json").read_text())
-    tensors = load_file(FIXTURES / f"{name}.safetensors")
-    config = replace(
-        CHOICES[name],
-        width=facts["hidden_dim"],
-        heads=facts["num_heads"],
-        dynamic_width=facts["dim_dynamic"],
-        feedforward_width=facts["dim_feedforward"],
-    )
-    head = DynamicHead(config, facts["num_stages"], facts["num_classes"]).to(dtype)
-    weights = {k.removeprefix("weight/"): v for k, v in tensors.items() if k.startswith("weight/")}
-    head.load_state_dict({k.removeprefix("head."): v for k, v in rename(weights).items()})
-    given = {k.removeprefix("input/"): v.to(dtype) for k, v in tensors.items() if k.startswith("input/")}
-    return Loaded(head, given, facts, tensors)
 
 
 @pytest.fixture(scope="module", params=[(n, d) for n in CHOICES for d in TOLERANCE], ids=lambda p: f"{p[0]}-{p[1]}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import tiny_experiment
+from tests.tiny import tiny_experiment
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.paper.expected import beside_paper, changed_settings, expected_in_words
 from uncrowd.paper.rows import PAPER, rows_of

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import tiny_experiment
-from tests.runs.conftest import Process, prepare
+from tests.runs.process import Process, prepare
+from tests.tiny import tiny_experiment
 from uncrowd.engine.log import read_metrics
 from uncrowd.runs.run import Run, begin, resume
 from uncrowd.runs.scoring import Scoring

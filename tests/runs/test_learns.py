@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import uncrowd
-from tests.conftest import SCENES, tiny_experiment
+from tests.tiny import SCENES, tiny_experiment
 from uncrowd.boxes import pairwise_iou
 from uncrowd.data.formats.open import open_splits
 from uncrowd.data.synthetic.scenes import write_dataset

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import tiny_experiment
-from tests.runs.conftest import Process, prepare
+from tests.runs.process import Process, prepare
+from tests.tiny import tiny_experiment
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics
 from uncrowd.engine.optim import OptimConfig

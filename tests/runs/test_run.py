@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 import uncrowd
-from tests.conftest import tiny_experiment
-from tests.runs.conftest import prepare
+from tests.runs.process import prepare
+from tests.tiny import tiny_experiment
 from uncrowd import config
 from uncrowd.engine.log import read_metrics
 from uncrowd.errors import InputError

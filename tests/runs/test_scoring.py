@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import tiny_experiment
 from tests.data.odgt_files import line, person, write
+from tests.tiny import tiny_experiment
 from uncrowd import config
 from uncrowd.engine.log import read_metrics
 from uncrowd.errors import InputError

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tests.conftest import TINY_MODEL
+from tests.tiny import TINY_MODEL
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.stage import PRIOR_PROBABILITY
 from uncrowd.structures import Categories

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import TINY_MODEL
+from tests.tiny import TINY_MODEL
 from uncrowd.errors import InputError
 from uncrowd.models.interaction import ChannelWeighted, Entangled
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import swin_t
 
+from tests.weights.published.checkpoints import as_detectron2, detectron2_name
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -25,49 +26,6 @@ STAGES = {
     "sparse_rcnn": StageConfig(attention="content", interaction="entangled"),
     "iou_esa_dcw": StageConfig(attention="iou", interaction="dcw"),
 }
-# Ours to the authors' names: the rules of `published.detectron2`, backwards.
-TO_TRUNK = [
-    (r"^pyramid\.fpn\.inner_blocks\.(\d)\.0\.", lambda m: f"backbone.fpn_lateral{int(m[1]) + 2}."),
-    (r"^pyramid\.fpn\.layer_blocks\.(\d)\.0\.", lambda m: f"backbone.fpn_output{int(m[1]) + 2}."),
-    (r"^backbone\.body\.conv1\.", "backbone.bottom_up.stem.conv1."),
-    (r"^backbone\.body\.bn1\.", "backbone.bottom_up.stem.conv1.norm."),
-    (r"^backbone\.body\.patch_embed\.", "backbone.bottom_up.patch_embed."),
-    (r"^backbone\.body\.layers_(\d)\.downsample\.", lambda m: f"backbone.bottom_up.layers.{int(m[1]) - 1}.downsample."),
-    (r"^backbone\.body\.layers_(\d)\.", r"backbone.bottom_up.layers.\1."),
-    (r"^backbone\.norms\.(\d)\.", r"backbone.bottom_up.norm\1."),
-    (r"^backbone\.body\.layer(\d)\.", lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}."),
-    (r"(res\d\.\d+)\.bn(\d)\.", r"\1.conv\2.norm."),
-    (r"(res\d\.\d+)\.downsample\.0\.", r"\1.shortcut."),
-    (r"(res\d\.\d+)\.downsample\.1\.", r"\1.shortcut.norm."),
-    (r"^proposal_boxes_cxcywh_norm$", "init_proposal_boxes.weight"),
-    (r"^proposal_queries$", "init_proposal_features.weight"),
-    (r"^head\.stages\.", "head.head_series."),
-    (r"class_branch|class_tower", lambda m: m[0].replace("class", "cls")),
-    (r"box_branch|box_tower", lambda m: m[0].replace("box", "reg")),
-    (r"(cls|reg)_tower", r"\1_module"),
-    (r"box_deltas", "bboxes_delta"),
-    (r"attention\.qkv", "self_attn.proj_qkv"),
-    (r"attention\.out", "self_attn.out_proj"),
-    (r"attention_norm", "norm1"),
-    (r"interaction\.dynamic_conv\.kernels", "inst_interact.dynamic_layer"),
-    (r"interaction\.dynamic_conv\.", "inst_interact."),
-    (r"interaction\.(cls|reg)_branch\.mask\.reduce", r"inst_interact.proj_\g<1>1"),
-    (r"interaction\.(cls|reg)_branch\.mask\.expand", r"inst_interact.proj_\g<1>2"),
-    (r"interaction\.(cls|reg)_branch\.mask_norm\.0", r"inst_interact.norm3_\1"),
-    (r"interaction\.(cls|reg)_branch\.out\.linear", r"inst_interact.out_layer_\1"),
-    (r"interaction\.(cls|reg)_branch\.out\.norm", r"inst_interact.norm4_\1"),
-    (r"interaction\.(cls|reg)_branch\.feedforward\.norm", r"norm3_\1"),
-    (r"interaction\.(cls|reg)_branch\.feedforward\.(linear\d)", r"\2_\1"),
-    (r"interaction\.(cls|reg)_branch\.norm", r"norm2_\1"),
-    (r"interaction\.(cls|reg)_branch\.residual\.0", r"proj_\1"),
-    (r"interaction\.(cls|reg)_branch\.residual\.1", r"norm_\1"),
-]
-
-
-def published_name(name: str) -> str:
-    for old, new in TO_TRUNK:
-        name = re.sub(old, new, name)
-    return name
 
 
 def keys_of(name: str) -> dict[str, list[int]]:
@@ -119,13 +77,9 @@ def small() -> SparseRCNN:
     ).eval()
 
 
-def published_state(model: SparseRCNN) -> dict[str, Tensor]:
-    return {published_name(name): tensor for name, tensor in model.state_dict().items()}
-
-
 @pytest.mark.parametrize("wrap", [lambda s: {"model": s, "iteration": 269_999}, lambda s: s], ids=["model", "bare"])
 def test_a_published_file_becomes_the_same_model(small: SparseRCNN, tmp_path: Path, wrap: Any) -> None:
-    torch.save(wrap(published_state(small)), tmp_path / "model.pth")
+    torch.save(wrap(as_detectron2(small)), tmp_path / "model.pth")
     published = read_published(tmp_path / "model.pth")
     assert published.model.config == small.config
     assert published.naming == "the authors' release, in Detectron2's naming"
@@ -136,7 +90,7 @@ def test_a_published_file_becomes_the_same_model(small: SparseRCNN, tmp_path: Pa
 
 
 def test_missing_and_surplus_keys_are_listed(small: SparseRCNN, tmp_path: Path) -> None:
-    state = published_state(small)
+    state = as_detectron2(small)
     del state["head.head_series.1.norm_cls.bias"]
     state["head.head_series.1.surprise"] = torch.zeros(2)
     torch.save({"model": state}, tmp_path / "model.pth")
@@ -147,7 +101,7 @@ def test_missing_and_surplus_keys_are_listed(small: SparseRCNN, tmp_path: Path) 
 
 
 def test_half_of_a_checkpoint_is_refused(small: SparseRCNN, tmp_path: Path) -> None:
-    state = published_state(small)
+    state = as_detectron2(small)
     half = dict(list(state.items())[: len(state) // 2])
     torch.save({"model": half}, tmp_path / "half.pth")
     with pytest.raises(InputError, match=r"half\.pth is no whole Sparse R-CNN: what would be head\.stages\."):
@@ -167,7 +121,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize(("name", "tensor"), DAMAGED)
 def test_shapes_that_no_detector_has(small: SparseRCNN, tmp_path: Path, name: str, tensor: Tensor) -> None:
-    torch.save({"model": published_state(small) | {name: tensor}}, tmp_path / "odd.pth")
+    torch.save({"model": as_detectron2(small) | {name: tensor}}, tmp_path / "odd.pth")
     with pytest.raises(InputError, match=r"odd\.pth has tensors or settings that no such detector has \(.+\); give"):
         read_published(tmp_path / "odd.pth")
 
@@ -237,7 +191,7 @@ def test_every_name_of_a_swin_is_known() -> None:
     with torch.device("meta"):
         wanted = SparseRCNN(config).state_dict()
         table = torch.empty(49, 49)
-    given = {published_name(name): tensor for name, tensor in wanted.items()}
+    given = {detectron2_name(name): tensor for name, tensor in wanted.items()}
     given |= {"backbone.bottom_up.layers.0.blocks.0.attn.relative_position_index": table}
     renamed = rename_file(PthFile("a file", given, {}))
     assert renamed.config == config

@@ -1,6 +1,5 @@
 """mmdetection's checkpoints come in whole, with class names; what the file says of its training is heeded."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.weights.published.checkpoints import mmdetection_name
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -53,30 +53,6 @@ STAGE = {
 }
 STAGE |= {f"reg_fcs.{i}.weight": (256, 256) for i in (0, 3, 6)}
 STAGE |= {f"reg_fcs.{i}.{kind}": (256,) for i in (1, 4, 7) for kind in ("weight", "bias")}
-# Ours to theirs, for models small enough to be saved in a test.
-TO_THEIRS = [
-    (r"^backbone\.body\.", "backbone."),
-    (r"^pyramid\.fpn\.inner_blocks\.(\d)\.0\.", r"neck.lateral_convs.\1.conv."),
-    (r"^pyramid\.fpn\.layer_blocks\.(\d)\.0\.", r"neck.fpn_convs.\1.conv."),
-    (r"^proposal_boxes_cxcywh_norm$", "rpn_head.init_proposal_bboxes.weight"),
-    (r"^proposal_queries$", "rpn_head.init_proposal_features.weight"),
-    (r"^head\.stages\.", "roi_head.bbox_head."),
-    (r"attention\.qkv\.", "attention.attn.in_proj_"),
-    (r"attention\.out\.", "attention.attn.out_proj."),
-    (r"interaction\.dynamic_conv\.kernels", "instance_interactive_conv.dynamic_layer"),
-    (r"interaction\.dynamic_conv\.norm1", "instance_interactive_conv.norm_in"),
-    (r"interaction\.dynamic_conv\.norm2", "instance_interactive_conv.norm_out"),
-    (r"interaction\.out\.linear", "instance_interactive_conv.fc_layer"),
-    (r"interaction\.out\.norm", "instance_interactive_conv.fc_norm"),
-    (r"interaction\.norm", "instance_interactive_conv_norm"),
-    (r"interaction\.feedforward\.linear1", "ffn.layers.0.0"),
-    (r"interaction\.feedforward\.linear2", "ffn.layers.1"),
-    (r"interaction\.feedforward\.norm", "ffn_norm"),
-    (r"class_tower", "cls_fcs"),
-    (r"box_tower", "reg_fcs"),
-    (r"class_logits", "fc_cls"),
-    (r"box_deltas", "fc_reg"),
-]
 CONFIGURATION = """
 model = dict(
     type='SparseRCNN',
@@ -90,12 +66,6 @@ model = dict(
             target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.5, 0.5, 1.0, 1.0])),
     ]))
 """
-
-
-def their_name(name: str) -> str:
-    for old, new in TO_THEIRS:
-        name = re.sub(old, new, name)
-    return name
 
 
 def with_counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -120,7 +90,7 @@ def read(small: SparseRCNN, tmp_path: Path) -> Any:
     """`read(CLASSES=...)`: the small model, saved with this meta and read again."""
 
     def save_and_read(beside: dict[str, Any] | None = None, **meta: Any) -> Published:
-        state = with_counters({their_name(name): tensor for name, tensor in small.state_dict().items()})
+        state = with_counters({mmdetection_name(name): tensor for name, tensor in small.state_dict().items()})
         torch.save({"state_dict": state, "meta": meta} | (beside or {}), tmp_path / "model.pth")
         return read_published(tmp_path / "model.pth")
 
@@ -132,7 +102,7 @@ def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
     config = SparseRCNNConfig(stage=BASELINE)
     with torch.device("meta"):
         wanted = SparseRCNN(config).state_dict()
-        trunk = {their_name(name): t for name, t in wanted.items() if not name.startswith("head.")}
+        trunk = {mmdetection_name(name): t for name, t in wanted.items() if not name.startswith("head.")}
         stages = {
             f"roi_head.bbox_head.{i}.{name}": torch.empty(shape) for i in range(6) for name, shape in STAGE.items()
         }
@@ -205,7 +175,7 @@ def test_models_that_compute_otherwise_are_refused(read: Any, theirs: str, other
 
 
 def test_surplus_and_missing_tensors_are_listed(small: SparseRCNN, tmp_path: Path) -> None:
-    state = {their_name(name): tensor for name, tensor in small.state_dict().items()}
+    state = {mmdetection_name(name): tensor for name, tensor in small.state_dict().items()}
     del state["roi_head.bbox_head.1.fc_reg.bias"]
     state["roi_head.mask_head.0.conv_logits.bias"] = torch.zeros(3)
     torch.save({"state_dict": state}, tmp_path / "model.pth")
@@ -216,7 +186,7 @@ def test_surplus_and_missing_tensors_are_listed(small: SparseRCNN, tmp_path: Pat
 
 
 def test_half_of_a_checkpoint_is_refused(small: SparseRCNN, tmp_path: Path) -> None:
-    state = {their_name(name): tensor for name, tensor in small.state_dict().items()}
+    state = {mmdetection_name(name): tensor for name, tensor in small.state_dict().items()}
     torch.save({"state_dict": {k: v for k, v in state.items() if "bbox_head" in k}}, tmp_path / "half.pth")
     with pytest.raises(InputError, match=r"is no whole Sparse R-CNN: what would be proposal_queries here is missing"):
         read_published(tmp_path / "half.pth")

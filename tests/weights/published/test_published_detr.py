@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.weights.published.checkpoints import as_detr, detr_name, small_detr
 from uncrowd.errors import InputError
-from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.weights.published import Published, read_published
 from uncrowd.weights.published.detr import recognises, rename_file
@@ -43,52 +43,8 @@ HEADS = {
     "input_proj.weight": (WIDTH, 2048, 1, 1),
     "input_proj.bias": (WIDTH,),
 }
-# Ours to theirs, for models small enough to be saved in a test.
-TO_THEIRS = [
-    (r"^backbone\.", "backbone.0."),
-    (r"^projection\.", "input_proj."),
-    (r"^query_positions$", "query_embed.weight"),
-    (r"^encoder\.", "transformer.encoder.layers."),
-    (r"^decoder\.class_logits\.", "class_embed."),
-    (r"^decoder\.boxes_cxcywh_norm\.(\d)\.", lambda m: f"bbox_embed.layers.{int(m[1]) // 2}."),
-    (r"^decoder\.", "transformer.decoder."),
-    (r"\d\.attention\.", lambda m: m[0].replace("attention", "self_attn")),
-    (r"self_attention\.", "self_attn."),
-    (r"cross_attention\.", "multihead_attn."),
-    (r"qkv\.", "in_proj_"),
-    (r"_attn\.out\.", "_attn.out_proj."),
-    (r"(attention|self)_norm\.", "norm1."),
-    (r"cross_norm\.", "norm2."),
-    (r"task_features\.feedforward\.norm\.", "norm3."),
-    (r"\d\.feedforward\.norm\.", lambda m: f"{m[0][0]}.norm2."),
-    (r"(task_features\.)?feedforward\.", ""),
-]
 # Of COCO's 91 category ids from 0 on.
 NEVER_USED = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-
-
-def their_name(name: str) -> str:
-    for old, new in TO_THEIRS:
-        name = re.sub(old, new, name)
-    return name
-
-
-def small(num_classes: int) -> DETR:
-    torch.manual_seed(0)
-    config = DETRConfig(
-        num_classes=num_classes,
-        proposals=5,
-        backbone=BackboneConfig(name="resnet18"),
-        width=16,
-        encoder_layers=2,
-        decoder_layers=3,
-        feedforward_width=32,
-    )
-    return DETR(config).eval()
-
-
-def theirs(model: DETR) -> dict[str, Tensor]:
-    return {their_name(name): tensor for name, tensor in model.state_dict().items()}
 
 
 def read(tensors: dict[str, Tensor], folder: Path) -> Published:
@@ -101,13 +57,13 @@ def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
     config = DETRConfig()
     with torch.device("meta"):
         wanted = DETR(config).state_dict()
-        given = {their_name(name): tensor for name, tensor in wanted.items() if name.startswith("backbone.")}
+        given = {detr_name(name): tensor for name, tensor in wanted.items() if name.startswith("backbone.")}
         given |= {name: torch.empty(shape) for name, shape in HEADS.items()}
         for kind, layer in (("encoder", LAYER), ("decoder", DECODER_LAYER)):
             for i in range(6):
                 given |= {f"transformer.{kind}.layers.{i}.{name}": torch.empty(s) for name, s in layer.items()}
     assert {"backbone.0.body.conv1.weight", "backbone.0.body.layer1.0.downsample.1.running_var"} <= given.keys()
-    assert given.keys() == {their_name(name) for name in wanted}
+    assert given.keys() == {detr_name(name) for name in wanted}
     assert recognises(given)
     renamed = rename_file(PthFile("a file", given, {}))
     assert renamed.config == config
@@ -116,10 +72,10 @@ def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
 
 @torch.no_grad()
 def test_a_file_becomes_the_same_model_without_the_rows_that_were_never_used(tmp_path: Path) -> None:
-    original = small(91)
-    published = read(theirs(original), tmp_path)
+    original = small_detr(91)
+    published = read(as_detr(original), tmp_path)
     assert published.naming == "DETR"
-    assert published.model.config == small(80).config
+    assert published.model.config == small_detr(80).config
     assert published.notes[0].startswith("11 of the 92 rows of the class head were left out")
     kept = [row for row in range(92) if row not in NEVER_USED]
     assert len(kept) == 81
@@ -130,8 +86,8 @@ def test_a_file_becomes_the_same_model_without_the_rows_that_were_never_used(tmp
 
 
 def test_another_number_of_rows_is_taken_as_it_is_and_said(tmp_path: Path) -> None:
-    original = small(3)
-    published = read(theirs(original), tmp_path)
+    original = small_detr(3)
+    published = read(as_detr(original), tmp_path)
     assert published.model.config == original.config
     assert published.notes[0].startswith("the class head has 4 rows, not COCO's 92")
     for name, tensor in original.state_dict().items():
@@ -139,16 +95,18 @@ def test_another_number_of_rows_is_taken_as_it_is_and_said(tmp_path: Path) -> No
 
 
 def test_what_the_file_does_not_say_is_said(tmp_path: Path) -> None:
-    assert re.search(r"heads, dropout and pixel values.*dilated \(DC5\)", read(theirs(small(3)), tmp_path).notes[-1])
+    assert re.search(
+        r"heads, dropout and pixel values.*dilated \(DC5\)", read(as_detr(small_detr(3)), tmp_path).notes[-1]
+    )
 
 
 def test_counters_of_batch_norm_are_left_out(tmp_path: Path) -> None:
-    tensors = theirs(small(3)) | {"backbone.0.body.bn1.num_batches_tracked": torch.tensor(7)}
+    tensors = as_detr(small_detr(3)) | {"backbone.0.body.bn1.num_batches_tracked": torch.tensor(7)}
     assert "1 num_batches_tracked were left out" in " ".join(read(tensors, tmp_path).notes)
 
 
 def test_surplus_and_missing_tensors_are_listed(tmp_path: Path) -> None:
-    tensors = theirs(small(3))
+    tensors = as_detr(small_detr(3))
     del tensors["transformer.decoder.layers.1.norm3.bias"]
     tensors["mask_head.lay1.weight"] = torch.zeros(3)
     with pytest.raises(InputError) as caught:
@@ -161,7 +119,7 @@ def test_surplus_and_missing_tensors_are_listed(tmp_path: Path) -> None:
     "missing", ["query_embed.weight", "class_embed.weight", "backbone.0.body.layer1.0.conv2.weight"]
 )
 def test_half_of_a_checkpoint_is_refused(tmp_path: Path, missing: str) -> None:
-    tensors = {name: tensor for name, tensor in theirs(small(3)).items() if name != missing}
+    tensors = {name: tensor for name, tensor in as_detr(small_detr(3)).items() if name != missing}
     with pytest.raises(InputError, match=r"is no whole DETR: what would be \S+ here is missing"):
         read(tensors, tmp_path)
 

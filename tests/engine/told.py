@@ -1,0 +1,21 @@
+"""Events of a training loop that remember what they were told."""
+
+from torch import nn
+
+
+class Told:
+    """Events that note what they are told, and give the scores of a list, one an evaluation."""
+
+    def __init__(self, scores: list[float | None] | None = None):
+        self.scores = iter(scores or [])
+        self.events: list[tuple[str, int]] = []
+
+    def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
+        self.events.append(("evaluate", epoch))
+        return next(self.scores, None)
+
+    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
+        self.events.append(("improved", epoch))
+
+    def finished(self, model: nn.Module) -> None:
+        self.events.append(("finished", 0))
