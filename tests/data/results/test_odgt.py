@@ -17,7 +17,7 @@ from uncrowd.data.results.odgt import write_odgt_results
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
 
-CROWDHUMAN_EVAL = Path(__file__).parents[1] / "fixtures/crowdhuman_eval"
+CROWDHUMAN_EVAL = Path(__file__).parents[2] / "fixtures/crowdhuman_eval"
 
 
 def found(box: Any = (10, 20, 30, 40), score: Any = 0.5, **more: Any) -> dict[str, Any]:
