@@ -169,6 +169,16 @@ def test_it_says_how_the_run_went(tmp_path: Path) -> None:
         assert title.lower() in text.lower()
 
 
+def test_a_log_may_call_images_pictures(tmp_path: Path) -> None:
+    """An earlier version logged `pictures_per_second`; such a run may also have been resumed since."""
+    dataset = make_dataset(tmp_path)
+    today = report(tmp_path / "run", dataset, detect_first(dataset), FINISHED)
+    earlier = [{name.replace("images_", "pictures_"): value for name, value in row.items()} for row in FINISHED[:20]]
+    assert "pictures_per_second" in earlier[-1]
+    assert report(tmp_path / "run", dataset, detect_first(dataset), [*earlier, *FINISHED[20:]]) == today
+    assert "0.0646 images a second (median)" in today
+
+
 def test_images_stand_beside_their_truth_the_worst_and_the_best(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     right, missed, wrong = 1, 0, 2

@@ -13,6 +13,7 @@ from tests.tiny import tiny_experiment
 from uncrowd.engine.log import read_metrics
 from uncrowd.runs.run import Run, begin, resume
 from uncrowd.runs.scoring import Scoring
+from uncrowd.weights.file import read_safetensors, write_safetensors
 
 AtStep = Callable[[int, Callable[[], None]], None]
 
@@ -49,6 +50,25 @@ def logged(folder: Path) -> list[dict[str, Any]]:
 
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_of_an_earlier_version_goes_on(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
+    """Its checkpoint and its log say pictures where today's say images."""
+    folder = tmp_path / "run"
+    at_step(3, terminate)
+    assert not begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    checkpoint, log = folder / "last.safetensors", folder / "metrics.jsonl"
+    tensors, header = read_safetensors(checkpoint)
+    write_safetensors(
+        checkpoint, tensors, {name: text.replace('"images"', '"pictures"') for name, text in header.items()}
+    )
+    log.write_text(log.read_text().replace("images_per_second", "pictures_per_second"))
+    assert '"pictures"' in str(read_safetensors(checkpoint)[1])
+    assert "pictures_per_second" in log.read_text()
+
+    assert resume(folder, device="cpu")
+    assert_same_end(folder, finished)
+    assert "Images a second" in (folder / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("no_report")

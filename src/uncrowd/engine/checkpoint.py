@@ -17,6 +17,8 @@ from uncrowd.weights.file import load_exactly, read_safetensors, write_safetenso
 
 HEADER = "uncrowd.checkpoint"
 SHOWN_DIFFERENCES = 6
+# Names in the description of a run that an earlier version wrote -> the names they have now.
+RENAMED = {"pictures": "images"}
 
 
 def save_checkpoint(
@@ -55,7 +57,7 @@ def load_checkpoint(
             "weights alone can begin a new run with --start-from."
         )
     try:
-        small = json.loads(header[HEADER])
+        small = json.loads(header[HEADER], object_hook=_with_new_names)
         saved, progress = small["facts"], small["progress"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged description of its run ({error!r}); begin a new run.") from error
@@ -72,6 +74,10 @@ def load_checkpoint(
         load_exactly(average, _under(tensors, "average."), str(path))
     _restore_optimizer(model, optimizer, _under(tensors, "optimizer."), path)
     return progress
+
+
+def _with_new_names(values: dict[str, Any]) -> dict[str, Any]:
+    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,9 @@ from torch.utils.tensorboard import SummaryWriter
 from uncrowd.errors import InputError
 from uncrowd.whole_file import whole_file
 
+# Names of numbers that an earlier version logged -> the names they have now.
+RENAMED = {"pictures_per_second": "images_per_second"}
+
 
 class RunLog:
     """Appends to `metrics.jsonl` and TensorBoard events in a run's folder, and shows progress.
@@ -95,7 +98,7 @@ def _is_json(value: Any) -> bool:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Returns the rows of a `metrics.jsonl`, each with its kind and step, up to the first line that is none.
 
-    A kill may have cut the last line short.
+    A kill may have cut the last line short. Rows of an earlier version come with the names their numbers have now.
     """
     if not path.is_file():
         return []
@@ -107,5 +110,5 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             break
         if not isinstance(row, dict) or not row.keys() >= {"kind", "step"}:
             break
-        rows.append(row)
+        rows.append({RENAMED.get(name, name): value for name, value in row.items()})
     return rows
