@@ -1,13 +1,11 @@
 """Runs one experiment on someone's data: everything is built here, once, and handed to the engine."""
 
-import hashlib
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +29,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.training_form import for_training
 from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
+from uncrowd.runs.identity import identity
 from uncrowd.runs.scoring import Scoring, require_scorable, usual_protocol
 from uncrowd.runs.start import initialise
 from uncrowd.words import counted
@@ -117,8 +116,6 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     torch.manual_seed(experiment.train.seed)
     model = build_detector(experiment.model)
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
-    decisive = config.to_dict(experiment)
-    del decisive["train"]["compile"]  # a run may go on with or without: results are the same but for rounding
     for_training(model, accelerator.device)
     if experiment.train.compile:
         compile_layers(model, accelerator.device)
@@ -131,11 +128,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         experiment.optim,
         accelerator,
         checkpoint,
-        {
-            "configuration": decisive,
-            "training data": _summary(train_set),
-            "validation data": _summary(val_set),
-        },
+        identity(experiment, train_set, val_set),
     )
     if goes_on:
         trainer.resume()
@@ -207,20 +200,6 @@ def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Acce
         world_size=accelerator.num_processes,
         rank=accelerator.process_index,
     )
-
-
-def _summary(dataset: DetectionDataset) -> dict[str, Any]:
-    """What tells a dataset from another one, in counts and as a digest."""
-    digest = hashlib.sha256()
-    arrays = (dataset.ids, dataset.file_names, dataset.sizes, dataset.offsets)
-    for array in (*arrays, dataset.boxes, dataset.labels, dataset.ignore):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return {
-        "images": len(dataset),
-        "boxes": len(dataset.boxes),
-        "classes": list(dataset.categories.names),
-        "contents": digest.hexdigest()[:16],
-    }
 
 
 def _facts(

@@ -1,0 +1,39 @@
+"""Which settings and data a run must share with the checkpoint that it goes on from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import tiny_experiment
+from uncrowd.config import differences
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.open import open_splits
+from uncrowd.runs.identity import identity
+
+
+@pytest.fixture(scope="module")
+def datasets(crowd: Path) -> tuple[DetectionDataset, DetectionDataset]:
+    splits = open_splits(crowd)
+    assert splits.train is not None
+    assert splits.val is not None
+    return splits.train, splits.val
+
+
+def test_a_run_may_go_on_compiled(datasets: tuple[DetectionDataset, DetectionDataset]) -> None:
+    assert identity(tiny_experiment(compile=True), *datasets) == identity(tiny_experiment(compile=False), *datasets)
+
+
+def test_any_other_setting_makes_another_run(datasets: tuple[DetectionDataset, DetectionDataset]) -> None:
+    ours, theirs = (identity(tiny_experiment(seed=seed), *datasets) for seed in (0, 1))
+    assert differences(ours, theirs) == [("configuration.train.seed", 0, 1)]
+
+
+def test_a_moved_box_makes_another_run(datasets: tuple[DetectionDataset, DetectionDataset]) -> None:
+    train, val = datasets
+    moved = train.boxes.copy()
+    moved[0] += 1
+    found = differences(
+        identity(tiny_experiment(), train, val), identity(tiny_experiment(), replace(train, boxes=moved), val)
+    )
+    assert [name for name, *_ in found] == ["training data.contents"]
