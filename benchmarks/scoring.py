@@ -37,8 +37,7 @@ from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowd_overlaps import crowd_overlaps
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.evaluation.jaccard_index import count_pairs, jaccard_index
-from uncrowd.recipes.experiment import ScoreProtocol
-from uncrowd.structures import Detections, ImageId
+from uncrowd.structures import Detections, ImageId, ScoreProtocol
 from uncrowd.words import counted
 
 Found = dict[ImageId, Detections]

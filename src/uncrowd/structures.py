@@ -6,7 +6,7 @@ Frames: *image* pixels are those of the file as a person sees it (after its EXIF
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import supervision
 
 ImageId = int | str
+
+# How detections are scored: as COCO does, or as CrowdHuman does, which scores a single class.
+ScoreProtocol = Literal["coco", "crowdhuman"]
 
 
 @dataclass(frozen=True, kw_only=True)

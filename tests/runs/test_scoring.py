@@ -11,12 +11,9 @@ from tests.tiny import tiny_experiment
 from uncrowd import config
 from uncrowd.engine.log import read_metrics
 from uncrowd.errors import InputError
-from uncrowd.evaluation.coco import CocoEvaluator
-from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
-from uncrowd.recipes import EXPERIMENTS, Experiment
-from uncrowd.recipes.experiment import ScoreProtocol
+from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
-from uncrowd.runs.scoring import build_evaluator
+from uncrowd.structures import ScoreProtocol
 
 
 @pytest.fixture
@@ -62,16 +59,3 @@ def test_more_classes_than_one_are_refused_before_a_step(crowd: Path, tmp_path: 
     with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, the dataset has 3"):
         begin(Run(experiment=experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "evaluator"),
-    [
-        ("coco-r50-100", CocoEvaluator(max_dets=(1, 10, 100))),
-        ("coco-r50-300", CocoEvaluator(max_dets=(1, 10, 100, 300))),
-        ("crowdhuman-r50-500", CrowdHumanEvaluator()),
-    ],
-)
-def test_the_evaluator_is_the_protocols(name: str, evaluator: CocoEvaluator | CrowdHumanEvaluator) -> None:
-    """COCO's own numbers stay at 100 detections; those of 300 proposals are scored beside them."""
-    assert build_evaluator(EXPERIMENTS[name]()) == evaluator

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
 from uncrowd.data.check.splits import check, scan
-from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout
 from uncrowd.words import counted
 

@@ -13,19 +13,17 @@ from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_devic
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.results.file import read_results, write_detections
 from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
-from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
+from uncrowd.evaluation.build import build_evaluator, require_scorable
+from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
-from uncrowd.recipes.experiment import ScoreProtocol
-from uncrowd.runs.scoring import usual_protocol
-from uncrowd.structures import Detections, ImageId
+from uncrowd.structures import Detections, ImageId, ScoreProtocol
 from uncrowd.words import first
 
 PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
@@ -90,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         # CrowdHuman's own ground truth leaves the sizes of the images out, which detections often name.
         sizes=results.sizes if results is not None else None,
     )
-    protocol = arguments.protocol or usual_protocol(layout.format)
+    protocol = arguments.protocol or layout.format.protocol
     _require_fitting(arguments, protocol, dataset)
     if results is not None:
         detections = results.by_image(dataset.categories, dataset.ids.tolist())
@@ -99,11 +97,10 @@ def main(argv: Sequence[str]) -> int:
         predictor = _load(arguments, dataset)
         detections = _detect(arguments, predictor, dataset)
         most = predictor.model.config.proposals
-    max_dets = arguments.max_dets or limits_up_to(most)
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:
-        evaluator = CrowdHumanEvaluator() if protocol == "crowdhuman" else CocoEvaluator(max_dets=max_dets)
+        evaluator = build_evaluator(protocol, arguments.max_dets or limits_up_to(most))
         _print_scores(arguments, protocol, dataset, evaluator.evaluate(dataset, detections, dataset.categories))
     else:
         said = (
@@ -146,10 +143,9 @@ def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
 
 def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset) -> None:
     """Refuses what does not go with the data, before all its images are gone through."""
-    if protocol == "crowdhuman":
-        require_one_class(dataset.categories)
-        if arguments.max_dets is not None:
-            raise InputError("--max-dets belongs to COCO's protocol, CrowdHuman's counts all detections; leave it out.")
+    require_scorable(protocol, dataset.categories)
+    if protocol == "crowdhuman" and arguments.max_dets is not None:
+        raise InputError("--max-dets belongs to COCO's protocol, CrowdHuman's counts all detections; leave it out.")
     if arguments.out is None:
         if not dataset.annotated:
             name = f"detections_{dataset.source.stem.removeprefix('image_info_')}_uncrowd_results.json"

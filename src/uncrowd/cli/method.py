@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
-from uncrowd.data.formats.recognise import head, is_odgt
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig
@@ -27,7 +27,7 @@ def holds_detections(method: Path) -> bool:
     suffix = method.suffix.lower()
     if method.is_dir() or suffix in (".safetensors", ".onnx"):
         return False
-    if suffix not in (".json", ".odgt") and not is_odgt(head(method)):
+    if suffix not in (".json", ".odgt") and not is_odgt(method):
         raise InputError(
             f"{method} is neither a weights file (.safetensors, .onnx) nor detections, COCO results (.json) or "
             "CrowdHuman's odgt; convert it to one of these."

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
-from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.format import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
 from uncrowd.runs.run import Run, begin, resume

@@ -1,7 +1,6 @@
 """A complete run as data: nothing about it is written anywhere else."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
@@ -12,8 +11,7 @@ from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
-
-ScoreProtocol = Literal["coco", "crowdhuman"]
+from uncrowd.structures import ScoreProtocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +20,8 @@ class Experiment:
 
     # What the run is called; another name than the experiment's goes without the paper's numbers beside its own.
     name: str
-    # How detections are scored: as COCO does, or, one class only, as CrowdHuman does. None is CrowdHuman's for data in
-    # odgt and COCO's for other data.
+    # How detections are scored: as COCO does, or, one class only, as CrowdHuman does. None leaves it to the format of
+    # the data: CrowdHuman's for odgt, COCO's for others.
     protocol: ScoreProtocol | None = None
     # The detector.
     model: AnyDetectorConfig = field(default_factory=SparseRCNNConfig)

@@ -13,13 +13,14 @@ from accelerate import Accelerator
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Splits, hold_out, open_splits
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
+from uncrowd.evaluation.build import require_scorable
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.compiled import compile_layers
@@ -30,7 +31,7 @@ from uncrowd.models.training_form import for_training
 from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.identity import identity
-from uncrowd.runs.scoring import Scoring, require_scorable, usual_protocol
+from uncrowd.runs.scoring import Scoring
 from uncrowd.runs.start import initialise
 from uncrowd.words import counted
 
@@ -103,12 +104,13 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
     say(f"scored on {val_words}")
     categories = train_set.categories
+    protocol = run.experiment.protocol or splits.format.protocol
+    require_scorable(protocol, categories)
     experiment = replace(
         run.experiment,
         model=replace(run.experiment.model, num_classes=len(categories)),
-        protocol=run.experiment.protocol or usual_protocol(splits.format),
+        protocol=protocol,
     )
-    require_scorable(experiment, categories)
     loader = _loader(experiment, train_set, accelerator)
     for sentence in _notes(experiment, train_set, loader.steps_per_epoch):
         say(sentence)

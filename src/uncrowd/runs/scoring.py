@@ -9,42 +9,20 @@ from torch import nn
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.recognise import Format
 from uncrowd.data.results.coco import write_coco_results
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
-from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
-from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
-from uncrowd.evaluation.protocol import Evaluator, Scores
+from uncrowd.evaluation.build import build_evaluator
+from uncrowd.evaluation.coco import limits_up_to
+from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.models.training_form import laid_out_to_look
 from uncrowd.paper.expected import beside_paper
-from uncrowd.recipes.experiment import Experiment, ScoreProtocol
+from uncrowd.recipes.experiment import Experiment
 from uncrowd.report.page import write_report
-from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
 from uncrowd.words import counted, first
-
-
-def build_evaluator(experiment: Experiment) -> Evaluator:
-    """Returns the measure of the experiment's protocol; COCO's adds AP and AR of all detections beyond its 100."""
-    match experiment.protocol:
-        case "crowdhuman":
-            return CrowdHumanEvaluator()
-        case "coco" | None:
-            return CocoEvaluator(max_dets=limits_up_to(experiment.model.proposals))
-
-
-def usual_protocol(format: Format) -> ScoreProtocol:
-    """The protocol that data of this format is scored by where nobody chose one."""
-    return "crowdhuman" if format == "CrowdHuman odgt" else "coco"
-
-
-def require_scorable(experiment: Experiment, categories: Categories) -> None:
-    """Raises InputError, before a step is taken, where the protocol is not for data of these classes."""
-    if experiment.protocol == "crowdhuman":
-        require_one_class(categories)
 
 
 class Scoring:
@@ -67,7 +45,8 @@ class Scoring:
         self.experiment, self.start_from = experiment, start_from
         self.dataset, self.accelerator = dataset, accelerator
         self.folder, self.facts, self.log = folder, facts, log
-        self.evaluator = build_evaluator(experiment)
+        assert experiment.protocol is not None, "a run settles it before it begins"
+        self.evaluator = build_evaluator(experiment.protocol, limits_up_to(experiment.model.proposals))
         self._last: tuple[Detected, Scores] | None = None
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:

@@ -13,10 +13,11 @@ from PIL import Image
 from tests.data.coco_files import HEIGHT, WIDTH, draw
 from tests.data.odgt_files import line, person, write
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.crowdhuman import BoxKind, read_odgt, scan_odgt
+from uncrowd.data.formats.crowdhuman import read_odgt, scan_odgt
+from uncrowd.data.formats.format import BoxKind
 from uncrowd.errors import InputError
 
-CROWDHUMAN_EVAL = Path(__file__).parents[1] / "fixtures/crowdhuman_eval"
+CROWDHUMAN_EVAL = Path(__file__).parents[2] / "fixtures/crowdhuman_eval"
 
 
 def test_a_file_becomes_a_dataset(tmp_path):

@@ -55,7 +55,7 @@ def test_layouts_are_recognised(tmp_path, name):
     for file, images in LAYOUTS[name].values():
         write(tmp_path / file, image_folder=tmp_path / images)
     splits = open_splits(tmp_path)
-    assert splits.format == "COCO JSON"
+    assert splits.format.name == "COCO JSON"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
         split: images for split, (_, images) in LAYOUTS[name].items()
     }
@@ -68,7 +68,7 @@ def test_layouts_of_crowdhuman_are_recognised(tmp_path, name):
     for split, (file, images) in CROWDHUMAN_LAYOUTS[name].items():
         write_odgt(tmp_path / file, [line(f"{split}1"), line(f"{split}2")], image_folder=tmp_path / images)
     splits = open_splits(tmp_path)
-    assert splits.format == "CrowdHuman odgt"
+    assert splits.format.name == "CrowdHuman odgt"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
         split: images for split, (_, images) in CROWDHUMAN_LAYOUTS[name].items()
     }

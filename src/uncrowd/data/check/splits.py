@@ -6,7 +6,7 @@ from pathlib import Path
 from uncrowd.data.check.boxes import check_boxes, describe_crowding
 from uncrowd.data.check.images import Look, check_images, look_at
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.crowdhuman import BoxKind
+from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
 from uncrowd.data.formats.records import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Rule

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
+from uncrowd.data.formats.files import by_split, head
+from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
     IMAGES_NOT_FOUND,
@@ -21,7 +25,7 @@ from uncrowd.data.formats.records import (
     judge_box,
     xywh_to_box,
 )
-from uncrowd.data.images_folder import find_images
+from uncrowd.data.images_folder import find_images, split_of
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, ImageId
@@ -254,3 +258,44 @@ def _area(record: dict[str, Any], box: Box) -> float:
 
 def _is_records(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(record, dict) for record in value)
+
+
+def _recognises(file: Path) -> bool:
+    # Also by COCO's own file name: of a damaged file the reader can say more.
+    return file.match("instances_*.json") or bool(re.search(r'"(images|annotations|categories)"\s*:\s*\[', head(file)))
+
+
+def _find(path: Path) -> dict[str, Path]:
+    """A file without annotations, such as those of COCO's test sets, is a test split."""
+    if path.is_dir():
+        return by_split(path, _files_in)
+    return {"test" if _has_no_annotations(path) else "train": path}
+
+
+def _has_no_annotations(file: Path) -> bool:
+    return "annotations" not in head(file) and _recognises(file) and b'"annotations"' not in file.read_bytes()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The files with boxes: COCO keeps its captions and keypoints in the same folder.
+
+    Of COCO's lists of images without annotations only that of test-dev counts, the part of the test images that
+    COCO's server scores.
+    """
+    files = sorted(file for file in folder.glob("*.json") if file.is_file() and _recognises(file))
+    image_lists = [file for file in files if file.name.startswith("image_info_")]
+    others = [file for file in files if file not in image_lists]
+    annotated = [file for file in others if file.name.startswith("instances_")] or others
+    if any(split_of(file.stem) == "test" for file in annotated):
+        return annotated
+    return [*annotated, *[file for file in image_lists if split_of(file.stem) == "test"][:1]]
+
+
+def _scan(
+    annotations: Path, *, split: str, box: BoxKind, sizes: Mapping[str, tuple[int, int]] | None
+) -> tuple[DetectionDataset, Problems]:
+    """`box` and `sizes` do not matter: an object has one box, and the record of an image holds its size."""
+    return scan_coco(annotations, split=split)
+
+
+COCO = Format(name="COCO JSON", protocol="coco", recognises=_recognises, find=_find, scan=_scan)

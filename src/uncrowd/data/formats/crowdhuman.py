@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from reprlib import repr as short  # the user's values, which may be anything, as long as they like
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.odgt import PERSON, image_id, image_size, read_lines
+from uncrowd.data.formats.files import by_split, head
+from uncrowd.data.formats.format import BoxKind, Format
+from uncrowd.data.formats.odgt import PERSON, image_id, image_size, is_odgt, read_lines
 from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
     IMAGES_NOT_FOUND,
@@ -23,9 +25,6 @@ from uncrowd.data.image import image_sizes
 from uncrowd.data.images_folder import find_images_by_stem
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
-
-# The full body, also where it is hidden; what of it can be seen; the head.
-BoxKind = Literal["fbox", "vbox", "hbox"]
 
 BAD_LINE = Rule(
     kind="damaged line",
@@ -237,3 +236,30 @@ def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], probl
                 of_image.append(row)
                 good.append((box, 0, ignore, (box[2] - box[0]) * (box[3] - box[1])))
     return pack_boxes(good, of_image, len(lines))
+
+
+def _find(path: Path) -> dict[str, Path]:
+    return by_split(path, _files_in) if path.is_dir() else {"train": path}
+
+
+def _files_in(folder: Path) -> list[Path]:
+    files = sorted(file for s in ("odgt", "json", "jsonl", "txt") for file in folder.glob(f"*.{s}"))
+    return [file for file in files if file.is_file() and _holds_ground_truth(file)]
+
+
+def _holds_ground_truth(file: Path) -> bool:
+    # Also by CrowdHuman's own file name: of a damaged file the reader can say more.
+    if file.match("annotation*.odgt"):
+        return True
+    text = head(file)
+    return '"gtboxes"' in text and '"dtboxes"' not in text  # CrowdDet's detections have both
+
+
+CROWDHUMAN = Format(
+    name="CrowdHuman odgt",
+    protocol="crowdhuman",
+    boxes=get_args(BoxKind),
+    recognises=is_odgt,
+    find=_find,
+    scan=scan_odgt,
+)

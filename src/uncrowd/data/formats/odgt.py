@@ -4,17 +4,24 @@ https://www.crowdhuman.org/download.html
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from reprlib import repr as short
 from typing import Any
 
+from uncrowd.data.formats.files import head
 from uncrowd.data.formats.records import is_id, is_length
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
 # What odgt files mark as objects; everything else in them is to be ignored.
 PERSON = Categories(ids=(1,), names=("person",))
+
+
+def is_odgt(file: Path) -> bool:
+    """Whether a file holds CrowdHuman's ground truth or detections. Raises InputError when it cannot be read."""
+    return file.suffix == ".odgt" or re.search(r'"(gtboxes|dtboxes)"\s*:', head(file)) is not None
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:

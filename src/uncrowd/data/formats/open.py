@@ -7,18 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.coco import scan_coco
-from uncrowd.data.formats.crowdhuman import BoxKind, scan_odgt
-from uncrowd.data.formats.recognise import (
-    FORMATS,
-    Format,
-    files_of,
-    format_of,
-    is_without_annotations,
-    refuse_other_formats,
-)
+from uncrowd.data.formats.format import BoxKind, Format
+from uncrowd.data.formats.recognise import FORMATS, format_of, refuse_other_formats
 from uncrowd.data.formats.records import IMAGES_NOT_FOUND
-from uncrowd.data.images_folder import split_of
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
 from uncrowd.words import counted, first
@@ -61,11 +52,11 @@ class Splits:
 
     def _lines(self, *, skipped: bool) -> list[str]:
         if not self.present:
-            return [f"{self.format} in {self.root}: nothing that can be read"]
+            return [f"{self.format.name} in {self.root}: nothing that can be read"]
         names = self.present[0].categories.names
         images, boxes = sum(map(len, self.present)), sum(len(dataset.boxes) for dataset in self.present)
         classes = f"{counted(len(names), 'class')} ({first(names, 10)})"
-        lines = [f"{self.format} in {self.root}: {_content(images, boxes)}, {classes}"]
+        lines = [f"{self.format.name} in {self.root}: {_content(images, boxes)}, {classes}"]
         for dataset in self.present:
             ignored = int(dataset.ignore.sum())
             crowd = f", {ignored} of them ignored" if ignored else ""
@@ -117,18 +108,15 @@ def scan_split(
 ) -> tuple[DetectionDataset, Problems]:
     """As `open_split`, but bad records are noted and left out; raises InputError for the file as a whole."""
     require_boxes(layout, box)
-    file = layout.annotations[split]
-    match layout.format:
-        case "COCO JSON":
-            return scan_coco(file, split=split)
-        case "CrowdHuman odgt":
-            return scan_odgt(file, split=split, box=box, sizes=sizes)
+    return layout.format.scan(layout.annotations[split], split=split, box=box, sizes=sizes)
 
 
 def require_boxes(layout: Layout, box: BoxKind) -> None:
     """Raises InputError where a format has no such boxes."""
-    if layout.format == "COCO JSON" and box != "fbox":
-        raise InputError(f"{layout.root} is COCO JSON, which has no {box}, only one box an object; leave --box out.")
+    if box not in layout.format.boxes:
+        raise InputError(
+            f"{layout.root} is {layout.format.name}, which has no {box}, only one box an object; leave --box out."
+        )
 
 
 def find_layout(path: Path) -> Layout:
@@ -139,12 +127,11 @@ def find_layout(path: Path) -> Layout:
     """
     if path.is_file():
         format = format_of(path)
-        split = "test" if format == "COCO JSON" and is_without_annotations(path) else "train"
-        return Layout(format=format, root=path, annotations={split: path})
+        return Layout(format=format, root=path, annotations=format.find(path))
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a dataset's folder or its annotation file.")
     for format in FORMATS:
-        annotations = _annotations(path, format)
+        annotations = format.find(path)
         if annotations:
             return Layout(format=format, root=path, annotations=annotations)
     refuse_other_formats(path)
@@ -152,26 +139,6 @@ def find_layout(path: Path) -> Layout:
         f"{path} has no annotation file in it, in annotations/ or in train/; put a COCO JSON file such as "
         f"instances_train.json or CrowdHuman's annotation_train.odgt there, or give one by name."
     )
-
-
-def _annotations(path: Path, format: Format) -> dict[str, Path]:
-    """The annotation file of each split below `path`, as far as there are such files of this format."""
-    split_folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and split_of(folder.name))
-    places = [
-        files_of(format, path / "annotations"),
-        files_of(format, path),
-        [file for folder in split_folders for file in files_of(format, folder)],
-    ]
-    for files in places:
-        by_split: dict[str | None, list[Path]] = {}
-        for file in files:
-            in_folder = split_of(file.parent.name) if file.parent != path else None
-            by_split.setdefault(split_of(file.stem) or in_folder, []).append(file)
-        named = {split: _only(by_split[split], split) for split in ("train", "val", "test") if split in by_split}
-        if named:
-            return named
-    unnamed = [file for files in places for file in files]
-    return {"train": _only(unnamed, "train")} if unnamed else {}
 
 
 def hold_out(
@@ -207,13 +174,6 @@ def require_same_classes(datasets: list[DetectionDataset]) -> None:
                     f"{first.source} and {other.source} have different classes: id {id} is {ours.get(id, 'missing')} "
                     f"in the one and {theirs.get(id, 'missing')} in the other; give both the same `categories`."
                 )
-
-
-def _only(files: list[Path], split: str) -> Path:
-    if len(files) > 1:
-        names = " and ".join(map(str, files[:3]))
-        raise InputError(f"{names} could each be the annotations of the {split} split; give one of them by name.")
-    return files[0]
 
 
 def _content(images: int, boxes: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from uncrowd.data.formats.recognise import head, is_odgt
+from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.results.coco import CocoResults, read_coco_results, write_coco_results
 from uncrowd.data.results.odgt import OdgtResults, read_odgt_results, write_odgt_results
 from uncrowd.structures import Categories, Detections, ImageId
@@ -11,7 +11,7 @@ from uncrowd.structures import Categories, Detections, ImageId
 
 def read_results(path: Path) -> CocoResults | OdgtResults:
     """What a file of detections holds. Raises InputError as `read_coco_results` and `read_odgt_results` do."""
-    as_odgt = path.is_file() and (path.suffix == ".odgt" or is_odgt(head(path)))
+    as_odgt = path.is_file() and is_odgt(path)
     return (read_odgt_results if as_odgt else read_coco_results)(path)
 
 

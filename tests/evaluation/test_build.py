@@ -1,0 +1,34 @@
+"""A protocol decides how detections are scored, and which data it can score."""
+
+import pytest
+
+from uncrowd.errors import InputError
+from uncrowd.evaluation.build import build_evaluator, require_scorable
+from uncrowd.evaluation.coco import CocoEvaluator, limits_up_to
+from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
+from uncrowd.structures import Categories, ScoreProtocol
+
+PERSON = Categories(ids=(1,), names=("person",))
+PETS = Categories(ids=(1, 2), names=("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "proposals", "evaluator"),
+    [
+        ("coco", 100, CocoEvaluator(max_dets=(1, 10, 100))),
+        ("coco", 300, CocoEvaluator(max_dets=(1, 10, 100, 300))),
+        ("crowdhuman", 500, CrowdHumanEvaluator()),
+    ],
+)
+def test_the_protocol_decides_the_evaluator(
+    protocol: ScoreProtocol, proposals: int, evaluator: CocoEvaluator | CrowdHumanEvaluator
+) -> None:
+    """COCO's own numbers stay at 100 detections; those of 300 proposals are scored beside them."""
+    assert build_evaluator(protocol, limits_up_to(proposals)) == evaluator
+
+
+def test_crowdhuman_s_protocol_scores_one_class() -> None:
+    require_scorable("crowdhuman", PERSON)
+    require_scorable("coco", PETS)
+    with pytest.raises(InputError, match=r"CrowdHuman's protocol scores one class, the dataset has 2 \(cat, dog\)"):
+        require_scorable("crowdhuman", PETS)
