@@ -137,7 +137,7 @@ def test_many_differences_are_counted(saved: Trainer, build: Build) -> None:
 @pytest.mark.parametrize("kept", [0, 7, 1000, -1])
 def test_a_truncated_checkpoint_is_refused(saved: Trainer, build: Build, kept: int) -> None:
     saved.checkpoint.write_bytes(saved.checkpoint.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"last\.safetensors is no safetensors file, or a damaged one"):
+    with pytest.raises(InputError, match=r"last\.safetensors is not a safetensors file, or is damaged"):
         build().resume()
 
 

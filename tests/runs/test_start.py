@@ -48,7 +48,7 @@ def test_other_classes_need_the_flag(trained: tuple[str, SparseRCNN]) -> None:
     with pytest.raises(InputError, match=r"knows the classes cat, dog, emu, the data has emu, kiwi;.*--new-class-head"):
         initialise(model, birds, file, new_class_head=False)
     words = initialise(model, birds, file, new_class_head=True)
-    classes = "1 kept by name (emu), 1 begun anew (kiwi), 2 dropped (cat, dog)"
+    classes = "1 kept by name (emu), 1 initialised (kiwi), 2 dropped (cat, dog)"
     assert words == f"all weights from {file}, but for a new class head of 2 classes: {classes}"
     assert torch.equal(model.proposal_queries, source.proposal_queries)
     row = [stage.get_parameter("class_logits.weight")[0] for stage in model.head.stages]

@@ -1,4 +1,4 @@
-"""Other classes: a row follows its name, everything else stays, and the sentence says so."""
+"""Other classes: rows are copied by name, all other weights are kept, and the sentence reports it."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ TO = Categories(ids=(1, 2, 3, 4), names=("ball", "cat", "person", "bird"))
 
 
 def trained() -> SparseRCNN:
-    """A model whose class biases are no longer what they began as."""
+    """Returns a model whose class biases differ from their initial values."""
     torch.manual_seed(0)
     model = SparseRCNN(replace(TINY_MODEL, num_classes=3)).eval()
     for stage in model.head.stages:
@@ -26,7 +26,7 @@ def trained() -> SparseRCNN:
 
 
 def test_logits_of_kept_classes_are_the_same() -> None:
-    """Which needs all other weights to be the same, at every stage."""
+    """Equal logits need all other weights to be the same, at every stage."""
     old = trained()
     new, _ = with_classes(old, FROM, TO)
     images, sizes = torch.randint(256, (1, 3, 64, 64)), torch.tensor([[64, 64]])
@@ -59,7 +59,7 @@ def test_the_old_model_is_left_alone() -> None:
 def test_the_sentence_counts_and_names() -> None:
     words = with_classes(trained(), FROM, TO)[1]
     assert words == (
-        "new class head of 4 classes: 2 kept by name (ball, person), 2 begun anew (cat, bird), 1 dropped (dog)"
+        "new class head of 4 classes: 2 kept by name (ball, person), 2 initialised (cat, bird), 1 dropped (dog)"
     )
     many = Categories(ids=tuple(range(20)), names=tuple(f"c{i}" for i in range(20)))
-    assert "20 begun anew (c0, c1, c2, c3, c4, c5, c6, c7, ...)" in with_classes(trained(), FROM, many)[1]
+    assert "20 initialised (c0, c1, c2, c3, c4, c5, c6, c7, ...)" in with_classes(trained(), FROM, many)[1]

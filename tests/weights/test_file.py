@@ -1,4 +1,4 @@
-"""The file one deploys: everything comes back, nothing is guessed, and a full disk costs nothing."""
+"""The weights file: everything is restored, nothing is guessed, and a full disk destroys no older file."""
 
 import json
 from dataclasses import replace
@@ -58,7 +58,9 @@ def test_other_classes_are_refused_with_a_table(model: SparseRCNN) -> None:
         "  head.stages.0.class_logits.weight: (2, 16) in the file, (5, 16) in the model",
         "  head.stages.0.class_logits.bias: (2,) in the file, (5,) in the model",
     ]
-    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())  # nothing half loaded
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items()
+    )  # nothing was loaded partly
 
 
 def test_missing_and_surplus_tensors_are_named(model: SparseRCNN) -> None:
@@ -82,7 +84,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, model: SparseRCNN) -> None
     with pytest.raises(InputError, match=r"no run was finished there\.$"):
         load_weights(tmp_path)
     (tmp_path / "text.safetensors").write_text("no tensors at all, but long enough for a header")
-    with pytest.raises(InputError, match=r"text\.safetensors is no safetensors file"):
+    with pytest.raises(InputError, match=r"text\.safetensors is not a safetensors file"):
         load_weights(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "others.safetensors")
     with pytest.raises(InputError, match="`uncrowd import`"):
@@ -101,7 +103,7 @@ def test_a_truncated_file(tmp_path: Path, model: SparseRCNN) -> None:
     path = tmp_path / "model.safetensors"
     save_weights(path, model, CATEGORIES, PREPROCESSING)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match="a damaged one"):
+    with pytest.raises(InputError, match="or is damaged"):
         load_weights(path)
 
 

@@ -1,4 +1,4 @@
-"""A Sparse R-CNN with IoU-ESA and DCW added: what is exact, how near the rest is, and what is refused."""
+"""A Sparse R-CNN with IoU-ESA and DCW added: what is exact, how close the rest is, and what is refused."""
 
 import copy
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def config(**stage: int) -> SparseRCNNConfig:
 
 
 def worn(model: SparseRCNN) -> SparseRCNN:
-    """With norms and boxes that are no longer what they began as."""
+    """Returns a model whose norms and boxes differ from their initial values."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
             nn.init.normal_(module.weight, 1.0, 0.2)
@@ -50,12 +50,12 @@ def outputs(model: SparseRCNN) -> list[StageOutput]:
 
 
 def error(result: Tensor, expected: Tensor) -> float:
-    """Of the spread of the values, so 1 is as bad as knowing nothing but their mean."""
+    """Returns the error relative to the standard deviation: 1 is as bad as predicting the mean."""
     return ((result - expected).norm() / (expected - expected.mean()).norm()).item()
 
 
 def attending_as_before(upgraded: SparseRCNN, old: SparseRCNN) -> SparseRCNN:
-    """Without IoU in the attention, so that the interaction alone is what differs."""
+    """The attention has no IoU here, so that only the interaction differs."""
     upgraded = copy.deepcopy(upgraded)
     for after, before in zip(upgraded.head.stages, old.head.stages, strict=True):
         after.attention = before.attention
@@ -79,7 +79,7 @@ def test_outputs_are_near_the_old_ones_and_a_fresh_head_is_not(old: SparseRCNN, 
 
 
 def test_attention_is_the_old_one_where_all_boxes_coincide(old: SparseRCNN) -> None:
-    """So the first stage, before training moves the boxes, differs by its interaction alone."""
+    """Before training moves the boxes, only the interaction of the first stage differs."""
     together = copy.deepcopy(old)
     nn.init.constant_(together.proposal_boxes_cxcywh_norm, 0.5)
     upgraded = upgrade(together)
@@ -89,7 +89,7 @@ def test_attention_is_the_old_one_where_all_boxes_coincide(old: SparseRCNN) -> N
 
 @pytest.mark.parametrize("towers", [{}, {"class_tower": 0, "box_tower": 0}], ids=["towers", "no towers"])
 def test_two_halves_are_the_whole_to_the_last_bit(towers: dict[str, int]) -> None:
-    """From the branches' feed-forward on: halving and doubling are exact, and two halves sum to the next query."""
+    """From the feed-forward of the branches on, halving and doubling are exact, and two halves sum to the query."""
     torch.manual_seed(0)
     old = worn(SparseRCNN(config(**towers)))
     x = torch.randn(30, 64)
@@ -111,7 +111,7 @@ def test_two_halves_are_the_whole_to_the_last_bit(towers: dict[str, int]) -> Non
 
 
 def test_every_old_tensor_is_in_the_new_model(old: SparseRCNN) -> None:
-    """As it was, halved or doubled."""
+    """Every old tensor is copied unchanged, halved or doubled."""
     new = [tensor for tensor in upgrade(old).state_dict().values() if tensor.is_floating_point()]
     for name, tensor in old.state_dict().items():
         alike = [other for other in new if other.shape == tensor.shape]
@@ -119,7 +119,7 @@ def test_every_old_tensor_is_in_the_new_model(old: SparseRCNN) -> None:
 
 
 def test_all_new_parts_learn(old: SparseRCNN) -> None:
-    """The last layer of a mask is zero, and so is, for one step, the gradient of the layer before it alone."""
+    """The last layer of a mask is zero, so in the first step only the layer before it has no gradient."""
     model = upgrade(old).train()
     images, sizes = torch.randint(256, (1, 3, 64, 64)), torch.tensor([[64, 64]])
     torch.stack([out.logits.square().sum() + out.boxes.sum() for out in model(images, sizes)]).sum().backward()

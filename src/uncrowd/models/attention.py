@@ -1,6 +1,6 @@
-"""Multi-head attention (Eq. 1 and 2): what all kinds of it here have in common.
+"""Multi-head attention (Eq. 1 and 2): the part that all kinds of attention here share.
 
-Shapes: b images, n that ask, k that are asked, width d, of which each head has d / heads.
+Shapes: b images, n queries, k keys and values, width d, of which each head has d / heads.
 """
 
 from jaxtyping import Bool, Float
@@ -9,9 +9,9 @@ from torch.nn import functional as F  # noqa: N812
 
 
 class MultiHeadAttention(nn.Module):
-    """The projections of attention and the weighted sum between them; a kind of attention adds its own `forward`.
+    """The input and output projections and the weighted sum of values; a subclass adds its own `forward`.
 
-    dropout: of the attention weights, in training.
+    dropout: probability with which attention weights are dropped in training.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0):
@@ -40,9 +40,9 @@ class MultiHeadAttention(nn.Module):
         value: Float[Tensor, "b heads k _"],
         mask: Float[Tensor, "b 1 #n k"] | Bool[Tensor, "b 1 #n k"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """Returns the values, weighted by softmax(q k / sqrt(d / heads)), all heads side by side.
+        """Returns the sum of the values weighted by softmax(q k / sqrt(d / heads)), with all heads concatenated.
 
-        mask: added to what the softmax is taken of, or False for what is not to be looked at.
+        mask: numbers are added to the argument of the softmax; where a Boolean mask is False, the weight is 0.
         """
         dropout = self.dropout if self.training else 0.0
         gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
@@ -50,7 +50,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class ImageAttention(MultiHeadAttention):
-    """Attention to the cells of a feature map, padding left out: DETR's encoder, and its cross attention."""
+    """Attention to the cells of a feature map except its padding, for DETR's encoder and its cross attention."""
 
     def forward(
         self,
@@ -59,5 +59,5 @@ class ImageAttention(MultiHeadAttention):
         value: Float[Tensor, "b k d"],
         inside: Bool[Tensor, "b k"],
     ) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from the cells inside its image, without residual."""
+        """Returns the attention output of each query, without residual. inside: False for the cells of padding."""
         return self.out(self.gather(*self.project(query, key, value), mask=inside[:, None, None]))

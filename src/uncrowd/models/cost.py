@@ -1,6 +1,6 @@
-"""What a model costs: parameters and multiply-accumulates, counted the way the paper's tables count them.
+"""Counts the parameters and multiply-accumulates of a model, as the paper's tables do.
 
-Conventions, those of the counter the paper's figures were made with:
+The conventions are those of the counter with which the paper's figures were made:
 - "FLOPs" are multiply-accumulates (MACs): `torch.utils.flop_counter` counts two for each, so its sums are halved.
 - A LayerNorm adds 5 per output element. Other norms, activations, RoI pooling, IoU and sums add nothing.
 - Frozen batch norm has buffers and no parameters, so it is not among the parameters.
@@ -15,31 +15,34 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 LAYER_NORM_MACS = 5  # per output element
-COCO_PIXELS = 904_000  # of an average padded image of COCO val, short side 800, long side at most 1333
+COCO_PIXELS = (
+    904_000  # average of the padded images of COCO val, with short sides of 800 and long sides of at most 1333
+)
 
 
 class Cost(NamedTuple):
-    """parameters: frozen ones included. macs: of each part (backbone, pyramid, ...), for one image of `pixels`."""
+    """parameters: including frozen ones. macs: by part (backbone, pyramid, ...), for one image of `pixels` pixels."""
 
     parameters: int
     macs: dict[str, int]
     pixels: int
 
     def macs_at(self, pixels: int) -> float:
-        """Multiply-accumulates of all parts for an image of another size; `COCO_PIXELS` gives the paper's figures.
+        """Returns the multiply-accumulates of all parts for an image of another size, in pixels.
 
-        Every part but the head is scaled: exact for convolutions, not for attention, so measure on an image of about
-        that size. Windowed attention is a few percent off when measured on a small one; DETR's encoder grows with the
-        square of the pixels and half of its decoder not at all, which is 0.04% off for a size that is 1% off.
+        `COCO_PIXELS` gives the paper's figures. The count of every part but the head is scaled by the pixels. This is
+        exact for convolutions but not for attention, so measure at a similar size. For windowed attention, a small
+        image is a few percent off. The cost of DETR's encoder grows with the square of the pixels and that of half its
+        decoder not at all: a size that is 1% off gives a count that is 0.04% off.
         """
         return sum(count * (1 if part == "head" else pixels / self.pixels) for part, count in self.macs.items())
 
 
 def measure(model: nn.Module, height: int, width: int) -> Cost:
-    """Returns the cost of `model(images, sizes)` for one image of `height` x `width` network pixels, padded.
+    """Returns the cost of `model(images, sizes)` for one padded image of `height` x `width` network pixels.
 
-    The model must have been built on the meta device (`with torch.device("meta"): SparseRCNN(config)`): nothing is
-    computed there and no memory is used, and attention is counted, which the counter overlooks on CPU.
+    The model must have been built on the meta device (`with torch.device("meta"): SparseRCNN(config)`), where nothing
+    is computed, no memory is used, and torch's counter includes attention, which it omits on the CPU.
     """
     assert all(parameter.is_meta for parameter in model.parameters()), "build the model on the meta device"
     norms: Counter[str] = Counter()

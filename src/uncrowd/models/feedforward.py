@@ -1,4 +1,4 @@
-"""The feed-forward part of a transformer layer, post-norm."""
+"""The feed-forward part of a transformer layer, with the norm after the residual sum (post-norm)."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with ReLU between, residual and norm."""
+    """Two linear layers with a ReLU between them, a residual connection and a norm."""
 
     def __init__(self, width: int, hidden_width: int, dropout: float = 0.0):
         super().__init__()
@@ -16,6 +16,6 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
-        """Returns the transformed features, normalised."""
+        """Returns norm(x + linear2(ReLU(linear1(x))))."""
         hidden = self.dropout(F.relu(self.linear1(x), inplace=True))
         return self.norm(x + self.dropout(self.linear2(hidden)))

@@ -1,6 +1,6 @@
-"""How a query and its RoI features become class and box features: Figures 3 and 5, Table 2.
+"""Turns a query and its RoI features into features for class and box: Figures 3 and 5, Table 2.
 
-Shapes: k = images times queries, d the query width, p = 7 * 7 positions of a RoI.
+Shapes: k queries of all images, query width d, p = 7 * 7 positions of a RoI.
 """
 
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ InteractionKind = Literal["entangled", "half", "full", "dcw", "dcw_literal"]
 
 
 class Interacted(NamedTuple):
-    """What the two towers read, and the query of the next stage."""
+    """Inputs of the class and box towers, and the queries of the next stage."""
 
     class_features: Float[Tensor, "*k d"]
     box_features: Float[Tensor, "*k d"]
@@ -28,7 +28,7 @@ class Interacted(NamedTuple):
 def build_interaction(
     kind: InteractionKind, width: int, dynamic_width: int, feedforward_width: int, positions: int
 ) -> nn.Module:
-    """Returns the module that turns `forward(queries, roi)` into `Interacted`."""
+    """Returns a module whose `forward(queries, roi)` returns `Interacted`."""
     match kind:
         case "entangled":
             return Entangled(width, dynamic_width, feedforward_width, positions)
@@ -43,7 +43,7 @@ def build_interaction(
 
 
 class OutLayer(nn.Module):
-    """All positions of a RoI to one object feature: linear, norm, ReLU."""
+    """Maps all positions of a RoI to one object feature: linear layer, norm, ReLU."""
 
     def __init__(self, positions: int, channels: int, width: int):
         super().__init__()
@@ -51,12 +51,12 @@ class OutLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, roi: Float[Tensor, "k p c"]) -> Float[Tensor, "k d"]:
-        """Returns one feature a box."""
+        """Returns one feature vector for each box."""
         return F.relu(self.norm(self.linear(roi.flatten(1))), inplace=True)
 
 
 class Entangled(nn.Module):
-    """Sparse R-CNN (Fig. 3a): one feature serves class, box and the next query."""
+    """The interaction of Sparse R-CNN (Fig. 3a): class, box and the next query share one feature."""
 
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int):
         super().__init__()
@@ -73,7 +73,7 @@ class Entangled(nn.Module):
 
 
 class HalfDimension(nn.Module):
-    """Half the channels for each task (Fig. 3b), every layer up to the next query separate."""
+    """Each task has half the channels (Fig. 3b) and its own layers."""
 
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int):
         super().__init__()
@@ -81,7 +81,7 @@ class HalfDimension(nn.Module):
         self.box_branch = _HalfBranch(width, dynamic_width, feedforward_width, positions)
 
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p d"]) -> Interacted:
-        """Returns both halves widened for the towers, and their concatenation as the next query."""
+        """Returns both halves, widened to d for the towers, and their concatenation as the next queries."""
         class_residual, box_residual = queries.chunk(2, dim=-1)
         class_roi, box_roi = roi.chunk(2, dim=-1)
         class_half, class_features = self.class_branch(queries, class_residual, class_roi)
@@ -106,7 +106,7 @@ class _HalfBranch(nn.Module):
 
 
 class FullDimension(nn.Module):
-    """Half the channels for each task, widened again after the dynamic convolution (Fig. 3c)."""
+    """Each task has half the channels, which are widened to d after the dynamic convolution (Fig. 3c)."""
 
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int):
         super().__init__()
@@ -114,7 +114,7 @@ class FullDimension(nn.Module):
         self.box_branch = _FullBranch(width, dynamic_width, feedforward_width, positions)
 
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p d"]) -> Interacted:
-        """Returns the features of the two branches; their sum is the next query."""
+        """Returns the features of the two branches, and their sum as the next queries."""
         class_roi, box_roi = roi.chunk(2, dim=-1)
         class_features = self.class_branch(queries, class_roi)
         box_features = self.box_branch(queries, box_roi)
@@ -136,10 +136,10 @@ class _FullBranch(nn.Module):
 
 
 class ChannelWeighted(nn.Module):
-    """DCW (Eq. 4, Fig. 5): one dynamic convolution, its output weighted once for each task.
+    """DCW (Eq. 4, Fig. 5): the output of one dynamic convolution is weighted by a mask for each task.
 
-    `literal` is Algorithm 2 to the letter: mask, flatten, linear. Without it, what the authors' release adds: a norm
-    and ReLU after each mask, and a projected, normalised query as the residual.
+    `literal` follows Algorithm 2 exactly: mask, flatten, linear layer. Otherwise it has what the authors' release adds:
+    a norm and ReLU after each mask, and a linear layer and norm on the residual query.
     """
 
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int, *, literal: bool):
@@ -149,7 +149,7 @@ class ChannelWeighted(nn.Module):
         self.box_branch = _WeightedBranch(width, feedforward_width, positions, literal=literal)
 
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p d"]) -> Interacted:
-        """Returns o_c, o_r and their sum, the next query."""
+        """Returns o_c, o_r, and their sum as the next queries."""
         roi = self.dynamic_conv(queries, roi)
         class_features = self.class_branch(queries, roi)
         box_features = self.box_branch(queries, roi)

@@ -17,7 +17,7 @@ AttentionKind = Literal["content", "iou", "iou_only", "none"]
 
 
 def build_self_attention(kind: AttentionKind, width: int, heads: int) -> nn.Module | None:
-    """Returns the module that `forward(queries, boxes)`, or None for no self attention at all (w/o MSA, Table 1)."""
+    """Returns a module with `forward(queries, boxes)`, or None for no self attention (w/o MSA, Table 1)."""
     match kind:
         case "content":
             return ContentAttention(width, heads)
@@ -30,11 +30,11 @@ def build_self_attention(kind: AttentionKind, width: int, heads: int) -> nn.Modu
 
 
 class ContentAttention(MultiHeadAttention):
-    """Multi-head self attention as everyone knows it (MSA, Eq. 1 and 2); the boxes play no part."""
+    """Standard multi-head self attention (MSA, Eq. 1 and 2); it does not use the boxes."""
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0):
         super().__init__(width, heads, dropout)
-        # Sparse R-CNN's is nn.MultiheadAttention, whose biases start at 0; the release's IoU-ESA has plain linears.
+        # Sparse R-CNN uses nn.MultiheadAttention, whose biases start at 0. IoU-ESA in the release uses nn.Linear.
         for layer in (self.qkv, self.out):
             nn.init.zeros_(layer.bias)
 
@@ -44,19 +44,19 @@ class ContentAttention(MultiHeadAttention):
         boxes: Float[Tensor, "b n 4"],
         positions: Float[Tensor, "b n d"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from the others, without residual.
+        """Returns the attention output of each query, without residual. boxes: not used.
 
-        positions: what DETR adds to queries and keys, and not to values.
+        positions: DETR's position embeddings, which are added to queries and keys but not to values.
         """
         placed = queries if positions is None else queries + positions
         return self.out(self.gather(*self.project(placed, placed, queries)))
 
 
 class IoUEnhancedAttention(MultiHeadAttention):
-    """IoU-ESA (Eq. 3, Algorithm 1): attention weights multiplied by the IoU of the boxes the stage receives.
+    """IoU-ESA (Eq. 3, Algorithm 1): attention weights are multiplied by the IoU of the boxes that the stage receives.
 
-    exp(attn) * IoU normalised over the row equals softmax(attn + log IoU), which does not overflow; it is computed in
-    at least fp32 also under mixed precision. No parameter is added.
+    exp(attn) * IoU, normalised over each row, equals softmax(attn + log IoU). The latter does not overflow, and it is
+    computed in fp32 or better under mixed precision too. IoU-ESA adds no parameters.
     """
 
     def forward(
@@ -65,9 +65,9 @@ class IoUEnhancedAttention(MultiHeadAttention):
         boxes: Float[Tensor, "b n 4"],
         positions: Float[Tensor, "b n d"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """Returns what each query gathered from those its box overlaps. boxes: network pixels, unclipped.
+        """Returns the attention output of each query, without residual. boxes: in network pixels, not clipped.
 
-        positions: what DETR adds to queries and keys, and not to values.
+        positions: DETR's position embeddings, which are added to queries and keys but not to values.
         """
         placed = queries if positions is None else queries + positions
         query, key, value = map(at_least_fp32, self.project(placed, placed, queries))
@@ -78,7 +78,7 @@ class IoUEnhancedAttention(MultiHeadAttention):
 
 
 class IoUOnlyAttention(nn.Module):
-    """IoU-MSA of Table 1: Eq. 3 with attn = 0, so the row-normalised IoU alone routes the values."""
+    """IoU-MSA of Table 1: Eq. 3 with attn = 0, so that the attention weights are the row-normalised IoU alone."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -86,7 +86,7 @@ class IoUOnlyAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n d"]:
-        """Returns the mean of the values, weighted by overlap. boxes: network pixels, unclipped."""
+        """Returns the mean of the values weighted by IoU, projected. boxes: in network pixels, not clipped."""
         overlap = self_iou(boxes)
         value = at_least_fp32(self.value(queries))
         with without_autocast(value.device):
@@ -95,9 +95,9 @@ class IoUOnlyAttention(nn.Module):
 
 
 def self_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
-    """IoU of every pair of an image's boxes, 1 on the diagonal: a box without area still overlaps itself.
+    """Returns the IoU of every pair of boxes of an image.
 
-    So no row is empty, and every query keeps at least its own value.
+    The diagonal is 1 also for a box without area, so that every query attends at least to itself.
     """
     overlap = pairwise_iou(boxes, boxes)
     own = torch.eye(boxes.shape[-2], dtype=torch.bool, device=boxes.device)
@@ -105,7 +105,7 @@ def self_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
 
 
 def log_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
-    """Logarithm of `self_iou`; -inf for pairs that do not overlap, with zero (never NaN) gradient there."""
+    """Returns the logarithm of `self_iou`: -inf for pairs that do not overlap, with a gradient of zero (never NaN)."""
     overlap = self_iou(boxes)
     overlapping = overlap > 0
     return overlap.where(overlapping, 1.0).log().masked_fill(~overlapping, -torch.inf)

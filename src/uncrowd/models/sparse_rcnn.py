@@ -1,4 +1,4 @@
-"""Sparse R-CNN with the paper's two modules as choices of its stages (Fig. 2)."""
+"""Sparse R-CNN (Fig. 2); the configuration of its stages chooses the paper's two modules."""
 
 from dataclasses import dataclass, field
 
@@ -17,17 +17,17 @@ from uncrowd.structures import Decoded, StageOutput
 
 @dataclass(frozen=True, kw_only=True)
 class SparseRCNNConfig:
-    """Sparse R-CNN, with the paper's two modules or without; `SparseRCNNConfig()` is its COCO model with both."""
+    """Settings of a Sparse R-CNN; `SparseRCNNConfig()` is the paper's COCO model with both of its modules."""
 
-    # Classes; training sets it to what the data has.
+    # Number of classes; training sets it from the dataset.
     num_classes: int = 80
-    # Learnable proposals, which is also how many detections come out.
+    # Number of learnable proposals; an image gets as many detections.
     proposals: int = 100
-    # Stages that refine them, one after another.
+    # Number of stages that refine the proposals.
     stages: int = 6
-    # The trunk that the pyramid stands on.
+    # The backbone below the pyramid.
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    # What every stage is made of.
+    # Settings that all stages share.
     stage: StageConfig = field(default_factory=StageConfig)
 
     def __post_init__(self) -> None:
@@ -36,23 +36,23 @@ class SparseRCNNConfig:
 
 
 class SparseRCNN(Detector):
-    """Sparse R-CNN: boxes and queries that every stage refines."""
+    """Sparse R-CNN: learned boxes and queries, refined by each stage."""
 
-    multiple = 32  # the coarsest level's stride
+    multiple = 32  # the stride of the coarsest level
 
     def __init__(self, config: SparseRCNNConfig):
         super().__init__(config)
         self._config = config
         self.backbone.require_exact_strides()
         self.pyramid = Pyramid(self.backbone.channels, config.stage.width)
-        # All proposals start as the whole image, and differ by their queries.
+        # All proposals start as the whole image; their queries differ.
         self.proposal_boxes_cxcywh_norm = nn.Parameter(torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(config.proposals, 1))
         self.proposal_queries = nn.Parameter(torch.randn(config.proposals, config.stage.width))
         self.head = DynamicHead(config.stage, config.stages, config.num_classes)
 
     @property
     def config(self) -> SparseRCNNConfig:
-        """What it was built from."""
+        """The configuration from which the model was built."""
         return self._config
 
     @property
@@ -61,7 +61,7 @@ class SparseRCNN(Detector):
         return list(self.head.stages)
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
-        """Returns one StageOutput a stage, in network pixels: see `Detector.forward`."""
+        """Returns the output of each stage, with boxes in network pixels: see `Detector.forward`."""
         features = self.pyramid(self.backbone(self.normalise(images, sizes)))
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)
@@ -70,9 +70,9 @@ class SparseRCNN(Detector):
         return self.head(features, boxes, queries)
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
-        """Returns the N best of the last stage's N x C sigmoid scores, best first: no threshold, no NMS.
+        """Returns the N best of the last stage's N x C sigmoid scores, best first, without a threshold and NMS.
 
-        So a box may come back with several labels, and N proposals report N detections.
+        N proposals give N detections, and a box may appear with several labels.
         """
         last = outputs[-1]
         classes = last.logits.shape[-1]

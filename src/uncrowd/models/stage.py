@@ -1,4 +1,4 @@
-"""One stage of the cascade (Fig. 2), and the head that chains the stages."""
+"""One stage of the cascade (Fig. 2), and the head that runs the stages one after another."""
 
 import math
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from uncrowd.ops.precision import PreciseLinear
 from uncrowd.ops.roi_align import as_rows, roi_align
 from uncrowd.structures import StageOutput
 
-PRIOR_PROBABILITY = 0.01  # of an object, in every class, before training (focal loss, Sec. 4.1 there)
+PRIOR_PROBABILITY = 0.01  # initial score of every class (Sec. 4.1 of the focal loss paper)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """What all stages of a head are made of; `StageConfig()` is the paper's full method."""
+    """Settings that all stages of a head share; `StageConfig()` is the paper's full method."""
 
-    # Self attention among the queries (Eq. 1-3): iou is IoU-ESA, content is Sparse R-CNN's.
+    # Self attention among the queries (Eq. 1-3): iou is the paper's IoU-ESA, content is that of Sparse R-CNN.
     attention: AttentionKind = "iou"
-    # Of queries and RoI features (Fig. 3 and 5): dcw is the paper's, entangled is Sparse R-CNN's.
+    # Interaction of queries and RoI features (Fig. 3 and 5): dcw is the paper's, entangled is that of Sparse R-CNN.
     interaction: InteractionKind = "dcw"
-    # Of the queries and the pyramid (d).
+    # Channels of the queries and of the pyramid (d).
     width: int = 256
-    # Attention heads.
+    # Number of attention heads.
     heads: int = 8
     # Channels between the two dynamic convolutions.
     dynamic_width: int = 64
     # Hidden channels of the feed-forward layers.
     feedforward_width: int = 2048
-    # Layers before the class logits.
+    # Number of layers before the class logits.
     class_tower: int = 1
-    # Layers before the box deltas.
+    # Number of layers before the box deltas.
     box_tower: int = 3
-    # Cells a side of a pooled RoI.
+    # Side of a pooled RoI, in cells.
     pooled_size: int = 7
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class StageConfig:
 
 
 class Stage(nn.Module):
-    """Lets the queries attend, interact with the features of their boxes (RoI), and refine class and box."""
+    """Applies self attention among the queries and interaction with their RoI features, then predicts class and box."""
 
     def __init__(self, config: StageConfig, num_classes: int):
         super().__init__()
@@ -75,9 +75,9 @@ class Stage(nn.Module):
     def forward(
         self, boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"], roi: Float[Tensor, "b*n p d"]
     ) -> StageOutput:
-        """Returns refined boxes, logits and the next queries.
+        """Returns refined boxes, class logits and the next queries.
 
-        boxes: network pixels, as the stage before left them. roi: what was pooled from them, p positions row by row.
+        boxes: from the previous stage, in network pixels. roi: the features pooled from them, p positions row by row.
         """
         if self.attention is not None and self.attention_norm is not None:
             queries = self.attention_norm(queries + self.attention(queries, boxes))
@@ -93,7 +93,7 @@ class Stage(nn.Module):
 
 
 class DynamicHead(nn.Module):
-    """Stages in a row: each starts from the queries and the detached boxes of the one before, pooled anew."""
+    """Runs the stages. Each gets the queries and the detached boxes of the previous one, and pools at these boxes."""
 
     def __init__(self, config: StageConfig, stages: int, num_classes: int):
         super().__init__()
@@ -103,7 +103,7 @@ class DynamicHead(nn.Module):
     def forward(
         self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
     ) -> list[StageOutput]:
-        """Returns the outputs of all stages, first to last. features: P2..P5."""
+        """Returns the outputs of all stages in order. features: P2 to P5. boxes: in network pixels."""
         pyramid, outputs = as_rows(features), []
         for stage in self.stages:
             roi = roi_align(pyramid, boxes, self.pooled_size)

@@ -1,1 +1,1 @@
-"""Weights on disk: the file one deploys, other classes, upgraded models, and other people's checkpoints."""
+"""Weights on disk: reading and writing them, changing their classes, adding DCW, importing published checkpoints."""

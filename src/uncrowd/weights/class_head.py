@@ -1,4 +1,4 @@
-"""Other classes for a trained detector, only where someone asks for them: never in silence."""
+"""Gives a trained detector other classes. This happens only on request, and the change is reported."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +15,10 @@ _NAMES_SHOWN = 8
 
 @torch.no_grad()
 def with_classes(model: SparseRCNN, from_categories: Categories, to_categories: Categories) -> tuple[SparseRCNN, str]:
-    """Returns a new model for other classes and, in a sentence, what became of the old ones.
+    """Returns a copy of the model for other classes, and one sentence that says what happened to each class.
 
-    A class keeps its row of every stage's class head where one of the same name is asked for; the others start at the
-    prior probability, as before any training. All else stays as it is.
+    A new class with the name of an old one takes over its row of the class head of every stage. Other new classes
+    start at the prior probability, as in a model that has not been trained. All other weights are copied.
     """
     assert len(from_categories) == model.config.num_classes
     changed = SparseRCNN(replace(model.config, num_classes=len(to_categories)))
@@ -45,7 +45,7 @@ def _words(old: Sequence[str], new: Sequence[str]) -> str:
     dropped = [name for name in old if name not in new]
     parts = [
         f"{len(names)} {what} ({first(names, _NAMES_SHOWN)})"
-        for names, what in ((kept, "kept by name"), (begun, "begun anew"), (dropped, "dropped"))
+        for names, what in ((kept, "kept by name"), (begun, "initialised"), (dropped, "dropped"))
         if names
     ]
     return f"new class head of {counted(len(new), 'class')}: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""The file one deploys: safetensors, with model configuration, categories and preprocessing in its header."""
+"""The weights file: safetensors with the model configuration, the categories and the preprocessing in its header."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ HEADER = "uncrowd.weights"
 
 
 class Weights(NamedTuple):
-    """A model ready to run and what belongs to it; `preprocessing` is the plain dictionary that was saved."""
+    """A model in evaluation mode, its categories, and its preprocessing as the dictionary that was saved."""
 
     model: Detector
     categories: Categories
@@ -31,7 +31,7 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What the file's header says of its tensors."""
+    """The contents of the header: what is needed to build the model and to use it."""
 
     model: AnyDetectorConfig
     categories: Categories
@@ -39,15 +39,15 @@ class Description:
 
 
 def save_weights(path: Path, model: Detector, categories: Categories, preprocessing: dict[str, Any]) -> None:
-    """Writes the model to one file that `load_weights` can read without knowing anything else.
+    """Writes the model to one file, from which `load_weights` builds it again.
 
-    An older file stays as it was until all is written. Raises InputError when it cannot be written, and for a model
-    that was loaded to look at images.
+    The new file replaces an older one only once it is complete. Raises InputError when the file cannot be written, and
+    when the model was converted for inference.
     """
     if model.only_looks:
         raise InputError(
-            f"{path}: this model was loaded to look at images, and its weights are no longer those that one trains; "
-            "take the model of uncrowd.weights.file.load_weights."
+            f"{path}: this model was converted for inference, so its weights can no longer be trained or saved; "
+            "save the model that uncrowd.weights.file.load_weights returns."
         )
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
@@ -55,20 +55,22 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
 
 
 def load_weights(path: Path) -> Weights:
-    """Reads what `save_weights` wrote; of a run's folder, its last weights.
+    """Reads a file that `save_weights` wrote, or the final weights in the folder of a finished run.
 
-    Raises InputError when the file does not exist, is not one of ours, its tensors are not finite or not those of its
-    configuration, and when the folder holds no finished run.
+    Raises InputError when the file does not exist or was not written by `save_weights`, when its tensors do not fit its
+    configuration or are not finite, and when the folder holds no finished run.
     """
     if path.is_dir():
         path = _of_run(path)
     if path.suffix.lower() == ".onnx" and path.is_file():
-        raise InputError(f"{path} is an exported detector, for looking at images; give the weights it was made of.")
+        raise InputError(
+            f"{path} is an exported detector, which can only run inference; give the weights that it was exported from."
+        )
     tensors, header = read_safetensors(path)
     if HEADER not in header:
         raise InputError(
-            f"{path} holds tensors but not uncrowd's description of a model; give a run's weights.safetensors or "
-            "best.safetensors, and other people's checkpoints to `uncrowd import` first."
+            f"{path} holds tensors but not uncrowd's description of a model; give weights.safetensors or "
+            "best.safetensors of a run, or convert a published checkpoint with `uncrowd import` first."
         )
     try:
         values = json.loads(header[HEADER])
@@ -83,7 +85,7 @@ def load_weights(path: Path) -> Weights:
 
 
 def require_classes(model: AnyDetectorConfig, categories: Categories, source: str) -> None:
-    """Raises InputError, naming `source`, unless each class of the model has an id of its own and a name."""
+    """Raises InputError, naming `source`, unless every class of the model has a name and an id that is its own."""
     ids, names, outputs = categories.ids, categories.names, model.num_classes
     if not len(set(ids)) == len(ids) == len(names) == outputs:
         raise InputError(
@@ -96,8 +98,8 @@ def _require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"{path} holds numbers that are not finite, first in {name}; give weights from before the training "
-                "that broke down."
+                f"{path} holds numbers that are not finite, first in {name}; give weights that were saved before the "
+                "training diverged."
             )
 
 
@@ -106,13 +108,13 @@ def _of_run(folder: Path) -> Path:
     if last.is_file():
         return last
     hint = f"; {best} holds the best so far" if best.is_file() else ""
-    raise InputError(f"{folder} holds no weights.safetensors, for no run was finished there{hint}.")
+    raise InputError(f"{folder} holds no weights.safetensors: no run was finished there{hint}.")
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    """Writes tensors, in folders made where they are missing; the file is there whole or not at all.
+    """Writes a complete safetensors file or none at all, and creates missing folders.
 
-    Tensors may be on any device and laid out in any way. Raises InputError when it cannot be written.
+    The tensors may be on any device and in any memory layout. Raises InputError when the file cannot be written.
     """
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,27 +123,27 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[st
             file.touch()
             mode = file.stat().st_mode
             save_file(host, file, header)
-            file.chmod(mode)  # else, as safetensors makes it, only its owner could read it
-        except safetensors.SafetensorError as error:  # in which the operating system's errors are wrapped
+            file.chmod(mode)  # safetensors creates files that only their owner can read
+        except safetensors.SafetensorError as error:  # it wraps the errors of the operating system
             raise OSError(str(error)) from error
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Returns the tensors, on the CPU, and the header. Raises InputError when `path` is no safetensors file."""
+    """Returns the tensors, on the CPU, and the header. Raises InputError when `path` is not a safetensors file."""
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file.")
+        raise InputError(f"{path} does not exist or is not a file.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
+        raise InputError(f"{path} is not a safetensors file, or is damaged ({error}).") from error
 
 
 @torch.no_grad()
 def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copies the tensors into the model; every one must be used, exactly once, in its shape.
+    """Copies the tensors into the model; names and shapes must be exactly those of the model.
 
-    Raises InputError with a table of what differs. Nothing is re-initialised in silence.
+    Raises InputError with a table of the differences, so that no weight keeps its initial value unnoticed.
     """
     wanted = model.state_dict()
     rows = [f"  {name}: only in the model, {tuple(t.shape)}" for name, t in wanted.items() if name not in tensors]

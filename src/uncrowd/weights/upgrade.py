@@ -1,15 +1,16 @@
-"""A trained Sparse R-CNN turned into IoU-ESA + DCW, to be fine-tuned: nothing it has learned is thrown away.
+"""Adds IoU-ESA and DCW to a trained Sparse R-CNN for fine-tuning, and keeps all weights that it has learned.
 
-DCW puts a mask and two more norms (`mask_norm`, `residual`) where Sparse R-CNN has none, and sums two branches into
-the next query. Here the new parts start as close to having no effect as the design allows:
+DCW adds a mask and two norms (`mask_norm`, `residual`) that Sparse R-CNN does not have, and it makes the next query the
+sum of two branches. The new parts are initialised so that they change the output as little as possible:
 
-- The mask starts at 1/2 for every channel, which the norm after it removes.
-- A norm cannot be switched off, but its scale and shift can give back, on average, the spread and the mean that it
-  takes away. Both are known without data, for what it reads comes out of another norm.
-- The branches start alike, each with half of the old feature, and what reads them starts doubled: exact.
+- The mask starts at 1/2 in every channel. The norm after it removes this factor.
+- A norm cannot be switched off, but its scale and shift can restore, on average, the standard deviation and the mean
+  that it removes. Both follow from the weights alone, because the input of the new norm is the output of another norm.
+- Both branches start equal, each with half of the old feature, and the layers that read them start with doubled
+  weights. This is exact.
 
-IoU in the attention cannot be neutralised: it changes nothing only where all boxes coincide, as before training they
-do at the first stage.
+The effect of IoU on the attention cannot be removed. It is zero only where all boxes are equal, which they are at the
+first stage before training.
 """
 
 import math
@@ -30,8 +31,8 @@ from uncrowd.models.stage import Stage
 def upgrade(model: Detector, source: str = "the model") -> SparseRCNN:
     """Returns a new model with attention 'iou' and interaction 'dcw' that starts from all weights of `model`.
 
-    Its outputs are near the old ones, not equal to them. Raises InputError, naming `source`, when `model` is no Sparse
-    R-CNN with attention 'content' and interaction 'entangled'.
+    Its outputs are close to those of `model` but not equal to them. Raises InputError, naming `source`, unless `model`
+    is a Sparse R-CNN with attention 'content' and interaction 'entangled'.
     """
     if not isinstance(model, SparseRCNN):
         raise InputError(f"{source} is a {type(model).__name__}; only a Sparse R-CNN can be upgraded.")
@@ -53,16 +54,16 @@ def upgrade(model: Detector, source: str = "the model") -> SparseRCNN:
 
 
 def norm_moments(norm: nn.LayerNorm) -> tuple[float, float]:
-    """Returns mean and standard deviation over the channels of what a LayerNorm puts out: w z + b with z ~ N(0, 1)."""
+    """Returns mean and standard deviation over the channels of a LayerNorm's output w z + b, where z ~ N(0, 1)."""
     weight, bias = norm.weight.double(), norm.bias.double()
     return _mean_and_std(bias, weight**2 + bias**2)
 
 
 def relu_norm_moments(norm: nn.LayerNorm) -> tuple[float, float]:
-    """Returns the same of ReLU(w z + b): the moments of a rectified normal variable."""
+    """Returns mean and standard deviation over the channels of ReLU(w z + b), a rectified normal variable."""
     mean, std = norm.bias.double(), norm.weight.double().abs().clamp(min=1e-12)
     normal = torch.distributions.Normal(0.0, 1.0)
-    above = normal.cdf(mean / std)  # the share that is not cut off
+    above = normal.cdf(mean / std)  # the share of values above zero
     density = normal.log_prob(mean / std).exp()
     return _mean_and_std(mean * above + std * density, (mean**2 + std**2) * above + mean * std * density)
 
@@ -87,7 +88,7 @@ def _upgrade_interaction(before: Stage, after: Stage) -> None:
         assert isinstance(branch.mask_norm, nn.Sequential)
         assert isinstance(branch.residual, nn.Sequential)
         for parameter in branch.mask.expand.parameters():
-            parameter.zero_()  # and not the layer before it, or neither would get a gradient
+            parameter.zero_()  # only the last layer: with both at zero, neither would get a gradient
         branch.mask_norm[0].load_state_dict(_constant_norm(width, *relu_norm_moments(old.dynamic_conv.norm2)))
         branch.residual[0].load_state_dict({"weight": torch.eye(width), "bias": torch.zeros(width)})
         branch.residual[1].load_state_dict(_constant_norm(width, *norm_moments(before.attention_norm)))
@@ -100,11 +101,11 @@ def _upgrade_interaction(before: Stage, after: Stage) -> None:
 
 
 def _constant_norm(width: int, mean: float, std: float) -> dict[str, Tensor]:
-    """A LayerNorm that gives every row this mean and standard deviation."""
+    """Returns the state of a LayerNorm whose output rows have this mean and standard deviation."""
     return {"weight": torch.full((width,), std), "bias": torch.full((width,), mean)}
 
 
 def _mean_and_std(means: Float[Tensor, " d"], squares: Float[Tensor, " d"]) -> tuple[float, float]:
-    """Of a row whose channels have these first and second moments."""
+    """Returns mean and standard deviation of a row whose channels have these first and second moments."""
     mean = means.mean().item()
     return mean, math.sqrt(max(squares.mean().item() - mean**2, 0.0))

@@ -1,4 +1,4 @@
-"""Detectron2-style checkpoints come in whole: every tensor of theirs is one of ours, once."""
+"""Checkpoints with Detectron2's names are imported completely: every tensor becomes exactly one of ours."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def keys_of(name: str) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_published_key_is_used_exactly_once(name: str) -> None:
-    """On the meta device: half a gigabyte of names and shapes, and no byte of weights."""
+    """The tensors are on the meta device: they have names and shapes but no values (half a gigabyte)."""
     tensors = {key: torch.empty(shape, device="meta") for key, shape in keys_of(name).items()}
     renamed = rename(tensors)
     assert len(renamed) == len(tensors)
@@ -48,7 +48,7 @@ def test_every_published_key_is_used_exactly_once(name: str) -> None:
 
 
 def test_values_arrive_where_they_belong() -> None:
-    """One number a tensor, spread to its shape, so that a mix-up of two tensors of one shape would show."""
+    """Every tensor is filled with a number of its own, so that exchanging two tensors of one shape is noticed."""
     keys = {k: s for k, s in keys_of("iou_esa_dcw").items() if "head_series.0" in k}
     numbers = {key: torch.tensor(float(i)).expand(shape) for i, (key, shape) in enumerate(keys.items())}
     renamed = rename(numbers)
@@ -69,7 +69,7 @@ def test_values_arrive_where_they_belong() -> None:
 
 @pytest.fixture
 def small() -> SparseRCNN:
-    """A model small enough for a file in a test, on the smallest backbone that is known."""
+    """Returns a model small enough to be saved in a test, with the smallest known backbone."""
     stage = StageConfig(width=16, dynamic_width=4, feedforward_width=32)
     torch.manual_seed(0)
     return SparseRCNN(
@@ -104,7 +104,7 @@ def test_half_of_a_checkpoint_is_refused(small: SparseRCNN, tmp_path: Path) -> N
     state = as_detectron2(small)
     half = dict(list(state.items())[: len(state) // 2])
     torch.save({"model": half}, tmp_path / "half.pth")
-    with pytest.raises(InputError, match=r"half\.pth is no whole Sparse R-CNN: what would be head\.stages\."):
+    with pytest.raises(InputError, match=r"half\.pth is not a complete Sparse R-CNN: head\.stages\."):
         read_published(tmp_path / "half.pth")
 
 
@@ -147,7 +147,7 @@ def test_a_backbone_of_another_depth_is_refused(small: SparseRCNN) -> None:
 
 
 def swin_name(torchvision_name: str) -> str:
-    """Torchvision's name in the words of the original Swin, which Detectron2 took over."""
+    """Returns torchvision's name of a tensor as the original Swin names it, and Detectron2 with it."""
     rules = [
         (r"^features\.0\.0\.", "patch_embed.proj."),
         (r"^features\.0\.2\.", "patch_embed.norm."),
@@ -162,7 +162,7 @@ def swin_name(torchvision_name: str) -> str:
 
 
 def test_swin_computes_what_torchvisions_computes() -> None:
-    """Its names say where a tensor goes; that the features agree says that it was the right place."""
+    """Equal features show that each tensor was copied to the right place."""
     torch.manual_seed(0)
     theirs = swin_t(weights=None).eval()
     given = {swin_name(k): v for k, v in theirs.state_dict().items() if not k.startswith(("norm.", "head."))}
@@ -184,7 +184,7 @@ def test_swin_computes_what_torchvisions_computes() -> None:
 
 
 def test_every_name_of_a_swin_is_known() -> None:
-    """Detectron2 numbers the norms of its outputs, and keeps the table that follows from the window."""
+    """Detectron2 numbers the norms of the outputs, and saves an index that the window size determines."""
     config = SparseRCNNConfig(
         backbone=BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0, drop_path=0.2)
     )
@@ -196,4 +196,4 @@ def test_every_name_of_a_swin_is_known() -> None:
     renamed = rename_file(PthFile("a file", given, {}))
     assert renamed.config == config
     assert renamed.tensors.keys() == wanted.keys()
-    assert "1 relative_position_index were left out: they follow from the size of a window" in renamed.notes
+    assert "1 relative_position_index tensors were left out: the size of a window determines them" in renamed.notes

@@ -1,4 +1,4 @@
-"""mmdetection's checkpoints come in whole, with class names; what the file says of its training is heeded."""
+"""mmdetection's checkpoints are imported completely, with class names and with settings of their configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from uncrowd.weights.published.mmdetection import recognises, rename_file
 from uncrowd.weights.published.pth import PthFile
 
 BASELINE = StageConfig(attention="content", interaction="entangled")
-# One stage of the published model (80 classes), as its own code builds it.
+# One stage of the published model (80 classes), as mmdetection builds it.
 STAGE = {
     "attention.attn.in_proj_weight": (768, 256),
     "attention.attn.in_proj_bias": (768,),
@@ -69,7 +69,7 @@ model = dict(
 
 
 def with_counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Batch norms that are not frozen count their steps."""
+    """Adds the step counters that batch norms have when they are not frozen."""
     norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
     return state | {f"{norm}num_batches_tracked": torch.tensor(7) for norm in norms}
 
@@ -87,7 +87,7 @@ def small() -> SparseRCNN:
 
 @pytest.fixture
 def read(small: SparseRCNN, tmp_path: Path) -> Any:
-    """`read(CLASSES=...)`: the small model, saved with this meta and read again."""
+    """`read(CLASSES=...)` saves the small model with this meta, and reads it again."""
 
     def save_and_read(beside: dict[str, Any] | None = None, **meta: Any) -> Published:
         state = with_counters({mmdetection_name(name): tensor for name, tensor in small.state_dict().items()})
@@ -98,7 +98,7 @@ def read(small: SparseRCNN, tmp_path: Path) -> Any:
 
 
 def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
-    """On the meta device: the names of R50 and six stages, and no byte of weights."""
+    """The tensors are on the meta device: they have names and shapes of R50 with six stages, but no values."""
     config = SparseRCNNConfig(stage=BASELINE)
     with torch.device("meta"):
         wanted = SparseRCNN(config).state_dict()
@@ -112,7 +112,7 @@ def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
     renamed = rename_file(PthFile("a file", given, {}))
     assert renamed.config == config
     assert {name: t.shape for name, t in renamed.tensors.items()} == {name: t.shape for name, t in wanted.items()}
-    assert renamed.notes[0].startswith("53 num_batches_tracked were left out")
+    assert renamed.notes[0].startswith("53 num_batches_tracked tensors were left out")
 
 
 def test_a_file_becomes_the_same_model(small: SparseRCNN, read: Any) -> None:
@@ -139,16 +139,18 @@ def test_class_names_of_both_versions_are_read(read: Any, meta: dict[str, Any], 
 
 
 def test_another_number_of_names_is_a_class_head_that_we_lack(read: Any) -> None:
-    """A softmax has one row more than there are classes."""
-    with pytest.raises(InputError, match=r"names 2 classes and scores 3; only class heads with one sigmoid a class"):
+    """The class head of a softmax has one row more than there are classes."""
+    with pytest.raises(
+        InputError, match=r"names 2 classes but scores 3; only class heads with one sigmoid for each class"
+    ):
         read(CLASSES=("cat", "dog"))
 
 
 def test_what_is_left_out_is_said(read: Any) -> None:
     notes = read({"ema_state_dict": {}, "optimizer": {"state": {}}}).notes
-    assert notes[0].startswith("20 num_batches_tracked were left out")
+    assert notes[0].startswith("20 num_batches_tracked tensors were left out")
     assert notes[1] == "ema_state_dict was left out: mmdetection keeps the averaged weights under state_dict"
-    assert notes[2].startswith("the file does not say its attention heads and pixel values")
+    assert notes[2].startswith("the file does not state the number of attention heads and the pixel mean")
 
 
 @pytest.mark.parametrize("key", ["cfg", "config"])
@@ -163,8 +165,8 @@ def test_what_tensors_do_not_tell_comes_from_the_configuration(read: Any, key: s
 @pytest.mark.parametrize(
     ("theirs", "other", "sentence"),
     [
-        ("bgr_to_rgb=True", "bgr_to_rgb=False", "BGR pixels or a Caffe-style backbone"),
-        ("style='pytorch'", "style='caffe'", "BGR pixels or a Caffe-style backbone"),
+        ("bgr_to_rgb=True", "bgr_to_rgb=False", "BGR pixels or with a Caffe-style backbone"),
+        ("style='pytorch'", "style='caffe'", "BGR pixels or with a Caffe-style backbone"),
         ("[0.5, 0.5, 1.0, 1.0]", "[0.1, 0.1, 0.2, 0.2]", r"target_stds \(0\.1, 0\.1, 0\.2, 0\.2\); only"),
     ],
 )
@@ -188,5 +190,5 @@ def test_surplus_and_missing_tensors_are_listed(small: SparseRCNN, tmp_path: Pat
 def test_half_of_a_checkpoint_is_refused(small: SparseRCNN, tmp_path: Path) -> None:
     state = {mmdetection_name(name): tensor for name, tensor in small.state_dict().items()}
     torch.save({"state_dict": {k: v for k, v in state.items() if "bbox_head" in k}}, tmp_path / "half.pth")
-    with pytest.raises(InputError, match=r"is no whole Sparse R-CNN: what would be proposal_queries here is missing"):
+    with pytest.raises(InputError, match=r"is not a complete Sparse R-CNN: proposal_queries \(our name\) is missing"):
         read_published(tmp_path / "half.pth")

@@ -1,4 +1,4 @@
-"""A file is read without running its code, and what is no checkpoint is refused in one sentence."""
+"""A file is read without running its code, and anything but a checkpoint is refused in one sentence."""
 
 import pickle
 from argparse import Namespace
@@ -48,19 +48,19 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (lambda p: p.write_bytes(b""), r"is empty; fetch it again"),
-        (lambda p: p.write_text("hello"), r"is no PyTorch checkpoint, or a damaged one"),
-        (lambda p: p.write_text("<!DOCTYPE html>"), r"is no PyTorch checkpoint, or a damaged one"),
-        (image, r"is no PyTorch checkpoint, or a damaged one"),
-        (cut, r"is no PyTorch checkpoint, or a damaged one"),
+        (lambda p: p.write_bytes(b""), r"is empty; download it again"),
+        (lambda p: p.write_text("hello"), r"is not a PyTorch checkpoint, or is damaged"),
+        (lambda p: p.write_text("<!DOCTYPE html>"), r"is not a PyTorch checkpoint, or is damaged"),
+        (image, r"is not a PyTorch checkpoint, or is damaged"),
+        (cut, r"is not a PyTorch checkpoint, or is damaged"),
         (
             lambda p: p.write_bytes(pickle.dumps({"a": np.zeros(2)})),
-            r"is no PyTorch checkpoint|holds more than tensors",
+            r"is not a PyTorch checkpoint|holds more than tensors",
         ),
         (lambda p: p.mkdir(), r"is a folder; name the checkpoint"),
-        (lambda p: torch.save([1, 2], p), r"holds a list, no dictionary of tensors"),
-        (lambda p: torch.save(torch.zeros(2), p), r"holds a Tensor, no dictionary of tensors"),
-        (lambda p: torch.save({"model": [1]}, p), r"holds no dictionary of tensors, neither at its top nor as"),
+        (lambda p: torch.save([1, 2], p), r"holds a list, not a dictionary of tensors"),
+        (lambda p: torch.save(torch.zeros(2), p), r"holds a Tensor, not a dictionary of tensors"),
+        (lambda p: torch.save({"model": [1]}, p), r"holds no dictionary of tensors, neither at its top level nor as"),
         (lambda p: torch.save({"epoch": 3}, p), r"holds no dictionary of tensors"),
         (lambda p: torch.save({3: torch.zeros(2)}, p), r"holds no dictionary of tensors"),
         (
@@ -115,7 +115,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not(zipped: bool, tmp_path:
 
 
 def test_objects_beside_the_tensors_are_named_with_the_mend(tmp_path: Path) -> None:
-    """As mmdetection 3 leaves them in what it saves while it trains."""
+    """mmdetection 3 saves such numbers while it trains."""
     torch.save({"state_dict": LAYER, "meta": {"seed": np.int64(3)}}, tmp_path / "epoch_12.pth")
     with pytest.raises(InputError, match=r"more than tensors \(numpy\.\S+\) .*/publish_model\.py"):
         read_pth(tmp_path / "epoch_12.pth")

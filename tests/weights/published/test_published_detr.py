@@ -1,4 +1,4 @@
-"""DETR's published checkpoints come in whole, but for the rows of category ids that COCO never used."""
+"""DETR's published checkpoints are imported completely, except rows of category ids that COCO never used."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ ATTENTION = {
     "out_proj.weight": (WIDTH, WIDTH),
     "out_proj.bias": (WIDTH,),
 }
-# A layer of either kind of the published R50, as its own code builds it, without what only decoders have.
+# A layer of the published R50, as DETR builds it, without the parts that only decoders have.
 LAYER = {f"self_attn.{name}": shape for name, shape in ATTENTION.items()}
 LAYER |= {"linear1.weight": (HIDDEN, WIDTH), "linear1.bias": (HIDDEN,)}
 LAYER |= {"linear2.weight": (WIDTH, HIDDEN), "linear2.bias": (WIDTH,)}
@@ -43,7 +43,7 @@ HEADS = {
     "input_proj.weight": (WIDTH, 2048, 1, 1),
     "input_proj.bias": (WIDTH,),
 }
-# Of COCO's 91 category ids from 0 on.
+# These of COCO's category ids 0 to 90.
 NEVER_USED = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
@@ -53,7 +53,7 @@ def read(tensors: dict[str, Tensor], folder: Path) -> Published:
 
 
 def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
-    """On the meta device: the names and shapes of R50, and no byte of weights."""
+    """The tensors are on the meta device: they have names and shapes of R50, but no values."""
     config = DETRConfig()
     with torch.device("meta"):
         wanted = DETR(config).state_dict()
@@ -96,13 +96,13 @@ def test_another_number_of_rows_is_taken_as_it_is_and_said(tmp_path: Path) -> No
 
 def test_what_the_file_does_not_say_is_said(tmp_path: Path) -> None:
     assert re.search(
-        r"heads, dropout and pixel values.*dilated \(DC5\)", read(as_detr(small_detr(3)), tmp_path).notes[-1]
+        r"heads, the dropout, and the pixel mean.*dilated \(DC5\)", read(as_detr(small_detr(3)), tmp_path).notes[-1]
     )
 
 
 def test_counters_of_batch_norm_are_left_out(tmp_path: Path) -> None:
     tensors = as_detr(small_detr(3)) | {"backbone.0.body.bn1.num_batches_tracked": torch.tensor(7)}
-    assert "1 num_batches_tracked were left out" in " ".join(read(tensors, tmp_path).notes)
+    assert "1 num_batches_tracked tensors were left out" in " ".join(read(tensors, tmp_path).notes)
 
 
 def test_surplus_and_missing_tensors_are_listed(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_surplus_and_missing_tensors_are_listed(tmp_path: Path) -> None:
 )
 def test_half_of_a_checkpoint_is_refused(tmp_path: Path, missing: str) -> None:
     tensors = {name: tensor for name, tensor in as_detr(small_detr(3)).items() if name != missing}
-    with pytest.raises(InputError, match=r"is no whole DETR: what would be \S+ here is missing"):
+    with pytest.raises(InputError, match=r"is not a complete DETR: \S+ \(our name\) is missing"):
         read(tensors, tmp_path)
 
 

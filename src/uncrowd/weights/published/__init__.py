@@ -1,4 +1,4 @@
-"""Other people's checkpoints, renamed into ours: one file a naming, and here the choice among them."""
+"""Reads checkpoints of other projects. There is one module for each naming of tensors; this one chooses among them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from uncrowd.weights.published.pth import PthFile, Renamed, read_pth
 
 
 class Published(NamedTuple):
-    """A model that someone else trained; `naming`, `class_names` and `notes` as in `pth.Renamed`."""
+    """A model that another project trained. For `naming`, `class_names` and `notes` see `pth.Renamed`."""
 
     model: Detector
     naming: str
@@ -22,13 +22,13 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> Published:
-    """Returns the model a published `.pth` holds, with every tensor of the file used exactly once or named in a note.
+    """Returns the model in a published `.pth`. Every tensor of the file is used exactly once, or a note names it.
 
-    The file is read with `weights_only`, so it cannot run code. Raises InputError when it is no such checkpoint, or
-    lists what does not fit.
+    The file is read with `weights_only`, so it cannot run code. Raises InputError when the file is not a checkpoint of
+    a detector known here, and with a list of the tensors that do not fit the model.
     """
     file = read_pth(path)
-    for naming in (detectron2, mmdetection, detr):  # another naming is another file here, with these two functions
+    for naming in (detectron2, mmdetection, detr):  # to add a naming, add a module with these two functions
         if naming.recognises(file.tensors):
             renamed = _rename(naming.rename_file, file)
             model = build_detector(renamed.config)
@@ -36,7 +36,7 @@ def read_published(path: Path) -> Published:
             return Published(model, renamed.naming, renamed.class_names, renamed.notes)
     raise InputError(
         f"{path} holds {len(file.tensors)} tensors ({', '.join(list(file.tensors)[:3])}, ...) but no detector known "
-        "here; give a Sparse R-CNN of Detectron2 or mmdetection, the authors' release, or a DETR."
+        "here; give a Sparse R-CNN of Detectron2, of mmdetection or of the authors' release, or a DETR."
     )
 
 
@@ -46,7 +46,7 @@ def _rename(rename_file: Callable[[PthFile], Renamed], file: PthFile) -> Renamed
     except (ArithmeticError, AssertionError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, InputError) and file.source in str(error):
             raise
-        raise InputError(  # shapes, names and settings are the file's, and may be anything
+        raise InputError(  # the file may hold any shapes, names and settings
             f"{file.source} has tensors or settings that no such detector has ({str(error).rstrip('.')}); give the "
             ".pth as its author published it."
         ) from error

@@ -1,4 +1,4 @@
-"""Which backbone a dictionary of tensors holds, told from their shapes once they carry our names."""
+"""Recognises the backbone in a dictionary of tensors by their shapes. The tensors already have our names."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from uncrowd.models.backbone import BackboneConfig
 from uncrowd.weights.published.pth import count
 
 _Blocks = tuple[int, ...]
-# Blocks a stage, convolutions a block, width of the first 3x3 and channels of one of its groups: timm's name.
+# (blocks of each stage, convolutions of a block, width and channels of a group of the first 3x3 one): timm's name
 _RESNETS: dict[tuple[_Blocks, int, int, int], str] = {
     ((2, 2, 2, 2), 2, 64, 64): "resnet18",
     ((3, 4, 6, 3), 2, 64, 64): "resnet34",
@@ -22,7 +22,7 @@ _RESNETS: dict[tuple[_Blocks, int, int, int], str] = {
     ((3, 4, 23, 3), 3, 256, 8): "resnext101_32x8d",
     ((3, 4, 23, 3), 3, 256, 4): "resnext101_64x4d",
 }
-# Blocks a stage, width of the first, side of a window: timm's name.
+# (blocks of each stage, width of the first stage, side of a window): timm's name
 _SWINS: dict[tuple[_Blocks, int, int], str] = {
     ((2, 2, 6, 2), 96, 7): "swin_tiny_patch4_window7_224",
     ((2, 2, 18, 2), 96, 7): "swin_small_patch4_window7_224",
@@ -31,9 +31,10 @@ _SWINS: dict[tuple[_Blocks, int, int], str] = {
 
 
 def infer_backbone(tensors: Mapping[str, Tensor], source: str) -> BackboneConfig:
-    """Returns the configuration of the backbone that is among these renamed tensors.
+    """Returns the configuration of the backbone in these renamed tensors.
 
-    Raises InputError when it is none that is known, and KeyError with our name of a tensor that is missing.
+    Raises InputError when the backbone is not one of those listed above, and KeyError with our name of a tensor that is
+    missing.
     """
     if "backbone.body.patch_embed.proj.weight" in tensors:
         blocks = tuple(count(tensors, rf"backbone\.body\.layers_{i}\.blocks\.(\d+)\.") for i in range(4))

@@ -1,4 +1,4 @@
-"""Detectron2's naming: Sparse R-CNN's own release, and the authors' release of IoU-ESA and DCW."""
+"""Detectron2's naming of tensors, as in the releases of Sparse R-CNN and of this paper's authors (IoU-ESA and DCW)."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from torch import Tensor
 from uncrowd.weights.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
 from uncrowd.weights.published.sparse_rcnn import infer_config
 
-# Detectron2 numbers pyramid levels and ResNet stages from 2, and calls a block's norm after its convolution.
+# Detectron2 numbers pyramid levels and ResNet stages from 2, and names a norm as a child of its convolution.
 _TRUNK_RULES: list[Rule] = [
     (r"backbone\.fpn_lateral(\d)\.", lambda m: f"pyramid.fpn.inner_blocks.{int(m[1]) - 2}.0."),
     (r"backbone\.fpn_output(\d)\.", lambda m: f"pyramid.fpn.layer_blocks.{int(m[1]) - 2}.0."),
@@ -19,7 +19,7 @@ _TRUNK_RULES: list[Rule] = [
     (r"(layer\d\.\d+)\.shortcut\.norm\.", r"\1.downsample.1."),
     (r"(layer\d\.\d+)\.shortcut\.", r"\1.downsample.0."),
     (r"backbone\.bottom_up\.(patch_embed)\.", r"backbone.body.\1."),
-    # timm merges patches at the beginning of a stage of Swin, the others at the end of the one before
+    # timm merges the patches of Swin at the beginning of a stage, Detectron2 at the end of the previous one
     (r"backbone\.bottom_up\.layers\.(\d)\.downsample\.", lambda m: f"backbone.body.layers_{int(m[1]) + 1}.downsample."),
     (r"backbone\.bottom_up\.layers\.(\d)\.", r"backbone.body.layers_\1."),
     (r"backbone\.bottom_up\.norm(\d)\.", r"backbone.norms.\1."),
@@ -54,26 +54,28 @@ _STAGE_RULES: list[Rule] = [
 
 
 def recognises(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these names are Detectron2's of a Sparse R-CNN, whole or not."""
+    """Returns whether these are Detectron2's names of a Sparse R-CNN, of which some may be missing."""
     return any(re.match(r"(head\.)?head_series\.|init_proposal_", name) for name in tensors)
 
 
 def rename_file(file: PthFile) -> Renamed:
-    """Returns the checkpoint in our terms. Raises InputError when what tells its sizes is missing."""
+    """Returns the checkpoint under our names. Raises InputError when tensors that tell its sizes are missing."""
     tensors, offsets = without(file.tensors, r"\.relative_position_index$")
     renamed = rename(tensors)
     config = infer_config(renamed, file.source)
-    notes = ["the file does not say its attention heads and pixel values: those of the published ones are used"]
+    notes = [
+        "the file does not state the number of attention heads and the pixel mean and std; the published ones are used"
+    ]
     if offsets:
-        notes.append(f"{offsets} relative_position_index were left out: they follow from the size of a window")
+        notes.append(f"{offsets} relative_position_index tensors were left out: the size of a window determines them")
     if config.backbone.name.startswith("swin"):
-        notes.append("timm's Swin pads its windows after it shifts them, not before: features at two borders differ")
+        notes.append("timm's Swin pads after it shifts its windows, not before, so features at two borders differ")
     release = "the authors' release, in Detectron2's naming" if config.stage.interaction == "dcw" else None
     return Renamed(release or "Detectron2's Sparse R-CNN", config, renamed, None, notes)
 
 
 def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the tensors under our names; a name no rule knows stays as it is."""
+    """Returns the tensors under our names; a name that no rule matches stays as it is."""
     return rename_all(tensors, _rename)
 
 

@@ -1,8 +1,8 @@
-"""DETR's own naming.
+"""DETR's naming of tensors.
 
-The published class heads have a row for each of COCO's category ids, 0 to 90, and a last one for no object. Eleven of
-the ids were never used; their rows are left out. The softmax is then over fewer classes, so scores are the original's
-or a little higher, and a query whose best class was one of the eleven gets another one.
+The published class heads have a row for each of COCO's category ids, 0 to 90, and a last row for "no object". Eleven of
+the ids were never used, and their rows are left out. The softmax is then over fewer classes, so scores are equal to
+those of the original or slightly higher, and a query whose best class was one of the eleven gets its second best.
 """
 
 import re
@@ -17,7 +17,7 @@ from uncrowd.weights.published.backbones import infer_backbone
 from uncrowd.weights.published.coco import coco_categories
 from uncrowd.weights.published.pth import PthFile, Renamed, Rule, count, rename_all, without
 
-_COCO_ROWS = 92  # category ids 0 to 90, and no object
+_COCO_ROWS = 92  # category ids 0 to 90, and "no object"
 _RULES: list[Rule] = [
     (r"^backbone\.0\.body\.", "backbone.body."),
     (r"^input_proj\.", "projection."),
@@ -42,12 +42,12 @@ _RULES: list[Rule] = [
 
 
 def recognises(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these names are DETR's, whole or not; those of its many successors differ in the cross attention."""
+    """Returns whether these are names of DETR and not of a successor, whose cross attention is named differently."""
     return any(re.match(r"transformer\.decoder\.layers\.\d+\.multihead_attn\.", name) for name in tensors)
 
 
 def rename_file(file: PthFile) -> Renamed:
-    """Returns the checkpoint in our terms. Raises InputError when what tells its sizes is missing."""
+    """Returns the checkpoint under our names. Raises InputError when tensors that tell its sizes are missing."""
     tensors, counters = without(file.tensors, r"\.num_batches_tracked$")
     renamed = rename_all(tensors, _rename)
     notes = []
@@ -56,16 +56,16 @@ def rename_file(file: PthFile) -> Renamed:
         used = torch.tensor([*coco_categories().ids, _COCO_ROWS - 1])
         renamed |= {name: tensor[used] for name, tensor in renamed.items() if name.startswith("decoder.class_logits.")}
         notes.append(
-            f"{rows - len(used)} of the {rows} rows of the class head were left out: they are of category ids that "
-            "COCO never used, and without them scores are a little higher"
+            f"{rows - len(used)} of the {rows} rows of the class head were left out: they belong to category ids "
+            "that COCO never used, and without them scores are slightly higher"
         )
     elif rows:
-        notes.append(f"the class head has {rows} rows, not COCO's {_COCO_ROWS}: each but the last is taken for a class")
+        notes.append(f"the class head has {rows} rows, not COCO's {_COCO_ROWS}: each row but the last becomes a class")
     if counters:
-        notes.append(f"{counters} num_batches_tracked were left out: they count the steps of batch norm's training")
+        notes.append(f"{counters} num_batches_tracked tensors were left out: they count training steps of batch norm")
     notes.append(
-        "the file does not say its attention heads, dropout and pixel values: those of the published ones are used; "
-        "nor whether its last stage is dilated (DC5), which this model does not have"
+        "the file does not state the number of attention heads, the dropout, and the pixel mean and std; the published "
+        "ones are used; nor does it state whether its last stage is dilated (DC5), which is not supported"
     )
     return Renamed("DETR", _infer_config(renamed, file.source), renamed, None, notes)
 
@@ -90,6 +90,5 @@ def _infer_config(tensors: Mapping[str, Tensor], source: str) -> DETRConfig:
         )
     except KeyError as error:
         raise InputError(
-            f"{source} is no whole DETR: what would be {error.args[0]} here is missing among its "
-            f"{len(tensors)} tensors."
+            f"{source} is not a complete DETR: {error.args[0]} (our name) is missing among its {len(tensors)} tensors."
         ) from error

@@ -1,8 +1,9 @@
-"""mmdetection's naming of Sparse R-CNN, from version 2.9 on.
+"""mmdetection's naming of Sparse R-CNN, from its version 2.9 on.
 
-Its numbers mean what ours do: RGB pixels of the same mean and deviation, box deltas whose target_stds (.5, .5, 1, 1)
-are divisions by (2, 2, 1, 1), RoIAlign on the same levels. One clamp differs: a side changes there at most by a factor
-of 62.5 a stage, either way; here it grows at most by 6,250.
+Its weights mean the same as ours: it normalises RGB pixels with the same mean and standard deviation, its target_stds
+(.5, .5, 1, 1) for box deltas equal our divisions by (2, 2, 1, 1), and its RoIAlign reads the same levels. One clamp
+differs: in one stage, a side of a box grows or shrinks by a factor of at most 62.5 there, and grows by at most 6,250
+here.
 """
 
 import re
@@ -43,12 +44,12 @@ _STAGE_RULES: list[Rule] = [
 
 
 def recognises(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these names are mmdetection's of a Sparse R-CNN, whole or not."""
+    """Returns whether these are mmdetection's names of a Sparse R-CNN, of which some may be missing."""
     return any(re.match(r"rpn_head\.init_proposal_|roi_head\.bbox_head\.\d+\.instance_int", name) for name in tensors)
 
 
 def rename_file(file: PthFile) -> Renamed:
-    """Returns the checkpoint in our terms. Raises InputError when its configuration is of a model we do not have."""
+    """Returns the checkpoint under our names. Raises InputError when its configuration is that of another model."""
     tensors, counters = without(file.tensors, r"\.num_batches_tracked$")
     tensors, copies = without(tensors, r"^ema_")
     renamed = rename_all(tensors, _rename)
@@ -60,20 +61,23 @@ def rename_file(file: PthFile) -> Renamed:
     names = _class_names(meta)
     if names is not None and len(names) != config.num_classes:
         raise InputError(
-            f"{file.source} names {len(names)} classes and scores {config.num_classes}; "
-            "only class heads with one sigmoid a class can be taken over."
+            f"{file.source} names {len(names)} classes but scores {config.num_classes}; "
+            "only class heads with one sigmoid for each class can be imported."
         )
     if "pixels" in settings:
         config = replace(config, backbone=replace(config.backbone, **settings["pixels"]))
     notes = []
     if counters:
-        notes.append(f"{counters} num_batches_tracked were left out: they count the steps of batch norm's training")
+        notes.append(f"{counters} num_batches_tracked tensors were left out: they count training steps of batch norm")
     if copies:
-        notes.append(f"{copies} tensors named ema_... were left out: a second set of the same weights")
+        notes.append(f"{copies} tensors named ema_... were left out: they are a second set of the same weights")
     if "ema_state_dict" in file.beside:
         notes.append("ema_state_dict was left out: mmdetection keeps the averaged weights under state_dict")
     if not settings:
-        notes.append("the file does not say its attention heads and pixel values: those of the published ones are used")
+        notes.append(
+            "the file does not state the number of attention heads and the pixel mean and std; "
+            "the published ones are used"
+        )
     return Renamed("mmdetection's Sparse R-CNN", config, renamed, names, notes)
 
 
@@ -85,7 +89,7 @@ def _rename(name: str) -> str:
 
 
 def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Version 2 has CLASSES, version 3 dataset_meta with classes; either may be a single name."""
+    """Returns the class names: under CLASSES in version 2, dataset_meta in version 3. Either may be a single name."""
     dataset = meta.get("dataset_meta")
     of_dataset = (dataset.get("classes") or dataset.get("CLASSES")) if isinstance(dataset, dict) else None
     names = meta.get("CLASSES") or of_dataset
@@ -97,19 +101,17 @@ def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _settings(meta: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """What the tensors do not tell, from the training configuration that the file may carry as text.
+    """Returns settings that tensors do not reveal, from the training configuration that the file may hold as text.
 
-    Keys: heads, and pixels (fields of BackboneConfig). Empty without such a text.
+    Keys: heads, and pixels (fields of BackboneConfig). The result is empty when the file holds no configuration.
     """
     text = meta.get("cfg", meta.get("config"))
     if not isinstance(text, str) or "DIIHead" not in text:
         return {}
     if re.search(r"to_rgb=False|style='caffe'", text):
-        raise InputError(
-            f"{source} was trained on BGR pixels or a Caffe-style backbone, which this model does not have."
-        )
+        raise InputError(f"{source} was trained on BGR pixels or with a Caffe-style backbone; neither is supported.")
     for coding in _numbers(text, "target_stds") - {(0.5, 0.5, 1.0, 1.0)}:
-        raise InputError(f"{source} codes boxes with target_stds {coding}; only (0.5, 0.5, 1.0, 1.0) can be used.")
+        raise InputError(f"{source} encodes boxes with target_stds {coding}; only (0.5, 0.5, 1.0, 1.0) is supported.")
     settings: dict[str, Any] = {}
     if len(heads := set(re.findall(r"\bnum_heads=(\d+)", text))) == 1:
         settings["heads"] = int(heads.pop())
@@ -120,6 +122,6 @@ def _settings(meta: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def _numbers(text: str, key: str) -> set[tuple[float, ...]]:
-    """The different lists of numbers that `key=[...]` gives in a configuration."""
+    """Returns the distinct lists of numbers that `key=[...]` has in a configuration."""
     lists = re.findall(rf"\b{key}=[\[(]([\d.,\s]+)[\])]", text)
     return {tuple(float(number) for number in numbers.split(",") if number.strip()) for numbers in lists}

@@ -1,4 +1,4 @@
-"""What a `.pth` file holds, read without running the code that such a file may contain."""
+"""Reads a `.pth` file without running the code that such a file may contain, and renames its tensors."""
 
 import re
 import warnings
@@ -13,12 +13,12 @@ from torch import Tensor
 from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig
 
-# What is looked for in a name, and what takes its place.
+# A regular expression to find in a name, and its replacement.
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 class PthFile(NamedTuple):
-    """The tensors of a checkpoint under their own names, and what else stands beside them at its top."""
+    """The tensors of a checkpoint under their original names, and the other entries at its top level."""
 
     source: str
     tensors: Mapping[str, Tensor]
@@ -26,10 +26,10 @@ class PthFile(NamedTuple):
 
 
 class Renamed(NamedTuple):
-    """A checkpoint in our terms.
+    """A checkpoint whose tensors have our names.
 
-    naming: whose naming it was, in words. config: of the model that the tensors, under our names, are. class_names:
-    None where the file does not say. notes: sentences about what was left out or could not be known.
+    naming: the project whose names the file had, in words. config: the configuration of the model. class_names: None
+    when the file does not hold them. notes: sentences about tensors that were left out and settings that are assumed.
     """
 
     naming: str
@@ -40,19 +40,19 @@ class Renamed(NamedTuple):
 
 
 def read_pth(path: Path) -> PthFile:
-    """Reads with `weights_only`. Tensors are looked for under 'state_dict', under 'model', and at the top.
+    """Reads the tensors under 'state_dict', under 'model' or at the top level, with `weights_only`.
 
-    Raises InputError, in one sentence, when there are none or they cannot be had safely.
+    Raises InputError when there are none, and when they cannot be read without running code.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the checkpoint (.pth) in it.")
     if not path.is_file():
         raise InputError(f"The checkpoint {path} does not exist.")
     if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; fetch it again.")
+        raise InputError(f"{path} is empty; download it again.")
     checkpoint = _load(path)
     if not isinstance(checkpoint, dict):
-        raise InputError(f"{path} holds a {type(checkpoint).__name__}, no dictionary of tensors.")
+        raise InputError(f"{path} holds a {type(checkpoint).__name__}, not a dictionary of tensors.")
     for key in ("state_dict", "model"):
         if key in checkpoint:
             tensors, beside = checkpoint[key], {name: value for name, value in checkpoint.items() if name != key}
@@ -60,47 +60,49 @@ def read_pth(path: Path) -> PthFile:
     else:
         tensors, beside = checkpoint, {}
     if not isinstance(tensors, dict) or not all(isinstance(x, str) and isinstance(tensors[x], Tensor) for x in tensors):
-        raise InputError(f"{path} holds no dictionary of tensors, neither at its top nor as 'state_dict' or 'model'.")
+        raise InputError(
+            f"{path} holds no dictionary of tensors, neither at its top level nor as 'state_dict' or 'model'."
+        )
     return PthFile(str(path), tensors, beside)
 
 
 def without(tensors: Mapping[str, Tensor], pattern: str) -> tuple[dict[str, Tensor], int]:
-    """Returns the tensors whose names do not contain the pattern, and the number of those that do."""
+    """Returns the tensors whose names do not contain the pattern, and the number of the others."""
     kept = {name: tensor for name, tensor in tensors.items() if not re.search(pattern, name)}
     return kept, len(tensors) - len(kept)
 
 
 def rename_all(tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:
-    """Returns the tensors under the names that `rename` gives them; no two may get the same."""
+    """Returns the tensors under the names that `rename` gives them; no two may get the same name."""
     renamed = {rename(name): tensor for name, tensor in tensors.items()}
     assert len(renamed) == len(tensors), "two tensors under one name"
     return renamed
 
 
 def by_first_rule(name: str, rules: Sequence[Rule]) -> str:
-    """Returns the name after the first of the rules that fits its beginning; where none does, as it is."""
+    """Applies the first rule that matches the beginning of the name; returns the name unchanged when none does."""
     return next((re.sub(rf"^{old}", new, name) for old, new in rules if re.match(old, name)), name)
 
 
 def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many different things the pattern's group names."""
+    """Returns how many different texts the group of the pattern matches in the names."""
     return len({match[1] for name in tensors if (match := re.match(pattern, name))})
 
 
 def _load(path: Path) -> Any:
     try:
-        # DETR's training leaves its command line beside the weights; a namespace is but a dictionary.
+        # DETR saves its command line beside the weights as a Namespace, which holds only values.
         with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's version: what cannot be read is said below
+            warnings.simplefilter("ignore")  # about the version of the pickle; failures are reported below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and EOF errors alike; torch's own words advise to run the code
+    except Exception as error:  # zip, pickle and EOF errors; torch's own message advises to run the code
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted is None:
             raise InputError(
-                f"{path} is no PyTorch checkpoint, or a damaged one ({type(error).__name__}); "
+                f"{path} is not a PyTorch checkpoint, or is damaged ({type(error).__name__}); "
                 "give the .pth as its author published it."
             ) from error
         raise InputError(
-            f"{path} holds more than tensors ({wanted[1]}) and cannot be read without running code; have its tensors "
-            "saved alone, as mmdetection's tools/model_converters/publish_model.py does."
+            f"{path} holds more than tensors ({wanted[1]}) and cannot be read without running code; save its "
+            "tensors alone, as mmdetection's tools/model_converters/publish_model.py does."
         ) from error

@@ -1,4 +1,4 @@
-"""Which Sparse R-CNN a dictionary of tensors is, told from their shapes once they carry our names."""
+"""Recognises the configuration of a Sparse R-CNN by the shapes of its tensors. The tensors already have our names."""
 
 import math
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from uncrowd.weights.published.pth import count
 
 
 def infer_config(tensors: Mapping[str, Tensor], source: str, *, heads: int = 8) -> SparseRCNNConfig:
-    """Returns the configuration whose model these renamed tensors are.
+    """Returns the configuration of the model that has these renamed tensors.
 
-    The number of attention heads leaves no trace in them; the paper's is 8. Raises InputError when what tells the
-    sizes is missing, or the backbone is none that is known.
+    Shapes do not reveal the number of attention heads; the paper's is 8. Raises InputError when tensors are missing
+    that tell the model's sizes, and when the backbone is not known.
     """
     stage = "head.stages.0."
     try:
@@ -30,10 +30,10 @@ def infer_config(tensors: Mapping[str, Tensor], source: str, *, heads: int = 8) 
         backbone = infer_backbone(tensors, source)
     except KeyError as error:
         raise InputError(
-            f"{source} is no whole Sparse R-CNN: what would be {error.args[0]} here is missing among its "
+            f"{source} is not a complete Sparse R-CNN: {error.args[0]} (our name) is missing among its "
             f"{len(tensors)} tensors."
         ) from error
-    # The authors' release is told from the baseline by its channel masks; it attends with IoU.
+    # Channel masks distinguish the authors' release from the baseline; its attention uses IoU.
     return SparseRCNNConfig(
         num_classes=num_classes,
         proposals=proposals,
