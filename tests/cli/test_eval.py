@@ -160,8 +160,8 @@ def test_no_ground_truth(refused, run, tmp_path):
 
 
 NOT_WEIGHTS = {
-    "w.safetensors": (b"", "w.safetensors is no safetensors file"),
-    "noise.safetensors": (b"\x00\xff" * 5000, "noise.safetensors is no safetensors file"),
+    "w.safetensors": (b"", "w.safetensors is not a safetensors file"),
+    "noise.safetensors": (b"\x00\xff" * 5000, "noise.safetensors is not a safetensors file"),
     "model.pth": (b"", "model.pth is neither a weights file (.safetensors, .onnx) nor detections, COCO"),
     "found.txt": (b"cat 0.9 1 2 3 4", "found.txt is neither a weights file"),
 }

@@ -45,7 +45,9 @@ def test_eval_and_info(uncrowd, exported, shapes):
 def test_where_weights_are_needed(refused, exported, shapes, tmp_path):
     said = refused("figure", "masks", exported.onnx, shapes / "images/val1.png", "--out", tmp_path / "masks.png")
     assert "detector.onnx shows what it finds and not how; give the weights it was exported from" in said
-    assert "is an exported detector, for looking" in refused("export", exported.onnx, tmp_path / "again.onnx")
+    assert "is an exported detector, which can only run inference" in refused(
+        "export", exported.onnx, tmp_path / "again.onnx"
+    )
 
 
 def test_what_is_refused(refused, exported, tmp_path):

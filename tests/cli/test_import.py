@@ -68,7 +68,7 @@ def test_the_classes_save_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path)
     said = uncrowd("import", source, tmp_path / "w.safetensors")
     assert (said.status, said.err) == (0, "")
     assert f"{source} holds mmdetection's Sparse R-CNN: every weight of it was used" in said.out
-    assert "NOTE: 1 num_batches_tracked were left out" in said.out
+    assert "NOTE: 1 num_batches_tracked tensors were left out" in said.out
     assert "3 classes: cat, dog, emu\n" in said.out
     categories = json.loads(uncrowd("info", tmp_path / "w.safetensors").out)["categories"]
     assert categories == {"1": "cat", "2": "dog", "3": "emu"}
@@ -111,7 +111,7 @@ def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path):
     weights = tmp_path / "w.safetensors"
     assert "does not exist" in refused("import", tmp_path / "nothing.pth", weights)
     (tmp_path / "text.pth").write_text("no checkpoint")
-    assert "text.pth is no PyTorch checkpoint" in refused("import", tmp_path / "text.pth", weights)
+    assert "text.pth is not a PyTorch checkpoint" in refused("import", tmp_path / "text.pth", weights)
     torch.save({"model": {"conv.weight": torch.zeros(3)}}, tmp_path / "other.pth")
     assert "no detector known here" in refused("import", tmp_path / "other.pth", weights)
 

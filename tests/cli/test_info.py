@@ -90,4 +90,4 @@ def test_what_is_neither(refused, run, shapes):
     sentence = refused("info", "coco-r50-100-iou-es")
     assert "neither a file or folder that exists, nor the word tables, nor an experiment" in sentence
     assert "the nearest is coco-r50-100-iou-esa." in sentence
-    assert "no safetensors file" in refused("info", shapes / "instances_val.json")
+    assert "not a safetensors file" in refused("info", shapes / "instances_val.json")

@@ -191,7 +191,7 @@ def test_nothing_to_look_at(refused, weights, tmp_path):
 def test_weights_that_are_none(refused, run, shapes, tmp_path):
     image = shapes / "images/val1.png"
     assert "does not exist" in refused("predict", tmp_path / "w.safetensors", image)
-    assert "no safetensors file" in refused("predict", image, image)
+    assert "not a safetensors file" in refused("predict", image, image)
     assert "last.safetensors" in refused("predict", run / "last.safetensors", image)
 
 

@@ -38,7 +38,7 @@ def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, m
     monkeypatch.setattr("uncrowd.engine.train.Trainer.train", interrupt)  # it is said before the first step
     said = uncrowd("train", *flags, "--new-class-head", "--out", tmp_path / "run")
     assert said.status == 130
-    assert "1 kept by name (dark), 1 begun anew (bright), 2 dropped (cat, emu)" in said.out
+    assert "1 kept by name (dark), 1 initialised (bright), 2 dropped (cat, emu)" in said.out
 
 
 def test_a_run_is_upgraded_by_its_folder(uncrowd, tmp_path):
@@ -65,5 +65,5 @@ def test_what_cannot_be_upgraded(refused, weights, tmp_path):
     assert f"{weights} has attention 'iou' and interaction 'dcw'; only a Sparse R-CNN as it was first published" in said
     assert "does not exist" in refused("upgrade", tmp_path / "no.safetensors", new)
     (tmp_path / "model.pth").write_text("no weights")
-    assert "is no safetensors file" in refused("upgrade", tmp_path / "model.pth", new)
+    assert "is not a safetensors file" in refused("upgrade", tmp_path / "model.pth", new)
     assert not new.exists()

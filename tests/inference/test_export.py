@@ -162,13 +162,13 @@ def test_sums_of_rows_are_made_in_portions_however_few_there_are(tmp_path: Path)
 
 def test_what_is_not_the_model_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_check(*_: object) -> None:
-        raise RuntimeError("it finds something else")
+        raise RuntimeError("it finds other objects")
 
     monkeypatch.setattr(export, "check", no_check)
     monkeypatch.setattr(export, "load_onnx", lambda *_: None)
     program = sums_of_rows()
     monkeypatch.setattr(export, "to_onnx", lambda *_, **__: program)
-    with pytest.raises(RuntimeError, match="it finds something else"):
+    with pytest.raises(RuntimeError, match="it finds other objects"):
         export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
     assert list(tmp_path.iterdir()) == []
 

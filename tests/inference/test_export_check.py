@@ -51,7 +51,7 @@ def test_a_model_is_as_far_from_double_precision_as_itself() -> None:
 
 def test_another_model_is_not_it() -> None:
     torch.manual_seed(0)
-    with pytest.raises(RuntimeError, match="finds something else than the model it was made of"):
+    with pytest.raises(RuntimeError, match="finds other objects than the model it was exported from"):
         check(SparseRCNN(TINY_MODEL), SparseRCNN(TINY_MODEL))
 
 

@@ -66,7 +66,7 @@ def test_a_gpu_that_cannot_be_used_is_said(exported: Exported, monkeypatch: pyte
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("onnxruntime.InferenceSession", lambda path, options, _: start(path, options, [CPU]))
-    with pytest.raises(InputError, match=r"cannot use the GPU here: a library .* is missing, .* Give 'cpu' as"):
+    with pytest.raises(InputError, match=r"cannot use the GPU here: a library .* is missing; .* Give 'cpu' as"):
         uncrowd.load(exported.onnx)
     assert uncrowd.load(exported.onnx, "cpu").model.config.proposals
 
@@ -77,7 +77,9 @@ def test_a_file_that_is_none_is_said(exported: Exported, tmp_path: Path, capfd: 
     content = exported.onnx.read_bytes()
     for name, damaged in {"text": b"no ONNX", "cut": content[: len(content) // 2], "empty": b""}.items():
         (tmp_path / f"{name}.onnx").write_bytes(damaged)
-        with pytest.raises(InputError, match=rf"{name}\.onnx is no ONNX file that ONNX Runtime can run, or .*") as said:
+        with pytest.raises(
+            InputError, match=rf"{name}\.onnx is not an ONNX file that ONNX Runtime can run, or .*"
+        ) as said:
             uncrowd.load(tmp_path / f"{name}.onnx")
         assert "\n" not in str(said.value)
     assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""A trained detector as one ONNX file: any number of images of any size in, ranked detections out."""
+"""Exports a detector to one ONNX file that takes any number of images of any size and returns ranked detections."""
 
 import json
 import logging
@@ -22,32 +22,32 @@ from uncrowd.structures import Categories, Decoded
 from uncrowd.whole_file import whole_file
 
 OPSET = 20
-# Weighted sums of rows are made in so many portions, lest all of their rows lie in memory at once: 400 MB for 500 boxes
-# of one image. It is faster, too, for a portion more often fits a processor's cache.
+# Weighted sums of rows are computed in this many portions. All rows at once would take 400 MB for 500 boxes, and a
+# portion fits the cache of a processor more often, so this is also faster.
 PORTIONS = 16
-# (images, height, width) of what a model is traced on. Of a number that is 1 in tracing, tracing may make a constant,
-# so every map of Swin, the coarsest of stride 32 too, has several of its windows, of 7 to 24, both ways.
+# (images, height, width) of the input with which a model is traced. Tracing may turn a size of 1 into a constant, so
+# every feature map of Swin, even the one of stride 32, has several windows (of side 7 to 24) in each direction.
 TRACED = (2, 800, 1088)
 
 
 def export_onnx(path: Path, model: Detector, categories: Categories, preprocessing: ResizeConfig) -> Checked:
-    """Writes the detector as an ONNX file that `load_onnx` reads, and returns how far it is from torch.
+    """Writes the detector to an ONNX file for `load_onnx`, and returns how much its detections differ from torch.
 
-    images: (b, 3, h, w) uint8, RGB; sizes: (b, 2) int64, the (height, width) of each before padding; boxes: (b, k, 4)
-    network pixels; scores, labels: (b, k). All of b, h and w are free. The file is there whole and checked, or not at
-    all. model: on the CPU; it is left in evaluation mode. Raises InputError when the file cannot be written or a
-    package is missing, RuntimeError when it finds something else than the model does, and NonFiniteError when the
-    model's weights are damaged.
+    The file takes images, (b, 3, h, w) uint8 RGB, and sizes, (b, 2) int64, the (height, width) of each image before
+    padding. It returns boxes, (b, k, 4) in network pixels, and scores and labels, (b, k), for any b, h and w. It is
+    written complete and checked, or not at all. model: on the CPU; it is left in evaluation mode.
+    Raises InputError when the file cannot be written or a package is missing, RuntimeError when the file finds other
+    objects than the model, and NonFiniteError when the model's weights are damaged.
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = OnnxDescription(
         model=model.config, categories=categories, preprocessing=preprocessing, multiple=model.multiple
     )
     images, height, width = TRACED
-    import_for_onnx("onnxruntime")  # which is only needed at the end, minutes from here
+    import_for_onnx("onnxruntime")  # it is needed only at the end, but its absence should be known now
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()  # what refuses to be written, refuses now
+        file.touch()  # a file that cannot be written fails before the export, which takes minutes
         program = to_onnx(
             Detecting(model),
             (torch.zeros(images, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * images)),
@@ -58,12 +58,12 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
         _forget_where_it_was_made(program)
         program.model.metadata_props[METADATA] = json.dumps(config.to_dict(description))
         program.save(file, external_data=False)
-        del program  # as large as the model, which is now to be run
+        del program  # frees as much memory as the model needs, before the check runs it
         return check(load_onnx(file, "cpu"), model)
 
 
 def to_onnx(module: nn.Module, arguments: tuple[Any, ...], **options: Any) -> torch.onnx.ONNXProgram:
-    """Returns a module as ONNX, traced on these arguments, in evaluation mode. options: of `torch.onnx.export`."""
+    """Returns the module as ONNX, traced in evaluation mode with these arguments. options: for `torch.onnx.export`."""
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             module.eval(),
@@ -79,7 +79,7 @@ def to_onnx(module: nn.Module, arguments: tuple[Any, ...], **options: Any) -> to
 
 
 def _forget_where_it_was_made(program: torch.onnx.ONNXProgram) -> None:
-    """Leaves out what torch notes of each operator: lines of source files on this machine, more than weights weigh."""
+    """Removes the source lines that torch stores with each operator: they are larger than the weights."""
     program.model.graph.metadata_props.clear()
     for node in program.model.graph:
         node.metadata_props.clear()
@@ -87,7 +87,7 @@ def _forget_where_it_was_made(program: torch.onnx.ONNXProgram) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without warnings of what is as it should be: that inputs share an axis, and that some sizes are not constant."""
+    """Hides two warnings that need no action: inputs share an axis, and some sizes are not constant."""
     logger = logging.getLogger("onnxscript")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -100,7 +100,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Detecting(nn.Module):
-    """A model down to its detections: what the file computes."""
+    """The computation that is exported: a model and the decoding of its outputs."""
 
     def __init__(self, model: Detector):
         super().__init__()
@@ -112,7 +112,7 @@ class Detecting(nn.Module):
 
 
 def _translations() -> dict[Callable, Callable]:
-    """What torch has and ONNX has not, in the operators of ONNX."""
+    """Returns ONNX implementations of torch operators for which ONNX has none."""
     op = getattr(import_for_onnx("onnxscript"), f"opset{OPSET}")
 
     def embedding_bag(
@@ -126,7 +126,7 @@ def _translations() -> dict[Callable, Callable]:
         include_last_offset: bool,
         padding_idx: int,
     ) -> tuple[Any, ...]:
-        """See `roi_align`, which alone calls it: sums of equally many rows each. starts: where each sum begins."""
+        """Computes weighted sums of equally many rows, as only `roi_align` needs. starts: where each sum begins."""
         assert mode == 0, "sums"
         sums, one, rest = op.Shape(starts), op.Constant(value_ints=[1]), op.Constant(value_ints=[-1])
         index = op.Reshape(index, op.Concat(sums, rest, axis=0))
@@ -138,11 +138,11 @@ def _translations() -> dict[Callable, Callable]:
             taken = op.Gather(rows, op.Slice(index, begin, end))
             made.append(op.MatMul(op.Slice(weight, begin, end), taken))
             begin = end
-        # torch's operator also returns three things that only its backward pass reads
+        # torch's operator also returns three values that only its backward pass reads
         return op.Squeeze(op.Concat(*made, axis=0), one), *(op.Identity(starts) for _ in range(3))
 
     def sort(values: Any, *, stable: bool, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
-        """ONNX ranks equal values in their order."""
+        """Sorts with TopK, which keeps equal values in their order."""
         return op.TopK(values, op.Shape(values, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
 
     return {torch.ops.aten.embedding_bag.padding_idx: embedding_bag, torch.ops.aten.sort.stable: sort}

@@ -1,10 +1,10 @@
-"""Whether an exported detector finds what its model finds.
+"""Checks that an exported detector finds the same objects as its model.
 
-Detections cannot be compared in the order they are ranked in: of two with nearly one score, rounding decides which
-comes first. So they are paired, one with one. And how far rounding carries depends on the model: a stage pools where
-the last one pointed to, so that a model with little training, whose boxes run away, multiplies what single precision
-leaves out, and a few of its detections end up anywhere. So both ONNX Runtime and torch itself are held to the model in
-double precision, and for nine of ten detections the one may not be much further from it than the other.
+Detections cannot be compared in ranked order, because rounding decides the order of two nearly equal scores. They are
+matched one to one instead. How much rounding errors grow depends on the model: each stage pools at the boxes of the
+previous one, so a model with little training, whose boxes diverge, amplifies them, and a few of its detections end up
+anywhere. Therefore ONNX Runtime and torch in single precision are both compared with the model in double precision, and
+for nine of ten detections, the error of ONNX Runtime may not be much larger than that of torch.
 """
 
 from copy import deepcopy
@@ -23,17 +23,17 @@ from uncrowd.inference.onnx_detector import AnyDetector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Decoded
 
-# (height, width) of the made-up images, batch by batch: alone and together, with boxes for each level of a pyramid.
+# (height, width) of the synthetic images of each batch, of one image or several, with boxes for every pyramid level.
 BATCHES = [[(500, 620)], [(64, 64)], [(97, 130), (120, 90), (101, 151)]]
 SHARE = 0.9
-# How often torch's own difference ONNX Runtime's may be, and what is granted in any case.
+# ONNX Runtime's error may be FACTOR times torch's, plus PIXELS or SCORE.
 FACTOR, PIXELS, SCORE = 10, 0.01, 1e-4
 
 
 class Apart(NamedTuple):
-    """How far detections are from what they should be: `SHARE` of them at most, and the furthest.
+    """Errors of detections: the bound that `SHARE` of them keep, and the largest of all.
 
-    pixels: of a side of the box, inside the image. An infinite one has a partner of another class, or none.
+    pixels: the error of a side of the box, clipped to the image. It is infinite for a pair of two classes.
     """
 
     pixels: float
@@ -43,7 +43,7 @@ class Apart(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """How far the exported detector, and torch in single precision, are from torch in double precision."""
+    """Errors of the exported detector and of torch in single precision, against torch in double precision."""
 
     exported: Apart
     torch: Apart
@@ -51,10 +51,10 @@ class Checked(NamedTuple):
 
 
 def check(exported: AnyDetector, model: Detector) -> Checked:
-    """Compares the two on a few made-up images.
+    """Compares the exported detector with its model on a few synthetic images.
 
-    Of a model so wild that torch itself loses more than one detection in ten it can say nothing, and lets all pass.
-    Raises RuntimeError when they find different things, and NonFiniteError when the model's weights are damaged.
+    A model whose detections differ between torch's own precisions for more than one in ten always passes. Raises
+    RuntimeError when the two find different objects, and NonFiniteError when the model's weights are damaged.
     """
     exact = deepcopy(model).double()
     ours, theirs = [], []
@@ -70,12 +70,12 @@ def check(exported: AnyDetector, model: Detector) -> Checked:
         checked.exported.pixels <= FACTOR * checked.torch.pixels + PIXELS
         and checked.exported.score <= FACTOR * checked.torch.score + SCORE
     ):
-        raise RuntimeError(f"the exported detector finds something else than the model it was made of: {checked}")
+        raise RuntimeError(f"the exported detector finds other objects than the model it was exported from: {checked}")
     return checked
 
 
 def made_up(sizes: list[tuple[int, int]], seed: int) -> tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, "b 2"]]:
-    """A batch of images that have something at every scale, noise in the place of padding too; and their sizes."""
+    """Returns a batch of noise with structure at every scale, in the padding too, and the sizes of the images."""
     generator = torch.Generator().manual_seed(seed)
     network_sizes = torch.tensor(sizes)
     height, width = network_sizes.amax(dim=0).tolist()
@@ -85,7 +85,7 @@ def made_up(sizes: list[tuple[int, int]], seed: int) -> tuple[UInt8[Tensor, "b 3
 
 
 def differences(found: Decoded, expected: Decoded, sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "detections 2"]:
-    """In pixels and in score, of each detection from the one expected, paired so that they are least in all."""
+    """Returns the difference (pixels, score) of each detection from its match; the matching minimises their sum."""
     pairs = []
     for boxes, scores, labels, true_boxes, true_scores, true_labels, (height, width) in zip(
         *found, *expected, sizes.tolist(), strict=True
@@ -95,7 +95,9 @@ def differences(found: Decoded, expected: Decoded, sizes: Int64[Tensor, "b 2"]) 
         score = (scores.double()[:, None] - true_scores.double()).abs()
         of_two_classes = labels[:, None] != true_labels
         apart = torch.stack([pixels, score], dim=-1).nan_to_num(nan=inf).masked_fill(of_two_classes[..., None], inf)
-        cost = apart[..., 0] + 1000 * apart[..., 1]  # a thousandth of a score is as bad as a pixel
+        cost = (
+            apart[..., 0] + 1000 * apart[..., 1]
+        )  # a score that is 0.001 off costs as much as a side that is one pixel off
         pairs.append(apart[linear_sum_assignment(cost.clamp(max=1e9))])
     return torch.cat(pairs)
 

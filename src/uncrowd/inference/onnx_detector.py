@@ -1,4 +1,4 @@
-"""A detector from an ONNX file, which ONNX Runtime runs instead of torch: what `uncrowd export` writes."""
+"""Runs a detector that `uncrowd export` wrote to an ONNX file, with ONNX Runtime instead of torch."""
 
 import json
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxDescription:
-    """What the file says of itself, so that it can be deployed alone: JSON among its metadata."""
+    """All that is needed to use the file on its own; it is stored as JSON in the metadata of the file."""
 
     model: AnyDetectorConfig
     categories: Categories
-    # What size images are brought to before.
+    # The size to which images are resized before detection.
     preprocessing: ResizeConfig
     # See `Detector.multiple`.
     multiple: int
@@ -43,7 +43,7 @@ class OnnxDescription:
 
 
 class OnnxDetector:
-    """Detects as the `Detector` it was made of; what happens in between cannot be asked for.
+    """Detects like the `Detector` that was exported, but gives no access to intermediate results.
 
     multiple, config: see `Detector`.
     """
@@ -64,31 +64,31 @@ AnyDetector = Detector | OnnxDetector
 
 
 def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetector:
-    """Reads what `export_onnx` wrote. device: by default the GPU where ONNX Runtime can use one.
+    """Reads a file that `export_onnx` wrote. device: by default a GPU if ONNX Runtime can use one, else the CPU.
 
-    ONNX Runtime gets as many threads as torch has. Raises InputError when ONNX Runtime is not installed or cannot use
-    the device, and when the file does not exist, is damaged, or was not written by `uncrowd export`.
+    ONNX Runtime uses as many threads as torch. Raises InputError when ONNX Runtime is not installed or cannot use the
+    device, and when the file does not exist, is damaged, or was not written by `uncrowd export`.
     """
     runtime = import_for_onnx("onnxruntime")
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file.")
+        raise InputError(f"{path} does not exist or is not a file.")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     providers = _providers(runtime, device)
     try:
         session = runtime.InferenceSession(path, options, providers)
-    except Exception as error:  # it has a dozen classes of them, with no base of their own
-        raise InputError(f"{path} is no ONNX file that ONNX Runtime can run, or a damaged one ({error}).") from error
-    if len(session.get_providers()) < len(providers):  # it only warns of those that it cannot start
+    except Exception as error:  # its dozen classes of errors have no common base
+        raise InputError(f"{path} is not an ONNX file that ONNX Runtime can run, or is damaged ({error}).") from error
+    if len(session.get_providers()) < len(providers):  # it only warns when it cannot start one
         raise InputError(
-            "ONNX Runtime cannot use the GPU here: a library (CUDA, cuDNN) of the version it was built for is missing, "
-            f"which it names above. Give 'cpu' as device to run {path} without."
+            "ONNX Runtime cannot use the GPU here: a library (CUDA, cuDNN) of the version it was built for is missing; "
+            f"its warning above names it. Give 'cpu' as device to run {path} without a GPU."
         )
     return OnnxDetector(session, _description(session, path))
 
 
 def import_for_onnx(name: str) -> Any:
-    """Imports a module that is only needed for ONNX. Raises InputError, in a sentence, where it is not installed."""
+    """Imports a module that only ONNX files need. Raises InputError when it is not installed."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -96,18 +96,18 @@ def import_for_onnx(name: str) -> Any:
 
 
 def _providers(runtime: Any, device: torch.device | str | None) -> list[Any]:
-    """What ONNX Runtime is to run on, best first."""
+    """Returns the execution providers for ONNX Runtime, in order of preference."""
     on_gpu = CUDA in runtime.get_available_providers() and torch.cuda.is_available()
     wanted = str(device or ("cuda" if on_gpu else "cpu"))
     kind, _, index = wanted.partition(":")
     if kind == "cpu":
         return [CPU]
     if kind == "cuda" and on_gpu:
-        # in fp32 as on a CPU: TF32, its default there, keeps 10 bits of 23
+        # fp32, as on a CPU: its default on a GPU is TF32, which keeps 10 of 23 bits
         return [(CUDA, {"device_id": index or "0", "use_tf32": "0"}), CPU]
     raise InputError(
-        f"There is no device {wanted!r} for ONNX Runtime here; give 'cpu' or none. For 'cuda' it takes a GPU, and "
-        "onnxruntime-gpu in the place of onnxruntime."
+        f"There is no device {wanted!r} for ONNX Runtime here; give 'cpu' or none. 'cuda' needs a GPU and the package "
+        "onnxruntime-gpu instead of onnxruntime."
     )
 
 

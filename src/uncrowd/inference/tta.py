@@ -1,9 +1,9 @@
-"""Test-time augmentation (Table 7): an image at many sizes, each also flipped, and one vote over what is found.
+"""Test-time augmentation (Table 7): detects in an image at many sizes and flipped, and merges the boxes by a vote.
 
-Sizes and voting are those of ATSS (arXiv:1912.02424), which the paper follows. The release lets each long side be 4000
-and votes at IoU .65: `RELEASED_TTA`. Every view is resized from the image itself; the release resizes what it resized
-to 800 pixels before, which only blurs it.
-On an image of 640 x 480 the 26 views have 43 times the pixels of the one at 800.
+The paper follows ATSS (arXiv:1912.02424) in sizes and voting. The authors' release allows long sides of up to 4000 and
+votes at IoU 0.65: `RELEASED_TTA`. Here every view is resized from the original image. The release resizes an image that
+it has already resized to 800 pixels, which only blurs it.
+For an image of 640 x 480, the 26 views together have 43 times the pixels of the single view at 800.
 """
 
 from collections.abc import Callable
@@ -23,27 +23,27 @@ from uncrowd.structures import Decoded
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A size to look at an image in, and how large the objects are that it is asked for."""
+    """One size of the image, and the range of object sizes that are kept from it."""
 
-    # Short side in pixels, unless the long side would exceed `max_size`.
+    # Short side in pixels; it is less where the long side would exceed max_size.
     short_side: int
-    # Longest long side.
+    # Limit of the long side in pixels.
     max_size: int
-    # Only boxes of more area than a square of this side, in pixels of the view.
+    # Boxes are kept if their area exceeds that of a square of this side, in pixels of the view.
     min_side: int = 0
-    # Only boxes of less area than a square of this side, in pixels of the view.
+    # Boxes are kept if their area is below that of a square of this side, in pixels of the view.
     max_side: int = 10_000
-    # Look at it flipped left to right as well.
+    # Detect in the horizontally flipped image as well.
     flip: bool = True
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes that no image or no box can have."""
+        """Raises InputError for sizes that no image or box can have."""
         require_at_least(1, short_side=self.short_side, max_size=self.max_size)
         require_at_least(0, min_side=self.min_side)
         require_at_least(self.min_side + 1, max_side=self.max_side)
 
 
-# Small views for large objects and large views for small ones.
+# Small views detect large objects, and large views small ones.
 ATSS_VIEWS = (
     View(short_side=400, max_size=1333, min_side=96),
     View(short_side=500, max_size=1333, min_side=96),
@@ -63,17 +63,17 @@ ATSS_VIEWS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TTAConfig:
-    """How often an image is looked at, and how the views are combined; the defaults are those of Table 7."""
+    """The views of an image and how their detections are merged; the defaults are those of Table 7."""
 
-    # The sizes, each with its flip a batch of its own.
+    # Sizes of the image; a size and its flip form one batch.
     views: tuple[View, ...] = ATSS_VIEWS
-    # Boxes of a class are of one object from this IoU with the best of them on.
+    # Least IoU with the best box of a group at which a box of the same class joins the group.
     iou: float = 0.66
-    # Least score of a box that is kept beside the mean of its group.
+    # Least score at which a box is kept beside the mean box of its group.
     least_score: float = 0.05
 
     def __post_init__(self) -> None:
-        """Raises InputError where there is nothing to look at, and for what is no IoU or no score."""
+        """Raises InputError when there are no views, and for an IoU or a score that is out of range."""
         if not self.views:
             raise InputError("views is empty; give at least one.")
         if not 0 < self.iou <= 1:
@@ -81,26 +81,26 @@ class TTAConfig:
         require_at_least(0, least_score=self.least_score)
 
 
-# The values of the authors' release, where they are not those of Table 7.
+# The authors' release differs from Table 7 in these values.
 RELEASED_TTA = TTAConfig(views=tuple(replace(view, max_size=4000) for view in ATSS_VIEWS), iou=0.65)
 
 
 class Ranked(NamedTuple):
-    """What was found in one pixels, best first, in image pixels, not clipped."""
+    """Detections of one image, best first; boxes in image pixels, not clipped."""
 
     boxes: Float[Tensor, "k 4"]
     scores: Float[Tensor, " k"]
     labels: Int64[Tensor, " k"]
 
 
-# (b, 3, h, w) images and their (b, 2) sizes, in network pixels, to the detections of each, on the CPU
+# Takes (b, 3, h, w) images and their (b, 2) sizes in network pixels; returns the detections of each on the CPU.
 Decode = Callable[[Tensor, Tensor], Decoded]
 
 
 def detect_in_views(pixels: UInt8[np.ndarray, "h w 3"], config: TTAConfig, decode: Decode) -> Ranked:
-    """Returns the N best detections after the vote, N being as many as `decode` finds in a view.
+    """Returns the N best detections after the vote, where N is the number that `decode` returns for one view.
 
-    A view and its flip are of one size, so that they share a batch; no more is in memory at a time.
+    A view and its flip have the same size and form one batch; only one batch is in memory at a time.
     """
     found, most = [], 0
     for view in config.views:
@@ -119,19 +119,20 @@ def vote(
     least_score: int | float = 0.05,
     most: int | None = None,
 ) -> Ranked:
-    """Returns the `most` best boxes (None: all) after ATSS's soft voting, class by class.
+    """Returns the `most` best boxes (None: all) after ATSS's soft voting, done for each class on its own.
 
-    The best box and all that have at least `iou` with it make a group, then the best of those left, and so on. Of a
-    group there come back its mean box, weighted by score, with the highest score s; and each member as it is with
-    s_i * (1 - IoU_i with the best), where that is at least `least_score`. A group of one stays as it is.
+    The best box and all boxes with an IoU of at least `iou` with it form a group. The best of the remaining boxes forms
+    the next group, and so on. A group becomes its mean box, weighted by scores, with the highest score of the group;
+    and each member i whose new score s_i * (1 - IoU_i with the best) is at least `least_score`. A group of one box is
+    not changed.
     """
     left = _rank(Ranked(boxes, scores, labels))
     voted = [_take(left, slice(0))]
     groups = 0
-    # What comes after `most` groups has no higher score than the mean of any of them.
+    # No box after the first `most` groups has a higher score than their mean boxes.
     while len(left.scores) and groups != most:
         overlap = pairwise_iou(left.boxes[:1], left.boxes)[0]
-        overlap[0] = 1.0  # of a box without area too
+        overlap[0] = 1.0  # also for a box without area
         in_group = (overlap >= iou) & (left.labels == left.labels[0])
         voted.append(_merge(_take(left, in_group), overlap[in_group], least_score))
         left = _take(left, ~in_group)
@@ -153,7 +154,7 @@ def _join(parts: list[Ranked]) -> Ranked:
 
 def _merge(group: Ranked, overlap: Float[Tensor, " n"], least_score: int | float) -> Ranked:
     boxes, scores, labels = group
-    if len(scores) == 1 or scores[0] == 0:  # scores of 0 weigh nothing
+    if len(scores) == 1 or scores[0] == 0:  # scores of 0 cannot weight a mean
         return _take(group, slice(1))
     mean = (boxes * scores[:, None]).sum(dim=0, keepdim=True) / scores.sum()
     soft_scores = scores * (1 - overlap)
@@ -166,7 +167,7 @@ def _merge(group: Ranked, overlap: Float[Tensor, " n"], least_score: int | float
 
 
 def _detect_in_view(pixels: UInt8[np.ndarray, "h w 3"], view: View, decode: Decode) -> tuple[Ranked, int]:
-    """Those of the right size, not ranked; and how many there were of any."""
+    """Returns the detections of the sizes that the view asks for, not ranked, and how many `decode` found in all."""
     image = resize(pixels, ResizeConfig(short_side=view.short_side, max_size=view.max_size))
     images = torch.stack([image, image.flip(-1)] if view.flip else [image])
     height, width = image.shape[-2:]
