@@ -138,7 +138,7 @@ def test_an_annotation_file_cut_off_in_the_middle(refused, shapes, tmp_path):
 def test_images_that_are_nowhere(refused, shapes, tmp_path):
     (tmp_path / "instances_train.json").write_text((shapes / "instances_train.json").read_text())
     sentence = refused("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
-    assert "images in no folder that was looked at (train1.png in none of" in sentence
+    assert "images that cannot be found (train1.png in none of" in sentence
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_sizes_may_be_written_as_floats(tmp_path):
         (json.dumps([{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}]), r"holds detections, not"),
         (json.dumps({"images": [], "annotations": []}), r"no list of records named categories; give a JSON file with"),
         (json.dumps({"images": {}, "annotations": [3], "categories": []}), r"named images or annotations"),
-        ("[]", r"is no COCO annotation file"),
+        ("[]", r"is not a COCO annotation file"),
     ],
 )
 def test_what_is_no_coco_file_is_refused(tmp_path, text, sentence):

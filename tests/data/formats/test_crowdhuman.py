@@ -107,7 +107,7 @@ def test_only_a_size_that_is_known_from_nowhere_is_an_error(tmp_path):
 
 def test_images_are_needed_unless_boxes_alone_are_used(tmp_path):
     file = write(tmp_path / "a.odgt", [line("a", width=WIDTH, height=HEIGHT)], image_folder=tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=rf"no folder that was looked at \(a in none of {tmp_path}"):
+    with pytest.raises(InputError, match=rf"images that cannot be found \(a in none of {tmp_path}"):
         read_odgt(file)
     assert len(read_odgt(file, images_needed=False)) == 1
     assert read_odgt(file, tmp_path / "elsewhere").folder == tmp_path / "elsewhere"
@@ -155,11 +155,11 @@ def test_a_box_that_cannot_be_used_is_named(tmp_path):
 REFUSED = {
     "cut off": (
         [line("a"), json.dumps(line("b"))[:-9]],
-        r"no JSON object \(line 2: Unterminated .*, column 124\); ",
+        r"not JSON objects \(line 2: Unterminated .*, column 124\); ",
     ),
-    "no object": ([line("a"), "[1]"], r"no JSON object \(line 2: \[1\]\)"),
+    "no object": ([line("a"), "[1]"], r"not JSON objects \(line 2: \[1\]\)"),
     "another encoding": (['{"ID": "\udce9"}'], r"line 1: 'utf-8' codec"),
-    "brackets without end": (["[" * 100_000], r"no JSON object \(line 1: "),
+    "brackets without end": (["[" * 100_000], r"not JSON objects \(line 1: "),
     "no ID": ([{"gtboxes": []}], r"without an ID that names an image \(line 1: None\); give each the name"),
     "an ID that is no file name": ([line("a\0")], r"without an ID that names an image \(line 1: 'a\\x00'\)"),
     "an ID that leads out": (

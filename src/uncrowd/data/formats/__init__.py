@@ -1,1 +1,1 @@
-"""Annotation files: which format a file has, which splits a folder holds, and how each is read."""
+"""Annotation files: recognising their format, finding the splits in a folder, and reading them."""

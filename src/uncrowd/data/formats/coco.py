@@ -1,4 +1,4 @@
-"""COCO JSON: https://cocodataset.org/#format-data, boxes only."""
+"""COCO JSON (https://cocodataset.org/#format-data), of which only the boxes are read."""
 
 import json
 import math
@@ -98,21 +98,23 @@ NO_BOX = Rule(
     skips=True,
 )
 
-# The rows of the images and labels by the file's own ids; None where the record itself was no good, so that what
-# refers to it is not reported as a second mistake.
+# The id in the file -> the row of that image, or the label of that category. None where the record of the id is bad:
+# annotations that refer to it are left out without being reported as a second mistake.
 Rows = dict[ImageId, int | None]
 
 
 def read_coco(
     annotations: Path, image_folder: Path | None = None, split: str = "train", *, images_needed: bool = True
 ) -> DetectionDataset:
-    """The dataset of one COCO annotation file; the images themselves are not opened.
+    """Reads one COCO annotation file into a dataset. The images themselves are not opened.
 
-    image_folder: searched near the annotation file when not given. images_needed: False where the boxes
-    alone are used, as in scoring detections; the images may then be anywhere. Labels follow the order of the category
-    ids. Crowd annotations become ignored boxes; areas are the file's where it has them. Images without boxes stay.
-    A test split may do without `annotations` altogether, as COCO's image_info_test-dev2017.json does.
-    Boxes that cannot be used are left out and counted in `skipped`; boxes are not clipped to the image.
+    image_folder: where the images are; None searches near the annotation file. images_needed: False where only the
+    boxes are used, as in scoring detections; the images then need not exist.
+
+    Labels follow the order of the category ids. Crowd annotations become ignored boxes. An area is the file's own
+    where it has one. Images without boxes are kept. A file of the test split may lack `annotations`, as COCO's
+    image_info_test-dev2017.json does. Boxes that cannot be used are left out and counted in `skipped`; the others are
+    not clipped to the image.
 
     Raises InputError when the file is missing, cut off or not COCO's, when the images are not found, or when a
     record contradicts another (unknown or duplicate ids) or lacks what training needs.
@@ -126,9 +128,10 @@ def read_coco(
 def scan_coco(
     annotations: Path, image_folder: Path | None = None, split: str = "train"
 ) -> tuple[DetectionDataset, Problems]:
-    """As `read_coco`, but a bad record is noted and left out instead of refused; of two with one id, the first stays.
+    """As `read_coco`, but notes and leaves out bad records instead of refusing the file.
 
-    Raises InputError only where the file as a whole cannot be used: missing, cut off, or not COCO's.
+    Of two records with the same id the first is kept. Raises InputError only where the file as a whole cannot be
+    used: it is missing, cut off, or not COCO's.
     """
     raw = _load(annotations, split)
     problems = Problems()
@@ -175,7 +178,7 @@ def _load(path: Path, split: str) -> dict[str, Any]:
     bad = [key for key in keys if not _is_records(found.get(key))]
     if bad:
         raise InputError(
-            f"{path} is no COCO annotation file: it has no list of records named {' or '.join(bad)}; "
+            f"{path} is not a COCO annotation file: it has no list of records named {' or '.join(bad)}; "
             f"give a JSON file with {', '.join(keys)}."
         )
     return found
@@ -228,7 +231,7 @@ def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[dic
 def _pack_annotations(
     records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
 ) -> dict[str, np.ndarray]:
-    """What `pack_boxes` makes of the annotations that can be used."""
+    """Returns the boxes that can be used as the columns that `pack_boxes` makes of them."""
     of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
     for record in records:
@@ -250,7 +253,7 @@ def _pack_annotations(
 
 
 def _area(record: dict[str, Any], box: Box) -> float:
-    """The file's area (of the object's mask, in COCO) where it is a positive number, else the box's."""
+    """The area in the file (in COCO that of the object's mask) if it is a positive number, else the area of the box."""
     area = record.get("area")
     number = as_float(area) if is_number(area) else 0.0
     return number if math.isfinite(number) and number > 0 else (box[2] - box[0]) * (box[3] - box[1])

@@ -1,7 +1,7 @@
-"""Reading without Python's garbage collector, which would look for cycles where records have none.
+"""Reading large files without Python's garbage collector.
 
-It goes through all that has been read so far whenever that has grown by a quarter, so that reading would take more than
-its share of time the more there is.
+The collector searches everything that was read so far for reference cycles, each time that has grown by a quarter.
+Records have no cycles, so this only makes reading slower, and more so the larger the file.
 """
 
 import gc
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Leaves the collector off meanwhile, and as it was before afterwards; also a decorator."""
+    """Switches the collector off inside the block, and afterwards on again if it was on. Also works as a decorator."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,9 +1,9 @@
-"""CrowdHuman's annotations (arXiv:1805.00123): odgt with a full, a visible and a head box for each person."""
+"""CrowdHuman's annotations (arXiv:1805.00123): odgt with a full, a visible and a head box of each person."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from reprlib import repr as short  # the user's values, which may be anything, as long as they like
+from reprlib import repr as short  # a value in the user's file may be of any type and length
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -29,7 +29,7 @@ from uncrowd.errors import InputError
 BAD_LINE = Rule(
     kind="damaged line",
     severity="error",
-    message="lines that are no JSON object",
+    message="lines that are not JSON objects",
     training="the file may be cut off, so copy it again",
 )
 BAD_ID = Rule(
@@ -72,7 +72,7 @@ NO_BOX = Rule(
 
 
 class _Line(NamedTuple):
-    """What is kept of one image's line: the parsed JSON of 15,000 images is not held at once."""
+    """What is kept of an image's line. The whole parsed JSON of 15,000 images would fill the memory."""
 
     number: int
     id: str
@@ -89,18 +89,18 @@ def read_odgt(
     images_needed: bool = True,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> DetectionDataset:
-    """The dataset of one odgt file. Of the images at most the headers are read.
+    """Reads one odgt file into a dataset. Of the images at most the headers are read.
 
-    box: which of a person's boxes. images, images_needed: as `read_coco` has them; an image is named by its ID and
-    a suffix. sizes: ID -> (height, width), used where neither the line nor the image says it; an image's is that
-    after its EXIF orientation.
+    image_folder, images_needed: as in `read_coco`. The file of an image is named by the image's ID and a suffix.
+    box: which of a person's boxes to read. sizes: ID -> (height, width), used for images whose line has no size and
+    whose file cannot be read. The size from a file is the one after its EXIF orientation is applied.
 
-    A box is an object if its tag is person and its extra.ignore is absent or 0, for head boxes head_attr.ignore too;
-    all others are ignored boxes, as in CrowdHuman's evaluation. Boxes that cannot be used are left out and counted in
-    `skipped`; boxes are not clipped to the image.
+    A box is an object if its tag is "person" and its extra.ignore is absent or 0; of a head box head_attr.ignore must
+    be absent or 0 as well. All other boxes are ignored, as in CrowdHuman's evaluation. Boxes that cannot be used are
+    left out and counted in `skipped`; the others are not clipped to the image.
 
     Raises InputError when the file is missing, damaged or not CrowdHuman's, when the images are not found, when a
-    line has no ID or that of another line, or when the size of an image is known from nowhere.
+    line has no ID or the ID of another line, or when an image's size is unknown.
     """
     dataset, problems = scan_odgt(annotations, image_folder, split, box=box, sizes=sizes)
     problems.refuse_errors(annotations, except_for=() if images_needed else (IMAGES_NOT_FOUND,))
@@ -116,9 +116,10 @@ def scan_odgt(
     box: BoxKind = "fbox",
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> tuple[DetectionDataset, Problems]:
-    """As `read_odgt`, but a bad line is noted and left out instead of refused; of two with one ID, the first stays.
+    """As `read_odgt`, but notes and leaves out bad lines instead of refusing the file.
 
-    Raises InputError only where the file as a whole cannot be used: missing, or detections.
+    Of two lines with the same ID the first is kept. Raises InputError only where the file as a whole cannot be used:
+    it is missing, or it holds detections.
     """
     problems = Problems()
     lines = _read(annotations, box, problems)
@@ -154,7 +155,7 @@ def _read(path: Path, kind: BoxKind, problems: Problems) -> list[_Line]:
         if isinstance(record, str):
             problems.add(BAD_LINE, f"{where}: {record}")
             continue
-        if "dtboxes" in record:  # CrowdDet writes its ground truth beside them, in another form
+        if "dtboxes" in record:  # CrowdDet's detections, beside which it repeats the ground truth in another form
             raise InputError(HOLDS_DETECTIONS.format(path))
         id, gtboxes = image_id(record), record.get("gtboxes")
         if id is None:
@@ -172,7 +173,7 @@ def _read(path: Path, kind: BoxKind, problems: Problems) -> list[_Line]:
 
 
 def _boxes(gtboxes: list[Any], kind: BoxKind, where: str, problems: Problems) -> list[tuple[Box, bool]]:
-    """Each box of a line, and whether it is to be ignored."""
+    """Returns each box of a line and whether it is ignored."""
     good: list[tuple[Box, bool]] = []
     for position, record in enumerate(gtboxes):
         fields = record if isinstance(record, dict) else {}
@@ -193,7 +194,7 @@ def _is_ignored(attributes: Any) -> bool:
 
 
 def _unknown_tag(tag: Any) -> Rule:
-    """One for each tag, so that all of them are named."""
+    """A rule of its own for each tag, so that the report names all tags."""
     return Rule(
         kind="unknown tag",
         severity="warning",
@@ -205,11 +206,11 @@ def _unknown_tag(tag: Any) -> Rule:
 def _sizes(
     lines: list[_Line], paths: list[Path] | None, sizes: Mapping[str, tuple[int, int]]
 ) -> list[tuple[int, int] | None]:
-    """(height, width) of each image: what its line says, else its file's header, else `sizes`, else None."""
+    """(height, width) of each image from its line, else from its file's header, else from `sizes`, else None."""
     unsaid = [row for row, line in enumerate(lines) if line.size is None]
     read: dict[int, tuple[int, int] | None] = {}
     if paths is not None:
-        with ThreadPoolExecutor() as pool:  # for the waiting: a header takes a moment, 15,000 of them minutes
+        with ThreadPoolExecutor() as pool:  # the time goes into waiting for the disk: minutes for 15,000 headers
             read = dict(zip(unsaid, pool.map(_displayed_size, [paths[row] for row in unsaid]), strict=True))
     return [line.size or read.get(row) or sizes.get(line.id) for row, line in enumerate(lines)]
 
@@ -222,7 +223,7 @@ def _displayed_size(path: Path) -> tuple[int, int] | None:
 
 
 def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> dict[str, np.ndarray]:
-    """What `pack_boxes` makes of the boxes that can be used."""
+    """Returns the boxes that can be used as the columns that `pack_boxes` makes of them."""
     of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
     for row, (line, size) in enumerate(zip(lines, sizes, strict=True)):

@@ -1,4 +1,4 @@
-"""odgt, CrowdHuman's form for ground truth and detections alike: one JSON object a line, each with its image's `ID`.
+"""odgt, in which CrowdHuman keeps ground truth and detections: each line is a JSON object with the `ID` of an image.
 
 https://www.crowdhuman.org/download.html
 """
@@ -15,7 +15,7 @@ from uncrowd.data.formats.records import is_id, is_length
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
-# What odgt files mark as objects; everything else in them is to be ignored.
+# The only class of objects in odgt files. All their other boxes are ignored.
 PERSON = Categories(ids=(1,), names=("person",))
 
 
@@ -25,9 +25,9 @@ def is_odgt(file: Path) -> bool:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """The number of each line, from 1, with its object, or with the reason in words where it holds none.
+    """Yields the number of each line, from 1, and its JSON object, or as text the reason why it is not one.
 
-    Empty lines are passed over. One line is in memory at a time. Raises InputError when the file cannot be read.
+    Skips empty lines. Holds one line in memory at a time. Raises InputError when the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -39,7 +39,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def image_id(record: dict[str, Any]) -> str | None:
-    """The record's `ID` as text; None where there is none that could be the name of a file in the dataset."""
+    """The record's `ID` as text; None where it is missing or cannot be the name of a file in the dataset."""
     id = record.get("ID")
     text = str(id) if is_id(id) else ""
     path = PurePosixPath(text)
@@ -48,7 +48,7 @@ def image_id(record: dict[str, Any]) -> str | None:
 
 
 def image_size(record: dict[str, Any]) -> tuple[int, int] | None:
-    """(height, width) where the record gives both, as CrowdHuman's own ground truth does not."""
+    """(height, width), or None where the record lacks them, as CrowdHuman's own ground truth does."""
     height, width = record.get("height"), record.get("width")
     return (int(height), int(width)) if is_length(height) and is_length(width) else None
 
@@ -58,6 +58,6 @@ def _parse(line: bytes) -> dict[str, Any] | str:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         return f"{error.msg}, column {error.colno}"
-    except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
+    except (ValueError, RecursionError) as error:  # not UTF-8, or numbers or nesting beyond Python's limits
         return str(error)
     return record if isinstance(record, dict) else short(record)

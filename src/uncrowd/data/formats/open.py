@@ -1,4 +1,4 @@
-"""Which format, which splits: a folder or an annotation file becomes datasets."""
+"""Opening data: a folder or an annotation file becomes one dataset for each split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from uncrowd.words import counted, first
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The files of a dataset, not yet read: its format in words and an annotation file for each split.
+    """The files of a dataset before they are read: their format and the annotation file of each split.
 
-    root: what the user gave, a folder or the annotation file.
+    root: the folder or the annotation file that the user gave.
     """
 
     format: Format
@@ -29,7 +29,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """The datasets below one folder, or of one file, `root`; a split that is not there is None."""
+    """The datasets in one folder or of one annotation file, `root`. A split that does not exist is None."""
 
     format: Format
     root: Path
@@ -39,15 +39,15 @@ class Splits:
 
     @property
     def present(self) -> list[DetectionDataset]:
-        """Those that are there: train, val, test."""
+        """The splits that exist, in the order train, val, test."""
         return [dataset for dataset in (self.train, self.val, self.test) if dataset is not None]
 
     def describe(self) -> str:
-        """What `outline` says, and below each split a line for each thing its reader left out."""
+        """Returns the outline, with a line below each split for everything that its reader left out."""
         return "\n".join(self._lines(skipped=True))
 
     def outline(self) -> str:
-        """Format, images, boxes and classes of all splits, then a line for each split."""
+        """Returns one line with the format, images, boxes and classes of all splits, then a line for each split."""
         return "\n".join(self._lines(skipped=False))
 
     def _lines(self, *, skipped: bool) -> list[str]:
@@ -70,11 +70,11 @@ class Splits:
 
 
 def open_splits(path: Path, box: BoxKind = "fbox") -> Splits:
-    """The datasets of a folder or of one annotation file, which counts as the training split.
+    """Opens all splits of a folder, or a single annotation file.
 
-    A file without annotations, which says only what the images are, counts as the test split; the images of a test
-    split need not be there. box: which boxes of CrowdHuman's files. Raises InputError as `find_layout` and `open_split`
-    do, and when the splits' classes differ.
+    A single file is the training split, or the test split if it only lists images. The images of a test split need
+    not exist. box: which boxes to read from CrowdHuman's files. Raises InputError as `find_layout` and `open_split`
+    do, and when the splits have different classes.
     """
     layout = find_layout(path)
     datasets = {
@@ -92,11 +92,11 @@ def open_split(
     box: BoxKind = "fbox",
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> DetectionDataset:
-    """One dataset of a layout, without reading the others.
+    """Opens one split of a layout without reading the others.
 
-    images_needed: False where boxes alone are used, as in scoring detections. box: which boxes of CrowdHuman's files.
-    sizes: image id -> (height, width), for those of CrowdHuman's images whose size is known from nowhere else.
-    Raises InputError as the format's reader does, and for other boxes than a format's only ones.
+    images_needed: False where only the boxes are used, as in scoring detections. box: which boxes to read from
+    CrowdHuman's files. sizes: image id -> (height, width), used for CrowdHuman's images whose size cannot be read
+    anywhere else. Raises InputError as the format's reader does, and for a kind of box that the format does not have.
     """
     dataset, problems = scan_split(layout, split, box=box, sizes=sizes)
     problems.refuse_errors(layout.annotations[split], except_for=() if images_needed else (IMAGES_NOT_FOUND,))
@@ -106,13 +106,13 @@ def open_split(
 def scan_split(
     layout: Layout, split: str, *, box: BoxKind = "fbox", sizes: Mapping[str, tuple[int, int]] | None = None
 ) -> tuple[DetectionDataset, Problems]:
-    """As `open_split`, but bad records are noted and left out; raises InputError for the file as a whole."""
+    """As `open_split`, but notes and leaves out bad records. Raises InputError where the whole file cannot be used."""
     require_boxes(layout, box)
     return layout.format.scan(layout.annotations[split], split=split, box=box, sizes=sizes)
 
 
 def require_boxes(layout: Layout, box: BoxKind) -> None:
-    """Raises InputError where a format has no such boxes."""
+    """Raises InputError when the format of the layout does not have this kind of box."""
     if box not in layout.format.boxes:
         raise InputError(
             f"{layout.root} is {layout.format.name}, which has no {box}, only one box an object; leave --box out."
@@ -120,10 +120,10 @@ def require_boxes(layout: Layout, box: BoxKind) -> None:
 
 
 def find_layout(path: Path) -> Layout:
-    """Finds the annotation files by content, and by name which split each is.
+    """Finds the annotation file of each split. The content of a file tells its format, its name the split.
 
-    A folder is searched in annotations/, in itself and in folders named as splits (train/, valid/, test/); the first
-    place that names a split counts. Raises InputError when there is none, or more than one for a split.
+    A folder is searched as `by_split` describes. Raises InputError when there is no annotation file, or more than one
+    for a split.
     """
     if path.is_file():
         format = format_of(path)
@@ -144,10 +144,10 @@ def find_layout(path: Path) -> Layout:
 def hold_out(
     dataset: DetectionDataset, fraction: float = 0.1, seed: int = 0
 ) -> tuple[DetectionDataset, DetectionDataset]:
-    """Splits by image into (train, val), each in the order of the dataset, with at least one image each.
+    """Divides the images of a dataset into (train, val), both in the order of the dataset and neither empty.
 
-    The same images are held out for the same seed and number of images. `skipped` stays with the whole.
-    Raises InputError when there is only one image.
+    fraction: the share of the images that val gets. The seed and the number of images decide which ones. `skipped`
+    is empty in both, because it counts records of the whole. Raises InputError when there is only one image.
     """
     assert 0 < fraction < 1, fraction
     if len(dataset) < 2:
@@ -164,7 +164,7 @@ def hold_out(
 
 
 def require_same_classes(datasets: list[DetectionDataset]) -> None:
-    """Raises InputError unless all have the same category ids with the same names."""
+    """Raises InputError unless all datasets have the same category ids with the same names."""
     for other in datasets[1:]:
         first = datasets[0]
         ours, theirs = (dict(zip(d.categories.ids, d.categories.names, strict=True)) for d in (first, other))

@@ -1,4 +1,4 @@
-"""The rules that hold for a record of any format: what makes an id, a size and a box usable."""
+"""Rules for the records of every format: which ids, sizes and boxes can be used."""
 
 import math
 from typing import Any, TypeGuard
@@ -9,7 +9,7 @@ from uncrowd.structures import ImageId
 IMAGES_NOT_FOUND = Rule(
     kind="images not found",
     severity="error",
-    message="images in no folder that was looked at",
+    message="images that cannot be found",
     training="put the images beside the annotation file, in images/, or in a folder named as the split",
 )
 NOT_FINITE = Rule(
@@ -40,7 +40,7 @@ Box = tuple[float, float, float, float]
 
 
 def xywh_to_box(value: Any) -> Box | None:
-    """A JSON list [x, y, width, height] as corners; None where it is not four numbers."""
+    """Converts a JSON list [x, y, width, height] to corners (x1, y1, x2, y2); None where it is not four numbers."""
     if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
         return None
     x, y, width, height = map(as_float, value)
@@ -48,7 +48,10 @@ def xywh_to_box(value: Any) -> Box | None:
 
 
 def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
-    """What makes an xyxy box useless to train on in an image of (height, width) `size`; None when it can be used."""
+    """Returns the rule that a box (x1, y1, x2, y2) breaks, or None if training can use it.
+
+    size: (height, width) of the image, in whose pixels the box is given.
+    """
     if not all(map(math.isfinite, box)):
         return NOT_FINITE
     if box[2] <= box[0] or box[3] <= box[1]:
@@ -59,20 +62,21 @@ def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
 
 
 def counts_in_scores(box: Box) -> bool:
-    """Whether a dataset keeps the box: COCO's scores count an object without area, or outside its image, as missed.
+    """Whether a dataset keeps the box (x1, y1, x2, y2).
 
-    What is no box at all (inverted, NaN, infinite) is left out altogether.
+    It keeps objects without area or outside their image, because COCO's scores count them as missed. It leaves out
+    what is no box at all: corners in the wrong order, or NaN or infinite numbers.
     """
     return all(map(math.isfinite, box)) and box[2] >= box[0] and box[3] >= box[1]
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """A JSON number; true and false are none."""
+    """Whether the value is a JSON number, which true and false are not."""
     return type(value) in (int, float)
 
 
 def as_float(number: int | float) -> float:
-    """The number as a float, infinite where it is too large: JSON's integers have no limit."""
+    """The number as a float; infinity for an integer that is too large, since JSON sets no limit."""
     try:
         return float(number)
     except OverflowError:
@@ -80,10 +84,10 @@ def as_float(number: int | float) -> float:
 
 
 def is_id(value: Any) -> TypeGuard[ImageId]:
-    """A string, or a whole number that 64 bits hold."""
+    """Whether the value is a string, or a whole number that fits in 64 bits."""
     return type(value) is str or (type(value) is int and -(2**63) <= value < 2**63)
 
 
 def is_length(value: Any) -> TypeGuard[int | float]:
-    """A positive whole number of pixels, be it written 640 or 640.0."""
+    """Whether the value is a positive whole number of pixels, whether it is written 640 or 640.0."""
     return is_number(value) and 0 < value < 2**31 and value == int(value)
