@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs docs-check clean
 
 setup: .venv/installed
 
@@ -28,5 +28,13 @@ lint: setup
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
+# The site, from the Markdown of docs/ and from the code; a link that leads nowhere ends it.
+docs: docs-check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Each command of README and of the page to get started with, on tiny data.
+docs-check: setup
+	$(BIN)/python -m tests.docs.run_commands
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

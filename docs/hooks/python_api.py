@@ -1,0 +1,30 @@
+"""The page of the Python API: every public name of `uncrowd`, from its docstring and signature."""
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import uncrowd
+
+INTRODUCTION = """\
+# Python API
+
+What `import uncrowd` offers. Everything else may change from one version to the next. Boxes are always `x1, y1, x2, y2`
+in pixels.
+"""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the page, which mkdocstrings then fills."""
+    files.append(File.generated(config, "python.md", content=python_page()))
+    return files
+
+
+def python_page() -> str:
+    """The page as Markdown, functions before classes."""
+    public = {name: getattr(uncrowd, name) for name in uncrowd.__all__ if not name.startswith("_")}
+    ordered = sorted(public, key=lambda name: (isinstance(public[name], type), name.lower()))
+    sections = [
+        f"::: {public[name].__module__}.{name}\n    options:\n      heading: uncrowd.{name}\n      toc_label: {name}\n"
+        for name in ordered
+    ]
+    return "\n".join([INTRODUCTION, *sections])
