@@ -1,6 +1,6 @@
-"""A dataset in memory: packed arrays, so that 118,000 images are cheap to hold, to pickle and to fork.
+"""A dataset in memory, packed into arrays so that 118,000 images are cheap to hold, to pickle and to fork.
 
-Lists of Python objects would be copied into every loader process, page by page, as their reference counts are touched.
+Every loader process would copy lists of Python objects page by page, because reading them changes reference counts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,13 +15,13 @@ from uncrowd.structures import Categories, ImageId, Sample
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionDataset:
-    """Images (not opened) and their boxes, in image pixels; a sequence of `Sample`s.
+    """A sequence of `Sample`s: image files, which are not opened, and their boxes in image pixels.
 
     ids: int64, or strings where the format names images. file_names: relative to `folder`. sizes: (height, width).
     The boxes of image `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
-    user's file come back out as they went in. skipped: what training does without, a reason in words -> how many.
-    annotated: False for a test split of which only the images are known; then it has no boxes, which says nothing
-    about what is in the images, and can be neither trained on nor scored against.
+    user's file come back out as they went in. skipped: the reason why records were left out -> their number.
+    annotated: False for a test split without ground truth; it has no boxes, although its images may show objects, and
+    can be used neither for training nor for scoring.
     """
 
     source: Path
@@ -50,7 +50,7 @@ class DetectionDataset:
         folder: Path,
         skipped: Mapping[str, int] | None = None,
     ) -> "DetectionDataset":
-        """Packs samples; `folder` is where most of their paths start."""
+        """Packs samples. Paths inside `folder` are stored relative to it, all others as absolute paths."""
         samples = list(samples)
 
         def joined(arrays: list[np.ndarray], empty: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ class DetectionDataset:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Sample:
-        """Image `index`, with arrays of its own: writing to them does not reach the dataset."""
+        """Returns image `index` with copies of its arrays, so that writing to them does not change the dataset."""
         index = range(len(self))[index]
         rows = slice(self.offsets[index], self.offsets[index + 1])
         return Sample(
@@ -94,7 +94,7 @@ class DetectionDataset:
         )
 
     def path(self, index: int) -> Path:
-        """The file of image `index`."""
+        """Returns the path of the file of image `index`."""
         return self.folder / str(self.file_names[index])
 
     @property
@@ -103,7 +103,7 @@ class DetectionDataset:
         return np.diff(self.offsets)
 
     def subset(self, indices: Sequence[int] | Int64[np.ndarray, " k"], split: str | None = None) -> "DetectionDataset":
-        """These images in this order. `skipped` stays with the whole: what was left out belongs to no part."""
+        """Returns the images at `indices`, in that order. Its `skipped` is empty: those records have no image."""
         indices = np.asarray(indices, dtype=np.int64)
         counts = self.counts[indices]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
@@ -128,9 +128,9 @@ def pack_boxes(
     of_image: Sequence[int],
     images: int,
 ) -> dict[str, np.ndarray]:
-    """The fields of `DetectionDataset` that hold boxes, sorted by image and in the given order within each.
+    """Returns the box fields of `DetectionDataset`, sorted by image; the boxes of an image keep their order.
 
-    boxes: xyxy corners, label, whether to ignore it, area. of_image: for each box the index of its image.
+    boxes: (xyxy corners, label, ignore, area) of each box. of_image: the index of the image of each box.
     """
     order = np.argsort(np.array(of_image, dtype=np.int64), kind="stable")
     counts = np.bincount(np.array(of_image, dtype=np.int64), minlength=images)
@@ -145,7 +145,7 @@ def pack_boxes(
 
 
 def pack_ids(ids: Sequence[ImageId]) -> Shaped[np.ndarray, " n"]:
-    """Ids as one array: int64 when all are numbers, strings when all are strings; they do not mix."""
+    """Packs ids into one array: int64 if all are numbers, strings if all are strings. A mixture is not allowed."""
     kinds = {type(id) for id in ids}
     assert kinds <= {int} or kinds <= {str}, f"image ids of several types: {kinds}"
     return np.array(ids, dtype=np.str_ if kinds == {str} else np.int64)

@@ -1,4 +1,4 @@
-"""An image file as an RGB array, the way round that its dataset's record says."""
+"""Reads an image file as an RGB array, in the orientation in which its record in the dataset gives its size."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ _UPRIGHT = {
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """The image as RGB, 0-255, in the orientation that belongs to the dataset's record.
+    """Reads an image as RGB, 0-255, in the orientation that fits its record in the dataset.
 
-    size: (height, width) of the record. Where only one of the stored and the EXIF orientation has that size, that one
-    is returned; where both have it (a square image, a half turn), or without a size, EXIF is applied.
+    size: (height, width) of the record. If only the stored or only the EXIF orientation has that size, the image is
+    returned in it. If both have it (a square image, a half turn), or no size is given, EXIF is applied.
 
     Raises InputError when the file is missing, damaged or no image, or when neither orientation has that size.
     """
@@ -45,7 +45,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndar
 
 
 def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(height, width) as stored and as displayed after EXIF, from the file's header alone.
+    """Returns (height, width) as stored and as displayed after EXIF; reads only the header of the file.
 
     Raises InputError when the file is missing or no image.
     """
@@ -57,13 +57,13 @@ def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image as a person sees it: turned as its EXIF orientation says, or the same object where there is none."""
+    """Applies the EXIF orientation of an image; returns the same object if it has none."""
     turn = _UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def is_turned(path: Path) -> bool:
-    """Whether EXIF turns or mirrors the image; from the header alone, raising as `image_sizes`."""
+    """Returns whether EXIF turns or mirrors the image; reads only the header and raises as `image_sizes` does."""
     try:
         with Image.open(path) as image:
             return _orientation(image) in _UPRIGHT
@@ -72,7 +72,7 @@ def is_turned(path: Path) -> bool:
 
 
 def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels as RGB, 0-255, of an image in any mode; its orientation stays as it is.
+    """Converts an image of any mode to RGB, 0-255; does not apply its EXIF orientation.
 
     16-bit grey is scaled down by 257, not clipped. Transparency is dropped, not blended with a background: the colours
     stored below it are returned. Raises InputError for pixels that have no known range (floats, beyond 16 bits).

@@ -1,11 +1,11 @@
-"""Where the images of an annotation file lie, found by looking for them near it."""
+"""Finds the folder that holds the images of an annotation file, by searching near that file."""
 
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-# Enough to see past a missing file or two, few enough for a network drive.
+# So many that a few missing files do no harm, so few that a network drive answers quickly.
 TRIED = 20
 ALIASES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -14,10 +14,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 def find_images(
     annotations: Path, file_names: Sequence[str], split: str, given: Path | None = None
 ) -> tuple[Path | None, list[Path]]:
-    """The folder that holds most of the first 20 `file_names`, and all folders looked at.
+    """Returns the folder that holds most of the first 20 `file_names`, and all folders that were searched.
 
-    The folder is None when none holds any, and the annotation file's own when there are no names to look for. Where
-    the caller has `given` one, no other is tried.
+    The folder is None if no folder holds any of them, and that of the annotation file if `file_names` is empty. If a
+    folder is `given`, no other is searched.
     """
     folders = _candidates(annotations, split) if given is None else [given]
     tried = file_names[:TRIED]
@@ -31,11 +31,11 @@ def find_images(
 def find_images_by_stem(
     annotations: Path, stems: Sequence[str], split: str, given: Path | None = None
 ) -> tuple[Path | None, list[str], list[Path]]:
-    """A folder, the file names in it, and all folders looked at, where a format leaves out the names' suffixes.
+    """Finds images by names without suffix; returns a folder, the file names in it, and all folders that were searched.
 
-    The images may lie in several folders, as CrowdHuman's three archives of training images do once unpacked; the
-    one returned is then above them all. An image that is in none of them is given the suffix .jpg. The folder is None
-    when there is no image at all. Folders are listed once, so that thousands of names cost no look-up each.
+    The images may lie in several folders, as those of CrowdHuman's three training archives do; the returned folder is
+    then their common parent. An image that is not found gets the suffix .jpg. The folder is None if no image is
+    found. Each folder is listed once, because looking up thousands of names one by one is slow.
     """
     looked_in: list[Path] = []
     missing = set(stems)
@@ -54,7 +54,7 @@ def find_images_by_stem(
 
 
 def split_of(name: str) -> str | None:
-    """ "train", "val" or "test" where a file's or folder's name says so: `instances_val2017`, `valid`, `test-dev`."""
+    """Returns "train", "val" or "test" if a file or folder name says so: `instances_val2017`, `test-dev`."""
     for split, aliases in ALIASES.items():
         if re.search(rf"(?<![a-z])({'|'.join(aliases)})(?![a-z])", name.lower()):
             return split
@@ -68,7 +68,7 @@ def _candidates(annotations: Path, split: str) -> list[Path]:
     named = [own, *ALIASES.get(split, (split,))]
     inside = [*(f"images/{name}" for name in named), *named, "Images", "images", "data", "JPEGImages"]
     folders = [here, *(here / name for name in inside), *(above / name for name in inside)]
-    # Only beside annotations/: what else lies beside a dataset's folder belongs to others.
+    # Siblings are searched only beside annotations/: other siblings may belong to other datasets.
     beside = _folders_of(split, above) if here.name.startswith("annotation") else []
     for sibling in [*_folders_of(split, here), *beside]:  # test2017, CrowdHuman_train01
         folders += [sibling, sibling / "Images", sibling / "images"]
@@ -80,7 +80,7 @@ def _folders_of(split: str, folder: Path) -> list[Path]:
 
 
 def _images_in(folder: Path) -> dict[str, str]:
-    """Stem -> name; of two images with one stem the first by name."""
+    """Returns stem -> file name; if two images share a stem, the first by name."""
     images: dict[str, str] = {}
     for name in _names_in(folder):
         stem, suffix = os.path.splitext(name)  # noqa: PTH122, a Path for each of thousands is slow
@@ -92,7 +92,7 @@ def _images_in(folder: Path) -> dict[str, str]:
 def _names_in(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder))
-    except OSError:  # not one we may look into
+    except OSError:  # no permission, or no folder
         return []
 
 

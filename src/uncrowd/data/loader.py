@@ -1,7 +1,7 @@
-"""From a dataset to Batches. Plans are pure lists of indices, so a position in the data is (epoch, step).
+"""Loads batches from a dataset. An epoch is planned as lists of indices, so (epoch, step) is a position in the data.
 
-Workers hold no state: which images make up a step, and how each is augmented, depends neither on how many workers
-there are nor on where a run was interrupted.
+Workers hold no state: the images of a step and their augmentation depend neither on the number of workers nor on
+where a run was interrupted.
 """
 
 import math
@@ -36,12 +36,12 @@ from uncrowd.structures import Batch, ImageId, Sample, Target
 def plan_epoch(
     sizes: Int64[np.ndarray, "n 2"], *, seed: int, epoch: int, batch_size: int, world_size: int = 1, rank: int = 0
 ) -> list[list[int]]:
-    """The images of each step of `rank` in `epoch`: lists of `batch_size` indices, as many on every rank.
+    """Returns the images of each step of `rank` in `epoch`: lists of `batch_size` indices, equally many on all ranks.
 
-    `sizes`: (height, width) of each image. A step takes batch_size * world_size images over all ranks, and which
-    ones depends on that product alone: 2 ranks with 4 see what 1 rank with 8 sees. They are all landscape or all
-    portrait, but for at most one step. No image comes twice; the remainder that fills no step is left out, another
-    one each epoch. A dataset smaller than one step is repeated to fill it.
+    `sizes`: (height, width) of each image. A step takes batch_size * world_size images over all ranks, and the
+    choice depends on that product alone: 2 ranks with 4 images get the same images as 1 rank with 8. The images of a
+    step are all landscape or all portrait, except in at most one step. No image comes twice. The remainder that does
+    not fill a step is left out; it differs between epochs. A dataset smaller than one step is repeated to fill it.
     """
     rng = np.random.default_rng((seed, epoch))
     images_a_step = batch_size * world_size
@@ -57,10 +57,10 @@ def plan_epoch(
 def inference_batches(
     sizes: Int64[np.ndarray, "n 2"], config: ResizeConfig, *, multiple: int, batch_size: int
 ) -> list[list[int]]:
-    """Batches of at most `batch_size` images that are all padded to the same size; the largest first.
+    """Returns batches of at most `batch_size` image indices; each batch is padded to one size, the largest comes first.
 
-    `sizes`: (height, width) of each image. Convolutions make something of the padding, so an image padded to fit
-    its neighbours would score differently: here each gets the padding it would get alone, which is up to `multiple`.
+    `sizes`: (height, width) of each image. Padding influences convolutions, so the scores of an image would depend
+    on the images beside it. Therefore each image is padded only as it would be alone: to a multiple of `multiple`.
     """
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, (height, width) in enumerate(sizes.tolist()):
@@ -76,9 +76,9 @@ def inference_batches(
 
 
 def pad(images: list[UInt8[Tensor, "3 _h _w"]]) -> tuple[UInt8[Tensor, "b 3 h w"], Int64[Tensor, "b 2"]]:
-    """Images in one tensor, 0 at the bottom and the right, and the (height, width) of each before.
+    """Pads images with 0 at the bottom and the right; returns one tensor and each (height, width) before padding.
 
-    Channels are last in memory, as resizing leaves them and convolutions want them.
+    The tensor is channels-last in memory: resizing produces that layout and convolutions are fastest on it.
     """
     sizes = torch.tensor([image.shape[-2:] for image in images], dtype=torch.int64).reshape(-1, 2)
     height, width = sizes.amax(dim=0).tolist() if images else (0, 0)
@@ -92,9 +92,9 @@ def pad(images: list[UInt8[Tensor, "3 _h _w"]]) -> tuple[UInt8[Tensor, "b 3 h w"
 
 
 class TrainLoader:
-    """Augmented batches of one rank, the same for any number of `workers`.
+    """Yields the augmented training batches of one rank; they do not depend on the number of `workers`.
 
-    An image that cannot be read gives its place to the next one in the dataset that can, and is named in
+    An image that cannot be read is replaced by the next readable one of the dataset, and its id is added to
     `Batch.skipped`.
     """
 
@@ -118,7 +118,7 @@ class TrainLoader:
         self._workers = workers
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """The batches of `epoch` from `start_step` on, exactly those of an epoch iterated from its beginning.
+        """Yields the batches of `epoch` from `start_step` on; they equal those of an epoch iterated from its beginning.
 
         Raises InputError when no image of the dataset can be read.
         """
@@ -127,10 +127,10 @@ class TrainLoader:
 
 
 class InferenceLoader:
-    """Every image once, resized, in the order of `inference_batches`, of which each rank takes every n-th batch.
+    """Yields every image once, resized, in the batches of `inference_batches`; rank r takes every n-th from the r-th.
 
-    The batches' `targets` are empty. An image that cannot be read is left out and named in `Batch.skipped`; where
-    that is all of a batch, the batch has no images: `len(batch.ids) == 0`.
+    The batches' `targets` are empty. An image that cannot be read is left out and its id is added to
+    `Batch.skipped`. If no image of a batch can be read, the batch is empty: `len(batch.ids) == 0`.
     """
 
     def __init__(
@@ -157,10 +157,10 @@ class InferenceLoader:
 
 
 class _Packed(NamedTuple):
-    """A Batch on its way from a worker, the targets' tensors joined.
+    """A Batch as a worker sends it, with the tensors of all targets concatenated.
 
-    A tensor of its own for each target would cost a file descriptor each, of which there are about a thousand; and
-    DataLoader pins the tensors of a NamedTuple, but not those of a dataclass.
+    Each tensor that a worker sends costs a file descriptor, and a process has about a thousand of these. It is a
+    NamedTuple because DataLoader pins its tensors, but not those of a dataclass.
     """
 
     images: UInt8[Tensor, "b 3 h w"]
@@ -175,7 +175,7 @@ class _Packed(NamedTuple):
 
 
 class _TrainBatches(Dataset[_Packed | InputError]):
-    """Batches by (epoch, indices). An error is returned, for one raised in a worker arrives as a stack trace."""
+    """Maps (epoch, indices) to a batch. Errors are returned: raised in a worker they become a stack trace."""
 
     def __init__(self, dataset: DetectionDataset, config: TrainTransformConfig, seed: int) -> None:
         self.dataset, self.config, self.seed = dataset, config, seed
@@ -197,7 +197,7 @@ class _TrainBatches(Dataset[_Packed | InputError]):
         return _pack(images, targets, samples, skipped)
 
     def _readable_from(self, start: int) -> tuple[int, Sample, UInt8[np.ndarray, "h w 3"]]:
-        """Index, sample and pixels of the first image from `start` on, around the end, that can be read."""
+        """Returns index, sample and pixels of the first readable image from `start` on, wrapping around at the end."""
         total = len(self.dataset)
         reason = None
         for step in range(total):
@@ -211,7 +211,7 @@ class _TrainBatches(Dataset[_Packed | InputError]):
 
 
 class _InferenceBatches(Dataset[_Packed]):
-    """Batches by indices."""
+    """Maps a list of indices to a batch."""
 
     def __init__(self, dataset: DetectionDataset, config: ResizeConfig) -> None:
         self.dataset, self.config = dataset, config
@@ -232,7 +232,7 @@ class _InferenceBatches(Dataset[_Packed]):
 
 def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[ImageId]) -> _Packed:
     padded, sizes = pad(images)
-    # The empty tensors are for a batch without targets, which `torch.cat` refuses.
+    # `torch.cat` refuses an empty list; the empty tensors stand for a batch without targets.
     return _Packed(
         images=padded,
         sizes=sizes,
@@ -255,7 +255,7 @@ def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batc
         num_workers=workers,
         worker_init_fn=_heed_parent_alone,
         pin_memory=torch.cuda.is_available(),
-        # DataLoader draws a seed that nobody here uses; it must not move the generator of the training.
+        # DataLoader draws a seed for its workers; without its own generator it would advance the training's.
         generator=torch.Generator(),
     )
     for packed in loader:
@@ -289,10 +289,10 @@ def _as_is(packed: Any) -> Any:
 
 
 def _heed_parent_alone(worker: int) -> None:
-    """Leaves it to the training process to end on Ctrl-C or a scheduler's SIGTERM.
+    """Makes a worker ignore Ctrl-C and a scheduler's SIGTERM, and end only with its parent or at its request.
 
-    These reach a whole group, or every process of a job; the training process can then still save what it has. A
-    worker ends when its parent tells it to, or is gone.
+    These signals reach every process of a group or job. The training process needs its workers until it has saved a
+    checkpoint.
     """
     if sys.platform != "win32":
         os.setpgrp()

@@ -1,4 +1,4 @@
-"""What can be wrong with a record, in words: readers refuse or count by it, `check` reports by it."""
+"""Rules that a record can break: readers refuse or count such records, `uncrowd check` reports them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ MAX_EXAMPLES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One thing that can be wrong.
+    """One kind of fault of a record.
 
-    severity: "error" means that readers refuse the file. message: what the records are, in the plural. training: what
-    training does about it, or for an error what the user should do. skips: training does without the record.
+    severity: "error" means that readers refuse the file. message: names the faulty records, in the plural. training:
+    what training does with them, or, for an error, what the user should do. skips: readers leave the record out.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is wrong with, or worth knowing about, a dataset. `split` is empty where it concerns several."""
+    """A fault of a dataset or a fact worth knowing about it. `split` is empty if it concerns several splits."""
 
     kind: str
     severity: Severity
@@ -38,20 +38,20 @@ class Finding:
     training: str
 
     def sentence(self) -> str:
-        """The finding as one line: what, how many, which, and what follows from it."""
+        """Returns the finding as one line: the fault, its count, examples, and what training does with them."""
         where = f"{self.split}: " if self.split else ""
         return f"{self.severity}: {where}{self.message}{_in_brackets(self.examples, self.count)}; {self.training}."
 
 
 class Problems:
-    """Counts broken rules while records are read, with the first few examples of each."""
+    """Counts the records that break each rule, and keeps the first few examples."""
 
     def __init__(self) -> None:
         self._counts: dict[Rule, int] = {}
         self._examples: dict[Rule, list[str]] = {}
 
     def add(self, rule: Rule, example: str) -> None:
-        """One more record that breaks `rule`; `example` says which."""
+        """Counts one more record that breaks `rule`; `example` names it."""
         self._counts[rule] = self._counts.get(rule, 0) + 1
         examples = self._examples.setdefault(rule, [])
         if len(examples) < MAX_EXAMPLES:
@@ -62,11 +62,11 @@ class Problems:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """What readers leave out: the rule's message -> how many."""
+        """The message of each rule by which readers leave records out -> the number of these records."""
         return {rule.message: count for rule, count in self._counts.items() if rule.skips}
 
     def findings(self, split: str = "") -> list[Finding]:
-        """All of them, in the order they were met."""
+        """Returns one finding for each broken rule, in the order in which they were first broken."""
         return [
             Finding(
                 kind=rule.kind,
@@ -81,7 +81,7 @@ class Problems:
         ]
 
     def refuse_errors(self, source: Path, except_for: tuple[Rule, ...] = ()) -> None:
-        """Raises InputError for the first error met in `source`; returns where there is none, or but `except_for`."""
+        """Raises InputError for the first broken rule of severity "error" that is not among `except_for`."""
         for rule, count in self._counts.items():
             if rule.severity == "error" and rule not in except_for:
                 examples = _in_brackets(self._examples[rule], count)

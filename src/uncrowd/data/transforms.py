@@ -1,6 +1,6 @@
-"""From an image's pixels to the network's: flips, crops and resizing, with the boxes following.
+"""Turns the pixels and boxes of an image file into the network's input: flips, crops and resizing.
 
-Everything is a pure function; chance comes in as a generator, and `image_rng` makes it from (seed, epoch, image).
+All are pure functions that take a random generator; `image_rng` makes it from (seed, epoch, image).
 """
 
 import math
@@ -17,9 +17,9 @@ from uncrowd import boxes as box_ops
 from uncrowd.errors import InputError
 from uncrowd.structures import Sample, Target
 
-# A box with a shorter side, in pixels, after clipping is none.
+# In pixels: a box whose shorter side is below this after clipping is dropped.
 MIN_SIDE = 1e-5
-# Of a side in pixels; what is longer is a slip of the keyboard, and would not fit any memory.
+# In pixels: the longest side that can be configured. Longer ones are typing errors and would not fit in memory.
 LONGEST = 65_536
 
 
@@ -27,7 +27,7 @@ LONGEST = 65_536
 class CropConfig:
     """DETR's crop: resize the short side to one of `short_sides`, then cut out a window with each side in `sides`."""
 
-    # How often an image is cropped at all.
+    # Probability that an image is cropped.
     probability: float = 0.5
     # Short sides to choose from before the crop.
     short_sides: tuple[int, ...] = (400, 500, 600)
@@ -35,7 +35,7 @@ class CropConfig:
     sides: tuple[int, int] = (384, 600)
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be cut out."""
+        """Raises InputError for an impossible probability or size of the window."""
         _require_probability("probability", self.probability)
         _require_lengths("short_sides", self.short_sides)
         _require_lengths("sides", self.sides)
@@ -45,7 +45,7 @@ class CropConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTransformConfig:
-    """What `augment` may do."""
+    """The settings of `augment`."""
 
     # Short sides to choose from for each image.
     short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
@@ -57,11 +57,11 @@ class TrainTransformConfig:
     vertical_flip: float = 0.0
     # Random crops, or None.
     crop: CropConfig | None = None
-    # Whether boxes are cut to the image or crop; uncut, they keep what is outside, as full bodies do.
+    # Clip boxes to the image or crop. Full-body boxes are not clipped: they include hidden parts outside the image.
     clip_boxes: bool = True
 
     def __post_init__(self) -> None:
-        """Raises InputError for sizes that no image can have, and for what is no probability."""
+        """Raises InputError for sizes that no image can have and for values outside [0, 1] as a probability."""
         _require_lengths("short_sides", self.short_sides)
         _require_lengths("max_size", (self.max_size,))
         _require_probability("horizontal_flip", self.horizontal_flip)
@@ -70,7 +70,7 @@ class TrainTransformConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeConfig:
-    """The size at inference."""
+    """The size to which images are resized at inference."""
 
     # Short side, unless the long side would exceed `max_size`.
     short_side: int = 800
@@ -84,19 +84,19 @@ class ResizeConfig:
 
 
 def image_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The chance that augments image `index` of the dataset in `epoch`, whichever worker does it."""
+    """Returns the random generator for image `index` of the dataset in `epoch`; it is the same in every worker."""
     return np.random.default_rng(np.random.SeedSequence((seed, epoch), spawn_key=(index,)))
 
 
 def augment(
     config: TrainTransformConfig, pixels: UInt8[np.ndarray, "h w 3"], sample: Sample, rng: np.random.Generator
 ) -> tuple[UInt8[Tensor, "3 new_h new_w"], Target]:
-    """An image and its boxes as training sees them, in network pixels: flips, perhaps a crop, a random size.
+    """Augments an image and its boxes; returns them in network pixels after flips, perhaps a crop, and a random size.
 
     The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the image or crop are dropped, so
     the target may be empty.
     """
-    image = _as_image(pixels)
+    image = _to_tensor(pixels)
     boxes = torch.tensor(sample.boxes, dtype=torch.float32)
     if rng.random() < config.horizontal_flip:
         image, boxes = _flip_horizontally(image, boxes)
@@ -111,15 +111,15 @@ def augment(
 
 
 def resize(pixels: UInt8[np.ndarray, "h w 3"], config: ResizeConfig) -> UInt8[Tensor, "3 new_h new_w"]:
-    """An image as the network sees it at inference."""
+    """Resizes an image to the size that the network gets at inference; its values stay 0-255."""
     height, width = pixels.shape[:2]
-    return _resize_image(_as_image(pixels), resized_size(height, width, config.short_side, config.max_size))
+    return _resize_image(_to_tensor(pixels), resized_size(height, width, config.short_side, config.max_size))
 
 
 def resized_size(height: int, width: int, short_side: int, max_size: int | float) -> tuple[int, int]:
-    """Height and width after Detectron2's ResizeShortestEdge; each is at least 1.
+    """Returns height and width after Detectron2's ResizeShortestEdge; each is at least 1.
 
-    The short side becomes `short_side`, up or down, unless the long side would exceed `max_size`; then that one does.
+    The short side becomes `short_side`, unless the long side would exceed `max_size`; then the long side becomes that.
     """
     scale = short_side / min(height, width)
     new_height, new_width = (short_side, scale * width) if height < width else (scale * height, short_side)
@@ -137,7 +137,7 @@ def _require_probability(name: str, value: float) -> None:
         raise InputError(f"{name} is {value:g}; give a probability, from 0 to 1.")
 
 
-def _as_image(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
+def _to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
     # without a copy, unless it is one that torch cannot share: read-only, or mirrored by its strides
     return torch.from_numpy(np.require(pixels, requirements=("C", "W"))).permute(2, 0, 1)
 

@@ -1,1 +1,1 @@
-"""What is wrong with a dataset, in words."""
+"""Checks of a dataset before training."""

@@ -1,4 +1,4 @@
-"""The boxes of a dataset: what looks like a mistake, and how crowded it is."""
+"""Checks the boxes of a dataset for likely mistakes and describes how crowded it is."""
 
 import numpy as np
 import torch
@@ -7,9 +7,9 @@ from uncrowd.boxes import pairwise_iou
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.problems import Finding, Problems, Rule
 
-# One cell of the finest feature map.
+# In pixels: the side of one cell of the finest feature map.
 TINY = 4.0
-# COCO's own boxes reach past the edge by fractions of a pixel.
+# In pixels: COCO's own boxes exceed the image by fractions of a pixel.
 EDGE = 1.0
 # CrowdHuman counts pairs above this IoU as overlapping.
 CROWDED = 0.5
@@ -71,7 +71,7 @@ CLASS_WITHOUT_BOXES = Rule(
 
 
 def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
-    """Notes boxes, images and classes that look like a mistake. What training leaves out counts as no box."""
+    """Adds likely mistakes in boxes, images and classes to `problems`. Boxes that training leaves out do not count."""
     if not dataset.annotated:
         for name in dataset.file_names:
             problems.add(NO_GROUND_TRUTH, str(name))
@@ -104,9 +104,9 @@ def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
 
 
 def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
-    """One note: boxes per image, and how much they overlap; none for a dataset without boxes.
+    """Returns one note on the number of boxes per image and their overlap; no note for a dataset without boxes.
 
-    The overlap of a box is its IoU with the box of its image, of whatever class, that it overlaps most.
+    The overlap of a box is its largest IoU with another box of its image, of any class.
     """
     counts = np.zeros(len(dataset), dtype=np.int64)
     nearest: list[torch.Tensor] = []
@@ -141,7 +141,7 @@ def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
 
 
 def _repeats(rows: np.ndarray) -> np.ndarray:
-    """Which rows equal an earlier one."""
+    """Returns a mask of the rows that equal an earlier row."""
     _, first = np.unique(rows, axis=0, return_index=True)
     repeats = np.ones(len(rows), dtype=bool)
     repeats[first] = False

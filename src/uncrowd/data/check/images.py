@@ -1,4 +1,4 @@
-"""The images of a dataset against their records: each file is read, hashed and decoded."""
+"""Compares the image files of a dataset with their records: each file is read, hashed and decoded."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -55,8 +55,8 @@ SAME_CONTENT = Rule(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What one look at an image file told; the sizes are None unless it was decoded whole."""
+class ImageFacts:
+    """The facts about one image file. The sizes, (height, width), are None if it could not be decoded completely."""
 
     missing: bool = False
     digest: bytes | None = None
@@ -65,60 +65,60 @@ class Look:
     turned: bool = False
 
 
-def look_at(dataset: DetectionDataset) -> list[Look]:
-    """Reads and decodes every image; Pillow lets threads decode side by side."""
+def inspect_images(dataset: DetectionDataset) -> list[ImageFacts]:
+    """Reads and decodes every image of a dataset, in threads: Pillow releases the GIL while it decodes."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(_look, map(dataset.path, range(len(dataset)))))
+        return list(pool.map(_inspect, map(dataset.path, range(len(dataset)))))
 
 
-def check_images(dataset: DetectionDataset, looks: list[Look], problems: Problems) -> None:
-    """Notes what the files say against the records. `looks` may be empty: then only the records are compared."""
+def check_images(dataset: DetectionDataset, facts: list[ImageFacts], problems: Problems) -> None:
+    """Adds where files contradict their records to `problems`. If `facts` is empty, only the records are compared."""
     files: set[str] = set()
     contents: dict[bytes, str] = {}
     for index, name in enumerate(dataset.file_names.tolist()):
         if name in files:
             problems.add(SAME_FILE, f"{name}, image {dataset.ids[index]}")
-        elif looks and (digest := looks[index].digest) is not None:
+        elif facts and (digest := facts[index].digest) is not None:
             if digest in contents:
                 problems.add(SAME_CONTENT, f"{contents[digest]} and {name}")
             contents.setdefault(digest, name)
         files.add(name)
-    for index, look in enumerate(looks):
+    for index, fact in enumerate(facts):
         path = dataset.path(index)
-        if look.missing:
+        if fact.missing:
             problems.add(MISSING, str(path))
-        elif look.stored is None:
+        elif fact.stored is None:
             problems.add(UNREADABLE, str(path))
         else:
-            rule = _compare((int(dataset.sizes[index, 0]), int(dataset.sizes[index, 1])), look)
+            rule = _compare((int(dataset.sizes[index, 0]), int(dataset.sizes[index, 1])), fact)
             if rule is not None:
-                problems.add(rule, f"{path}: {look.stored[1]}x{look.stored[0]}, record {_record(dataset, index)}")
+                problems.add(rule, f"{path}: {fact.stored[1]}x{fact.stored[0]}, record {_record(dataset, index)}")
 
 
-def _compare(record: tuple[int, int], look: Look) -> Rule | None:
-    as_displayed, as_stored = record == look.displayed, record == look.stored
+def _compare(record: tuple[int, int], fact: ImageFacts) -> Rule | None:
+    as_displayed, as_stored = record == fact.displayed, record == fact.stored
     if not (as_displayed or as_stored):
         return OTHER_SIZE
-    if not look.turned:
+    if not fact.turned:
         return None
     if as_displayed and as_stored:
         return TURNED_EITHER_WAY
     return TURNED if as_displayed else NOT_TURNED
 
 
-def _look(path: Path) -> Look:
+def _inspect(path: Path) -> ImageFacts:
     try:
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except FileNotFoundError:
-        return Look(missing=True)
+        return ImageFacts(missing=True)
     except (OSError, ValueError):  # no permission, a folder, an impossible name
-        return Look()
+        return ImageFacts()
     try:
         read_image(path)
         stored, displayed = image_sizes(path)
-        return Look(digest=digest, stored=stored, displayed=displayed, turned=is_turned(path))
+        return ImageFacts(digest=digest, stored=stored, displayed=displayed, turned=is_turned(path))
     except InputError:
-        return Look(digest=digest)
+        return ImageFacts(digest=digest)
 
 
 def _record(dataset: DetectionDataset, index: int) -> str:

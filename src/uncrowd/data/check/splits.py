@@ -1,10 +1,10 @@
-"""What is wrong with a dataset, in words, and what training makes of it: everything at once, not the first mistake."""
+"""Checks a dataset: collects all its faults, instead of stopping at the first, and what training does with them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uncrowd.data.check.boxes import check_boxes, describe_crowding
-from uncrowd.data.check.images import Look, check_images, look_at
+from uncrowd.data.check.images import ImageFacts, check_images, inspect_images
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
@@ -30,9 +30,9 @@ _ORDER = ("error", "warning", "note")
 
 @dataclass(frozen=True, kw_only=True)
 class Scanned:
-    """What the annotation files of a layout hold, bad records noted and left out; images are not yet looked at.
+    """The contents of the annotation files of a layout, without bad records; no image has been opened yet.
 
-    problems: of each split that is there. refused: files that cannot be used as a whole.
+    problems: the problems of each split that could be read. refused: a finding for each file that could not be used.
     """
 
     splits: Splits
@@ -41,9 +41,10 @@ class Scanned:
 
 
 def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
-    """Reads the annotation files. box: which boxes of CrowdHuman's; InputError for other boxes than a format's own.
+    """Reads the annotation files of a layout.
 
-    Works from the files and not from opened datasets, for what a reader refuses is to be listed with the rest.
+    It does not take opened datasets, because files that a reader refuses must be listed too. box: which of CrowdHuman's
+    boxes to read. Raises InputError if the format does not have these boxes.
     """
     require_boxes(layout, box)
     datasets: dict[str, DetectionDataset] = {}
@@ -61,36 +62,33 @@ def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
 
 
 def check(scanned: Scanned) -> list[Finding]:
-    """Everything that is wrong or worth knowing, errors first, then warnings and notes.
-
-    Every image is decoded, on all cores.
-    """
+    """Returns all findings: errors first, then warnings, then notes. Decodes every image, on all cores."""
     findings = list(scanned.refused)
-    looks: list[list[Look]] = []
+    facts: list[list[ImageFacts]] = []
     datasets = scanned.splits.present
     for dataset, problems in zip(datasets, scanned.problems, strict=True):
-        looks.append([] if IMAGES_NOT_FOUND in problems else look_at(dataset))
-        check_images(dataset, looks[-1], problems)
+        facts.append([] if IMAGES_NOT_FOUND in problems else inspect_images(dataset))
+        check_images(dataset, facts[-1], problems)
         check_boxes(dataset, problems)
         found = problems.findings(dataset.split)
-        if dataset.split == "test":  # training does without its images
+        if dataset.split == "test":  # training does not read its images
             found = [replace(f, severity="warning") if f.kind == IMAGES_NOT_FOUND.kind else f for f in found]
         findings += [*found, *describe_crowding(dataset)]
-    findings += _between_splits(datasets, looks)
+    findings += _between_splits(datasets, facts)
     return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
 
 
-def _between_splits(datasets: list[DetectionDataset], looks: list[list[Look]]) -> list[Finding]:
+def _between_splits(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -> list[Finding]:
     problems = Problems()
     records: dict[tuple[ImageId, str], str] = {}
     contents: dict[bytes, Path] = {}
-    for dataset, seen in zip(datasets, looks, strict=True):
+    for dataset, inspected in zip(datasets, facts, strict=True):
         shared: set[int] = set()
         for index, record in enumerate(zip(dataset.ids.tolist(), dataset.file_names.tolist(), strict=True)):
             if records.setdefault(record, dataset.split) != dataset.split:
                 shared.add(index)
                 problems.add(SHARED_RECORD, f"{record[1]}: {records[record]} and {dataset.split}")
-        digests = {index: look.digest for index, look in enumerate(seen) if look.digest is not None}
+        digests = {index: fact.digest for index, fact in enumerate(inspected) if fact.digest is not None}
         for index, digest in digests.items():
             if digest in contents and index not in shared:
                 problems.add(SHARED_CONTENT, f"{contents[digest]} and {dataset.path(index)}")
@@ -105,7 +103,7 @@ def _between_splits(datasets: list[DetectionDataset], looks: list[list[Look]]) -
 
 
 def _refused(kind: str, split: str, error: InputError) -> Finding:
-    """A refusal, whose sentence is complete, as a finding."""
+    """Returns a finding with the sentence of a reader's error."""
     return Finding(
         kind=kind,
         severity="error",
