@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# A coordinate past this is as good as infinite, and products of two such sides still fit fp32.
+# Coordinates are clamped to this; the product of two such sides still fits in fp32.
 FAR = 1e9
 # The largest growth of a side in one refinement (Faster R-CNN's convention: 1/16 of a 100,000 pixel image).
 MAX_LOG_SCALE = math.log(100_000 / 16)
@@ -19,55 +19,55 @@ MOVE_WEIGHT = 2.0
 
 
 def at_least_fp32(x: Tensor) -> Tensor:
-    """`x` in fp32 when it is a half type, untouched otherwise: float64 stays float64."""
+    """Converts half precision to fp32; returns any other type unchanged, so float64 stays float64."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def cxcywh_to_xyxy(boxes_cxcywh: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """Centre and size to corners, in the unit of the input."""
+    """Converts centre and size to corners, in the unit of the input."""
     centre, size = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:]
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
 def xyxy_to_cxcywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """Corners to centre and size, in the unit of the input."""
+    """Converts corners to centre and size, in the unit of the input."""
     return torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], dim=-1)
 
 
 def xywh_to_xyxy(boxes_xywh: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """Top left corner and size (COCO's form) to corners."""
+    """Converts top left corner and size (COCO's form) to corners."""
     return torch.cat([boxes_xywh[..., :2], boxes_xywh[..., :2] + boxes_xywh[..., 2:]], dim=-1)
 
 
 def xyxy_to_xywh(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """Corners to top left corner and size (COCO's form)."""
+    """Converts corners to top left corner and size (COCO's form)."""
     return torch.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], dim=-1)
 
 
 def area(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
-    """Width times height in square pixels; 0 for an inverted box, finite for an infinite one."""
+    """Returns width times height in square pixels; 0 for an inverted box, finite for an infinite one."""
     return _area(_bounded(boxes))
 
 
 def iou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
-    """Intersection over union of boxes that broadcast against each other; 0 where the union is empty."""
+    """Returns intersection over union of boxes that broadcast against each other; 0 where the union is empty."""
     return _iou_and_union(_bounded(boxes1), _bounded(boxes2))[0]
 
 
 def pairwise_iou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
-    """IoU of every box of one set with every box of the other."""
+    """Returns the IoU of every box of one set with every box of the other."""
     return iou(boxes1[..., :, None, :], boxes2[..., None, :, :])
 
 
 def pairwise_own_share(boxes: Float[Tensor, "*#b n 4"], regions: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
-    """Share of each box's own area that lies on each region; 0 for a box without area."""
+    """Returns the share of each box's own area that lies in each region; 0 for a box without area."""
     boxes, regions = _bounded(boxes)[..., :, None, :], _bounded(regions)[..., None, :, :]
     own = _area(boxes)
     return _intersection(boxes, regions) / own.where(own > 0, 1)
 
 
 def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
-    """Generalized IoU (arXiv:1902.09630) of boxes that broadcast against each other, in [-1, 1]."""
+    """Returns generalized IoU (arXiv:1902.09630) of boxes that broadcast against each other, in [-1, 1]."""
     boxes1, boxes2 = _bounded(boxes1), _bounded(boxes2)
     overlap, union = _iou_and_union(boxes1, boxes2)
     hull = torch.cat([torch.min(boxes1[..., :2], boxes2[..., :2]), torch.max(boxes1[..., 2:], boxes2[..., 2:])], dim=-1)
@@ -76,12 +76,12 @@ def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Floa
 
 
 def pairwise_giou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
-    """Generalized IoU of every box of one set with every box of the other."""
+    """Returns generalized IoU of every box of one set with every box of the other."""
     return giou(boxes1[..., :, None, :], boxes2[..., None, :, :])
 
 
 def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """Boxes refined by predicted (dx, dy, dw, dh), Faster R-CNN's coding with Sparse R-CNN's weights (2, 2, 1, 1).
+    """Refines boxes by predicted (dx, dy, dw, dh): Faster R-CNN's coding with Sparse R-CNN's weights (2, 2, 1, 1).
 
     dw and dh are clamped above only, at log(100000 / 16); the result is not clipped to the image.
     """
@@ -96,19 +96,19 @@ def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) ->
 
 
 def clip(boxes: Float[Tensor, "*n 4"], height: int | float, width: int | float) -> Float[Tensor, "*n 4"]:
-    """Boxes cut to an image: 0 <= x <= width, 0 <= y <= height."""
+    """Clips boxes to an image: 0 <= x <= width, 0 <= y <= height."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)
 
 
 def rescale(boxes: Float[Tensor, "*n 4"], size: tuple[int, int], new_size: tuple[int, int]) -> Float[Tensor, "*n 4"]:
-    """Boxes of an image of (height, width) `size`, in pixels of the same image resized to `new_size`."""
+    """Scales boxes of an image of (height, width) `size` to the same image resized to `new_size`."""
     x_scale, y_scale = new_size[1] / size[1], new_size[0] / size[0]
     return boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
 
 
 def flip_horizontally(boxes: Float[Tensor, "*n 4"], width: int) -> Float[Tensor, "*n 4"]:
-    """Boxes of an image of `width`, in the same image flipped left to right."""
+    """Flips boxes left to right together with their image of `width` pixels."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
 

@@ -1,7 +1,7 @@
-"""What two siblings exchange: fields, no behaviour beyond handing them out in other people's form.
+"""The data that the packages exchange. It has no behaviour except conversion to the formats of other libraries.
 
-Frames: *image* pixels are those of the file as a person sees it (after its EXIF orientation was settled);
-*network* pixels are those of the tensor the model is fed, after resizing.
+Frames: *image* pixels are those of the file as a person sees it (after its EXIF orientation is resolved);
+*network* pixels are those of the model's input tensor, after resizing.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ ScoreProtocol = Literal["coco", "crowdhuman"]
 
 @dataclass(frozen=True, kw_only=True)
 class Categories:
-    """The classes of a dataset: label `i` inside is `ids[i]` in the user's files and `names[i]` on the screen."""
+    """The classes of a dataset: label `i` in the code is `ids[i]` in the user's files and is called `names[i]`."""
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class Categories:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One image of a dataset and what is in it, in image pixels. `size` is (height, width)."""
+    """One image of a dataset and its ground truth, in image pixels. `size` is (height, width)."""
 
     id: ImageId
     path: Path
@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the loss compares one image with, in network pixels. `size` is (height, width) before padding."""
+    """The ground truth of one image for the loss, in network pixels. `size` is (height, width) before padding."""
 
     boxes: Float[Tensor, "n 4"]
     labels: Int64[Tensor, " n"]
@@ -58,14 +58,14 @@ class Target:
     size: tuple[int, int]
 
     def to(self, device: torch.device) -> "Target":
-        """The same on `device`; the copy does not wait where it need not."""
+        """Returns a copy on `device`; from pinned memory it is copied asynchronously."""
         boxes, labels, ignored = (t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.ignored))
         return Target(boxes=boxes, labels=labels, ignored=ignored, size=self.size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Images padded to one size (bottom and right, with 0) and what belongs to them.
+    """Images padded to one size (at the bottom and right, with 0), their targets and their origin.
 
     images: RGB, 0-255. sizes: (height, width) of each image in it, before padding, in network pixels.
     image_sizes: (height, width) of the file each came from. skipped: ids of images that could not be read;
@@ -81,7 +81,7 @@ class Batch:
 
 
 class StageOutput(NamedTuple):
-    """What one stage predicts, in network pixels. A NamedTuple, for a dataclass does not pass `torch.export`."""
+    """What one stage predicts, in network pixels. It is a NamedTuple because `torch.export` refuses dataclasses."""
 
     logits: Float[Tensor, "b n c"]
     boxes: Float[Tensor, "b n 4"]
@@ -98,7 +98,7 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """What was found in one image, best first, on the CPU, in image pixels."""
+    """The detections of one image, best first, on the CPU, in image pixels."""
 
     boxes: Float[Tensor, "k 4"]
     scores: Float[Tensor, " k"]
@@ -115,18 +115,18 @@ class Detections:
 
     @property
     def captions(self) -> list[str]:
-        """Class name and score of each, as a drawing says it."""
+        """Class name and score of each detection, as drawn beside its box."""
         return [f"{name} {score:.2f}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
 
     def above(self, threshold: float) -> "Detections":
-        """Those with a score of at least `threshold`."""
+        """Returns the detections with a score of at least `threshold`."""
         keep = self.scores >= threshold
         return Detections(
             boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], categories=self.categories
         )
 
     def to_coco(self, image_id: ImageId) -> list[dict[str, Any]]:
-        """Records of a COCO results file: xywh boxes, the dataset's own category ids."""
+        """Returns records of a COCO results file: xywh boxes, the dataset's own category ids."""
         return [
             {"image_id": image_id, "category_id": self.categories.ids[label], "bbox": box, "score": score}
             for box, score, label in zip(
@@ -135,7 +135,7 @@ class Detections:
         ]
 
     def to_supervision(self) -> "supervision.Detections":
-        """The same as `supervision.Detections`; needs `pip install uncrowd[supervision]`."""
+        """Converts to `supervision.Detections`; needs `pip install uncrowd[supervision]`."""
         import supervision
 
         return supervision.Detections(

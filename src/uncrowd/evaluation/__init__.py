@@ -1,1 +1,1 @@
-"""Detections and samples to numbers."""
+"""Scores of detections against ground truth."""
