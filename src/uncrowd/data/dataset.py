@@ -103,7 +103,7 @@ class DetectionDataset:
         return np.diff(self.offsets)
 
     def subset(self, indices: Sequence[int] | Int64[np.ndarray, " k"], split: str | None = None) -> "DetectionDataset":
-        """Returns the images at `indices`, in that order. Its `skipped` is empty: those records have no image."""
+        """Returns the images at `indices`, in that order. `skipped` counts the whole dataset, so it is empty here."""
         indices = np.asarray(indices, dtype=np.int64)
         counts = self.counts[indices]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
