@@ -29,7 +29,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.image import read_image
 from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
@@ -114,7 +114,7 @@ def _images(arguments: Arguments, folder: Path) -> DetectionDataset:
     """The JPEGs to read: drawn into the folder, or the first ones of a dataset; for whole batches."""
     if arguments.data is None:
         write_dataset(folder, "train", SceneConfig(size=(480, 640)), arguments.images, arguments.seed)
-    dataset = open_splits(arguments.data or folder).present[0]
+    dataset = open_dataset(arguments.data or folder).present[0]
     usable = (index for index in range(len(dataset)) if _is_jpeg(dataset.path(index)))
     chosen = list(islice(usable, arguments.images))
     whole = len(chosen) // arguments.batch_size * arguments.batch_size

@@ -33,7 +33,7 @@ from benchmarks.training_parts import table as parts_table
 from benchmarks.training_steps import EngineStep, Step, faster_rcnn_step, plain_step
 from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
@@ -190,7 +190,7 @@ def _loader(arguments: Arguments, folder: Path) -> TrainLoader | None:
     objects = round(arguments.objects)
     scenes = SceneConfig(size=(3 * sides[0] // 5, 3 * sides[1] // 5), objects=(objects, objects))
     write_dataset(folder, "train", scenes, arguments.batch_size * arguments.steps, arguments.seed)
-    dataset = open_splits(folder).train
+    dataset = open_dataset(folder).train
     assert dataset is not None
     transform = TrainTransformConfig(short_sides=(min(sides),), max_size=max(sides))
     return TrainLoader(

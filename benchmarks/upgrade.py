@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         write_dataset(data, "train", SCENES, images=200, seed=0)
         write_dataset(data, "val", SCENES, images=50, seed=1)
         begin(Run(experiment=experiment, data=str(data)), run, device="cpu", say=lambda _: None)
-        val = open_splits(data).val
+        val = open_dataset(data).val
         assert val is not None
         compare(load_weights(run), val)
     return 0

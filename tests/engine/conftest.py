@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import TINY_MODEL, tiny_experiment
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.train import Trainer
@@ -23,7 +23,7 @@ def build(crowd: Path, tmp_path: Path) -> Callable[..., Trainer]:
 
     def build_trainer(**training: Any) -> Trainer:
         experiment = tiny_experiment(**training)
-        dataset = open_splits(crowd).train
+        dataset = open_dataset(crowd).train
         assert dataset is not None
         torch.manual_seed(0)
         model = SparseRCNN(TINY_MODEL)

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
@@ -21,7 +21,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNN
 
 @pytest.fixture
 def dataset(crowd: Path) -> DetectionDataset:
-    train = open_splits(crowd).train
+    train = open_dataset(crowd).train
     assert train is not None
     return train
 
@@ -84,7 +84,7 @@ def test_images_are_detected_as_the_predictor_does(predictor: Predictor, dataset
 def test_what_cannot_be_read_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:
     shutil.copytree(crowd, tmp_path / "crowd")
     (tmp_path / "crowd" / "train" / "000003.jpg").write_bytes(b"no image")
-    dataset = open_splits(tmp_path / "crowd").train
+    dataset = open_dataset(tmp_path / "crowd").train
     assert dataset is not None
     detected = detect(predictor, dataset, batch_size=4)
     assert detected.unreadable == [3]

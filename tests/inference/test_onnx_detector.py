@@ -15,7 +15,7 @@ import uncrowd
 from tests.exported import Exported
 from tests.inference.cases import assert_same, random_image
 from uncrowd import InputError
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.engine.evaluate import detect
 from uncrowd.inference.onnx_detector import CPU, METADATA, OnnxDetector
 from uncrowd.inference.tta import TTAConfig, View
@@ -39,7 +39,7 @@ def test_it_looks_at_views_as_its_weights(exported: Exported) -> None:
 
 
 def test_it_goes_through_a_dataset_as_its_weights(exported: Exported, crowd: Path) -> None:
-    dataset = open_splits(crowd).val
+    dataset = open_dataset(crowd).val
     assert dataset is not None
     ours, theirs = (detect(uncrowd.load(file, "cpu"), dataset) for file in (exported.onnx, exported.weights))
     assert len(ours.detections) == 6

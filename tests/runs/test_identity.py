@@ -8,13 +8,13 @@ import pytest
 from tests.conftest import tiny_experiment
 from uncrowd.config import differences
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.runs.identity import identity
 
 
 @pytest.fixture(scope="module")
 def datasets(crowd: Path) -> tuple[DetectionDataset, DetectionDataset]:
-    splits = open_splits(crowd)
+    splits = open_dataset(crowd)
     assert splits.train is not None
     assert splits.val is not None
     return splits.train, splits.val

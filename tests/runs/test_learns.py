@@ -11,7 +11,7 @@ import torch
 import uncrowd
 from tests.tiny import SCENES, tiny_experiment
 from uncrowd.boxes import pairwise_iou
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.log import read_metrics
@@ -38,7 +38,7 @@ def test_it_learns_eight_scenes_by_heart(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] / 4
     assert rows[-1]["AP50"] > 0.5
 
-    predictor, dataset = uncrowd.load(tmp_path / "run", "cpu"), open_splits(data).train
+    predictor, dataset = uncrowd.load(tmp_path / "run", "cpu"), open_dataset(data).train
     assert dataset is not None
     first = dataset[0]
     best = predictor.predict(first.path)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.image import read_image
 from uncrowd.data.synthetic.scenes import SceneConfig, mean_best_iou, write_dataset
 from uncrowd.engine.evaluate import detect
@@ -74,7 +74,7 @@ def _draw(folder: Path, images: int) -> DetectionDataset:
     scenes = SceneConfig(size=(128, 160), objects=(8, 14), overlap=0.3, textures=0)
     write_dataset(folder, "train", scenes, images, seed=0)
     write_dataset(folder, "val", replace(scenes, textures=1), min(images, TEST_IMAGES), seed=1)
-    splits = open_splits(folder)
+    splits = open_dataset(folder)
     print(splits.describe())
     test = splits.val
     assert test is not None

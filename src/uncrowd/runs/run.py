@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import Splits, hold_out, open_splits
+from uncrowd.data.formats.open import Splits, hold_out, open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
@@ -99,7 +99,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         raise InputError(f"{folder} already holds a run; go on with `--resume {folder}`, or name another with --out.")
     checkpoint = folder / "last.safetensors"
     goes_on = resume and checkpoint.is_file()
-    splits = open_splits(Path(run.data), run.box)
+    splits = open_dataset(Path(run.data), run.box)
     say(splits.describe())
     train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
     say(f"scored on {val_words}")

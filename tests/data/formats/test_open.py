@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.data.coco_files import annotation, content, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
-from uncrowd.data.formats.open import find_layout, hold_out, open_split, open_splits
+from uncrowd.data.formats.open import find_layout, hold_out, open_dataset, open_split
 from uncrowd.data.images_folder import split_of
 from uncrowd.errors import InputError
 
@@ -54,7 +54,7 @@ CROWDHUMAN_LAYOUTS = {
 def test_layouts_are_recognised(tmp_path, name):
     for file, images in LAYOUTS[name].values():
         write(tmp_path / file, image_folder=tmp_path / images)
-    splits = open_splits(tmp_path)
+    splits = open_dataset(tmp_path)
     assert splits.format.name == "COCO JSON"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
         split: images for split, (_, images) in LAYOUTS[name].items()
@@ -67,7 +67,7 @@ def test_layouts_are_recognised(tmp_path, name):
 def test_layouts_of_crowdhuman_are_recognised(tmp_path, name):
     for split, (file, images) in CROWDHUMAN_LAYOUTS[name].items():
         write_odgt(tmp_path / file, [line(f"{split}1"), line(f"{split}2")], image_folder=tmp_path / images)
-    splits = open_splits(tmp_path)
+    splits = open_dataset(tmp_path)
     assert splits.format.name == "CrowdHuman odgt"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
         split: images for split, (_, images) in CROWDHUMAN_LAYOUTS[name].items()
@@ -80,16 +80,16 @@ def test_detections_beside_crowdhuman_s_annotations_are_none(tmp_path):
     write_odgt(tmp_path / "found.odgt", [{"ID": "a", "dtboxes": [], "gtboxes": [{"box": [1, 2, 3, 4], "tag": 1}]}])
     assert find_layout(tmp_path).annotations == {"train": tmp_path / "annotation.odgt"}
     with pytest.raises(InputError, match=r"found\.odgt holds detections, not ground truth"):
-        open_splits(tmp_path / "found.odgt")
+        open_dataset(tmp_path / "found.odgt")
 
 
 def test_the_boxes_to_read_are_passed_on_where_there_is_a_choice(tmp_path):
     write_odgt(tmp_path / "annotation.odgt", [line("a", boxes=[person(hbox=[4, 3, 2, 1])])])
-    (dataset,) = open_splits(tmp_path, box="hbox").present
+    (dataset,) = open_dataset(tmp_path, box="hbox").present
     assert dataset[0].boxes.tolist() == [[4, 3, 6, 4]]
     file = write(tmp_path / "coco/a.json")
     with pytest.raises(InputError, match=r"a\.json is COCO JSON, which has no hbox.*leave --box out"):
-        open_splits(file, box="hbox")
+        open_dataset(file, box="hbox")
 
 
 def test_sizes_of_crowdhuman_s_images_may_be_known_from_elsewhere(tmp_path):
@@ -112,7 +112,7 @@ def test_coco_s_own_folder_has_test_images_without_annotations(tmp_path):
     few = IMAGE_INFO | {"images": [image(2)]}
     write(folder / "image_info_test-dev2017.json", few, image_folder=tmp_path / "test2017")
     write(folder / "image_info_unlabeled2017.json", IMAGE_INFO, image_folder=tmp_path / "unlabeled2017")
-    splits = open_splits(tmp_path)
+    splits = open_dataset(tmp_path)
     assert [dataset.source.name for dataset in splits.present] == [
         "instances_train2017.json",
         "instances_val2017.json",
@@ -130,7 +130,7 @@ def test_training_does_without_the_test_images(tmp_path):
     write(
         tmp_path / "image_info_test2017.json", IMAGE_INFO | {"images": [image(9)]}, image_folder=tmp_path / "elsewhere"
     )
-    splits = open_splits(tmp_path)
+    splits = open_dataset(tmp_path)
     assert [(dataset.split, len(dataset)) for dataset in splits.present] == [("train", 2), ("test", 1)]
     with pytest.raises(InputError, match=r"9\.png in none of"):
         open_split(find_layout(tmp_path), "test")
@@ -141,11 +141,11 @@ def test_images_of_another_dataset_are_not_taken(tmp_path):
     write(tmp_path / "theirs_train" / "instances_train.json", image_folder=tmp_path / "theirs_train")
     ours = write(tmp_path / "ours" / "instances_train.json", image_folder=tmp_path / "moved away")
     with pytest.raises(InputError, match="in none of"):
-        open_splits(ours)
+        open_dataset(ours)
 
 
 def test_images_alone_are_a_test_split_whatever_the_file_s_name(tmp_path):
-    (dataset,) = open_splits(write(tmp_path / "mine.json", IMAGE_INFO)).present
+    (dataset,) = open_dataset(write(tmp_path / "mine.json", IMAGE_INFO)).present
     assert (dataset.split, len(dataset), dataset.annotated) == ("test", 2, False)
 
 
@@ -153,12 +153,12 @@ def test_images_alone_are_a_test_split_whatever_the_file_s_name(tmp_path):
 def test_no_other_split_does_without_annotations(tmp_path, split):
     write(tmp_path / f"instances_{split}.json", IMAGE_INFO)
     with pytest.raises(InputError, match=r"no list of records named annotations; give a JSON file with"):
-        open_splits(tmp_path)
+        open_dataset(tmp_path)
 
 
 def test_a_single_file_is_the_training_split(tmp_path):
     file = write(tmp_path / "annotations/instances_val2017.json", image_folder=tmp_path / "val2017")
-    splits = open_splits(file)
+    splits = open_dataset(file)
     assert splits.train is not None
     assert (len(splits.train), splits.val, splits.test) == (2, None, None)
 
@@ -190,7 +190,7 @@ def test_the_description_says_what_was_found_and_left_out(tmp_path):
     annotations = [annotation(1, 1), annotation(2, 1, (1, 1, 0, 5)), annotation(3, 2, iscrowd=1)]
     write(tmp_path / "instances_train.json", content(annotations=annotations))
     write(tmp_path / "instances_val.json", content(images=[image(4)], annotations=[annotation(1, 4)]))
-    assert open_splits(tmp_path).describe() == (
+    assert open_dataset(tmp_path).describe() == (
         f"COCO JSON in {tmp_path}: 3 images, 4 boxes, 2 classes (cat, dog)\n"
         "  train: 2 images, 3 boxes, 1 of them ignored (instances_train.json)\n"
         "    training leaves out: boxes without positive width and height: 1\n"
@@ -209,21 +209,21 @@ def test_splits_of_different_classes_are_refused(tmp_path, categories, sentence)
     write(tmp_path / "instances_train.json")
     write(tmp_path / "instances_val.json", content(categories=categories))
     with pytest.raises(InputError, match=sentence):
-        open_splits(tmp_path)
+        open_dataset(tmp_path)
 
 
 def test_two_files_for_one_split_are_refused(tmp_path):
     write(tmp_path / "instances_train2014.json")
     write(tmp_path / "instances_train2017.json")
     with pytest.raises(InputError, match=r"train2014\.json and .*train2017\.json could each be .* the train split"):
-        open_splits(tmp_path)
+        open_dataset(tmp_path)
 
 
 def test_a_damaged_split_is_not_passed_over(tmp_path):
     write(tmp_path / "instances_val.json")
     (tmp_path / "instances_train.json").write_text("")
     with pytest.raises(InputError, match=r"instances_train\.json is cut off"):
-        open_splits(tmp_path)
+        open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -238,21 +238,21 @@ def test_formats_not_read_yet_are_named(tmp_path, file, text, format):
     (tmp_path / file).write_text(text)
     for path in (tmp_path, tmp_path / file):
         with pytest.raises(InputError, match=rf"{file} looks like {format}, but only COCO JSON and Crowd"):
-            open_splits(path)
+            open_dataset(path)
 
 
 def test_a_folder_without_annotations_and_no_folder_at_all(tmp_path):
     with pytest.raises(InputError, match=r"has no annotation file in it.*instances_train\.json"):
-        open_splits(tmp_path)
+        open_dataset(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
-        open_splits(tmp_path / "nowhere")
+        open_dataset(tmp_path / "nowhere")
 
 
 @pytest.fixture(scope="module")
 def ten(tmp_path_factory):
     images = [image(id) for id in range(10)]
     annotations = [annotation(id, id, (id, id, 5, 5)) for id in range(10)]
-    return open_splits(write(tmp_path_factory.mktemp("ten") / "a.json", content(images, annotations))).train
+    return open_dataset(write(tmp_path_factory.mktemp("ten") / "a.json", content(images, annotations))).train
 
 
 @given(fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**32))
@@ -284,4 +284,4 @@ def test_a_file_one_may_not_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InputError, match=r"a\.json cannot be read \(Permission denied\); check its permissions"):
-        open_splits(file)
+        open_dataset(file)

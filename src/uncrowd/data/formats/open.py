@@ -69,7 +69,7 @@ class Splits:
         return lines
 
 
-def open_splits(path: Path, box: BoxKind = "fbox") -> Splits:
+def open_dataset(path: Path, box: BoxKind = "fbox") -> Splits:
     """Opens all splits of a folder, or a single annotation file.
 
     A single file is the training split, or the test split if it only lists images. The images of a test split need
