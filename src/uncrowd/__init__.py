@@ -1,29 +1,58 @@
-"""End-to-end object detection for crowded images."""
+"""End-to-end object detection in crowded images.
+
+>>> predictor = uncrowd.load("runs/small-data-1")
+>>> detections = predictor.predict("street.jpg", threshold=0.3)
+
+`open_dataset` reads a dataset, `train` and `resume` train a detector on it, `load` reads a trained one, `evaluate`
+scores it and `export` writes it as ONNX. Where the input cannot be used, they raise `InputError` with one sentence that
+says what is wrong and what to do.
+"""
 
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uncrowd.data.dataset import DetectionDataset as DetectionDataset
+    from uncrowd.data.formats.open import open_dataset as open_dataset
+    from uncrowd.engine.evaluate import evaluate as evaluate
     from uncrowd.errors import InputError as InputError
+    from uncrowd.errors import NonFiniteError as NonFiniteError
+    from uncrowd.evaluation.protocol import Scores as Scores
     from uncrowd.freed_memory import keep_freed_memory as keep_freed_memory
+    from uncrowd.inference.export import export as export
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
     from uncrowd.inference.tta import TTAConfig as TTAConfig
+    from uncrowd.runs.train import TrainedRun as TrainedRun
+    from uncrowd.runs.train import resume as resume
+    from uncrowd.runs.train import train as train
     from uncrowd.structures import Categories as Categories
     from uncrowd.structures import Detections as Detections
+    from uncrowd.structures import Sample as Sample
 
 __version__ = version("uncrowd")
 
-# public name -> where it lives; imported at first use, so that `uncrowd --help` does not wait for torch
+# Public name -> the module it is defined in. A module is imported when one of its names is first used, so that
+# `uncrowd --help` does not wait for torch.
 _PUBLIC = {
-    "InputError": "uncrowd.errors",
-    "keep_freed_memory": "uncrowd.freed_memory",
-    "Predictor": "uncrowd.inference.predictor",
+    "open_dataset": "uncrowd.data.formats.open",
+    "train": "uncrowd.runs.train",
+    "resume": "uncrowd.runs.train",
     "load": "uncrowd.inference.predictor",
+    "evaluate": "uncrowd.engine.evaluate",
+    "export": "uncrowd.inference.export",
+    "DetectionDataset": "uncrowd.data.dataset",
+    "TrainedRun": "uncrowd.runs.train",
+    "Predictor": "uncrowd.inference.predictor",
     "TTAConfig": "uncrowd.inference.tta",
-    "Categories": "uncrowd.structures",
+    "Scores": "uncrowd.evaluation.protocol",
+    "Sample": "uncrowd.structures",
     "Detections": "uncrowd.structures",
+    "Categories": "uncrowd.structures",
+    "InputError": "uncrowd.errors",
+    "NonFiniteError": "uncrowd.errors",
+    "keep_freed_memory": "uncrowd.freed_memory",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -32,6 +32,24 @@ def test_it_says_what_it_trains_on_and_how_far_it_is(uncrowd, shapes, tmp_path):
     assert "\x1b" not in said.out
 
 
+def test_a_dry_run_says_what_training_takes_and_writes_nothing(uncrowd, shapes, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = uncrowd("train", "--data", shapes, *TINY, "--dry-run")
+    assert (said.status, said.err) == (0, "")
+    assert "training: 6 images, 2 epochs of 3 steps, 6 steps in all" in said.out
+    assert "forecast: 6 steps of 2 images at " in said.out
+    assert not list(tmp_path.iterdir())
+
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
+    assert uncrowd("train", "--resume", run, "--dry-run", "--device", "cpu").status == 0
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
+
+
+def test_a_run_says_what_it_will_take_after_its_first_steps(uncrowd, shapes, tmp_path):
+    said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY)
+    assert said.out.count("forecast: 3 steps of 2 images at ") == said.out.count("forecast: ") == 1
+
+
 def test_a_run_without_a_name_gets_the_next_number(uncrowd, shapes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/small-data-1").mkdir(parents=True)

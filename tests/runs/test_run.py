@@ -207,7 +207,7 @@ def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]
 def test_a_scaled_learning_rate_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     experiment = tiny_experiment()
     said = sayings(crowd, replace(experiment, optim=replace(experiment.optim, scale_to_batch=16)))
-    assert "learning rate 0.00025: 0.001 is for batches of 16, and was scaled to those of 4" in said
+    assert "learning rate 0.00025: 0.001 is for batches of 16, scaled to batches of 4" in said
 
 
 def test_random_initialisation_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:

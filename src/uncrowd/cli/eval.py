@@ -16,9 +16,9 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.results.file import read_results, write_detections
-from uncrowd.engine.evaluate import detect
+from uncrowd.engine.evaluate import detect, evaluate
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.evaluation.build import build_evaluator, require_scorable
+from uncrowd.evaluation.build import require_scorable
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         # CrowdHuman's own ground truth leaves the sizes of the images out, which detections often name.
         sizes=results.sizes if results is not None else None,
     )
-    protocol = arguments.protocol or layout.format.protocol
+    protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
     if results is not None:
         detections = results.by_image(dataset.categories, dataset.ids.tolist())
@@ -100,8 +100,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:
-        evaluator = build_evaluator(protocol, arguments.max_dets or limits_up_to(most))
-        _print_scores(arguments, protocol, dataset, evaluator.evaluate(dataset, detections, dataset.categories))
+        max_dets = arguments.max_dets or limits_up_to(most)
+        _print_scores(arguments, protocol, dataset, evaluate(detections, dataset, protocol=protocol, max_dets=max_dets))
     else:
         said = (
             f"{dataset.source} has no ground truth, so nothing is scored; {arguments.out} is for the evaluation server"

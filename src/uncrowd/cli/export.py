@@ -8,14 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from uncrowd import config
 from uncrowd.cli.flags import parse
-from uncrowd.cli.weights_file import require_onnx_file
-from uncrowd.data.transforms import ResizeConfig
-from uncrowd.inference.export import export_onnx
+from uncrowd.inference.export import export
 from uncrowd.inference.export_check import SHARE, Checked
-from uncrowd.weights.file import load_weights
-from uncrowd.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +32,7 @@ def main(argv: Sequence[str]) -> int:
     """Writes the file and says how far it is from torch."""
     arguments = parse(ExportArguments, argv, "uncrowd export")
     source, destination = arguments.source, arguments.destination
-    require_onnx_file(destination, source)
-    model, categories, preprocessing = load_weights(source)
-    resize = config.from_dict(ResizeConfig, preprocessing, str(source))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
-    print(f"exporting {source}: {what}; that takes a minute or more", flush=True)
-    checked = export_onnx(destination, model, categories, resize)
+    checked = export(source, destination, say=lambda sentence: print(sentence, flush=True))
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
     _print_differences(checked)
     print("use it as you would the weights:")

@@ -10,11 +10,11 @@ from tyro.conf import Positional, arg
 
 from uncrowd import config
 from uncrowd.cli.flags import OptionalPath, parse
-from uncrowd.cli.weights_file import require_weights_file
 from uncrowd.data.formats.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
+from uncrowd.weights.destination import require_destination
 from uncrowd.weights.file import save_weights
 from uncrowd.weights.published import read_published
 from uncrowd.weights.published.coco import coco_categories
@@ -41,7 +41,7 @@ class ImportArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file and says what it holds."""
     arguments = parse(ImportArguments, argv, "uncrowd import")
-    require_weights_file(arguments.destination, arguments.source)
+    require_destination(arguments.destination, arguments.source, "weights file", ".safetensors")
     published = read_published(arguments.source)
     model = published.model
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)

@@ -9,11 +9,10 @@ from tyro.conf import arg
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
+from uncrowd.engine.evaluate import with_ids_of
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig
-from uncrowd.structures import Categories
-from uncrowd.words import counted, first
 
 OptionalSplit = Annotated[
     Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")
@@ -47,14 +46,7 @@ def load_for(
 
     Raises InputError as `load` does, and where its classes have other names.
     """
-    predictor = load(method, device, tta, bf16=bf16)
-    if predictor.categories.names != dataset.categories.names:
-        raise InputError(
-            f"{method} knows {_classes(predictor.categories)}, {dataset.source} has {_classes(dataset.categories)}; "
-            "give data of the same classes, in the order of their ids."
-        )
-    predictor.categories = dataset.categories
-    return predictor
+    return with_ids_of(dataset, load(method, device, tta, bf16=bf16), str(method))
 
 
 def choose_split(layout: Layout, wanted: str | None) -> str:
@@ -69,7 +61,3 @@ def choose_split(layout: Layout, wanted: str | None) -> str:
         said = "so its training split is used; what was trained on it does better there than elsewhere"
         print(f"{data} has no validation split, {said}", file=sys.stderr)
     return wanted or ("val" if "val" in present else next(iter(present)))
-
-
-def _classes(categories: Categories) -> str:
-    return f"{counted(len(categories), 'class')} ({first(categories.names, 5)})"

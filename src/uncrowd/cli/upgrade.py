@@ -8,8 +8,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
-from uncrowd.cli.weights_file import require_weights_file
 from uncrowd.runs.start import experiments_of
+from uncrowd.weights.destination import require_destination
 from uncrowd.weights.file import load_weights, save_weights
 from uncrowd.weights.upgrade import upgrade
 
@@ -31,7 +31,7 @@ class UpgradeArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the upgraded weights and says what became of the old ones."""
     arguments = parse(UpgradeArguments, argv, "uncrowd upgrade")
-    require_weights_file(arguments.destination, arguments.source)
+    require_destination(arguments.destination, arguments.source, "weights file", ".safetensors")
     weights = load_weights(arguments.source)
     model = upgrade(weights.model, str(arguments.source))
     save_weights(arguments.destination, model, weights.categories, weights.preprocessing)

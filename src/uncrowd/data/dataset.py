@@ -6,11 +6,12 @@ Every loader process would copy lists of Python objects page by page, because re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
-from uncrowd.structures import Categories, ImageId, Sample
+from uncrowd.structures import Categories, ImageId, Sample, ScoreProtocol
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,7 +22,8 @@ class DetectionDataset:
     The boxes of image `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
     user's file come back out as they went in. skipped: the reason why records were left out -> their number.
     annotated: False for a test split without ground truth; it has no boxes, although its images may show objects, and
-    can be used neither for training nor for scoring.
+    can be used neither for training nor for scoring. protocol: how detections on such data are scored unless the user
+    says otherwise.
     """
 
     source: Path
@@ -38,6 +40,7 @@ class DetectionDataset:
     areas: Float64[np.ndarray, " m"]
     skipped: Mapping[str, int] = field(default_factory=dict)
     annotated: bool = True
+    protocol: ScoreProtocol = "coco"
 
     @classmethod
     def from_samples(
@@ -123,11 +126,21 @@ class DetectionDataset:
         )
 
 
+class PackedBoxes(TypedDict):
+    """The fields of a `DetectionDataset` that hold boxes."""
+
+    offsets: Int64[np.ndarray, " n+1"]
+    boxes: Float64[np.ndarray, "m 4"]
+    labels: Int64[np.ndarray, " m"]
+    ignore: Bool[np.ndarray, " m"]
+    areas: Float64[np.ndarray, " m"]
+
+
 def pack_boxes(
     boxes: Sequence[tuple[tuple[float, float, float, float], int, bool, float]],
     of_image: Sequence[int],
     images: int,
-) -> dict[str, np.ndarray]:
+) -> PackedBoxes:
     """Returns the box fields of `DetectionDataset`, sorted by image; the boxes of an image keep their order.
 
     boxes: (xyxy corners, label, ignore, area) of each box. of_image: the index of the image of each box.

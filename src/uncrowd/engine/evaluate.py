@@ -1,6 +1,8 @@
-"""Every image of a dataset through the predictor, over all ranks."""
+"""Runs a predictor on every image of a dataset, over all ranks, and scores what it finds."""
 
-from collections.abc import Callable, Iterable, Iterator
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from accelerate import Accelerator
@@ -10,8 +12,12 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.image import read_image
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.errors import InputError
+from uncrowd.evaluation.build import build_evaluator, require_scorable
+from uncrowd.evaluation.coco import limits_up_to
+from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
-from uncrowd.structures import Detections, ImageId, Sample
+from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
+from uncrowd.words import counted, first
 
 
 class Detected(NamedTuple):
@@ -62,6 +68,57 @@ def detect(
     return Detected(dict(found), unreadable)
 
 
+def evaluate(
+    found: Predictor | Mapping[ImageId, Detections],
+    dataset: DetectionDataset,
+    *,
+    protocol: ScoreProtocol | None = None,
+    max_dets: Sequence[int] | None = None,
+    batch_size: int = 8,
+    workers: int = 0,
+) -> Scores:
+    """Scores a predictor, or detections by image id, against the ground truth of a dataset.
+
+    Detections are in the pixels of their images and not thresholded; an image without any may be left out. protocol:
+    by default the dataset's own. max_dets: COCO's limits on the detections of an image and class, ascending; by default
+    1, 10, 100 and, where an image can have more, as many as it can. batch_size, workers: see `detect`.
+
+    Raises InputError when the dataset has no ground truth, its classes have other names, or `protocol` cannot score
+    it. Warns of images that cannot be read; they count as images in which nothing was found.
+    """
+    if not dataset.annotated:
+        raise InputError(f"{dataset.source} has no ground truth to score against; give a split that has.")
+    protocol = protocol or dataset.protocol
+    require_scorable(protocol, dataset.categories)
+    if isinstance(found, Predictor):
+        most = found.model.config.proposals
+        detections, unreadable = detect(
+            with_ids_of(dataset, found, "The predictor"), dataset, batch_size=batch_size, workers=workers
+        )
+        if unreadable:
+            many = counted(len(unreadable), "image")
+            warnings.warn(f"{many} cannot be read and count as empty: {first(unreadable, 3)}", stacklevel=2)
+    else:
+        most, detections = max(map(len, found.values()), default=0), found
+    evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
+    return evaluator.evaluate(dataset, detections, dataset.categories)
+
+
+def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> Predictor:
+    """Returns the predictor with the category ids of the dataset.
+
+    name: what an error calls the predictor. Raises InputError when the names of the classes differ.
+    """
+    if predictor.categories.names != dataset.categories.names:
+        raise InputError(
+            f"{name} knows {_classes(predictor.categories)}, {dataset.source} has {_classes(dataset.categories)}; "
+            "give data of the same classes, in the order of their ids."
+        )
+    predictor = copy.copy(predictor)
+    predictor.categories = dataset.categories
+    return predictor
+
+
 # Of the next few images: what is in each, and those that could not be read.
 _Step = tuple[list[tuple[ImageId, Detections]], list[ImageId]]
 
@@ -79,3 +136,7 @@ def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Itera
             yield [], [sample.id]
         else:
             yield [(sample.id, predictor.predict(image))], []
+
+
+def _classes(categories: Categories) -> str:
+    return f"{counted(len(categories), 'class')} ({first(categories.names, 5)})"

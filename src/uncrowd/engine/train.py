@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -18,6 +19,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
+from uncrowd.engine.forecast import Forecast, StepTimer, peak_memory
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.micro_batches import split, sum_losses, to_device
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
@@ -143,6 +145,11 @@ class Trainer:
         return self.position.epoch * self.loader.steps_per_epoch + self.position.step
 
     @property
+    def steps_left(self) -> int:
+        """Steps from here to the end of the last epoch."""
+        return self.config.epochs * self.loader.steps_per_epoch - self.global_step
+
+    @property
     def evaluated_model(self) -> nn.Module:
         """The model to score and deploy: the average where there is one."""
         return self.average if self.average is not None else self.bare_model
@@ -162,6 +169,16 @@ class Trainer:
         progress = load_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts)
         self.position, self.best = Position(*progress["position"]), progress["best"]
 
+    def rehearse(self) -> Forecast:
+        """Takes the first steps to measure them, and writes nothing. The trainer must not be used afterwards."""
+        timer = StepTimer(self.accelerator.device)
+        for batch in chain.from_iterable(map(self.loader.epoch, count(self.position.epoch))):
+            self._step(batch)
+            forecast = self._forecast(batch, timer)
+            if forecast is not None:
+                return forecast
+        raise AssertionError("epochs never end")
+
     def train(self, log: RunLog | None, events: Events) -> bool:
         """Runs to the end of the last epoch and returns True, or False when SIGTERM or Ctrl-C asked it to stop.
 
@@ -169,8 +186,10 @@ class Trainer:
         the step, the learning rate and the images, when a loss or gradient is not finite.
         """
         with self._stop:
+            timer = StepTimer(self.accelerator.device)
             while not self.is_finished:
-                finished_epoch = self._train_epoch(log)
+                finished_epoch = self._train_epoch(log, timer)
+                timer = None  # an evaluation comes between the next step and this one
                 self._save()  # before an evaluation too: if that is killed, it is repeated, but no step is
                 if not finished_epoch:
                     return False
@@ -183,7 +202,7 @@ class Trainer:
                 self._save()
         return True
 
-    def _train_epoch(self, log: RunLog | None) -> bool:
+    def _train_epoch(self, log: RunLog | None, timer: StepTimer | None) -> bool:
         epoch, total = self.position.epoch, self.config.epochs * self.loader.steps_per_epoch
         images, waited, since = 0, 0.0, time.perf_counter()
         unreadable: set[ImageId] = set()
@@ -199,6 +218,9 @@ class Trainer:
             losses, norm, rate, stop = self._step(batch)
             self.position = Position(epoch, self.position.step + 1)
             step, images = self.global_step, images + self.config.batch_size
+            forecast = self._forecast(batch, timer) if timer is not None else None
+            if forecast is not None and log is not None:
+                log.say(str(forecast))
             if step % self.config.log_every == 0 or step == total or step == 1:
                 seconds = time.perf_counter() - since
                 self._report(log, losses, norm, rate, images / seconds, waited / seconds)
@@ -209,6 +231,23 @@ class Trainer:
                 return False
             if step % self.config.checkpoint_every == 0:
                 self._save()
+
+    def _forecast(self, batch: Batch, timer: StepTimer) -> Forecast | None:
+        """Counts a step on `batch`; returns the forecast once, when all measured steps are done."""
+        height, width = batch.images.shape[-2:]
+        measured = timer.step_done((height, width))
+        if measured is None:
+            return None
+        seconds, size = measured
+        first, epochs, every = self.position.epoch + 1, self.config.epochs, self.config.evaluate_every
+        return Forecast(
+            images=self.config.batch_size,
+            steps=self.steps_left,
+            evaluations=sum(epoch % every == 0 or epoch == epochs for epoch in range(first, epochs + 1)),
+            seconds=seconds,
+            memory=peak_memory(self.accelerator.device),
+            size=size,
+        )
 
     def _step(self, batch: Batch) -> tuple[Losses, Tensor, float, bool]:
         """One update. The step before is checked here, where the matching waits for the device anyway."""
@@ -253,15 +292,15 @@ class Trainer:
 
     def _num_boxes(self, batch: Batch) -> float | Tensor:
         """Objects of the whole step over the number of ranks, at least 1; with it the ranks agree on stopping."""
-        count = float(sum(len(target.labels) for target in batch.targets))
+        boxes = float(sum(len(target.labels) for target in batch.targets))
         if self.accelerator.num_processes == 1:
             self._watch.values[2:].fill_(float(self._stop.asked))  # assigning a number would wait for the device
-            return max(count, 1.0)
-        local = torch.tensor([count, float(self._stop.asked)]).to(self.accelerator.device, non_blocking=True)
-        count_and_stop = self.accelerator.reduce(local, "sum")
-        assert isinstance(count_and_stop, Tensor)
-        self._watch.values[2] = count_and_stop[1]
-        return (count_and_stop[0] / self.accelerator.num_processes).clamp(min=1)
+            return max(boxes, 1.0)
+        local = torch.tensor([boxes, float(self._stop.asked)]).to(self.accelerator.device, non_blocking=True)
+        boxes_and_stop = self.accelerator.reduce(local, "sum")
+        assert isinstance(boxes_and_stop, Tensor)
+        self._watch.values[2] = boxes_and_stop[1]
+        return (boxes_and_stop[0] / self.accelerator.num_processes).clamp(min=1)
 
     def _learning_rate(self) -> float:
         return learning_rate(self.optim, self.global_step, self.loader.steps_per_epoch, self.config.batch_size)

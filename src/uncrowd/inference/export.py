@@ -19,7 +19,10 @@ from uncrowd.inference.onnx_detector import INPUTS, METADATA, OUTPUTS, OnnxDescr
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories, Decoded
+from uncrowd.weights.destination import require_destination
+from uncrowd.weights.file import load_weights
 from uncrowd.whole_file import whole_file
+from uncrowd.words import counted
 
 OPSET = 20
 # Weighted sums of rows are computed in this many portions. All rows at once would take 400 MB for 500 boxes, and a
@@ -28,6 +31,24 @@ PORTIONS = 16
 # (images, height, width) of the input with which a model is traced. Tracing may turn a size of 1 into a constant, so
 # every feature map of Swin, even the one of stride 32, has several windows (of side 7 to 24) in each direction.
 TRACED = (2, 800, 1088)
+
+
+def export(weights: str | Path, destination: str | Path, *, say: Callable[[str], None] | None = None) -> Checked:
+    """Writes a trained detector as an ONNX file, and returns how far its detections are from those of torch.
+
+    weights: a weights file or a run's folder. destination: a file that ends in .onnx; `uncrowd.load` reads it. say:
+    receives a sentence before the work, which takes a minute or more. Raises as `export_onnx` and `load_weights` do,
+    and InputError when `destination` is no name for the file.
+    """
+    source, destination = Path(weights), Path(destination)
+    require_destination(destination, source, "ONNX file", ".onnx")
+    model, categories, preprocessing = load_weights(source)
+    resize = config.from_dict(ResizeConfig, preprocessing, str(source))
+    if say is not None:
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
+        say(f"exporting {source}: {what}; that takes a minute or more")
+    return export_onnx(destination, model, categories, resize)
 
 
 def export_onnx(path: Path, model: Detector, categories: Categories, preprocessing: ResizeConfig) -> Checked:

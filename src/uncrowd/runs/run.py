@@ -1,4 +1,4 @@
-"""Runs one experiment on someone's data: everything is built here, once, and handed to the engine."""
+"""Runs one experiment on a dataset: builds all parts once and hands them to the engine."""
 
 import shlex
 import sys
@@ -40,10 +40,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run's folder says about it in `config.json`; enough to begin it again, or to go on.
+    """What `config.json` in a run's folder holds: enough to repeat the run or to resume it.
 
-    box: which boxes of CrowdHuman's files. start_from: a weights file whose every tensor the model starts with.
-    new_class_head: that file may be of other classes than the data.
+    box: which boxes of CrowdHuman's files to use. start_from: a weights file with a value for every tensor of the
+    model. new_class_head: that file may have been trained on other classes than those of the data.
     """
 
     experiment: Experiment
@@ -53,26 +53,29 @@ class Run:
     new_class_head: bool = False
 
 
-def begin(run: Run, folder: Path, *, device: str | None = None, say: Say = print) -> bool:
-    """Trains from the beginning in a folder of its own; returns False where a signal stopped it early.
+def begin(run: Run, folder: Path, *, device: str | None = None, dry_run: bool = False, say: Say = print) -> bool:
+    """Trains from the beginning in a folder of its own. Returns False where a signal stopped it before the end.
 
-    Raises InputError when the folder already holds a run, or the data or the configuration cannot be used.
+    dry_run: measure a few steps, say what training would take, write nothing and return False. Raises InputError when
+    the folder already holds a run, or the data or the configuration cannot be used.
     """
-    return _run(run, folder, resume=False, device=device, say=say)
+    return _run(run, folder, resume=False, device=device, dry_run=dry_run, say=say)
 
 
-def resume(folder: Path, *, device: str | None = None, say: Say = print) -> bool:
-    """Goes on where the run in `folder` was interrupted; it ends as if it had not been.
+def resume(folder: Path, *, device: str | None = None, dry_run: bool = False, say: Say = print) -> bool:
+    """Continues the interrupted run in `folder`, which ends as if it had never been interrupted.
 
-    Raises InputError when there is no run, or its checkpoint is of other settings or data than it would go on with.
+    Returns as `begin` does. Raises InputError when the folder holds no run, or when the checkpoint was written with
+    other settings or other data.
     """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} holds no run: there is no config.json in it.")
-    return _run(config.load(Run, folder / "config.json"), folder, resume=True, device=device, say=say)
+    run = config.load(Run, folder / "config.json")
+    return _run(run, folder, resume=True, device=device, dry_run=dry_run, say=say)
 
 
 def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, DetectionDataset, str]:
-    """Returns what to train on, what to score on, and in words where the latter came from.
+    """Returns the training set, the validation set, and a sentence that says where the validation set comes from.
 
     Raises InputError when there is nothing to train on.
     """
@@ -91,7 +94,7 @@ def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, Detectio
     return train, val, words
 
 
-def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) -> bool:
+def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: bool, say: Say) -> bool:
     accelerator = build_accelerator(device)
     main = accelerator.is_main_process
     say = say if main else _silent
@@ -114,6 +117,11 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
     loader = _loader(experiment, train_set, accelerator)
     for sentence in _notes(experiment, train_set, loader.steps_per_epoch):
         say(sentence)
+    epochs, steps = experiment.train.epochs, loader.steps_per_epoch
+    say(
+        f"training: {counted(len(train_set), 'image')}, {counted(epochs, 'epoch')} of {counted(steps, 'step')}, "
+        f"{counted(epochs * steps, 'step')} in all"
+    )
 
     torch.manual_seed(experiment.train.seed)
     model = build_detector(experiment.model)
@@ -140,6 +148,11 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
         say(f"resumed at epoch {trainer.position.epoch}, step {trainer.position.step}")
     elif resume:
         say("the run was interrupted before its first checkpoint, so it begins again")
+    if dry_run:
+        if start is not None:
+            say(start)
+        say(str(trainer.rehearse()))
+        return False
     log = None
     if main:
         log = RunLog(folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
@@ -159,13 +172,13 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, say: Say) 
 
 
 def _command() -> str:
-    """What was typed; of a program that was started by its path, or as a module, its name."""
+    """The command that the user typed, with the program's name in place of its path."""
     name = Path(sys.argv[0]).name
     return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
 
 def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: int) -> list[str]:
-    """What the user should know before it begins."""
+    """What the user should know before training begins."""
     notes = []
     objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~dataset.ignore)])
     most = int(np.diff(objects[dataset.offsets]).max())
@@ -186,7 +199,7 @@ def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: i
         scaled = optim.learning_rate * batch_size / optim.scale_to_batch
         notes.append(
             f"learning rate {scaled:g}: {optim.learning_rate:g} is for batches of {optim.scale_to_batch}, "
-            f"and was scaled to those of {batch_size}"
+            f"scaled to batches of {batch_size}"
         )
     return notes
 
@@ -212,7 +225,7 @@ def _facts(
     model: Detector,
     accelerator: Accelerator,
 ) -> dict[str, str]:
-    """What was trained on what, in words."""
+    """The model and its data in words, for the report."""
     device = accelerator.device
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -239,4 +252,4 @@ def _model_in_words(model: AnyDetectorConfig) -> str:
 
 
 def _silent(text: str) -> None:
-    """What ranks other than the first say."""
+    """Ranks other than the first print nothing."""

@@ -11,7 +11,7 @@ from uncrowd.data.formats.coco import COCO, scan_coco
 from uncrowd.data.formats.crowdhuman import CROWDHUMAN
 from uncrowd.data.formats.files import by_split
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.open import open_splits
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.formats.recognise import FORMATS, format_of
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
@@ -45,12 +45,12 @@ def test_a_new_format_needs_nothing_but_its_value(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(f"uncrowd.data.formats.{module}.FORMATS", (BOXES, *FORMATS))
     train = write(tmp_path / "my_train.boxes")
     write(tmp_path / "my_val.boxes")
-    splits = open_splits(tmp_path)
+    splits = open_dataset(tmp_path)
     assert (splits.format, [dataset.split for dataset in splits.present]) == (BOXES, ["train", "val"])
     assert splits.describe().startswith(f"a format of one's own in {tmp_path}: ")
     assert splits.format.protocol == "crowdhuman"
     with pytest.raises(InputError, match=r"is a format of one's own, which has no vbox, only one box an object"):
-        open_splits(train, box="vbox")
+        open_dataset(train, box="vbox")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
+from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, head
 from uncrowd.data.formats.format import BoxKind, Format
@@ -230,7 +230,7 @@ def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[dic
 
 def _pack_annotations(
     records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
-) -> dict[str, np.ndarray]:
+) -> PackedBoxes:
     """Returns the boxes that can be used as the columns that `pack_boxes` makes of them."""
     of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from uncrowd.data.dataset import DetectionDataset, pack_boxes, pack_ids
+from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, head
 from uncrowd.data.formats.format import BoxKind, Format
@@ -222,7 +222,7 @@ def _displayed_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> dict[str, np.ndarray]:
+def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> PackedBoxes:
     """Returns the boxes that can be used as the columns that `pack_boxes` makes of them."""
     of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []

@@ -1,7 +1,7 @@
 """Opening data: a folder or an annotation file becomes one dataset for each split."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,8 @@ def scan_split(
 ) -> tuple[DetectionDataset, Problems]:
     """As `open_split`, but notes and leaves out bad records. Raises InputError where the whole file cannot be used."""
     require_boxes(layout, box)
-    return layout.format.scan(layout.annotations[split], split=split, box=box, sizes=sizes)
+    dataset, problems = layout.format.scan(layout.annotations[split], split=split, box=box, sizes=sizes)
+    return replace(dataset, protocol=layout.format.protocol), problems
 
 
 def require_boxes(layout: Layout, box: BoxKind) -> None:

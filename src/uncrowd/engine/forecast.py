@@ -1,0 +1,96 @@
+"""What training will take, in hours and memory, measured on its own first steps."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from uncrowd.words import counted
+
+# The first step also compiles kernels, starts the loading processes and makes the optimiser's state. It is not timed.
+UNTIMED, TIMED = 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What the rest of a run will take, if its steps go on as those measured.
+
+    images: of a step, over all ranks. steps: still to do. evaluations: still to do, and not part of `hours`.
+    seconds: of a step, the wait for its images included. memory: bytes at the peak, of the GPU or, on a CPU, of this
+    process; None where the system does not tell. size: the largest (height, width) that images were padded to.
+    """
+
+    images: int
+    steps: int
+    evaluations: int
+    seconds: float
+    memory: int | None
+    size: tuple[int, int]
+
+    @property
+    def hours(self) -> float:
+        """The time of all remaining steps, without evaluations."""
+        return self.steps * self.seconds / 3600
+
+    def __str__(self) -> str:
+        """The forecast in one line."""
+        height, width = self.size
+        memory = "" if self.memory is None else f", {self.memory / 2**30:.1f} GiB of memory at the peak"
+        return (
+            f"forecast: {counted(self.steps, 'step')} of {counted(self.images, 'image')} at {self.seconds:.2f} s each "
+            f"take {_duration(self.hours)}{memory}; {counted(self.evaluations, 'evaluation')} not included. "
+            f"Measured on images padded to {height} x {width}; larger ones take more."
+        )
+
+
+class StepTimer:
+    """Times the first steps of a run in this process.
+
+    clock: returns seconds.
+    """
+
+    def __init__(self, device: torch.device, clock: Callable[[], float] = time.perf_counter):
+        self._device, self._clock = device, clock
+        self._steps = 0
+        self._since = 0.0
+        self._size = (0, 0)
+
+    def step_done(self, size: tuple[int, int]) -> tuple[float, tuple[int, int]] | None:
+        """Counts one step, whose images were padded to (height, width) `size`.
+
+        Returns, once, the mean seconds of a timed step and the largest size so far. It waits for the GPU to finish,
+        but only in the steps that count.
+        """
+        self._steps += 1
+        if self._steps > UNTIMED + TIMED:
+            return None
+        self._size = max(self._size, size, key=lambda size: size[0] * size[1])
+        if self._steps not in (UNTIMED, UNTIMED + TIMED):
+            return None
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        if self._steps == UNTIMED:
+            self._since = self._clock()
+            return None
+        return (self._clock() - self._since) / TIMED, self._size
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Returns the most bytes used so far: on a GPU what torch had allocated there, on a CPU what this process held.
+
+    None where the system keeps no such count, as Windows.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux kilobytes
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes" if hours >= 1 / 60 else "under a minute"

@@ -1,0 +1,126 @@
+"""The public names, used as in a notebook: open a dataset, train, resume, load, predict, evaluate, export."""
+
+import inspect
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+import uncrowd
+from tests.exported import symbolic_shapes
+from tests.tiny import tiny_experiment
+from uncrowd import InputError
+
+
+@pytest.fixture(scope="module")
+def trained(crowd: Path, tmp_path_factory: pytest.TempPathFactory) -> uncrowd.TrainedRun:
+    """A finished run of the tiny experiment."""
+    out = tmp_path_factory.mktemp("public") / "run"
+    return uncrowd.train(crowd, tiny_experiment(), out=out, device="cpu", say=lambda _: None)
+
+
+def test_a_dataset_is_splits_of_samples(crowd: Path) -> None:
+    splits = uncrowd.open_dataset(crowd)
+    assert splits.train is not None
+    assert splits.val is not None
+    assert (len(splits.train), len(splits.val), splits.test) == (16, 6, None)
+    for sample in splits.val:
+        assert sample.path.is_file()
+        assert sample.boxes.shape == (len(sample.labels), 4)
+
+
+def test_training_returns_the_run(trained: uncrowd.TrainedRun) -> None:
+    assert trained.finished
+    assert trained.weights.is_file()
+    assert trained.best.is_file()
+    assert "AP" in trained.scores
+    assert "epoch" not in trained.scores
+
+
+def test_a_run_can_be_resumed(trained: uncrowd.TrainedRun) -> None:
+    said: list[str] = []
+    assert uncrowd.resume(trained.folder, device="cpu", say=said.append) == trained
+    assert said[-1].endswith("nothing was changed")
+
+
+def test_what_a_run_scored_is_what_its_weights_score(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    predictor = uncrowd.load(trained.weights, "cpu")
+    assert uncrowd.evaluate(predictor, val, batch_size=4).values == trained.scores
+
+
+def test_detections_score_as_their_predictor_does(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    predictor = uncrowd.load(trained.folder, "cpu")
+    found = {sample.id: predictor.predict(sample.path) for sample in val}
+    assert uncrowd.evaluate(found, val) == uncrowd.evaluate(predictor, val)
+
+
+def test_the_categories_of_a_predictor_may_have_other_ids(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    predictor = uncrowd.load(trained.folder, "cpu")
+    categories = replace(val.categories, ids=tuple(id + 50 for id in val.categories.ids))
+    assert uncrowd.evaluate(predictor, replace(val, categories=categories)) == uncrowd.evaluate(predictor, val)
+    assert predictor.categories == val.categories
+
+    names = tuple(f"no {name}" for name in categories.names)
+    with pytest.raises(InputError, match=r"The predictor knows 3 classes .* give data of the same classes"):
+        uncrowd.evaluate(predictor, replace(val, categories=replace(categories, names=names)))
+
+
+def test_images_that_cannot_be_read_are_named_and_count_as_empty(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    nowhere = replace(val, folder=crowd / "nowhere")
+    with pytest.warns(UserWarning, match="6 images cannot be read and count as empty"):
+        scores = uncrowd.evaluate(uncrowd.load(trained.folder, "cpu"), nowhere)
+    assert scores.main == 0
+
+
+def test_a_dataset_without_ground_truth_is_not_scored(crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    with pytest.raises(InputError, match="has no ground truth to score against"):
+        uncrowd.evaluate({}, replace(val, annotated=False))
+
+
+def test_a_detector_is_exported(trained: uncrowd.TrainedRun, tmp_path: Path) -> None:
+    with symbolic_shapes():
+        checked = uncrowd.export(trained.weights, tmp_path / "detector.onnx")
+    assert checked.exported.pixels < 0.1
+    session = onnxruntime.InferenceSession(tmp_path / "detector.onnx")
+    assert [output.name for output in session.get_outputs()] == ["boxes", "scores", "labels"]
+    with pytest.raises(InputError, match=r"names no ONNX file; end its name in \.onnx"):
+        uncrowd.export(trained.weights, tmp_path / "detector.pt")
+
+
+def test_an_experiment_is_found_by_its_name(crowd: Path) -> None:
+    with pytest.raises(InputError, match="There is no experiment 'smal-data'; the nearest is small-data; "):
+        uncrowd.train(crowd, "smal-data")
+
+
+def test_a_dry_run_leaves_nothing(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = uncrowd.train(crowd, tiny_experiment(), out=tmp_path / "run", device="cpu", dry_run=True)
+    assert not run.finished
+    assert run.scores == {}
+    assert list(tmp_path.iterdir()) == []
+    said = capsys.readouterr().out
+    assert "training: 16 images, 2 epochs of 4 steps, 8 steps in all" in said
+    assert "forecast: 8 steps of 4 images at " in said
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for name in dir(uncrowd):
+        if name != "__version__":
+            assert inspect.getdoc(getattr(uncrowd, name)), name
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import sys, uncrowd; dir(uncrowd); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
