@@ -16,16 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import FAR, area, at_least_fp32
+from uncrowd.ops.roi_sampling import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES
 from uncrowd.ops.triton_available import own_kernels_run
 
 if TYPE_CHECKING:
     from uncrowd.ops.roi_align_triton import RowsGradient
-
-FINEST_LEVEL = 2  # P2, stride 4
-# A box of this side (pixels) is pooled from this level (FPN, Eq. 1 there).
-CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
-SAMPLES = 2  # of a cell, in each direction
-TERMS = (2 * SAMPLES) ** 2  # cells of the pyramid that a cell of a pooled box is made of
 
 
 class PyramidRows(NamedTuple):

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from uncrowd.boxes import FAR
-from uncrowd.ops.roi_align import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES, TERMS
+from uncrowd.ops.roi_sampling import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES, TERMS
 
 assert (SAMPLES, TERMS) == (2, 16), "the kernel has them as numbers"
 SECOND_LEVEL = CANONICAL_SIDE * 2.0 ** (FINEST_LEVEL + 1 - CANONICAL_LEVEL)
