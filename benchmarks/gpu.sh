@@ -3,7 +3,7 @@
 # Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md have, and last memory, for
 # which each detector has a process of its own, and the compiler's tests. A step that fails or is cut short leaves the
 # others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` takes the same
-# steps at a size for any machine, without the recorded and compiled ways and the tests of folding and compiling.
+# steps at a size for any machine, without CUDA graphs, compiling and the tests of both.
 # PYTHON (by default .venv's, or python3) needs uncrowd installed (`pip install --no-deps .` will do) and the packages
 # of pyproject.toml; without transformers its detectors are left out.
 set -uo pipefail
@@ -47,18 +47,18 @@ if [ -n "${TOY:-}" ]; then
     benchmark memory 90 training "${size[@]}" "${small[@]}" --proposals 10 --precisions fp32
 else
     paper=(--height 800 --width 1333)
-    step tests 60 -m pytest -q "${tests[@]}" tests/models/test_folding.py
+    step tests 60 -m pytest -q "${tests[@]}" tests/acceleration/test_fuse.py
     # both precisions in the same rounds, so that ours in bf16 has a ratio to the twin in fp32
     benchmark training 150 training "${paper[@]}" --batch-size 16 --rounds 5 --compile --no-memory
     benchmark inference-1 130 inference "${paper[@]}" --rounds 10 --proposals 100 500 \
-        --ways eager recorded compiled plain --heads --bf16
+        --ways eager graphs compiled plain --heads --bf16
     benchmark roofline 30 roofline "${paper[@]}" --batch-size 8 --rounds 3
-    benchmark inference-8 35 inference "${paper[@]}" --rounds 5 --batch 8 --proposals 100 500 --ways eager recorded \
+    benchmark inference-8 35 inference "${paper[@]}" --rounds 5 --batch 8 --proposals 100 500 --ways eager graphs \
         --bf16 --torchvision-only
     benchmark training-crowd 45 training "${paper[@]}" --batch-size 8 --objects 23 --proposals 500 --rounds 3 \
         --precisions bf16 --no-memory
     benchmark memory 50 training "${paper[@]}" --batch-size 16 --rounds 1 --precisions bf16
-    step tests-compiled 70 -m pytest -q tests/models/test_compiled.py
+    step tests-compiled 70 -m pytest -q tests/acceleration/test_compile.py
 fi
 
 if [ "$failed" -ne 0 ]; then

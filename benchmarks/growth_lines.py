@@ -15,6 +15,7 @@ from benchmarks.parts import Parts, Watched, clock, parts_of
 from benchmarks.training_parts import parts_of_loss
 from torch import nn
 
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.coco import read_coco
 from uncrowd.data.loader import inference_batches, plan_epoch
@@ -23,9 +24,7 @@ from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.micro_batches import to_device
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
-from uncrowd.models.inference_form import for_inference
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
-from uncrowd.models.training_form import for_training
 from uncrowd.structures import Batch, StageOutput
 from uncrowd.words import counted
 
@@ -66,7 +65,7 @@ class ModelCase(NamedTuple):
 def model_line(quantity: str, where: str, cases: Mapping[int, ModelCase], rounds: int, *, memory: bool) -> Line:
     """Inference and training of each case."""
     configs = {case.config for case in cases.values()}
-    looking, learning = {c: _looking(c) for c in configs}, {c: _learning(c) for c in configs}
+    looking, learning = {c: _inferring(c) for c in configs}, {c: _training(c) for c in configs}
     timed: dict[int, dict[str, Timed]] = {}
     for size, case in cases.items():
         looks, learns = looking[case.config], learning[case.config]
@@ -142,16 +141,12 @@ def _batch(config: BatchConfig) -> Batch:
     return to_device(made_up_batch(config), _device())
 
 
-def _looking(config: SparseRCNNConfig) -> SparseRCNN:
-    model = build_model(config).to(_device())
-    for_inference(model, bf16=False)
-    return model
+def _inferring(config: SparseRCNNConfig) -> SparseRCNN:
+    return for_inference(build_model(config, _device()))
 
 
-def _learning(config: SparseRCNNConfig) -> SparseRCNN:
-    model = build_model(config).to(_device())
-    for_training(model, _device())
-    return model
+def _training(config: SparseRCNNConfig) -> SparseRCNN:
+    return build_model(config, _device())
 
 
 def _infer(model: SparseRCNN, batch: Batch) -> None:
@@ -166,7 +161,7 @@ def _learn(model: SparseRCNN, criterion: SetCriterion, batch: Batch) -> None:
 
 
 def _learn_once(case: ModelCase) -> None:
-    _learn(_learning(case.config), SetCriterion(LossConfig()), _batch(case.batch))
+    _learn(_training(case.config), SetCriterion(LossConfig()), _batch(case.batch))
 
 
 def _match_and_compare(

@@ -6,7 +6,7 @@ weights torchvision's detectors have little to suppress.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -24,27 +24,28 @@ from benchmarks.turns import Rounds, table, take_turns
 from torch import Tensor
 
 from tests.plain.sparse_rcnn import PlainSparseRCNN
+from uncrowd.acceleration.compile import compile_layers, compile_whole
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import cxcywh_to_xyxy
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
+from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.export import export_onnx
-from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
+from uncrowd.inference.onnx_detector import load_onnx
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
-from uncrowd.models.inference_form import for_inference
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories, Decoded
 
 Model = TypeVar("Model", bound=Detector)
-Way = Literal["eager", "recorded", "compiled", "onnx", "plain"]
+Way = Literal["eager", "graphs", "compiled", "onnx", "plain"]
 IN_WORDS = {
     "eager": "",
-    "recorded": ", recorded",
+    "graphs": ", CUDA graph",
     "compiled": ", compiled",
     "onnx": ", ONNX Runtime",
     "plain": ", plain twin",
@@ -61,7 +62,7 @@ class Arguments:
     width: int = 1088
     # Images at once.
     batch: int = 1
-    # Rounds, after one that is not counted, or three if --ways has recorded or compiled.
+    # Rounds, after one that is not counted, or three if --ways has graphs or compiled.
     rounds: int = 5
     # Of our detectors.
     proposals: tuple[int, ...] = (100, 300, 500)
@@ -98,8 +99,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.inference", config=config)
     kept = arguments.keep_freed_memory and keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if "recorded" in arguments.ways and device.type == "cpu":
-        raise InputError("--ways recorded is for GPUs, and there is none here; leave it out.")
+    if "graphs" in arguments.ways and device.type == "cpu":
+        raise InputError("--ways graphs is for GPUs, and there is none here; leave it out.")
     torch.manual_seed(0)
     images = torch.randint(256, (arguments.batch, 3, arguments.height, arguments.width), dtype=torch.uint8)
     precision = torch.autocast(device.type, torch.bfloat16) if arguments.bf16 else nullcontext()
@@ -113,8 +114,8 @@ def main(argv: Sequence[str]) -> int:
                 detectors[f"ours, {proposals} proposals{IN_WORDS[way]}"] = _ours(arguments, model, way, Path(folder))
         with torch.inference_mode(), precision:
             turns = {name: partial(detect, images) for name, detect in detectors.items()}
-            # a CUDA graph is recorded on the second call and replayed from the third
-            graphs = {"recorded", "compiled"} & set(arguments.ways)
+            # a CUDA graph is captured on the second call and replayed from the third
+            graphs = {"graphs", "compiled"} & set(arguments.ways)
             seconds = take_turns(turns, arguments.rounds, warm_up=3 if graphs else 1)
             on_device = images.to(device)
             heads = {n: _heads(arguments, n, on_device) for n in arguments.proposals} if arguments.heads else {}
@@ -147,47 +148,34 @@ def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:
         f"Sparse R-CNN, {ours.proposals} proposals": build_model(sparse_rcnn),
         "DETR, ours": build_detector(detr),
     }
-    return {name: partial(_detect, _eager(model.to(device), arguments), device) for name, model in models.items()}
+    converted = {name: for_inference(model.to(device), bf16=arguments.bf16) for name, model in models.items()}
+    return {name: partial(_detect, model.detect, device) for name, model in converted.items()}
 
 
 def _ours(arguments: Arguments, model: SparseRCNN, way: Way, folder: Path) -> Detect:
     device = next(model.parameters()).device
     match way:
         case "eager":
-            return partial(_detect, _eager(model, arguments), device)
-        case "recorded":
-            return partial(_detect, _loaded(model, arguments), device)
+            return partial(_detect, for_inference(model, bf16=arguments.bf16).detect, device)
+        case "graphs":
+            return partial(_detect, CudaGraphs(for_inference(model, bf16=arguments.bf16).detect), device)
         case "compiled":
-            compiled = _loaded(model, arguments)
+            compiled = for_inference(model, bf16=arguments.bf16)
             compile_whole(compiled)
-            return partial(_detect, compiled, device)
+            return partial(_detect, compiled.detect, device)
         case "onnx":
             path = folder / f"{model.config.proposals}.onnx"
             classes = range(model.config.num_classes)
             categories = Categories(ids=tuple(classes), names=tuple(f"class {i}" for i in classes))
             export_onnx(path, deepcopy(model).cpu(), categories, ResizeConfig())
-            return partial(_detect, load_onnx(path, device), device)
+            return partial(_detect, load_onnx(path, device).detect, device)
         case "plain":
             return partial(_detect_plainly, _plain_twin(model), device)
 
 
-def _loaded(model: Model, arguments: Arguments) -> Model:
-    """A copy in the form that `uncrowd.load` gives it."""
-    loaded = deepcopy(model)
-    for_inference(loaded, bf16=arguments.bf16)
-    return loaded
-
-
-def _eager(model: Model, arguments: Arguments) -> Model:
-    """The same, but nothing is recorded."""
-    loaded = _loaded(model, arguments)
-    loaded.recordings = None
-    return loaded
-
-
-def _detect(model: AnyDetector, device: torch.device, images: Tensor) -> Decoded:
+def _detect(detect: Callable[[Tensor, Tensor], Decoded], device: torch.device, images: Tensor) -> Decoded:
     sizes = torch.tensor([images.shape[-2:]] * len(images))
-    return model.detect(images.to(device, non_blocking=True), sizes.to(device, non_blocking=True))
+    return detect(images.to(device, non_blocking=True), sizes.to(device, non_blocking=True))
 
 
 def _plain_twin(model: SparseRCNN) -> PlainSparseRCNN:
@@ -203,7 +191,7 @@ def _detect_plainly(twin: PlainSparseRCNN, device: torch.device, images: Tensor)
 def _heads(arguments: Arguments, proposals: int, images: Tensor) -> Rounds:
     """Seconds of the stages, ours and the twin's, each given the features as its own pyramid lays them out."""
     plain = build_model(_config(arguments, proposals)).eval().to(images.device)
-    model, twin = _loaded(plain, arguments), _plain_twin(plain)
+    model, twin = for_inference(plain, bf16=arguments.bf16), _plain_twin(plain)
     height, width = images.shape[-2:]
     sizes = torch.tensor([[height, width]] * len(images), device=images.device)
     ours = model.pyramid(model.backbone(model.normalise(images, sizes)))

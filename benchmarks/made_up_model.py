@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.structures import Batch, Target
 
@@ -53,10 +54,11 @@ def made_up_target(objects: int, size: tuple[int, int], classes: int, rng: np.ra
     )
 
 
-def build_model(config: SparseRCNNConfig) -> SparseRCNN:
-    """The same random weights for the same configuration."""
+def build_model(config: SparseRCNNConfig, device: torch.device | None = None) -> SparseRCNN:
+    """Returns a model with the same random weights for the same configuration, laid out for the device."""
     torch.manual_seed(0)
-    model = SparseRCNN(config)
+    model = build_detector(config, device)
+    assert isinstance(model, SparseRCNN)
     calm(model)
     _spread(model)
     return model

@@ -19,7 +19,6 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -36,15 +35,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.micro_batches import to_device
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
+from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.inference_form import for_inference
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
-from uncrowd.ops.roi_align import TERMS
+from uncrowd.ops.roi_sampling import TERMS
 from uncrowd.structures import Batch
 from uncrowd.words import counted
 
@@ -150,11 +150,10 @@ def main(argv: Sequence[str]) -> int:
     )
     results: dict[str, Any] = {}
     for precision in arguments.precisions:
-        looking = deepcopy(model)
-        for_inference(looking, bf16=precision == "bf16")
+        converted = for_inference(model, bf16=precision == "bf16")
         with _in(precision, device):
-            work = Work(flops, _bytes(looking, batch))
-            limits, seconds = _measure(looking, batch, precision, arguments)
+            work = Work(flops, _bytes(converted, batch))
+            limits, seconds = _measure(converted, batch, precision, arguments)
         print(f"\n{table(precision, work, limits, seconds)}")
         results[precision] = {"work": work._asdict(), "limits": limits._asdict(), "seconds": seconds._asdict()}
     if arguments.append is not None:
@@ -239,13 +238,14 @@ def _measure(model: SparseRCNN, batch: Batch, precision: Precision, arguments: A
     kernels = matrices[1].T.contiguous()[:, :, None, None]
     original = torch.zeros(4 * side, 4 * side, device=device)
     copy = torch.empty_like(original)
+    detect = CudaGraphs(model.detect) if device.type == "cuda" else model.detect
     times: dict[str, list[float]] = defaultdict(list)
     parts: list[dict[str, float]] = []
     for _ in range(WARM_UP + arguments.rounds):
         times["product"].append(_seconds(lambda: matrices[0] @ matrices[1]))
         times["convolution"].append(_seconds(lambda: F.conv2d(pixels, kernels)))
         times["copy"].append(_seconds(lambda: copy.copy_(original)))
-        times["whole"].append(_seconds(lambda: model.detect(batch.images, batch.sizes)))
+        times["whole"].append(_seconds(lambda: detect(batch.images, batch.sizes)))
         of_part = Parts(clock)
         with of_part.watching(parts_of(model)):
             model.decode(model(batch.images, batch.sizes))

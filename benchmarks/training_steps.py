@@ -17,6 +17,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from tests.plain.set_loss import total_loss
 from tests.plain.sparse_rcnn import PlainSparseRCNN
+from uncrowd.acceleration.compile import compile_layers
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.transforms import TrainTransformConfig
@@ -25,9 +26,7 @@ from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train import TrainConfig, Trainer
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
-from uncrowd.models.compiled import compile_layers
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
-from uncrowd.models.training_form import for_training
 from uncrowd.structures import Batch, Categories, Sample
 
 # Takes a batch on the host and whether to compute in bf16 under autocast; returns the loss.
@@ -40,8 +39,7 @@ class EngineStep:
     """Our engine's own step: what `uncrowd train` does with each batch."""
 
     def __init__(self, config: SparseRCNNConfig, images: int, *, compiled: bool = False):
-        self.model, self.criterion = build_model(config), SetCriterion(LossConfig())
-        for_training(self.model, build_accelerator().device)
+        self.model, self.criterion = build_model(config, build_accelerator().device), SetCriterion(LossConfig())
         if compiled:
             compile_layers(self.model, build_accelerator().device)
         self.trainer = Trainer(

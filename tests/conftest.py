@@ -50,7 +50,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     The boxes it starts from are of all sizes, some far out of the image.
     """
     torch.manual_seed(0)
-    model = SparseRCNN(replace(TINY_MODEL, num_classes=2, proposals=16))
+    model = SparseRCNN(replace(TINY_MODEL, num_classes=2, proposals=16)).to(memory_format=torch.channels_last)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)

@@ -206,7 +206,7 @@ def test_a_model_sees_few_sizes(predictor: Predictor, monkeypatch: pytest.Monkey
 
 
 def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What compiling does is tested in tests/models/test_compiled.py."""
+    """What compiling does is tested in tests/acceleration/test_compile.py."""
     compiled: list[Any] = []
     monkeypatch.setattr("uncrowd.inference.predictor.compile_whole", compiled.append)
     uncrowd.load(weights, "cpu")

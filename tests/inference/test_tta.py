@@ -101,6 +101,8 @@ class SquareFinder(Detector):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
+        self.backbone = nn.ModuleDict({"body": nn.Identity()})
+        self.register_buffer("mean", torch.zeros(1))
         self.seen: list[list[float]] = []
 
     @property
@@ -133,12 +135,12 @@ def scene(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray
 
 
 def test_what_is_seen_flipped_comes_back_to_its_place() -> None:
-    finder = SquareFinder()
     tta = TTAConfig(views=(View(short_side=80, max_size=1000), View(short_side=160, max_size=1000)))
-    predictor = Predictor(finder, CATEGORIES, ResizeConfig(), tta=tta)
+    predictor = Predictor(SquareFinder(), CATEGORIES, ResizeConfig(), tta=tta)
     found = predictor.predict(scene(40, 61, (10, 5, 22, 17)))
     # twice and four times as large; flipped in views 122 and 244 wide
-    assert finder.seen == [[20, 10, 44, 34], [78, 10, 102, 34], [40, 20, 88, 68], [156, 20, 204, 68]]
+    assert isinstance(predictor.model, SquareFinder)
+    assert predictor.model.seen == [[20, 10, 44, 34], [78, 10, 102, 34], [40, 20, 88, 68], [156, 20, 204, 68]]
     assert rows(found) == [([10, 5, 22, 17], pytest.approx(0.9), 0)]
 
 
@@ -207,8 +209,10 @@ def test_a_detector_in_two_views_is_combined_as_by_hand(model: SparseRCNN, predi
         least_score=0.01,
     )
     pixels = random_image(70, 90)
-    expected = by_hand(model, pixels, tta)
-    ours = Predictor(model, CATEGORIES, predictor.resize, tta=tta).predict(pixels)
+    with_views = Predictor(model, CATEGORIES, predictor.resize, tta=tta)
+    assert isinstance(with_views.model, SparseRCNN)
+    expected = by_hand(with_views.model, pixels, tta)
+    ours = with_views.predict(pixels)
     boxes = clip(torch.tensor([found.box for found in expected]), 70, 90)
     inside = [((x1 < x2) and (y1 < y2)) for x1, y1, x2, y2 in boxes.tolist()]
     assert boxes.tolist() != [found.box for found in expected], "some stick out, so that it matters when they are cut"

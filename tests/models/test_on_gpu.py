@@ -1,7 +1,7 @@
 """What a GPU computes is what the CPU computes. Left out where there is no GPU.
 
-What is compiled is in test_compiled.py, which uses the GPU where there is one; so do test_roi_align.py,
-test_bias_relu_triton.py and test_folding.py.
+What is compiled is in test_compile.py, which uses the GPU where there is one; so do test_roi_align.py,
+test_bias_relu_triton.py and test_fuse.py.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,10 @@ from torchvision.ops import roi_align as roi_align_level
 from tests.models.small import SMALL, SMALL_DETR
 from tests.models.trained_norms import as_if_trained
 from tests.plain.sparse_rcnn import PlainSparseRCNN
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import FAR
+from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.models.build import AnyDetectorConfig, build_detector
-from uncrowd.models.inference_form import for_inference
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.ops.roi_align import as_rows, assign_levels, roi_align
 
@@ -122,34 +123,23 @@ def test_pooling_far_away_and_in_half_precision() -> None:
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("config", [SMALL, SMALL_DETR], ids=["sparse-rcnn", "detr"])
 def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: bool) -> None:
-    """Two sizes in turn, other images each time, and once more after the weights were moved."""
+    """Two sizes in turn, with other images each time."""
     torch.manual_seed(0)
-    looking = build_detector(config).to(CUDA)
-    as_if_trained(looking)
-    for_inference(looking, bf16=bf16)
-    usual = deepcopy(looking)
-    usual.recordings = None
-    for moved in (False, True):
-        if moved:
-            recorded = looking.recordings
-            looking.cpu()
-            # where a graph would still read
-            in_their_places = [torch.rand_like(p, device=CUDA) for p in looking.parameters()]
-            looking.to(CUDA)
-            del in_their_places
-            assert looking.recordings is not recorded
-        for seed in range(4):
-            for height, width in ((128, 160), (96, 128)):
-                generator = torch.Generator().manual_seed(seed)
-                images = torch.randint(256, (2, 3, height, width), generator=generator, dtype=torch.uint8).to(CUDA)
-                sizes = torch.tensor([[height, width], [height - 20, width]]).to(CUDA)
-                with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
-                    found, expected = looking.detect(images, sizes), usual.detect(images, sizes)
-                assert torch.equal(found.labels, expected.labels)
-                assert_near(found.boxes, expected.boxes.cpu(), 1e-5)
-                assert_near(found.scores, expected.scores.cpu(), 1e-5)
-        assert looking.recordings is not None
-        assert len(looking.recordings) == 2
+    model = build_detector(config).to(CUDA)
+    as_if_trained(model)
+    converted = for_inference(model, bf16=bf16)
+    graphs = CudaGraphs(converted.detect)
+    for seed in range(4):
+        for height, width in ((128, 160), (96, 128)):
+            generator = torch.Generator().manual_seed(seed)
+            images = torch.randint(256, (2, 3, height, width), generator=generator, dtype=torch.uint8).to(CUDA)
+            sizes = torch.tensor([[height, width], [height - 20, width]]).to(CUDA)
+            with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=bf16):
+                found, expected = graphs(images, sizes), converted.detect(images, sizes)
+            assert torch.equal(found.labels, expected.labels)
+            assert_near(found.boxes, expected.boxes.cpu(), 1e-5)
+            assert_near(found.scores, expected.scores.cpu(), 1e-5)
+    assert len(graphs) == 2
 
 
 def random_images(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -158,32 +148,26 @@ def random_images(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     return images.to(CUDA), torch.tensor([[height, width]]).to(CUDA)
 
 
-def looking_model() -> SparseRCNN:
+def test_threads_and_streams_of_their_own_capture_and_replay() -> None:
+    """Each thread, in which libraries initialise themselves, has its own images and a stream of its own."""
     torch.manual_seed(0)
     model = SparseRCNN(SMALL).to(CUDA)
     as_if_trained(model)
-    for_inference(model, bf16=False)
-    return model
-
-
-def test_threads_and_streams_of_their_own_record_and_replay() -> None:
-    """Each thread, whose libraries begin anew, has its own images and asks on a stream of its own."""
-    model = looking_model()
-    usual = deepcopy(model)
-    usual.recordings = None
-    expected = {seed: usual.detect(*random_images(seed, 96, 128)).scores.cpu() for seed in range(6)}
-    model.detect(*random_images(0, 96, 128))
+    model = for_inference(model)
+    graphs = CudaGraphs(model.detect)
+    expected = {seed: model.detect(*random_images(seed, 96, 128)).scores.cpu() for seed in range(6)}
+    detect = torch.inference_mode()(graphs)
+    detect(*random_images(0, 96, 128))
 
     def ask(first: int) -> list[tuple[int, Tensor]]:
         with torch.cuda.stream(torch.cuda.Stream()):
             seeds = [(first + step) % 6 for step in range(12)]
-            return [(seed, model.detect(*random_images(seed, 96, 128)).scores.cpu()) for seed in seeds]
+            return [(seed, detect(*random_images(seed, 96, 128)).scores.cpu()) for seed in seeds]
 
     with ThreadPoolExecutor(3) as pool:
         for seed, scores in chain.from_iterable(pool.map(ask, range(3))):
             assert_near(scores, expected[seed], 1e-5)
-    assert model.recordings is not None
-    assert len(model.recordings) == 1
+    assert len(graphs) == 1
 
 
 def test_bf16_learns_in_the_same_direction(model: SparseRCNN, images: Tensor) -> None:

@@ -12,7 +12,6 @@ from torch.fx import GraphModule
 from tests.exported import symbolic_shapes
 from tests.tiny import TINY_MODEL
 from uncrowd.models.dynamic_conv import DynamicConv
-from uncrowd.models.inference_form import for_inference
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind, ContentAttention, IoUEnhancedAttention, IoUOnlyAttention
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -69,16 +68,6 @@ def test_the_hooks_go_also_when_something_fails() -> None:
     with pytest.raises(RuntimeError), tap(model):
         raise RuntimeError
     assert hooks(model) == 0
-
-
-def test_nothing_is_replayed_meanwhile_and_what_was_recorded_is_dropped() -> None:
-    model = detector()
-    for_inference(model, bf16=False)
-    before = model.recordings
-    assert before is not None
-    with tap(model):
-        assert model.recordings is None
-    assert model.recordings not in (None, before)
 
 
 def test_what_is_compiled_is_heard_and_stays_compiled() -> None:

@@ -169,7 +169,7 @@ def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: p
 def test_a_model_is_compiled_on_request(
     crowd: Path, sayings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, wanted: bool
 ) -> None:
-    """What compiling does is tested in tests/models/test_compiled.py."""
+    """What compiling does is tested in tests/acceleration/test_compile.py."""
     compiled: list[nn.Module] = []
     monkeypatch.setattr("uncrowd.runs.run.compile_layers", lambda model, device: compiled.append(model))
     sayings(crowd, tiny_experiment(compile=wanted))

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from uncrowd import config
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories
@@ -31,7 +32,9 @@ PREPROCESSING = {"short_side": 800, "long_side": 1333}
 @pytest.fixture
 def model() -> SparseRCNN:
     torch.manual_seed(0)
-    return SparseRCNN(TINY).eval()
+    model = build_detector(TINY).eval()
+    assert isinstance(model, SparseRCNN)
+    return model
 
 
 def test_round_trip_to_the_bit(model: SparseRCNN, tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ from PIL import Image
 from torch import Tensor
 
 from uncrowd import config
+from uncrowd.acceleration.compile import compile_whole
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.image import read_image, to_rgb, upright
 from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
+from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
-from uncrowd.models.compiled import compile_whole
 from uncrowd.models.detector import Detector
-from uncrowd.models.inference_form import for_inference
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 from uncrowd.weights.file import load_weights
 
@@ -30,12 +31,16 @@ ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 
 class Predictor:
-    """A model, the classes it knows and the size it wants its images in.
+    """A detector with the classes it knows and the size it wants its images in.
 
-    device: where torch runs the model; an ONNX file was given its own when it was loaded.
-    tta: test-time augmentation (Table 7): each image is looked at in its many views instead, and slowly.
-    bf16: compute in bfloat16 what keeps its meaning so, boxes and attention by IoU not; faster on GPUs, and on CPUs
-    that have instructions for it.
+    model: what `for_inference` makes of the given one, which stays as it is: later training does not reach it.
+    device: where torch runs the model; an ONNX file was given its device when it was loaded.
+    tta: test-time augmentation (Table 7): each image is detected in at many sizes, which is slow.
+    bf16: compute in bfloat16 all but boxes, scores and attention by IoU; faster on GPUs, and on CPUs that have
+    instructions for it.
+    compiled: torch.compile, for many images of one size or a few sizes.
+    cuda_graphs: on a GPU, unless compiled, replays what was captured for earlier images of the same size and number.
+    Forward hooks hear nothing of replays, and the model's weights must stay where they are; None switches it off.
     """
 
     def __init__(
@@ -46,11 +51,15 @@ class Predictor:
         device: torch.device | str = "cpu",
         tta: TTAConfig | None = None,
         bf16: bool = False,
+        compiled: bool = False,
     ):
-        self.model = model.to(device) if isinstance(model, Detector) else model
+        self.device = torch.device(device)
+        self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
+        if compiled and isinstance(self.model, Detector):
+            compile_whole(self.model)
+        self.cuda_graphs = CudaGraphs(self.model.detect) if self.device.type == "cuda" and not compiled else None
         self.categories = categories
         self.resize = resize
-        self.device = torch.device(device)
         self.tta = tta
         self.bf16 = bf16
 
@@ -112,7 +121,10 @@ class Predictor:
         """What the model finds, on the CPU."""
         images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
         with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
-            decoded = self.model.detect(images, sizes)
+            if self.cuda_graphs is not None and isinstance(self.model, Detector):
+                decoded = self.cuda_graphs(self.model.padded(images), sizes)  # one graph for all of one padded size
+            else:
+                decoded = self.model.detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
         if not torch.isfinite(flat).all():
@@ -141,11 +153,8 @@ def load(
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
 
-    On a GPU what the model does with images of one size and number is recorded as a CUDA graph the second time, and
-    from then on replayed: forward hooks hear nothing of replays, and get tensors without numbers while it is recorded.
-    Weights must not be moved or exchanged but by moving the whole model; `predictor.model.recordings = None` ends it.
-    An ONNX file is as it was exported, without `bf16` and `compiled`. The predictor's model only looks: for one to
-    train or to save again, take `uncrowd.weights.file.load_weights`.
+    An ONNX file runs as it was exported, without `bf16` and `compiled`. The predictor's model is converted for
+    inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, and for `compiled` with test-time augmentation or
     without a compiler.
@@ -165,15 +174,12 @@ def load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     no_device = InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.")
     try:
-        predictor = Predictor(weights.model, weights.categories, resize_config, device, tta, bf16)
+        weights.model.to(device)
     except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
         raise no_device from error
-    if predictor.device.type == "meta":  # where nothing is computed
+    if torch.device(device).type == "meta":  # where nothing is computed
         raise no_device
-    for_inference(weights.model, bf16=bf16)
-    if compiled:
-        compile_whole(weights.model)
-    return predictor
+    return Predictor(weights.model, weights.categories, resize_config, device, tta, bf16, compiled)
 
 
 def _to_array(image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:

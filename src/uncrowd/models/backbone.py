@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from uncrowd.errors import InputError
-from uncrowd.models.folding import fold_frozen_norms
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MAX_GROUPS = 32
@@ -74,18 +73,13 @@ class Backbone(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if of_swin else None
         _replace_batch_norm(self.body, config.norm)
         _freeze(self.body, config.frozen_stages, info.module_name())
-        fold_frozen_norms(self.body)
-        # Most convolutions are fastest so, and everything up to RoIAlign keeps it. The weights are laid out alike, for
-        # then their gradients are, which DistributedDataParallel asks for.
-        self.layout = torch.channels_last  # changed by `Detector.lay_out`
-        self.body.to(memory_format=self.layout)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Returns C2 to C5 of normalised images."""
-        features = self.body(images.contiguous(memory_format=self.layout))
+        features = self.body(images)
         if self.norms is not None:
             features = [norm(f).permute(0, 3, 1, 2) for norm, f in zip(self.norms, features, strict=True)]
-        return [feature.contiguous(memory_format=self.layout) for feature in features]
+        return features
 
     def load_pretrained(self) -> str:
         """Loads what the configuration names and returns, in words, what the backbone now starts from.

@@ -1,5 +1,7 @@
 """From a configuration to the detector it describes."""
 
+import torch
+
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -7,10 +9,18 @@ from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 AnyDetectorConfig = SparseRCNNConfig | DETRConfig
 
 
-def build_detector(config: AnyDetectorConfig) -> Detector:
-    """Returns the detector, its backbone not yet pretrained (`Backbone.load_pretrained`)."""
+def build_detector(config: AnyDetectorConfig, device: torch.device | None = None) -> Detector:
+    """Returns the detector on the device, laid out in memory as is fastest there to train.
+
+    Its backbone is not yet pretrained: see `Backbone.load_pretrained`. device: None leaves it where torch builds it.
+    """
     match config:
         case SparseRCNNConfig():
-            return SparseRCNN(config)
+            model = SparseRCNN(config)
         case DETRConfig():
-            return DETR(config)
+            model = DETR(config)
+    # Convolutions are fastest with channels last. Only on a CPU with AVX2 and no AVX-512 does a training step take half
+    # as long again so, because oneDNN finds the gradient of a 3 x 3 kernel up to six times more slowly.
+    slow = (device is None or device.type == "cpu") and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    model.to(memory_format=torch.contiguous_format if slow else torch.channels_last)
+    return model if device is None else model.to(device)

@@ -1,7 +1,6 @@
 """What every detector has in common: raw pixels in, what each stage predicts out, and how that is ranked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -9,7 +8,6 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.models.backbone import Backbone, BackboneConfig
-from uncrowd.models.recordings import Recordings
 from uncrowd.structures import Decoded, StageOutput
 
 
@@ -42,8 +40,6 @@ class Detector(nn.Module, ABC):
     """
 
     multiple: int
-    only_looks = False  # see `inference_form.py`
-    recordings: Recordings | None = None  # of what it does on a GPU, where it only looks
     mean: Tensor
     std: Tensor
 
@@ -76,31 +72,9 @@ class Detector(nn.Module, ABC):
 
     @torch.inference_mode()
     def detect(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
-        """Returns `decode` of `forward`, in evaluation mode; the mode is left as it was."""
-        if self.training:
-            self.eval()
-            try:
-                return self.detect(images, sizes)
-            finally:
-                self.train()
-        images = self.padded(images)  # what is compiled or recorded is so for each size
-        if self.recordings is None or not images.is_cuda:
-            return self._look(images, sizes)
-        return self.recordings(self._look, images, sizes)
-
-    def _look(self, images: Shaped[Tensor, "b 3 H W"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
-        return self.decode(self(images, sizes))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Detector":
-        """Moves or casts the weights, which recordings read where they were."""
-        if self.recordings is not None:
-            self.recordings = Recordings()
-        return super()._apply(fn, recurse)
-
-    def lay_out(self, layout: torch.memory_format) -> None:
-        """Lays the weights of convolutions out so in memory, and from now on the maps between them."""
-        self.to(memory_format=layout)
-        self.backbone.layout = layout
+        """Returns `decode` of `forward`. The model should be in evaluation mode, because DETR has dropout."""
+        # Padded here already, so that a compiled model sees one size for all that are padded to it.
+        return self.decode(self(self.padded(images), sizes))
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""

@@ -17,7 +17,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, in_channels: list[int], width: int):
         super().__init__()
-        self.fpn = FeaturePyramidNetwork(in_channels, width).to(memory_format=torch.channels_last)  # as the trunk's
+        self.fpn = FeaturePyramidNetwork(in_channels, width)
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b d _ _"]]:
         """Returns one map a level, finest first, at the strides of `features`: each has half the sides of the last."""

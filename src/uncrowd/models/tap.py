@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32
 from uncrowd.models.channel_weighting import ChannelMask
-from uncrowd.models.detector import Detector
 from uncrowd.models.interaction import ChannelWeighted
-from uncrowd.models.recordings import Recordings
 from uncrowd.models.self_attention import (
     ContentAttention,
     IoUEnhancedAttention,
@@ -68,9 +66,10 @@ class StageTap:
 def tap(model: nn.Module) -> Iterator[list[StageTap]]:
     """`with tap(model) as taps: model(images, sizes)`: then `taps` has one entry a stage, of the last forward.
 
-    It listens with forward hooks, all of which are gone afterwards; it changes no result and passes no gradient. A
-    model without stages, such as DETR, gives no entries. Meanwhile nothing of it is recorded or replayed, for hooks
-    hear neither; and if any of it is compiled, nothing that is compiled runs so in the whole process.
+    It listens with forward hooks, which are removed afterwards; it changes no result and passes no gradient. A model
+    without stages, such as DETR, gives no entries. If any part of the model is compiled, compiled code runs uncompiled
+    in the whole process meanwhile, because it calls no hooks. Neither does the replay of a CUDA graph: call the model
+    itself, not a predictor that has seen this size of image.
     """
     stages = [module for module in model.modules() if isinstance(module, Stage)]
     taps: list[StageTap] = []
@@ -90,10 +89,6 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
         # asked first, for it holds for the whole process and loads the compiler
         if any(module._compiled_call_impl is not None for module in model.modules()):
             hooks.enter_context(torch.compiler.set_stance("force_eager"))
-        if isinstance(model, Detector):
-            recordings = None if model.recordings is None else Recordings()  # anew, for meanwhile it may be moved
-            hooks.callback(setattr, model, "recordings", recordings)
-            model.recordings = None
         for stage in stages:
             hooks.enter_context(stage.register_forward_hook(finish))
             for module in stage.modules():

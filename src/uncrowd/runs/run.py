@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from uncrowd import config
+from uncrowd.acceleration.compile import compile_layers
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Splits, hold_out, open_dataset
@@ -23,11 +24,9 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import AnyDetectorConfig, build_detector
-from uncrowd.models.compiled import compile_layers
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
-from uncrowd.models.training_form import for_training
 from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.identity import identity
@@ -124,9 +123,8 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: b
     )
 
     torch.manual_seed(experiment.train.seed)
-    model = build_detector(experiment.model)
+    model = build_detector(experiment.model, accelerator.device)
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
-    for_training(model, accelerator.device)
     if experiment.train.compile:
         compile_layers(model, accelerator.device)
         say("the model is compiled with the first step, which takes a minute or more")

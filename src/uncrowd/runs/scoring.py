@@ -17,7 +17,6 @@ from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
-from uncrowd.models.training_form import laid_out_to_look
 from uncrowd.paper.expected import beside_paper
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.report.page import write_report
@@ -54,14 +53,13 @@ class Scoring:
         settings = self.experiment.train
         categories = self.dataset.categories
         predictor = Predictor(_bare(model), categories, self.experiment.resize, self.accelerator.device)
-        with laid_out_to_look(_bare(model)):  # as `eval` will
-            detected = detect(
-                predictor,
-                self.dataset,
-                batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
-                workers=settings.workers,
-                accelerator=self.accelerator,
-            )
+        detected = detect(
+            predictor,
+            self.dataset,
+            batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
+            workers=settings.workers,
+            accelerator=self.accelerator,
+        )
         scores = self.evaluator.evaluate(self.dataset, detected.detections, categories)
         if self.log is not None:
             self._record(self.log, detected, scores, epoch, step)

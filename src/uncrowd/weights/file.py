@@ -44,14 +44,23 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
     The new file replaces an older one only once it is complete. Raises InputError when the file cannot be written, and
     when the model was converted for inference.
     """
-    if model.only_looks:
+    assert isinstance(model.config, AnyDetectorConfig), model.config
+    description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
+    tensors = model.state_dict()
+    _refuse_converted(path, tensors, model.config)
+    write_safetensors(path, tensors, {HEADER: json.dumps(config.to_dict(description))})
+
+
+def _refuse_converted(path: Path, tensors: Mapping[str, Tensor], model: AnyDetectorConfig) -> None:
+    """Raises InputError unless the tensors are those of the model as it is trained."""
+    with torch.device("meta"):
+        trained = build_detector(model).state_dict()
+    halves = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in tensors.values())
+    if halves or tensors.keys() != trained.keys():
         raise InputError(
             f"{path}: this model was converted for inference, so its weights can no longer be trained or saved; "
             "save the model that uncrowd.weights.file.load_weights returns."
         )
-    assert isinstance(model.config, AnyDetectorConfig), model.config
-    description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
-    write_safetensors(path, model.state_dict(), {HEADER: json.dumps(config.to_dict(description))})
 
 
 def load_weights(path: Path) -> Weights:

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import build_detector
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -138,7 +140,7 @@ def small_detr(num_classes: int) -> DETR:
         decoder_layers=3,
         feedforward_width=32,
     )
-    return DETR(config).eval()
+    return cast(DETR, build_detector(config)).eval()
 
 
 def as_detr(model: DETR) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from torchvision.models import swin_t
 from tests.weights.published.checkpoints import as_detectron2, detectron2_name
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.weights.file import load_exactly
@@ -72,9 +73,10 @@ def small() -> SparseRCNN:
     """Returns a model small enough to be saved in a test, with the smallest known backbone."""
     stage = StageConfig(width=16, dynamic_width=4, feedforward_width=32)
     torch.manual_seed(0)
-    return SparseRCNN(
-        SparseRCNNConfig(num_classes=3, proposals=5, stages=2, backbone=BackboneConfig(name="resnet18"), stage=stage)
-    ).eval()
+    config = SparseRCNNConfig(
+        num_classes=3, proposals=5, stages=2, backbone=BackboneConfig(name="resnet18"), stage=stage
+    )
+    return cast(SparseRCNN, build_detector(config)).eval()
 
 
 @pytest.mark.parametrize("wrap", [lambda s: {"model": s, "iteration": 269_999}, lambda s: s], ids=["model", "bare"])

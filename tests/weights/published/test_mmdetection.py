@@ -1,7 +1,7 @@
 """mmdetection's checkpoints are imported completely, with class names and with settings of their configuration."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from tests.weights.published.checkpoints import mmdetection_name
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.weights.published import Published, read_published
@@ -80,9 +81,10 @@ def small() -> SparseRCNN:
         attention="content", interaction="entangled", width=16, dynamic_width=4, feedforward_width=32, class_tower=2
     )
     torch.manual_seed(0)
-    return SparseRCNN(
-        SparseRCNNConfig(num_classes=3, proposals=5, stages=2, backbone=BackboneConfig(name="resnet18"), stage=stage)
-    ).eval()
+    config = SparseRCNNConfig(
+        num_classes=3, proposals=5, stages=2, backbone=BackboneConfig(name="resnet18"), stage=stage
+    )
+    return cast(SparseRCNN, build_detector(config)).eval()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What test_compiled.py runs in a process of its own: import hooks that check shapes break graphs.
+"""What test_compile.py runs in a process of its own: import hooks that check shapes break graphs.
 
 Prints JSON: how far compiled results are from those without, and how many graphs it took.
 """
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.trained_norms import SPARSE_RCNN, as_if_trained
+from uncrowd.acceleration.compile import compile_layers, compile_whole
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detector import Detector
 
 # images, height, width
 SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (1, 96, 70)]}
-ALONE = (1, 64, 64)
 ON_GPU = torch.cuda.is_available()
 # On a CPU all but the minutes of generating C++: graphs, their symbols and their gradients.
 BACKEND = "inductor" if ON_GPU else "aot_eager"
-CALLS = 3 if ON_GPU else 1  # a CUDA graph is recorded on the second and replayed on the third
+CALLS = 3 if ON_GPU else 1  # a CUDA graph is captured on the second and replayed on the third
 
 
 def predict(model: Detector, size: tuple[int, int, int]) -> list[Tensor]:
@@ -53,20 +53,17 @@ def compile_detector(what: str) -> None:
     if what == "layers":
         compile_layers(compiled, plain.mean.device)
     else:
+        compiled = for_inference(plain)
         compile_whole(compiled)
     apart, apart_backward, graphs, found = [], [], [], []
     for size in SIZES[what]:
         expected = predict(plain, size)
-        with torch.inference_mode(what == "whole"):  # which is for looking; layers are for training
+        with torch.inference_mode(what == "whole"):  # layers are for training
             for _ in range(CALLS):
                 found = predict(compiled, size)
         apart.append(furthest(found, expected))
         if what == "layers":
             apart_backward.append(furthest(gradients(compiled, found), gradients(plain, expected)))
-        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-    if what == "layers":
-        with torch.inference_mode():  # as a run scores the model that it trains
-            apart.append(furthest(predict(compiled, ALONE), predict(plain, ALONE)))
         graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
     result = {"apart": max(apart), "apart_backward": max(apart_backward, default=0), "graphs": graphs, "breaks": breaks}

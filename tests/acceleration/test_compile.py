@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from uncrowd.acceleration.compile import compile_layers, compile_whole
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.compiled import compile_layers, compile_whole
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
@@ -22,16 +22,16 @@ BACKWARD = 5e-2  # of a gradient's: a ReLU near 0 may fall on the other side
 
 
 def run(what: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.models.compiled_program", what]
+    command = [sys.executable, "-m", "tests.acceleration.compiled_program", what]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_stages_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
-    """Two, whose boxes come with a gradient in the first alone; and once more to look at another number of images."""
+    """Two stages, of which only the first receives boxes with a gradient."""
     found = run("layers")
-    assert found["graphs"] == [2, 2, 4]
+    assert found["graphs"] == [2, 2]
     assert found["breaks"] == 0
     assert found["apart"] < ROUNDING
     assert found["apart_backward"] < BACKWARD
@@ -67,5 +67,5 @@ def test_without_a_compiler_that_works_it_is_said_at_once(compiler: str, monkeyp
     for device, words in (("cpu", r"a C\+\+ compiler \(.* CXX names\)"), ("cuda", "a C compiler")):
         with pytest.raises(InputError, match=f"torch.compile needs {words}"):
             compile_layers(model, torch.device(device))
-    with pytest.raises(InputError, match=r"a C\+\+ compiler .* finds none here; install it, or go without"):
+    with pytest.raises(InputError, match=r"a C\+\+ compiler .* finds none here; install it, or do not"):
         compile_whole(model)
