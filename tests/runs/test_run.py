@@ -290,3 +290,15 @@ def test_without_a_terminal_there_are_plain_lines(
     assert [line.split()[1] for line in out.splitlines() if line.startswith("step ")] == ["1/8", "3/8", "6/8", "8/8"]
     assert "\x1b" not in out
     assert "\r" not in out
+
+
+def test_a_gpu_without_our_kernels_is_said_and_kept_in_the_facts(
+    tiny: Callable[..., Experiment], crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exchanged for the question itself, because a CPU has no such kernels."""
+    monkeypatch.setattr("uncrowd.runs.run._lacking_for_kernels", lambda device: "a C compiler")
+    said: list[str] = []
+    begin(Run(experiment=tiny(epochs=1), data=str(crowd)), tmp_path / "run", device="cpu", say=said.append)
+    (note,) = [line for line in said if line.startswith("NOTE")]
+    assert note == "NOTE: a C compiler is missing here, so the GPU runs without uncrowd's own kernels, more slowly."
+    assert "without uncrowd&#39;s own: a C compiler is missing" in (tmp_path / "run" / "report.html").read_text()

@@ -27,6 +27,7 @@ from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.ops.triton_available import lacking_for_triton
 from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.identity import identity
@@ -114,7 +115,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: b
         protocol=protocol,
     )
     loader = _loader(experiment, train_set, accelerator)
-    for sentence in _notes(experiment, train_set, loader.steps_per_epoch):
+    for sentence in _notes(experiment, train_set, loader.steps_per_epoch, accelerator.device):
         say(sentence)
     epochs, steps = experiment.train.epochs, loader.steps_per_epoch
     say(
@@ -175,7 +176,7 @@ def _command() -> str:
     return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
 
-def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: int) -> list[str]:
+def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: int, device: torch.device) -> list[str]:
     """What the user should know before training begins."""
     notes = []
     objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~dataset.ignore)])
@@ -199,7 +200,16 @@ def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: i
             f"learning rate {scaled:g}: {optim.learning_rate:g} is for batches of {optim.scale_to_batch}, "
             f"scaled to batches of {batch_size}"
         )
+    lacking = _lacking_for_kernels(device)
+    if lacking is not None:
+        notes.append(f"NOTE: {lacking} is missing here, so the GPU runs without uncrowd's own kernels, more slowly.")
     return notes
+
+
+def _lacking_for_kernels(device: torch.device) -> str | None:
+    """Returns what is missing, in words, for our own kernels to run on the device; None where nothing is, or on a CPU."""
+    return lacking_for_triton() if device.type == "cuda" else None
+    """Returns in words what our own kernels lack on this device; None where nothing is missing, and on a CPU."""
 
 
 def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Accelerator) -> TrainLoader:
@@ -236,6 +246,9 @@ def _facts(
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
         "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
     }
+    lacking = _lacking_for_kernels(device)
+    if lacking is not None:
+        facts["Kernels"] = f"without uncrowd's own: {lacking} is missing"
     expected = expected_in_words(experiment)
     return facts if expected is None else {**facts, "Expected by the paper": expected}
 
