@@ -10,6 +10,7 @@ import torch
 from tests.tiny import TINY_MODEL
 from uncrowd.errors import InputError
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.recipes import EXPERIMENTS, Experiment
 from uncrowd.recipes.coco import R50
 from uncrowd.runs.start import experiments_of, initialise
 from uncrowd.structures import Categories
@@ -76,6 +77,17 @@ def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
         initialise(begun(other), PETS, trained[0], new_class_head=False)
     first = str(caught.value).splitlines()[0]
     assert first.endswith("; give its settings: --model.proposals 10 --model.stage.feedforward-width 64")
+
+
+def test_an_experiment_that_trains_such_a_model_is_named(
+    trained: tuple[str, SparseRCNN], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitting() -> Experiment:
+        return Experiment(name="fitting", model=TINY_MODEL)
+
+    monkeypatch.setitem(EXPERIMENTS, "fitting", fitting)
+    with pytest.raises(InputError, match=r"; train fitting, or give its settings: --model\.proposals 10\n"):
+        initialise(begun(replace(TINY_MODEL, proposals=7)), PETS, trained[0], new_class_head=False)
 
 
 def test_experiments_of_a_model_train_just_that() -> None:

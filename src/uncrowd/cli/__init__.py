@@ -1,4 +1,4 @@
-"""The command line: parse, call, say what went wrong in a sentence."""
+"""The command line: parses the arguments, calls the verb and says in one sentence what went wrong."""
 
 import errno
 import os
@@ -11,9 +11,9 @@ from importlib import import_module
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.freed_memory import keep_freed_memory
 
-# verb -> (module of this package, what it does); a module is imported only when its verb is used
+# verb -> (module of this package, what it does). A module is imported only when its verb is used.
 VERBS = {
-    "train": ("train", "train a detector on your own data, or go on with an interrupted run"),
+    "train": ("train", "train a detector on your own data, or continue an interrupted run"),
     "eval": ("eval", "score a trained detector, or anyone's detections"),
     "predict": ("predict", "detect objects in images: annotated images and JSON"),
     "check": ("check", "say what is wrong with a dataset"),
@@ -22,20 +22,20 @@ VERBS = {
     "export": ("export", "write a trained detector as ONNX, checked against torch"),
     "info": ("info", "list the experiments, or say what a weights file holds"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
-    "demo": ("demo", "the whole road in ten minutes, on data it draws itself"),
+    "demo": ("demo", "draw data, train, score and detect, in ten minutes"),
 }
-# What a machine refuses and no program can mend.
+# Errors of the operating system that the user has to resolve: full disks, missing permissions, wrong paths.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 
 def run() -> None:
-    """Entry point of the `uncrowd` command, which has its process for itself."""
+    """Entry point of the `uncrowd` command. Memory settings are changed here, because the process is its own."""
     keep_freed_memory()
     sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one verb. Returns 0 when it went well, 2 when the user's input cannot be used, 1 for a fault of ours."""
+    """Runs one verb. Returns 0 on success, 2 when the user's input cannot be used and 1 for a fault of uncrowd."""
     if not argv or argv[0] in ("-h", "--help"):
         print(_help(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
@@ -52,19 +52,19 @@ def main(argv: Sequence[str]) -> int:
     try:
         command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main
         status = command(rest)
-        sys.stdout.flush()  # so that a reader that went away is noticed here
+        sys.stdout.flush()  # a closed pipe raises here, inside the try, and not at exit
         return status
     except InputError as error:
         return _refuse(str(error))
     except NonFiniteError as error:
         print(f"uncrowd: {error}", file=sys.stderr)
         return 1
-    except SystemExit as error:  # the parser's: its message is already printed
+    except SystemExit as error:  # raised by the parser, which has printed its message
         return error.code if isinstance(error.code, int) else 0
     except KeyboardInterrupt:
         print("uncrowd: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away; what is still buffered goes nowhere
+    except BrokenPipeError:  # nobody reads the output any more, so discard what is buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

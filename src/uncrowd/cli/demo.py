@@ -1,4 +1,4 @@
-"""`uncrowd demo`: the whole road on a crowd it draws itself, from nothing to a report one can open."""
+"""`uncrowd demo`: draws crowded scenes, trains on them, scores the detector and writes a report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,13 +30,13 @@ THRESHOLD = 0.4
 
 @dataclass(frozen=True, kw_only=True)
 class DemoArguments:
-    """Draw a crowd, train the full method on it, score it before and after, and detect on scenes it never saw."""
+    """Draw a crowd, train the full method on it, score it before and after, and detect objects in unseen scenes."""
 
     # Folder for the data, the run and the images; it must not exist yet, or be empty.
     out: Path = Path("demo")
-    # A minute instead of ten: it shows that everything works, not that much is learnt.
+    # Take one minute instead of ten. This shows that everything works; the detector learns little.
     short: bool = False
-    # By default the GPU where there is one.
+    # By default the GPU if there is one.
     device: OptionalDevice = None
 
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
 
     print("3. training: IoU-enhanced attention and dynamic channel weighting, three stages, from random values")
     if not begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device):
-        return 0  # stopped by a signal; how to go on is said
+        return 0  # stopped by a signal; the run has said how to resume it
 
     print("4. scoring and detecting on the test scenes")
     predictor = load(out / "run", arguments.device)
@@ -65,12 +65,12 @@ def main(argv: Sequence[str]) -> int:
 
     print(f"\nAP50 before training {_share(before)}, after {_share(after)}")
     print(f"report:   {out / 'run' / 'report.html'}")
-    print(f"images: {out / 'detections'}")
+    print(f"images:   {out / 'detections'}")
     return 0
 
 
 def _draw(folder: Path, images: int) -> DetectionDataset:
-    """Writes both splits as a COCO dataset and reads the one to test on."""
+    """Writes a training and a test split as a COCO dataset and returns the test split."""
     scenes = SceneConfig(size=(128, 160), objects=(8, 14), overlap=0.3, textures=0)
     write_dataset(folder, "train", scenes, images, seed=0)
     write_dataset(folder, "val", replace(scenes, textures=1), min(images, TEST_IMAGES), seed=1)
@@ -97,7 +97,7 @@ def _score(predictor: Predictor, dataset: DetectionDataset) -> Scores:
 
 
 def _show(predictor: Predictor, dataset: DetectionDataset, folder: Path) -> None:
-    """Writes a few test scenes, what was found beside what is there."""
+    """Writes a few test scenes, each with its detections beside its ground truth."""
     folder.mkdir()
     for sample in list(dataset)[:SHOWN]:
         image = read_image(sample.path, sample.size)
@@ -105,7 +105,7 @@ def _show(predictor: Predictor, dataset: DetectionDataset, folder: Path) -> None
         detected = draw_detections(image, found.boxes, labels=found.labels)
         truth = draw_detections(image, sample.boxes, labels=sample.labels)
         title = f"found (score {THRESHOLD} or more)"
-        Image.fromarray(side_by_side([(title, detected), ("there", truth)])).save(folder / sample.path.name)
+        Image.fromarray(side_by_side([(title, detected), ("ground truth", truth)])).save(folder / sample.path.name)
 
 
 def _share(scores: Scores) -> str:

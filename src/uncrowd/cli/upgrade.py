@@ -46,4 +46,5 @@ def main(argv: Sequence[str]) -> int:
     print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA --start-from {arguments.destination}")
     if not names:
         print("  no experiment is of this model; `uncrowd train` says which flags give one its settings")
+    print("  add --new-class-head if the classes of DATA are others")
     return 0

@@ -1,4 +1,4 @@
-"""What a run does when an epoch is over: scores, and keeps what is worth keeping."""
+"""What a run does after an epoch: scores the model, and keeps its weights and detections."""
 
 from collections.abc import Mapping
 from pathlib import Path

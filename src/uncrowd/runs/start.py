@@ -1,4 +1,4 @@
-"""What a run starts from: a pretrained backbone, or every weight of another run, and nothing in between in silence."""
+"""The first weights of a run: a pretrained backbone, or every weight of another run. Nothing is skipped silently."""
 
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,13 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
     differences = _differences(weights.model.config, model.config)
     try:
         load_exactly(model, weights.model.state_dict(), start_from)
-    except InputError as error:  # which lists tensors; what they come from says more
+    except InputError as error:  # its list of tensors is put below the settings that cause it
         flags = [f"--model.{name.replace('_', '-')} {_as_flag(old)}" for name, old, _ in differences]
+        fitting = experiments_of(weights.model)
+        train_that = f"train {fitting[0]}, or " if fitting else ""
         raise InputError(
-            f"{start_from} is of another model than the experiment's; give its settings: {' '.join(flags)}\n{error}"
+            f"{start_from} is of another model than the experiment's; {train_that}give its settings: "
+            f"{' '.join(flags)}\n{error}"
         ) from error
     if differences:
         listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differences)
