@@ -207,9 +207,8 @@ def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: i
 
 
 def _lacking_for_kernels(device: torch.device) -> str | None:
-    """Returns what is missing, in words, for our own kernels to run on the device; None where nothing is, or on a CPU."""
-    return lacking_for_triton() if device.type == "cuda" else None
     """Returns in words what our own kernels lack on this device; None where nothing is missing, and on a CPU."""
+    return lacking_for_triton() if device.type == "cuda" else None
 
 
 def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Accelerator) -> TrainLoader:
