@@ -23,7 +23,8 @@ from uncrowd.data.loader import TrainLoader
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig, Trainer
+from uncrowd.engine.train import Trainer
+from uncrowd.engine.train_config import TrainConfig
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig

@@ -20,10 +20,10 @@ from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
-from uncrowd.engine.evaluate import detect
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig
+from uncrowd.engine.train_config import TrainConfig
 from uncrowd.evaluation.coco import CocoEvaluator
+from uncrowd.inference.evaluate import detect
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig

@@ -6,7 +6,7 @@ from typing import Any
 from uncrowd.data.synthetic.scenes import SceneConfig
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig
+from uncrowd.engine.train_config import TrainConfig
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig

@@ -12,14 +12,16 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from uncrowd.extras import extras_of
+
 if TYPE_CHECKING:
     from uncrowd.data.dataset import DetectionDataset as DetectionDataset
     from uncrowd.data.formats.open import open_dataset as open_dataset
-    from uncrowd.engine.evaluate import evaluate as evaluate
     from uncrowd.errors import InputError as InputError
     from uncrowd.errors import NonFiniteError as NonFiniteError
     from uncrowd.evaluation.protocol import Scores as Scores
     from uncrowd.freed_memory import keep_freed_memory as keep_freed_memory
+    from uncrowd.inference.evaluate import evaluate as evaluate
     from uncrowd.inference.export import export as export
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
@@ -40,7 +42,7 @@ _PUBLIC = {
     "train": "uncrowd.runs.train",
     "resume": "uncrowd.runs.train",
     "load": "uncrowd.inference.predictor",
-    "evaluate": "uncrowd.engine.evaluate",
+    "evaluate": "uncrowd.inference.evaluate",
     "export": "uncrowd.inference.export",
     "DetectionDataset": "uncrowd.data.dataset",
     "TrainedRun": "uncrowd.runs.train",
@@ -67,4 +69,5 @@ def __getattr__(name: str) -> object:
     """Imports a public name when it is first asked for (PEP 562)."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'uncrowd' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    with extras_of(f"uncrowd.{name}"):
+        return getattr(import_module(_PUBLIC[name]), name)

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from uncrowd.boxes import xyxy_to_xywh
+from uncrowd.extras import extras_of
 
 if TYPE_CHECKING:
     import supervision
@@ -135,8 +136,9 @@ class Detections:
         ]
 
     def to_supervision(self) -> "supervision.Detections":
-        """Converts to `supervision.Detections`; needs `pip install uncrowd[supervision]`."""
-        import supervision
+        """Converts to `supervision.Detections`. Raises InputError where `uncrowd[supervision]` is not installed."""
+        with extras_of("Detections.to_supervision"):
+            import supervision
 
         return supervision.Detections(
             xyxy=self.boxes.numpy(),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from uncrowd.engine.log import RunLog, read_metrics
+from uncrowd.engine.log import RunLog
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 
 

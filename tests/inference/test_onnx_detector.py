@@ -16,7 +16,7 @@ from tests.exported import Exported
 from tests.inference.cases import assert_same, random_image
 from uncrowd import InputError
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.engine.evaluate import detect
+from uncrowd.inference.evaluate import detect
 from uncrowd.inference.onnx_detector import CPU, METADATA, OnnxDetector
 from uncrowd.inference.tta import TTAConfig, View
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.runs.process import Process, prepare
 from tests.tiny import tiny_experiment
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.runs.run import Run, begin, resume
 from uncrowd.runs.scoring import Scoring
 from uncrowd.weights.file import read_safetensors, write_safetensors

@@ -14,7 +14,7 @@ from uncrowd.boxes import pairwise_iou
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import TrainTransformConfig
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.runs.run import Run, begin
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.runs.process import Process, prepare
 from tests.tiny import tiny_experiment
 from uncrowd.data.transforms import TrainTransformConfig
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.models.build import build_detector
 from uncrowd.recipes import Experiment

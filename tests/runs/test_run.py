@@ -18,7 +18,7 @@ import uncrowd
 from tests.runs.process import prepare
 from tests.tiny import tiny_experiment
 from uncrowd import config
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment
 from uncrowd.runs.run import Run, begin, resume

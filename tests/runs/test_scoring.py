@@ -9,7 +9,7 @@ import pytest
 from tests.data.odgt_files import line, person, write
 from tests.tiny import tiny_experiment
 from uncrowd import config
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin

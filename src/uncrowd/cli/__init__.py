@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.extras import extras_of
 from uncrowd.freed_memory import keep_freed_memory
 
 # verb -> (module of this package, what it does). A module is imported only when its verb is used.
@@ -50,8 +51,9 @@ def main(argv: Sequence[str]) -> int:
         meant = f"the nearest is {close[0]!r}." if close else f"there are {', '.join(VERBS)}."
         return _refuse(f"there is no verb {verb!r}; {meant}")
     try:
-        command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main
-        status = command(rest)
+        with extras_of(f"`uncrowd {verb}`"):
+            command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main
+            status = command(rest)
         sys.stdout.flush()  # a closed pipe raises here, inside the try, and not at exit
         return status
     except InputError as error:

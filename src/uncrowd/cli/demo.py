@@ -12,10 +12,10 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.image import read_image
 from uncrowd.data.synthetic.scenes import SceneConfig, mean_best_iou, write_dataset
-from uncrowd.engine.evaluate import detect
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.inference.evaluate import detect
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.models.build import build_detector
 from uncrowd.recipes.demo import demo, short_demo

@@ -16,11 +16,11 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.results.file import read_results, write_detections
-from uncrowd.engine.evaluate import detect, evaluate
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.inference.evaluate import detect, evaluate
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.structures import Detections, ImageId, ScoreProtocol

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import parse
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.visualize.curves import plot_convergence
 

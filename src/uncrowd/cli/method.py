@@ -9,8 +9,8 @@ from tyro.conf import arg
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
-from uncrowd.engine.evaluate import with_ids_of
 from uncrowd.errors import InputError
+from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig
 

@@ -13,11 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.whole_file import whole_file
-
-# Names of numbers that an earlier version logged -> the names they have now.
-RENAMED = {"pictures_per_second": "images_per_second"}
 
 
 class RunLog:
@@ -93,22 +91,3 @@ class RunLog:
 
 def _is_json(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a `metrics.jsonl`, each with its kind and step, up to the first line that is none.
-
-    A kill may have cut the last line short. Rows of an earlier version come with the names their numbers have now.
-    """
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            break
-        if not isinstance(row, dict) or not row.keys() >= {"kind", "step"}:
-            break
-        rows.append({RENAMED.get(name, name): value for name, value in row.items()})
-    return rows

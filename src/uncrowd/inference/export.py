@@ -65,7 +65,8 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
         model=model.config, categories=categories, preprocessing=preprocessing, multiple=model.multiple
     )
     images, height, width = TRACED
-    import_for_onnx("onnxruntime")  # it is needed only at the end, but its absence should be known now
+    for package in ("onnx", "onnxscript", "onnxruntime"):  # some are needed only at the end, but said now
+        import_for_onnx(package)
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
         file.touch()  # a file that cannot be written fails before the export, which takes minutes

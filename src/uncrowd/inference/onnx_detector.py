@@ -13,6 +13,7 @@ from torch import Tensor
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError, require_at_least
+from uncrowd.extras import extras_of
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories, Decoded
@@ -89,10 +90,8 @@ def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetec
 
 def import_for_onnx(name: str) -> Any:
     """Imports a module that only ONNX files need. Raises InputError when it is not installed."""
-    try:
+    with extras_of("ONNX"):
         return import_module(name)
-    except ImportError as error:
-        raise InputError(f"{error}, which ONNX files need: pip install 'uncrowd[onnx]'.") from error
 
 
 def _providers(runtime: Any, device: torch.device | str | None) -> list[Any]:

@@ -7,7 +7,7 @@ of the time. The batch is the paper's 16 (Sec. 4, "all models"), as in DETR's pu
 
 from uncrowd.data.transforms import CropConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig
+from uncrowd.engine.train_config import TrainConfig
 from uncrowd.losses.classification import CrossEntropyConfig
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.detr import DETRConfig

@@ -7,7 +7,7 @@ configuration trains with up to 1500.
 
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig
+from uncrowd.engine.train_config import TrainConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.recipes import variants
 from uncrowd.recipes.coco import R50

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import TrainConfig
+from uncrowd.engine.train_config import TrainConfig
 from uncrowd.errors import InputError
 from uncrowd.losses.classification import CrossEntropyConfig, FocalConfig
 from uncrowd.losses.matcher import LossConfig

@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.evaluation.coco import rank_images
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve

@@ -10,11 +10,11 @@ from torch import nn
 from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.results.coco import write_coco_results
-from uncrowd.engine.evaluate import Detected, detect
 from uncrowd.engine.log import RunLog
 from uncrowd.evaluation.build import build_evaluator
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.inference.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.paper.expected import beside_paper
@@ -58,7 +58,8 @@ class Scoring:
             self.dataset,
             batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
             workers=settings.workers,
-            accelerator=self.accelerator,
+            world_size=self.accelerator.num_processes,
+            rank=self.accelerator.process_index,
         )
         scores = self.evaluator.evaluate(self.dataset, detected.detections, categories)
         if self.log is not None:

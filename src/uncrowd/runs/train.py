@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.engine.log import read_metrics
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
 from uncrowd.runs import run as runs

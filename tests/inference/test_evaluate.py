@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.engine.accelerator import build_accelerator
-from uncrowd.engine.evaluate import Detected, detect
+from uncrowd.inference.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -56,13 +54,10 @@ def test_ranks_share_the_images(
 ) -> None:
     """The union of what the ranks find is what one finds; some of 20 ranks have no image of 16 at all."""
     alone = detect(predictor, dataset, batch_size=3)
-    accelerator = build_accelerator("cpu")
-    monkeypatch.setattr("uncrowd.engine.evaluate.gather_object", lambda found: found)
-    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: ranks))
+    monkeypatch.setattr("uncrowd.inference.evaluate._gather", lambda own, world_size: own)
     together: dict[Any, Any] = {}
     for rank in range(ranks):
-        monkeypatch.setattr(Accelerator, "process_index", property(lambda _, rank=rank: rank))
-        part = detect(predictor, dataset, batch_size=3, accelerator=accelerator)
+        part = detect(predictor, dataset, batch_size=3, world_size=ranks, rank=rank)
         assert not together.keys() & part.detections.keys()
         together |= part.detections
     assert_same(Detected(together, []), alone)

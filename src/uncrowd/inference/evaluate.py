@@ -3,10 +3,10 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
-from accelerate import Accelerator
-from accelerate.utils import gather_object
+import torch.distributed
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.image import read_image
@@ -33,15 +33,16 @@ def detect(
     *,
     batch_size: int = 8,
     workers: int = 0,
-    accelerator: Accelerator | None = None,
+    world_size: int = 1,
+    rank: int = 0,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Detected:
-    """Returns the unthresholded detections of every image, on every rank of `accelerator` (None: this process).
+    """Returns the unthresholded detections of every image, on every rank.
 
-    batch_size: images a rank at a time; it changes nothing but speed. on_batch: told batches done and in all. With
+    batch_size: images a rank at a time; it changes nothing but speed. world_size, rank: among how many processes the
+    images are split, and which of them this one is. on_batch: told batches done and in all. With
     test-time augmentation images go one by one, and reading them is so little of the work that `workers` have none.
     """
-    ranks, rank = (accelerator.num_processes, accelerator.process_index) if accelerator is not None else (1, 0)
     if predictor.tta is None:
         loader = InferenceLoader(
             dataset,
@@ -49,12 +50,12 @@ def detect(
             multiple=predictor.model.multiple,
             batch_size=batch_size,
             workers=workers,
-            world_size=ranks,
+            world_size=world_size,
             rank=rank,
         )
         steps, total = _detect_in_batches(predictor, loader), len(loader)
     else:
-        images = range(rank, len(dataset), ranks)
+        images = range(rank, len(dataset), world_size)
         steps, total = _detect_one_by_one(predictor, (dataset[index] for index in images)), len(images)
     found: list[tuple[ImageId, Detections]] = []
     unreadable: list[ImageId] = []
@@ -63,8 +64,8 @@ def detect(
         unreadable += skipped
         if on_batch is not None:
             on_batch(done, total)
-    if ranks > 1:
-        found, unreadable = gather_object(found), gather_object(unreadable)
+    if world_size > 1:
+        found, unreadable = _gather(found, world_size), _gather(unreadable, world_size)
     return Detected(dict(found), unreadable)
 
 
@@ -136,6 +137,13 @@ def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Itera
             yield [], [sample.id]
         else:
             yield [(sample.id, predictor.predict(image))], []
+
+
+def _gather(own: list[Any], world_size: int) -> list[Any]:
+    """Returns the lists of all ranks, one after the other, on every rank."""
+    lists: list[list[Any]] = [[] for _ in range(world_size)]
+    torch.distributed.all_gather_object(lists, own)
+    return list(chain.from_iterable(lists))
 
 
 def _classes(categories: Categories) -> str:

@@ -1,0 +1,27 @@
+"""Reads what a run logged, which needs nothing of what logging needs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Names of numbers that an earlier version logged -> the names they have now.
+RENAMED = {"pictures_per_second": "images_per_second"}
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Returns the rows of a `metrics.jsonl`, each with its kind and step, up to the first line that is none.
+
+    A kill may have cut the last line short. Rows of an earlier version come with the names their numbers have now.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(row, dict) or not row.keys() >= {"kind", "step"}:
+            break
+        rows.append({RENAMED.get(name, name): value for name, value in row.items()})
+    return rows

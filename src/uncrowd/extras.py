@@ -1,0 +1,34 @@
+"""The packages that come with an extra of `pip install 'uncrowd[EXTRA]'`, and the sentence where one is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from uncrowd.errors import InputError
+
+EXTRA_OF = {
+    "accelerate": "train",
+    "tensorboard": "train",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "supervision": "supervision",
+}
+
+
+@contextmanager
+def extras_of(what: str) -> Iterator[None]:
+    """Raises InputError, which names the extra to install, where the code inside imports a package that is missing.
+
+    what: what needs the package, to begin the sentence. Any other missing module is a defect and stays as it is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        raise InputError(
+            f"{what} needs {package}, which is not installed; pip install 'uncrowd[{EXTRA_OF[package]}]'."
+        ) from error
