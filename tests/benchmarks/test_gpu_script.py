@@ -2,11 +2,14 @@
 
 import os
 import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import tyro
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the script is for bash")
 
 
 @pytest.mark.parametrize("toy", [False, True])

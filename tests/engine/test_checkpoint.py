@@ -1,7 +1,6 @@
 """A checkpoint that cannot be written or read ends in a sentence, and leaves the one before it."""
 
 import json
-import resource
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,6 +30,7 @@ def saved(build: Build) -> Trainer:
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """The disk is full after 100 kB: the system refuses to write more, as it does then."""
+    resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield

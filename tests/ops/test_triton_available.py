@@ -1,11 +1,14 @@
 """What Triton builds with is looked for where Triton looks for it, before anything is built."""
 
+import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
 from uncrowd.ops.triton_available import lacking_for_triton
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with torch on Linux alone")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def logged(folder: Path) -> list[dict[str, Any]]:
 
 
 def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_run_of_an_earlier_version_goes_on(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
@@ -149,6 +150,7 @@ def test_killed_while_the_results_were_written(
     assert_same_end(folder, finished)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.usefixtures("no_report")
 def test_kill_9(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
     """At step 6 with a checkpoint after step 5; both in the middle of an epoch, with workers at work."""
@@ -192,6 +194,7 @@ def test_a_second_ctrl_c_ends_it_at_once(crowd: Path, tmp_path: Path, at_step: A
     signal.signal(signal.SIGINT, given)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc, which tell who sent a signal")
 def test_sigterm_to_every_process_twice(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
     """As Slurm does: loading processes included, and to the training process also by its launcher."""
     folder = prepare(tmp_path / "run", crowd, epochs=1000, workers=2, evaluate_every=1000)

@@ -1,8 +1,8 @@
 """What a run says, refuses and leaves behind."""
 
 import json
-import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -219,7 +219,7 @@ def test_start_from_uses_every_weight(crowd: Path, finished: Path, tmp_path: Pat
     source = finished / "weights.safetensors"
     run = Run(experiment=tiny_experiment(), data=str(crowd), start_from=str(source))
     said: list[str] = []
-    at_step(0, lambda: os.kill(os.getpid(), 15))
+    at_step(0, lambda: signal.raise_signal(signal.SIGTERM))
     assert not begin(run, tmp_path / "run", device="cpu", say=said.append)
     assert f"all weights from {source}" in said
     after, start = load_file(tmp_path / "run" / "last.safetensors"), load_file(source)

@@ -294,7 +294,9 @@ def _heed_parent_alone(worker: int) -> None:
     These signals reach every process of a group or job. The training process needs its workers until it has saved a
     checkpoint.
     """
-    if sys.platform != "win32":
+    if sys.platform == "win32":  # which has no process groups to leave
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    else:
         os.setpgrp()
     if hasattr(signal, "sigwaitinfo"):  # macOS has none
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -2,6 +2,7 @@
 
 import warnings
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
@@ -16,7 +17,8 @@ def build_accelerator(device: str | None = None) -> Accelerator:
     Precision is not left to accelerate, which would rewrite `forward`; it is a plain autocast around it.
     """
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
+    on_cpu = device == "cpu" or not torch.cuda.is_available()  # accelerate would choose the GPU of a Mac
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[kwargs])
     if device not in (None, accelerator.device.type):
         raise InputError(f"There is no device {device!r} here, only {accelerator.device.type!r}; name that or none.")
     return accelerator
