@@ -1,4 +1,8 @@
-"""The weights file: safetensors with the model configuration, the categories and the preprocessing in its header."""
+"""The weights file: safetensors with the model configuration, the categories and the preprocessing in its header.
+
+A version of uncrowd reads the weights files of every released version before it, and refuses in one sentence a file
+whose header holds what it does not know, as that of a later version may.
+"""
 
 import json
 from collections.abc import Mapping
