@@ -10,6 +10,7 @@ import pytest
 from uncrowd import config
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 
@@ -124,3 +125,19 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_file_that_an_editor_marked_as_utf8(tmp_path: Path) -> None:
     (tmp_path / "cake.json").write_text('{"layers": 2}', encoding="utf-8-sig")
     assert config.load(Cake, tmp_path / "cake.json") == Cake(layers=2)
+
+
+@pytest.mark.parametrize(("weighted", "interaction"), [(False, "entangled"), (True, "dcw")])
+def test_a_detr_may_say_channel_weighting(weighted: bool, interaction: Literal["entangled", "dcw"]) -> None:
+    """An earlier version wrote that key where this one writes `interaction`."""
+    detr = DETRConfig(interaction=interaction)
+    values = config.to_dict(detr)
+    del values["interaction"]
+    text = json.dumps(values | {"channel_weighting": weighted})
+    assert config.from_dict(DETRConfig, config.read_json(text), "here") == detr
+
+
+@pytest.mark.parametrize("values", [{"channel_weighting": "yes"}, {"channel_weighting": True, "interaction": "dcw"}])
+def test_a_key_that_no_version_wrote_so_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="channel_weighting"):
+        config.from_dict(DETRConfig, config.read_json(json.dumps(values)), "here")

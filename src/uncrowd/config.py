@@ -15,6 +15,9 @@ from uncrowd.whole_file import whole_file
 
 Config = TypeVar("Config")
 
+# Keys that earlier versions wrote -> the keys that are read in their place.
+RENAMED = {"pictures": "images"}
+
 _converter = cattrs.Converter(forbid_extra_keys=True)
 
 
@@ -65,6 +68,22 @@ def to_dict(config: Any) -> dict[str, Any]:
     return _converter.unstructure(config)
 
 
+def read_json(text: str) -> Any:
+    """Returns what `json.loads` does, with the keys of earlier versions replaced by those of this one.
+
+    Everything that holds settings is read with it: runs, checkpoints, weights and ONNX files. Raises what `json.loads`
+    raises.
+    """
+    return json.loads(text, object_hook=_with_new_keys)
+
+
+def _with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(weighted := values.get("channel_weighting"), bool) and "interaction" not in values:  # DETR's
+        values = {key: value for key, value in values.items() if key != "channel_weighting"}
+        values["interaction"] = "dcw" if weighted else "entangled"
+    return {RENAMED.get(key, key): value for key, value in values.items()}
+
+
 def from_dict(cls: type[Config], values: Any, source: str) -> Config:
     """The configuration that `to_dict` wrote.
 
@@ -91,7 +110,7 @@ def save(config: Any, path: Path) -> None:
 def load(cls: type[Config], path: Path) -> Config:
     """Reads what `save` wrote. Raises InputError when the file is not such a configuration."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = read_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     return from_dict(cls, values, str(path))

@@ -104,6 +104,16 @@ def test_other_settings_are_named(saved: Trainer, build: Build) -> None:
     assert "configuration.new" not in str(caught.value), "None is what a missing setting is"
 
 
+def test_the_checkpoint_of_a_detr_may_say_channel_weighting(saved: Trainer, build: Build) -> None:
+    """An earlier version wrote that key where this one writes `interaction`."""
+    saved.facts = {"configuration": {"model": {"kind": "DETRConfig", "channel_weighting": True}}}
+    saved._save()
+    fresh = build()
+    fresh.facts = {"configuration": {"model": {"kind": "DETRConfig", "interaction": "dcw"}}}
+    fresh.resume()
+    assert fresh.position == (0, 2)
+
+
 def test_a_checkpoint_may_call_images_pictures(saved: Trainer, build: Build) -> None:
     """An earlier version counted the pictures of a dataset."""
     saved.facts = {"training data": {"pictures": 4, "boxes": 9}}

@@ -19,6 +19,7 @@ from uncrowd.data.formats.open import open_dataset
 from uncrowd.inference.evaluate import detect
 from uncrowd.inference.onnx_detector import CPU, METADATA, OnnxDetector
 from uncrowd.inference.tta import TTAConfig, View
+from uncrowd.models.detr import DETRConfig
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -129,3 +130,13 @@ def test_arrays_come_back_as_tensors_of_their_own(exported: Exported) -> None:
     assert (boxes.shape, boxes.dtype) == ((2, 16, 4), torch.float32)
     assert (scores.shape, labels.shape, labels.dtype) == ((2, 16), (2, 16), torch.int64)
     assert torch.equal(boxes[0], boxes[1])
+
+
+def test_the_description_of_a_detr_may_say_channel_weighting(exported: Exported, tmp_path: Path) -> None:
+    """An earlier version wrote that key where this one writes `interaction`."""
+    file = onnx.load(exported.onnx)
+    (metadata,) = file.metadata_props
+    model = {"kind": "DETRConfig", "num_classes": 2, "channel_weighting": True}
+    helper.set_model_props(file, {METADATA: json.dumps(json.loads(metadata.value) | {"model": model})})
+    onnx.save(file, tmp_path / "detr.onnx")
+    assert uncrowd.load(tmp_path / "detr.onnx").model.config == DETRConfig(num_classes=2, interaction="dcw")

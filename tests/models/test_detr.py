@@ -31,7 +31,7 @@ ORIGINAL = DETRConfig(
     decoder_layers=3,
     feedforward_width=32,
 )
-OURS = replace(ORIGINAL, attention="iou", channel_weighting=True)
+OURS = replace(ORIGINAL, attention="iou", interaction="dcw")
 BOTH = pytest.mark.parametrize("settings", [ORIGINAL, OURS], ids=["original", "ours"])
 COCO_SIZE = (800, 1120)
 
@@ -303,7 +303,7 @@ def test_parameters_are_the_originals() -> None:
 
 def test_parameters_of_table_10() -> None:
     """41M to 48M, as the original counts: a second feed-forward with its norm, and two masks, in each of 6 layers."""
-    original, ours = on_meta(), on_meta(attention="iou", channel_weighting=True)
+    original, ours = on_meta(), on_meta(attention="iou", interaction="dcw")
     assert round(parameters(original, trained=True) / 1e6) == 41
     assert round(parameters(ours, trained=True) / 1e6) == 48
     feedforward = 2 * 256 * 2048 + 2048 + 256 + 2 * 256
@@ -318,7 +318,7 @@ def test_macs_of_table_10() -> None:
     That is DETR's own figure, the average of COCO val's first 100 images, not padded. The modules add 0.65G.
     """
     original = measure(on_meta(), *COCO_SIZE)
-    ours = measure(on_meta(attention="iou", channel_weighting=True), *COCO_SIZE)
+    ours = measure(on_meta(attention="iou", interaction="dcw"), *COCO_SIZE)
     assert set(original.macs) == {"backbone", "projection", "encoder", "decoder"}
     assert original.macs_at(904_000) / 1e9 == pytest.approx(85.4, abs=0.05)
     assert ours.macs_at(904_000) / 1e9 == pytest.approx(86.05, abs=0.05)
@@ -327,7 +327,7 @@ def test_macs_of_table_10() -> None:
 
 def test_macs_by_hand() -> None:
     """Of the encoder and of one decoder layer with both modules, for k cells and 100 queries."""
-    model = on_meta(attention="iou", channel_weighting=True, decoder_layers=1)
+    model = on_meta(attention="iou", interaction="dcw", decoder_layers=1)
     counted = measure(model, *COCO_SIZE).macs
     k, n, d, hidden = 25 * 35, 100, 256, 2048
     layer_norm = 5 * d

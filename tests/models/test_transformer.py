@@ -10,12 +10,19 @@ from tests.plain import transformer as plain
 from tests.plain.iou import self_iou
 from uncrowd.models.attention import MultiHeadAttention
 from uncrowd.models.feedforward import FeedForward
-from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
+from uncrowd.models.transformer import (
+    DecoderAttentionKind,
+    DecoderInteractionKind,
+    DecoderLayer,
+    EncoderLayer,
+    Memory,
+    sine_positions,
+)
 
 Module = TypeVar("Module", bound=nn.Module)
 WIDTH, HEADS, HIDDEN = 16, 4, 24
 ROWS, COLUMNS = 2, 3
-VARIANTS = [("content", False), ("iou", False), ("content", True), ("iou", True)]
+VARIANTS = [("content", "entangled"), ("iou", "entangled"), ("content", "dcw"), ("iou", "dcw")]
 # Some overlap, two do not, one has no area.
 BOXES = torch.tensor([[0, 0, 10, 10], [5, 5, 15, 15], [100, 100, 110, 110], [7, 7, 7, 7]], dtype=torch.float64)
 
@@ -33,10 +40,8 @@ def worn(module: Module) -> Module:
     return module.double().eval()
 
 
-def decoder_layer(attention: DecoderAttentionKind = "iou", channel_weighting: bool = True) -> DecoderLayer:
-    return worn(
-        DecoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1, attention=attention, channel_weighting=channel_weighting)
-    )
+def decoder_layer(attention: DecoderAttentionKind = "iou", interaction: DecoderInteractionKind = "dcw") -> DecoderLayer:
+    return worn(DecoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1, attention=attention, interaction=interaction))
 
 
 def random(*shape: int) -> Tensor:
@@ -99,7 +104,7 @@ def test_an_encoder_layer_is_torchs_own(training: bool, images: int) -> None:
 @IN_TRAINING
 def test_a_decoder_layer_is_torchs_own(training: bool, images: int) -> None:
     theirs = worn(nn.TransformerDecoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
-    ours = decoder_layer("content", channel_weighting=False)
+    ours = decoder_layer("content", "entangled")
     copy_attention(theirs.self_attn, ours.self_attention)
     copy_attention(theirs.multihead_attn, ours.cross_attention)
     ours.self_norm.load_state_dict(theirs.norm1.state_dict())
@@ -129,9 +134,11 @@ def test_an_encoder_layer_is_the_plain_loops() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("attention", "channel_weighting"), VARIANTS)
-def test_a_decoder_layer_is_the_plain_loops(attention: DecoderAttentionKind, channel_weighting: bool) -> None:
-    layer, memory = decoder_layer(attention, channel_weighting), image()
+@pytest.mark.parametrize(("attention", "interaction"), VARIANTS)
+def test_a_decoder_layer_is_the_plain_loops(
+    attention: DecoderAttentionKind, interaction: DecoderInteractionKind
+) -> None:
+    layer, memory = decoder_layer(attention, interaction), image()
     queries, positions = random(1, 4, WIDTH), random(1, 4, WIDTH)
     overlap = torch.tensor(self_iou(BOXES.tolist()), dtype=torch.float64)
     expected = plain.decoder_layer(
@@ -147,11 +154,11 @@ def test_a_decoder_layer_is_the_plain_loops(attention: DecoderAttentionKind, cha
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("attention", "channel_weighting"), VARIANTS)
-def test_padding_is_not_looked_at(attention: DecoderAttentionKind, channel_weighting: bool) -> None:
+@pytest.mark.parametrize(("attention", "interaction"), VARIANTS)
+def test_padding_is_not_looked_at(attention: DecoderAttentionKind, interaction: DecoderInteractionKind) -> None:
     encoder, decoder = (
         worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)),
-        decoder_layer(attention, channel_weighting),
+        decoder_layer(attention, interaction),
     )
     memory, queries = image(2), random(2, 4, WIDTH)
     alone, together = encoder(encoder(memory)), encoder(encoder(padded(memory)))
@@ -209,7 +216,7 @@ def test_positions_of_padding_are_finite() -> None:
 
 def test_layers_start_as_detrs_do() -> None:
     """nn.MultiheadAttention's projections are one matrix to Xavier, and their biases are zero."""
-    layer = DecoderLayer(64, 8, 128, dropout=0.1, attention="iou", channel_weighting=True)
+    layer = DecoderLayer(64, 8, 128, dropout=0.1, attention="iou", interaction="dcw")
     for attention in (layer.self_attention, layer.cross_attention):
         assert not attention.qkv.bias.any()
         assert not attention.out.bias.any()

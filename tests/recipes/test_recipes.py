@@ -96,17 +96,15 @@ def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "attention", "channel_weighting"),
-    [("coco-detr-r50", "content", False), ("coco-detr-r50-iou-esa-dcw", "iou", True)],
+    ("name", "attention", "interaction"),
+    [("coco-detr-r50", "content", "entangled"), ("coco-detr-r50-iou-esa-dcw", "iou", "dcw")],
 )
-def test_detr_trains_as_its_own_recipe_says_but_for_50_epochs(
-    name: str, attention: str, channel_weighting: bool
-) -> None:
+def test_detr_trains_as_its_own_recipe_says_but_for_50_epochs(name: str, attention: str, interaction: str) -> None:
     experiment = EXPERIMENTS[name]()
     model, optim, loss, augment = experiment.model, experiment.optim, experiment.loss, experiment.augment
     assert isinstance(model, DETRConfig)
     assert (model.backbone.name, model.backbone.pretrained, model.num_classes) == ("resnet50.tv_in1k", "timm", 80)
-    assert (model.proposals, model.attention, model.channel_weighting) == (100, attention, channel_weighting)
+    assert (model.proposals, model.attention, model.interaction) == (100, attention, interaction)
     assert (model.width, model.heads, model.feedforward_width, model.dropout) == (256, 8, 2048, 0.1)
     assert (model.encoder_layers, model.decoder_layers) == (6, 6)
     assert (experiment.train.epochs, experiment.train.batch_size, experiment.protocol) == (50, 16, "coco")

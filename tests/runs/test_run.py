@@ -111,6 +111,16 @@ def test_every_experiment_can_be_saved_and_loaded(name: str, tmp_path: Path) -> 
     assert config.load(Run, tmp_path / "config.json") == run
 
 
+def test_a_run_of_detr_may_say_channel_weighting(tmp_path: Path) -> None:
+    """An earlier version wrote that key where this one writes `interaction`."""
+    run = Run(experiment=EXPERIMENTS["coco-detr-r50-iou-esa-dcw"](), data="somewhere")
+    file = tmp_path / "config.json"
+    config.save(run, file)
+    file.write_text(file.read_text().replace('"interaction": "dcw"', '"channel_weighting": true'))
+    assert "channel_weighting" in file.read_text()
+    assert config.load(Run, file) == run
+
+
 def test_other_settings_are_refused_by_name(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)

@@ -12,6 +12,7 @@ from uncrowd import config
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
+from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories
@@ -165,3 +166,18 @@ def test_a_place_that_is_no_folder(tmp_path: Path, model: SparseRCNN) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         save_weights(tmp_path / "file" / "model.safetensors", model, CATEGORIES, PREPROCESSING)
+
+
+def test_the_weights_of_a_detr_may_say_channel_weighting(tmp_path: Path) -> None:
+    """An earlier version wrote that key where this one writes `interaction`."""
+    path = tmp_path / "detr.safetensors"
+    tiny = DETRConfig(
+        num_classes=2, proposals=4, backbone=TINY.backbone, interaction="dcw", width=16, encoder_layers=0,
+        decoder_layers=1, feedforward_width=32,
+    )  # fmt: skip
+    save_weights(path, DETR(tiny), CATEGORIES, PREPROCESSING)
+    tensors, header = module.read_safetensors(path)
+    earlier = header[HEADER].replace('"interaction": "dcw"', '"channel_weighting": true')
+    assert "interaction" not in earlier
+    save_file(tensors, path, {HEADER: earlier})
+    assert load_weights(path).model.config == tiny

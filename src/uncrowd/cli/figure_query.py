@@ -15,6 +15,7 @@ from uncrowd.data.image import read_image
 from uncrowd.data.transforms import resized_size
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import load
+from uncrowd.models.class_scores import class_scores
 from uncrowd.models.detector import Detector
 from uncrowd.models.tap import StageTap, tap
 from uncrowd.visualize.attention import draw_attention, draw_row
@@ -134,7 +135,7 @@ def _listen(arguments: AttentionArguments | MasksArguments) -> _Listened:
         predictor.predict(image)
     if not taps:
         raise InputError(f"{arguments.weights} holds a model that has no proposal boxes; give a Sparse R-CNN or ours.")
-    scores = taps[-1].output.logits[0].sigmoid()
+    scores = class_scores(taps[-1].output.logits[0], predictor.model.config.scores)
     stage = _numbered("--stage", arguments.stage, 1, len(taps))
     query = _numbered("--query", arguments.query, 0, len(scores) - 1)
     stage = len(taps) if stage is None else stage

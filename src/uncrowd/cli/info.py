@@ -20,8 +20,6 @@ from uncrowd.errors import InputError
 from uncrowd.inference.predictor import load
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.cost import COCO_PIXELS
-from uncrowd.models.detr import DETRConfig
-from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.paper.rows import PaperRow, rows_of
 from uncrowd.paper.tables import Cell, cells, cost
 from uncrowd.recipes import EXPERIMENTS, Experiment
@@ -115,7 +113,7 @@ def _listed(experiment: Experiment) -> list[str]:
     return [
         experiment.name,
         model.backbone.name.partition(".")[0],
-        *_modules(model),
+        *model.modules,
         str(model.proposals),
         str(experiment.train.epochs),
         f"{counted.parameters / 1e6:.1f}M",
@@ -133,15 +131,6 @@ def _expected(rows: Sequence[PaperRow]) -> str:
     if aps:
         return " or ".join(f"{ap} ({split})" for split, ap in aps)
     return next((f"{name} {score}" for row in rows for name, score in row.scores.items() if score is not None), "-")
-
-
-def _modules(model: AnyDetectorConfig) -> tuple[str, str]:
-    """What the paper varies: the self attention, and how class and box come by their features."""
-    match model:
-        case SparseRCNNConfig():
-            return model.stage.attention, model.stage.interaction
-        case DETRConfig():
-            return model.attention, "dcw" if model.channel_weighting else "entangled"
 
 
 def _compare_tables() -> None:

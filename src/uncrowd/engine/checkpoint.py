@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from uncrowd.config import differences
+from uncrowd.config import differences, read_json
 from uncrowd.errors import InputError
 from uncrowd.weights.file import load_exactly, read_safetensors, write_safetensors
 
 HEADER = "uncrowd.checkpoint"
 SHOWN_DIFFERENCES = 6
-# Names in the description of a run that an earlier version wrote -> the names they have now.
-RENAMED = {"pictures": "images"}
 
 
 def save_checkpoint(
@@ -57,7 +55,7 @@ def load_checkpoint(
             "weights alone can begin a new run with --start-from."
         )
     try:
-        small = json.loads(header[HEADER], object_hook=_with_new_names)
+        small = read_json(header[HEADER])
         saved, progress = small["facts"], small["progress"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged description of its run ({error!r}); begin a new run.") from error
@@ -74,10 +72,6 @@ def load_checkpoint(
         load_exactly(average, _under(tensors, "average."), str(path))
     _restore_optimizer(model, optimizer, _under(tensors, "optimizer."), path)
     return progress
-
-
-def _with_new_names(values: dict[str, Any]) -> dict[str, Any]:
-    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def _short(value: Any) -> str:

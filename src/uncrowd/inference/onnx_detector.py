@@ -1,6 +1,5 @@
 """Runs a detector that `uncrowd export` wrote to an ONNX file, with ONNX Runtime instead of torch."""
 
-import json
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -117,7 +116,7 @@ def _description(session: "onnxruntime.InferenceSession", path: Path) -> OnnxDes
             f"{path} is an ONNX file without uncrowd's description of a detector; give one that `uncrowd export` wrote."
         )
     try:
-        values = json.loads(metadata[METADATA])
+        values = config.read_json(metadata[METADATA])
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its detector ({error}); export it again.") from error
     description = config.from_dict(OnnxDescription, values, f"the metadata of {path}")

@@ -1,33 +1,48 @@
 """What every detector has in common: raw pixels in, what each stage predicts out, and how that is ranked."""
 
 from abc import ABC, abstractmethod
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.models.class_scores import ScoreKind
 from uncrowd.structures import Decoded, StageOutput
 
 
 @runtime_checkable
 class DetectorConfig(Protocol):
-    """What the configuration of any detector says."""
+    """What the configuration of any detector says of it, so that nothing else has to ask which detector it is.
+
+    scores: how class logits become scores; the class loss has to fit it.
+    """
+
+    scores: ClassVar[ScoreKind]
 
     @property
     def num_classes(self) -> int:
-        """Classes of objects."""
+        """Number of classes."""
         ...
 
     @property
     def proposals(self) -> int:
-        """Learnable queries, which is also how many detections come out."""
+        """Number of learnable proposals; an image gets as many detections."""
         ...
 
     @property
     def backbone(self) -> BackboneConfig:
-        """The trunk."""
+        """The backbone."""
+        ...
+
+    @property
+    def modules(self) -> tuple[str, str]:
+        """The two choices that the paper studies: self attention, and interaction (features for class and box)."""
+        ...
+
+    def in_words(self) -> str:
+        """The model in a few words, such as "Sparse R-CNN on resnet50, 6 stages, 100 proposals"."""
         ...
 
 

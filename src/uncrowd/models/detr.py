@@ -1,6 +1,7 @@
 """DETR (arXiv:2005.12872), and DETR with the paper's two modules in its decoder (Appendix C, Table 10)."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -10,8 +11,16 @@ from torch.nn import functional as F  # noqa: N812
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.class_scores import ScoreKind, class_scores
 from uncrowd.models.detector import Detector, inside_image
-from uncrowd.models.transformer import DecoderAttentionKind, DecoderLayer, EncoderLayer, Memory, sine_positions
+from uncrowd.models.transformer import (
+    DecoderAttentionKind,
+    DecoderInteractionKind,
+    DecoderLayer,
+    EncoderLayer,
+    Memory,
+    sine_positions,
+)
 from uncrowd.ops.precision import PreciseLinear
 from uncrowd.structures import Decoded, StageOutput
 
@@ -19,6 +28,8 @@ from uncrowd.structures import Decoded, StageOutput
 @dataclass(frozen=True, kw_only=True)
 class DETRConfig:
     """The whole model; the defaults are the original's, to which attention 'iou' and channel weighting are added."""
+
+    scores: ClassVar[ScoreKind] = "softmax"
 
     # Classes; training sets it to what the data has.
     num_classes: int = 80
@@ -28,8 +39,8 @@ class DETRConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     # Self attention among the queries: iou is IoU-ESA (Eq. 3) of the boxes of the layer before, content is DETR's.
     attention: DecoderAttentionKind = "content"
-    # Features of their own for class and box, by dynamic channel weighting (Eq. 4); DETR has one for both.
-    channel_weighting: bool = False
+    # Features for class and box: dcw gives each its own by dynamic channel weighting (Eq. 4), entangled is DETR's.
+    interaction: DecoderInteractionKind = "entangled"
     # Of the queries and the encoded image (d).
     width: int = 256
     # Attention heads.
@@ -52,6 +63,15 @@ class DETRConfig:
             raise InputError(f"width is {self.width}; give a multiple of 8 and of heads, which is {self.heads}.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
+
+    @property
+    def modules(self) -> tuple[str, str]:
+        """Self attention and interaction: see `DetectorConfig.modules`."""
+        return self.attention, self.interaction
+
+    def in_words(self) -> str:
+        """The model in a few words: see `DetectorConfig.in_words`."""
+        return f"DETR on {self.backbone.name}, {self.decoder_layers} decoder layers, {self.proposals} proposals"
 
 
 class DETR(Detector):
@@ -107,7 +127,7 @@ class DETR(Detector):
         Scores are a softmax over the classes and no object.
         """
         last = outputs[-1]
-        scores, labels = at_least_fp32(last.logits).softmax(dim=-1)[..., :-1].max(dim=-1)
+        scores, labels = class_scores(last.logits, self.config.scores).max(dim=-1)
         scores, order = scores.sort(dim=-1, descending=True, stable=True)
         boxes = last.boxes.gather(1, order[..., None].expand(-1, -1, 4))
         return Decoded(boxes=boxes, scores=scores, labels=labels.gather(1, order))
@@ -130,7 +150,7 @@ class Decoder(nn.Module):
                 config.feedforward_width,
                 config.dropout,
                 attention=config.attention,
-                channel_weighting=config.channel_weighting,
+                interaction=config.interaction,
             )
             for _ in range(config.decoder_layers)
         )

@@ -145,8 +145,8 @@ class ChannelWeighted(nn.Module):
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int, *, literal: bool):
         super().__init__()
         self.dynamic_conv = DynamicConv(width, width, dynamic_width)
-        self.class_branch = _WeightedBranch(width, feedforward_width, positions, literal=literal)
-        self.box_branch = _WeightedBranch(width, feedforward_width, positions, literal=literal)
+        self.class_branch = _WeightedRoIBranch(width, feedforward_width, positions, literal=literal)
+        self.box_branch = _WeightedRoIBranch(width, feedforward_width, positions, literal=literal)
 
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p d"]) -> Interacted:
         """Returns o_c, o_r, and their sum as the next queries."""
@@ -156,7 +156,7 @@ class ChannelWeighted(nn.Module):
         return Interacted(class_features, box_features, class_features + box_features)
 
 
-class _WeightedBranch(nn.Module):
+class _WeightedRoIBranch(nn.Module):
     def __init__(self, width: int, feedforward_width: int, positions: int, *, literal: bool):
         super().__init__()
         self.mask = ChannelMask(width)

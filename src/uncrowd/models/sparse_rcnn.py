@@ -1,6 +1,7 @@
 """Sparse R-CNN (Fig. 2); the configuration of its stages chooses the paper's two modules."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import require_at_least
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.class_scores import ScoreKind, class_scores
 from uncrowd.models.detector import Detector
 from uncrowd.models.pyramid import Pyramid
 from uncrowd.models.stage import DynamicHead, StageConfig
@@ -18,6 +20,8 @@ from uncrowd.structures import Decoded, StageOutput
 @dataclass(frozen=True, kw_only=True)
 class SparseRCNNConfig:
     """Settings of a Sparse R-CNN; `SparseRCNNConfig()` is the paper's COCO model with both of its modules."""
+
+    scores: ClassVar[ScoreKind] = "sigmoid"
 
     # Number of classes; training sets it from the dataset.
     num_classes: int = 80
@@ -33,6 +37,15 @@ class SparseRCNNConfig:
     def __post_init__(self) -> None:
         """Raises InputError for a model that could detect nothing."""
         require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, stages=self.stages)
+
+    @property
+    def modules(self) -> tuple[str, str]:
+        """Self attention and interaction: see `DetectorConfig.modules`."""
+        return self.stage.attention, self.stage.interaction
+
+    def in_words(self) -> str:
+        """The model in a few words: see `DetectorConfig.in_words`."""
+        return f"Sparse R-CNN on {self.backbone.name}, {self.stages} stages, {self.proposals} proposals"
 
 
 class SparseRCNN(Detector):
@@ -76,6 +89,6 @@ class SparseRCNN(Detector):
         """
         last = outputs[-1]
         classes = last.logits.shape[-1]
-        scores, best = at_least_fp32(last.logits).sigmoid().flatten(1).topk(last.logits.shape[1], dim=1)
+        scores, best = class_scores(last.logits, self.config.scores).flatten(1).topk(last.logits.shape[1], dim=1)
         boxes = last.boxes.gather(1, (best // classes)[..., None].expand(-1, -1, 4))
         return Decoded(boxes=boxes, scores=scores, labels=best % classes)

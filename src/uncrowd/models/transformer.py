@@ -17,6 +17,7 @@ from uncrowd.models.interaction import Interacted
 from uncrowd.models.self_attention import ContentAttention, IoUEnhancedAttention
 
 DecoderAttentionKind = Literal["content", "iou"]
+DecoderInteractionKind = Literal["entangled", "dcw"]
 TEMPERATURE = 10_000
 EPSILON = 1e-6
 
@@ -69,7 +70,7 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """The queries attend to each other, then to the image, and become class and box features and the next queries.
 
-    attention 'iou' and channel_weighting are the paper's modules (Appendix C); without them it is DETR's layer.
+    attention 'iou' and interaction 'dcw' are the paper's modules (Appendix C); without them it is DETR's layer.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class DecoderLayer(nn.Module):
         dropout: float,
         *,
         attention: DecoderAttentionKind,
-        channel_weighting: bool,
+        interaction: DecoderInteractionKind,
     ):
         super().__init__()
         self_attention = IoUEnhancedAttention if attention == "iou" else ContentAttention
-        task_features = ChannelWeightedFeatures if channel_weighting else SharedFeatures
+        task_features = ChannelWeightedFeatures if interaction == "dcw" else SharedFeatures
         self.self_attention = self_attention(width, heads, dropout)
         self.self_norm = nn.LayerNorm(width)
         self.cross_attention = ImageAttention(width, heads, dropout)
@@ -137,8 +138,8 @@ class ChannelWeightedFeatures(nn.Module):
 
     def __init__(self, width: int, feedforward_width: int, dropout: float):
         super().__init__()
-        self.class_branch = _WeightedBranch(width, feedforward_width, dropout)
-        self.box_branch = _WeightedBranch(width, feedforward_width, dropout)
+        self.class_branch = _WeightedQueryBranch(width, feedforward_width, dropout)
+        self.box_branch = _WeightedQueryBranch(width, feedforward_width, dropout)
 
     def forward(self, queries: Float[Tensor, "b n d"], objects: Float[Tensor, "b n d"]) -> Interacted:
         """Returns the features of the two branches and their sum. queries: before cross attention; objects: after."""
@@ -147,7 +148,7 @@ class ChannelWeightedFeatures(nn.Module):
         return Interacted(class_features, box_features, class_features + box_features)
 
 
-class _WeightedBranch(nn.Module):
+class _WeightedQueryBranch(nn.Module):
     def __init__(self, width: int, feedforward_width: int, dropout: float):
         super().__init__()
         self.mask = ChannelMask(width)

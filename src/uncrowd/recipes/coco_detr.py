@@ -24,7 +24,7 @@ def coco_detr_r50_iou_esa_dcw() -> Experiment:
     """With both modules in its decoder (Table 10)."""
     return _detr(
         "coco-detr-r50-iou-esa-dcw",
-        DETRConfig(num_classes=80, proposals=100, backbone=R50, attention="iou", channel_weighting=True),
+        DETRConfig(num_classes=80, proposals=100, backbone=R50, attention="iou", interaction="dcw"),
     )
 
 

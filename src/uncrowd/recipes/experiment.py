@@ -6,12 +6,15 @@ from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.errors import InputError
-from uncrowd.losses.classification import CrossEntropyConfig, FocalConfig
+from uncrowd.losses.classification import AnyClassConfig, CrossEntropyConfig, FocalConfig
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.build import AnyDetectorConfig
-from uncrowd.models.detr import DETRConfig
+from uncrowd.models.class_scores import ScoreKind
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.structures import ScoreProtocol
+
+# How a detector scores its classes -> the class loss that trains it.
+CLASS_LOSS: dict[ScoreKind, type[AnyClassConfig]] = {"sigmoid": FocalConfig, "softmax": CrossEntropyConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +40,9 @@ class Experiment:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        """Raises InputError where the detector's last logit means something else than the objective takes it for."""
-        with_no_object = isinstance(self.model, DETRConfig)
-        if with_no_object != isinstance(self.loss.classes, CrossEntropyConfig):
-            wanted = CrossEntropyConfig if with_no_object else FocalConfig
+        """Raises InputError when the class loss reads the detector's logits in another way than its scores do."""
+        wanted = CLASS_LOSS[self.model.scores]
+        if not isinstance(self.loss.classes, wanted):
             raise InputError(
                 f"{self.name} compares the classes of a {type(self.model).__name__} with a "
                 f"{type(self.loss.classes).__name__}; give its loss a {wanted.__name__}."

@@ -23,10 +23,8 @@ from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.losses.criterion import SetCriterion
-from uncrowd.models.build import AnyDetectorConfig, build_detector
+from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
-from uncrowd.models.detr import DETRConfig
-from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.ops.triton_available import lacking_for_triton
 from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
@@ -241,7 +239,7 @@ def _facts(
         "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
         "Scored on": val_words,
         "Experiment": experiment.name,
-        "Model": f"{_model_in_words(experiment.model)}, {parameters / 1e6:.1f} million parameters",
+        "Model": f"{experiment.model.in_words()}, {parameters / 1e6:.1f} million parameters",
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
         "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
     }
@@ -250,15 +248,6 @@ def _facts(
         facts["Kernels"] = f"without uncrowd's own: {lacking} is missing"
     expected = expected_in_words(experiment)
     return facts if expected is None else {**facts, "Expected by the paper": expected}
-
-
-def _model_in_words(model: AnyDetectorConfig) -> str:
-    match model:
-        case SparseRCNNConfig():
-            kind, parts = "Sparse R-CNN", f"{model.stages} stages"
-        case DETRConfig():
-            kind, parts = "DETR", f"{model.decoder_layers} decoder layers"
-    return f"{kind} on {model.backbone.name}, {parts}, {model.proposals} proposals"
 
 
 def _silent(text: str) -> None:

@@ -86,7 +86,7 @@ def load_weights(path: Path) -> Weights:
             "best.safetensors of a run, or convert a published checkpoint with `uncrowd import` first."
         )
     try:
-        values = json.loads(header[HEADER])
+        values = config.read_json(header[HEADER])
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
