@@ -9,6 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -206,7 +207,9 @@ class Trainer:
     def _step(self, batch: Batch) -> tuple[Losses, Tensor, float, bool]:
         """One update. The step before is checked here, where the matching waits for the device anyway."""
         device, rate = self.accelerator.device, self._learning_rate()
-        torch.manual_seed(hash((self.config.seed, self.global_step, self.accelerator.process_index)))
+        # A seed of its own for each step and rank, so that dropout in a resumed run draws the same numbers.
+        entropy = (self.config.seed, self.global_step, self.accelerator.process_index)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_factor"]
         num_boxes = self._num_boxes(batch)
