@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that wants a GPU: `bash benchmarks/gpu.sh FOLDER`, then read FOLDER/*.txt; the limits add up to under ten minutes.
-# Tests on the GPU come first, then the figures that docs/results/speed.md and docs/scale.md have, and last memory, for
+# Tests on the GPU come first, then the figures of docs/results/speed_details.md and docs/scale.md, and last memory, for
 # which each detector has a process of its own, and the compiler's tests. A step that fails or is cut short leaves the
 # others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` takes the same
 # steps at a size for any machine, without CUDA graphs, compiling and the tests of both.
