@@ -55,7 +55,9 @@ def _sections(cls: type, prefix: str, recipe: object | None) -> Iterator[tuple[s
         for member in members:
             assert isinstance(member, type)
             inner.append((member, f"{prefix}{field.name}.", value if isinstance(value, member) else None))
-        flag = _flag(prefix, field, types[field.name], [str(member.__name__) for member in members if isinstance(member, type)])
+        flag = _flag(
+            prefix, field, types[field.name], [str(member.__name__) for member in members if isinstance(member, type)]
+        )
         default = _default(field)
         ours = "" if recipe is None or members or _shown(value) == default else _shown(value)
         rows.append(f"| {flag} | {default} | {ours} | {comments.get(field.name, '')} |")

@@ -41,7 +41,7 @@ def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run,
     expected: dict[ImageId, Detections] = {n: predictor.predict(shapes / f"images/val{n}.png") for n in (1, 2, 3)}
     write_coco_results(tmp_path / "expected.json", expected)
     assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
-    assert "holds detections, so leave it out" in refused("eval", out, "--data", shapes, "--tta")
+    assert "holds detections; leave --tta out" in refused("eval", out, "--data", shapes, "--tta")
     assert "give one of them" in refused("eval", run, "--data", shapes, "--tta", "--tta-as-released")
     monkeypatch.setattr("uncrowd.cli.eval.RELEASED_TTA", small)
     scores(uncrowd, run, "--data", shapes, "--device", "cpu", "--tta-as-released", "--out", tmp_path / "released.json")
@@ -108,7 +108,7 @@ def test_a_image_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes
     (tmp_path / "val2.png").write_bytes((tmp_path / "val2.png").read_bytes()[:300])
     said = uncrowd("eval", run, "--data", file, "--workers", 0, "--json")
     assert said.status == 0
-    assert said.err == "images that cannot be read and count as empty: 1 (2)\n"
+    assert said.err == "images that cannot be read, which count as without detections: 1 (2)\n"
     json.loads(said.out)
 
 
@@ -135,10 +135,12 @@ def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):
 def test_the_ground_truth_is_not_overwritten(refused, shapes, run):
     for data in (shapes, shapes / "instances_val.json"):
         file, before = shapes / "instances_val.json", (shapes / "instances_val.json").read_bytes()
-        assert "scored against, and stays as it is; name another" in refused("eval", run, "--data", data, "--out", file)
+        assert "is one of the inputs and would be overwritten; name another" in refused(
+            "eval", run, "--data", data, "--out", file
+        )
         assert file.read_bytes() == before
     train = shapes / "instances_train.json"  # nor that of a split that is not scored
-    assert "stays as it is" in refused("eval", run / "detections.json", "--data", shapes, "--out", train)
+    assert "would be overwritten" in refused("eval", run / "detections.json", "--data", shapes, "--out", train)
 
 
 def test_a_gpu_that_is_not_there(refused, shapes, run, monkeypatch):

@@ -170,8 +170,8 @@ def test_without_ground_truth_and_without_a_file_to_write(refused, run, without_
 
 
 def test_what_does_not_go_together(refused, tmp_path):
-    assert "--max-dets belongs to COCO's protocol" in refused("eval", FOUND, "--data", TRUTH, "--max-dets", 500)
-    assert "is what is to be scored, or scored" in refused("eval", FOUND, "--data", TRUTH, "--out", FOUND)
+    assert "--max-dets is for COCO's protocol" in refused("eval", FOUND, "--data", TRUTH, "--max-dets", 500)
+    assert "is one of the inputs" in refused("eval", FOUND, "--data", TRUTH, "--out", FOUND)
     assert "not detections" in refused("eval", TRUTH, "--data", TRUTH)
     assert "holds detections, not ground truth" in refused("eval", FOUND, "--data", FOUND)
     (tmp_path / "found.odgt").write_text("{}")

@@ -12,7 +12,7 @@ def test_what_it_says(exported):
     parameters = sum(parameter.numel() for parameter in exported.model.parameters())
     assert lines[0].startswith(f"exporting {exported.weights}: {parameters:,} parameters, 2 classes; ")
     assert lines[1] == f"written to {exported.onnx}, {exported.onnx.stat().st_size / 1e6:.1f} MB"
-    assert lines[2] == "checked on 5 made-up images, against the model in double precision:"
+    assert lines[2] == "checked on 5 synthetic images against the model in double precision:"
     for line, name in zip(lines[3:5], ("ONNX Runtime", "torch"), strict=True):
         assert re.fullmatch(
             rf"  {name} +90% of detections within 0\.\d+ pixels and \d+e-0\d, all within .* and .*", line
@@ -44,7 +44,7 @@ def test_eval_and_info(uncrowd, exported, shapes):
 
 def test_where_weights_are_needed(refused, exported, shapes, tmp_path):
     said = refused("figure", "masks", exported.onnx, shapes / "images/val1.png", "--out", tmp_path / "masks.png")
-    assert "detector.onnx shows what it finds and not how; give the weights it was exported from" in said
+    assert "detector.onnx gives no access to intermediate results; give the weights that it was exported from" in said
     assert "is an exported detector, which can only run inference" in refused(
         "export", exported.onnx, tmp_path / "again.onnx"
     )

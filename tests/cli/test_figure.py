@@ -164,7 +164,7 @@ def test_the_image_is_not_overwritten(refused, ours, image, tmp_path):
 
 
 def test_another_figure(refused):
-    assert "There is no figure 'histogram'; there are attention, masks, curves, compare" in refused(
+    assert "There is no figure 'histogram'; give one of attention, masks, curves, compare" in refused(
         "figure", "histogram"
     )
 
@@ -198,9 +198,9 @@ def test_runs_that_cannot_be_plotted(refused, tmp_path):
     run = recorded(tmp_path / "run", {1: 0.25}, name="mMR")
     empty = recorded(tmp_path / "empty", {})
     assert "Name the folders of runs" in refused("figure", "curves", *out)
-    assert "empty has recorded no scores" in refused("figure", "curves", empty, *out)
-    assert "nowhere is no folder" in refused("figure", "curves", tmp_path / "nowhere", *out)
-    assert "has not recorded the score 'AP'; choose with --score from mMR." in refused("figure", "curves", run, *out)
+    assert "empty has no scores" in refused("figure", "curves", empty, *out)
+    assert "nowhere is not a folder" in refused("figure", "curves", tmp_path / "nowhere", *out)
+    assert "has no score 'AP' in metrics.jsonl; choose with --score from mMR." in refused("figure", "curves", run, *out)
     assert "--names has 1 names for 2 runs" in refused("figure", "curves", run, run, "--names", "a", *out)
 
 
@@ -236,7 +236,7 @@ def test_methods_stand_beside_the_ground_truth(uncrowd, crowded, tmp_path):
     argv = ("--data", crowded, "--count", 1, "--names", "good", "weak", "--out", tmp_path / "c.png")
     said = uncrowd("figure", "compare", good, weak, *argv)
     assert said.status == 0, said.err
-    assert said.out.startswith("images 3, those with the most boxes; scores of 0.3 or more; ")
+    assert said.out.startswith("images 3 (those with the most boxes); scores of 0.3 or more; ")
     sheet = pixels(tmp_path / "c.png")
     assert sheet.shape[1] == 3 * 720 + 2 * 12
     first, second, truth = (sheet[-540:, left : left + 720] for left in (0, 732, 1464))

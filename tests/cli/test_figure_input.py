@@ -25,7 +25,7 @@ def test_rows_of_a_run_that_are_no_scores_are_passed_over(refused, tmp_path, row
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text(row if isinstance(row, str) else json.dumps(row))
     said = refused("figure", "curves", tmp_path / "run", "--out", tmp_path / "c.png")
-    assert "run has recorded no scores in metrics.jsonl" in said
+    assert "run has no scores in metrics.jsonl" in said
 
 
 def test_no_image_of_the_dataset_is_overwritten(refused, shapes, run):

@@ -28,7 +28,7 @@ def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path):
     source, weights = checkpoint(tmp_path / "model.pth"), tmp_path / "w.safetensors"
     said = uncrowd("import", source, weights)
     assert (said.status, said.err) == (0, "")
-    assert f"{source} holds the authors' release, in Detectron2's naming: every weight of it was used" in said.out
+    assert f"{source} holds the authors' release, in Detectron2's naming: all its weights were used" in said.out
 
     held = json.loads(uncrowd("info", weights).out)
     assert held["categories"] == {"1": "class 1", "2": "class 2"}
@@ -67,7 +67,7 @@ def test_the_classes_save_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path)
     source = save_mmdetection(tmp_path / "model.pth", ("cat", "dog", "emu"))
     said = uncrowd("import", source, tmp_path / "w.safetensors")
     assert (said.status, said.err) == (0, "")
-    assert f"{source} holds mmdetection's Sparse R-CNN: every weight of it was used" in said.out
+    assert f"{source} holds mmdetection's Sparse R-CNN: all its weights were used" in said.out
     assert "NOTE: 1 num_batches_tracked tensors were left out" in said.out
     assert "3 classes: cat, dog, emu\n" in said.out
     categories = json.loads(uncrowd("info", tmp_path / "w.safetensors").out)["categories"]
@@ -132,8 +132,10 @@ def test_weights_that_cannot_be_written(refused, tmp_path):
 
 def test_where_no_weights_can_be_written(refused, tmp_path):
     source = checkpoint(tmp_path / "model.pth")
-    assert "w.pth names no weights file; end its name in .safetensors" in refused("import", source, tmp_path / "w.pth")
+    assert "w.pth is not the name of a weights file; end its name in .safetensors" in refused(
+        "import", source, tmp_path / "w.pth"
+    )
     same = source.rename(tmp_path / "model.safetensors")
     before = same.read_bytes()
-    assert "is what is to be read, and stays as it is" in refused("import", same, tmp_path / "." / same.name)
+    assert "is the input and would be overwritten" in refused("import", same, tmp_path / "." / same.name)
     assert same.read_bytes() == before

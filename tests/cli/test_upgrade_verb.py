@@ -13,12 +13,9 @@ def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, m
     assert (said.status, said.err) == (0, "")
 
     before, after = (json.loads(uncrowd("info", file).out) for file in (old, new))
-    assert f"carried over: all {before['parameters']:,} parameters of {old}" in said.out
-    assert (
-        f"new: {after['parameters'] - before['parameters']:,} parameters more, {after['parameters']:,} in all"
-        in said.out
-    )
-    assert f"uncrowd train NAME --data DATA --start-from {new}\n  no experiment is of this model" in said.out
+    assert f"kept: all {before['parameters']:,} parameters of {old}" in said.out
+    assert f"new: {after['parameters'] - before['parameters']:,} parameters, {after['parameters']:,} in all" in said.out
+    assert f"uncrowd train NAME --data DATA --start-from {new}\n  no experiment has this model" in said.out
     assert (after["model"]["stage"]["attention"], after["model"]["stage"]["interaction"]) == ("iou", "dcw")
     assert {key: after[key] for key in ("categories", "preprocessing")} == {
         key: before[key] for key in ("categories", "preprocessing")
@@ -54,7 +51,7 @@ def test_the_old_weights_stay_as_they_are(uncrowd, refused, tmp_path):
     assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
     before = old.read_bytes()
     for source in (old, old.parent):
-        assert "is what is to be read, and stays as it is" in refused("upgrade", source, old)
+        assert "is the input and would be overwritten" in refused("upgrade", source, old)
     assert "end its name in .safetensors" in refused("upgrade", old, tmp_path / "new.pth")
     assert old.read_bytes() == before
 

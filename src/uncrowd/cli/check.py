@@ -1,4 +1,4 @@
-"""`uncrowd check D`: what is wrong with a dataset, and what training would make of it."""
+"""`uncrowd check DATA`: reports what is wrong with a dataset and what training would do about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from uncrowd.words import counted
 
 @dataclass(frozen=True, kw_only=True)
 class CheckArguments:
-    """Say what is wrong with a dataset: every image is opened, every box looked at; nothing is changed.
+    """Check a dataset: opens every image and examines every box, and changes nothing.
 
-    Errors are what training refuses, warnings what it leaves out or what looks like a mistake, notes worth knowing.
-    The exit status is 2 where there are errors.
+    An error makes training refuse the dataset. A warning names something that training leaves out or that is probably a
+    mistake, and a note is for information. The exit status is 2 if there are errors.
     """
 
-    # The dataset's folder, or its annotation file (COCO JSON or CrowdHuman's odgt).
+    # Folder of the dataset, or its annotation file (COCO JSON or CrowdHuman's odgt).
     data: Annotated[Positional[Path], arg(metavar="DATA")]
-    # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
+    # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints the findings; 2 where training would refuse the data, else 0."""
+    """Prints the findings. Returns 2 if training would refuse the dataset, else 0."""
     arguments = parse(CheckArguments, argv, "uncrowd check")
     scanned = scan(find_layout(arguments.data), arguments.box)
     print(scanned.splits.outline(), flush=True)

@@ -1,4 +1,4 @@
-"""`uncrowd eval WHAT --data D`: scores of a checkpoint or of anyone's detections."""
+"""`uncrowd eval WHAT --data DATA`: scores a detector, or detections in a file, against ground truth."""
 
 import json
 import sys
@@ -32,42 +32,42 @@ MOST_DETS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class EvalArguments:
-    """Score a trained detector, or anyone's detections, by COCO's protocol or by CrowdHuman's.
+    """Score a trained detector, or detections in a file, with the protocol of COCO or of CrowdHuman.
 
-    For detections the images need not be there. Data without ground truth, as COCO's test-dev, is not scored: --out
-    is what its evaluation server takes.
+    To score detections in a file, the images are not needed. A dataset without ground truth, such as COCO's test-dev,
+    cannot be scored: --out then writes the file for its evaluation server.
     """
 
-    # Weights (.safetensors), a run's folder, an exported detector (.onnx), or detections: COCO results (.json) or
-    # CrowdHuman's odgt.
+    # Weights (.safetensors), the folder of a run, an exported detector (.onnx), or detections (COCO results in .json or
+    # CrowdHuman's odgt).
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
     # The dataset with the ground truth: its folder, or one annotation file.
     data: Path
-    # Which split of a folder; by default the validation split, or the only one there is.
+    # Split of the folder to use; by default the validation split, or the only split.
     split: OptionalSplit = None
-    # By default CrowdHuman's (AP, mMR, Recall, JI) for data in odgt, COCO's for other data.
+    # Protocol; by default CrowdHuman's (AP, mMR, Recall, JI) for annotations in odgt, COCO's for others.
     protocol: Annotated[ScoreProtocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
-    # Which boxes of CrowdHuman's odgt: the full body, its visible part, or the head.
+    # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
-    # COCO's protocol: detections of an image and class that count. AR is given for each number, AP for 100 and each
-    # above. By default 1 10 100, then as many as are found in an image at most where these are more.
+    # Limits of COCO's protocol on the detections of one class in one image. AR is computed at each limit, AP at 100 and
+    # at each limit above it. By default 1 10 100, and the most detections of any image if these are more than 100.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
-    # Also write the detections there, as COCO results (.json) or CrowdHuman's odgt (.odgt).
+    # File to write the detections to, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None
-    # Test-time augmentation: look at each image at 13 sizes, also flipped, as in Table 7 of the paper, which
+    # Test-time augmentation: detect in each image at 13 sizes, each also flipped, as in Table 7 of the paper. This
     # takes about 40 times as long.
     tta: bool = False
-    # The same with the values of the authors' release: long sides up to 4000, voting at IoU .65.
+    # Test-time augmentation with the values of the authors' release: long sides of up to 4000, votes at IoU 0.65.
     tta_as_released: bool = False
-    # Compute in bfloat16, as `uncrowd predict --bf16` does.
+    # Compute in bfloat16, like `uncrowd predict --bf16`.
     bf16: bool = False
-    # Print one JSON object and nothing else on standard output.
+    # Print only one JSON object on standard output.
     json: bool = False
-    # Images at a time; it changes speed and memory alone.
+    # Number of images in a batch; it changes only speed and memory.
     batch_size: int = 4
-    # Processes that load images.
+    # Number of processes that load images.
     workers: int = 2
-    # By default the GPU where there is one.
+    # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         split,
         images_needed=not of_a_file,
         box=arguments.box,
-        # CrowdHuman's own ground truth leaves the sizes of the images out, which detections often name.
+        # CrowdHuman's ground truth does not hold the sizes of the images, but detections often do.
         sizes=results.sizes if results is not None else None,
     )
     protocol = arguments.protocol or dataset.protocol
@@ -113,21 +113,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
-    """Refuses what would only be noticed after all images were gone through."""
+    """Raises InputError for arguments whose error would otherwise appear only after inference on all images."""
     max_dets, out = arguments.max_dets, arguments.out
     if max_dets is not None and (
         not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1 or max_dets[-1] > MOST_DETS
     ):
-        raise InputError(f"--max-dets takes rising positive numbers up to {MOST_DETS}, such as 1 10 100.")
+        raise InputError(f"--max-dets takes increasing positive numbers up to {MOST_DETS}, such as 1 10 100.")
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
     if arguments.tta and arguments.tta_as_released:
-        raise InputError("--tta and --tta-as-released are two settings of one thing; give one of them.")
+        raise InputError("--tta and --tta-as-released exclude each other; give one of them.")
     if of_a_file and (arguments.tta or arguments.tta_as_released):
-        raise InputError(f"--tta is for a detector to look again; {arguments.what} holds detections, so leave it out.")
+        raise InputError(f"--tta needs a detector, but {arguments.what} holds detections; leave --tta out.")
     if of_a_file and arguments.bf16:
-        raise InputError(f"--bf16 is for a detector to compute in; {arguments.what} holds detections, so leave it out.")
+        raise InputError(f"--bf16 needs a detector, but {arguments.what} holds detections; leave --bf16 out.")
     if out is None:
         return
     if out.suffix not in (".json", ".odgt"):
@@ -138,14 +138,14 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
 
 def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
     if out is not None and out.exists() and any(out.samefile(file) for file in inputs):
-        raise InputError(f"--out {out} is what is to be scored, or scored against, and stays as it is; name another.")
+        raise InputError(f"--out {out} is one of the inputs and would be overwritten; name another file.")
 
 
 def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset) -> None:
-    """Refuses what does not go with the data, before all its images are gone through."""
+    """Raises InputError for arguments that do not fit the dataset, before inference on all images."""
     require_scorable(protocol, dataset.categories)
     if protocol == "crowdhuman" and arguments.max_dets is not None:
-        raise InputError("--max-dets belongs to COCO's protocol, CrowdHuman's counts all detections; leave it out.")
+        raise InputError("--max-dets is for COCO's protocol; CrowdHuman's counts all detections, so leave it out.")
     if arguments.out is None:
         if not dataset.annotated:
             name = f"detections_{dataset.source.stem.removeprefix('image_info_')}_uncrowd_results.json"
@@ -160,7 +160,7 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
             )
         if len(dataset.categories) > 1:
             raise InputError(
-                f"--out {arguments.out}: odgt knows one class, {dataset.source} has {len(dataset.categories)}; "
+                f"--out {arguments.out}: odgt has only one class, {dataset.source} has {len(dataset.categories)}; "
                 "name a .json file."
             )
 
@@ -181,7 +181,7 @@ def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDa
         )
     if detected.unreadable:
         many, some = len(detected.unreadable), first(detected.unreadable, 3)
-        print(f"images that cannot be read and count as empty: {many} ({some})", file=sys.stderr)
+        print(f"images that cannot be read, which count as without detections: {many} ({some})", file=sys.stderr)
     return detected.detections
 
 

@@ -1,4 +1,4 @@
-"""`uncrowd export WEIGHTS DST`: a trained detector as ONNX, checked against torch."""
+"""`uncrowd export WEIGHTS DST`: writes a trained detector as ONNX and checks it against torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,36 +15,37 @@ from uncrowd.inference.export_check import SHARE, Checked
 
 @dataclass(frozen=True, kw_only=True)
 class ExportArguments:
-    """Write a trained detector as one ONNX file, which needs no torch to run, and check it against torch.
+    """Write a trained detector as one ONNX file, which runs without torch, and check it against torch.
 
-    It takes any number of images of any size: `images` (batch, 3, height, width), RGB as uint8, all resized and then
-    padded to one size, and `sizes` (batch, 2), the height and width of each before padding. It gives `boxes` (xyxy in
-    the pixels of `images`), `scores` and `labels`, best first. Classes and preprocessing are in its metadata as JSON.
+    Its inputs are `images` (batch, 3, height, width), RGB as uint8, resized and then padded to one size, and `sizes`
+    (batch, 2), the height and width of each image before padding. Any batch, height and width are allowed. Its outputs
+    are `boxes` (xyxy in pixels of `images`), `scores` and `labels`, best first. Its metadata hold classes and
+    preprocessing as JSON.
     """
 
-    # Weights (.safetensors), or a run's folder.
+    # Weights (.safetensors) or the folder of a run.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The file to write (.onnx).
+    # The ONNX file to write (.onnx).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Writes the file and says how far it is from torch."""
+    """Writes the file and prints how much its detections differ from those of torch."""
     arguments = parse(ExportArguments, argv, "uncrowd export")
     source, destination = arguments.source, arguments.destination
     checked = export(source, destination, say=lambda sentence: print(sentence, flush=True))
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
     _print_differences(checked)
-    print("use it as you would the weights:")
+    print("use it like the weights:")
     print(f"  uncrowd predict {destination} IMAGES")
     print(f"  uncrowd eval {destination} --data DATA")
     return 0
 
 
 def _print_differences(checked: Checked) -> None:
-    print(f"checked on {checked.images} made-up images, against the model in double precision:")
+    print(f"checked on {checked.images} synthetic images against the model in double precision:")
     for name, apart in (("ONNX Runtime", checked.exported), ("torch", checked.torch)):
         most = f"all within {apart.most_pixels:.2g} and {apart.most_score:.1g}"
         if isinf(apart.most_pixels):
-            most = "some missing or of another class"
+            most = "some are missing or have another class"
         print(f"  {name:<12} {SHARE:.0%} of detections within {apart.pixels:.2g} pixels and {apart.score:.1g}, {most}")

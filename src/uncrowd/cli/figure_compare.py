@@ -1,4 +1,4 @@
-"""`uncrowd figure compare A B --data D`: two methods beside the ground truth (Figures 7 to 10)."""
+"""`uncrowd figure compare A B --data DATA`: draws two methods beside the ground truth (Figures 7 to 10)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,35 +25,35 @@ from uncrowd.words import first
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArguments:
-    """Draw what two methods detect in some images beside the ground truth (Figures 7 to 10), a row an image.
+    """Draw the detections of two methods beside the ground truth (Figures 7 to 10), one row for each image.
 
-    What the ground truth marks to be ignored is dashed and grey.
+    Boxes that the ground truth marks as ignored are dashed and grey.
     """
 
-    # The one method: weights (.safetensors), a run's folder, or detections (COCO's .json, CrowdHuman's .odgt).
+    # First method: weights (.safetensors), the folder of a run, or detections (COCO's .json, CrowdHuman's .odgt).
     first: Annotated[Positional[Path], arg(metavar="A")]
-    # The other method, the same way.
+    # Second method, given in the same way.
     second: Annotated[Positional[Path], arg(metavar="B")]
     # The dataset with the images and the ground truth: its folder, or one annotation file.
     data: Path
-    # Which split of a folder; by default the validation split, or the only one there is.
+    # Split of the folder to use; by default the validation split, or the only split.
     split: OptionalSplit = None
-    # The figure, .png or .jpg.
+    # The figure to write (.png or .jpg).
     out: Path = Path("compare.png")
-    # Ids of the images to show; by default those with the most boxes.
+    # Ids of the images to show; by default the images with the most boxes.
     images: Annotated[tuple[str, ...], arg(metavar="ID [ID ...]", help_behavior_hint="")] = ()
-    # How many images to show where none are named.
+    # Number of images to show if --images is not given.
     count: int = 4
-    # Only detections with at least this score, between 0 and 1.
+    # Draw only detections with at least this score, between 0 and 1.
     threshold: float = 0.3
-    # What the figure calls the two methods; by default as their files or folders.
+    # Names of the two methods in the figure; by default those of their files or folders.
     names: Annotated[tuple[str, ...], arg(metavar="A B", help_behavior_hint="")] = ()
-    # By default the GPU where there is one.
+    # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
 
 def compare(argv: Sequence[str]) -> int:
-    """Writes the figure and says which images are shown."""
+    """Writes the figure and prints which images it shows."""
     arguments = parse(CompareArguments, argv, "uncrowd figure compare")
     _require_usable(arguments)
     layout = find_layout(arguments.data)
@@ -71,7 +71,7 @@ def compare(argv: Sequence[str]) -> int:
     names = arguments.names or tuple(method.name if method.is_dir() else method.stem for method in methods)
     save_figure(arguments.out, grid([*names, "ground truth"], rows))
     ids = ", ".join(map(str, shown.ids.tolist()))
-    which = "" if arguments.images else ", those with the most boxes"
+    which = "" if arguments.images else " (those with the most boxes)"
     print(f"images {ids}{which}; scores of {arguments.threshold:g} or more; written to {arguments.out}")
     return 0
 
@@ -84,11 +84,11 @@ def _require_usable(arguments: CompareArguments) -> None:
     if arguments.names and len(arguments.names) != 2:
         raise InputError(f"--names has {len(arguments.names)} names; give one for each of the two methods.")
     for method in (arguments.first, arguments.second):
-        holds_detections(method)  # or weights, or neither, which it refuses
+        holds_detections(method)  # raises InputError if the method is neither weights nor detections
 
 
 def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> list[int]:
-    """Positions of the images with these ids, or of those with the most boxes that count."""
+    """Returns positions in the dataset: of the images with these ids, or of those with the most boxes not ignored."""
     if not wanted:
         counts = [int((~sample.ignore).sum()) for sample in dataset]
         return sorted(range(len(dataset)), key=lambda index: -counts[index])[:count]
@@ -102,7 +102,7 @@ def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> lis
 def _detections(
     method: Path, dataset: DetectionDataset, shown: DetectionDataset, device: str | None
 ) -> Mapping[ImageId, Detections]:
-    """What a method finds in the images that are shown, or all that its file has."""
+    """Returns the detections of a method in the shown images, or in all images if they come from a file."""
     if holds_detections(method):
         return read_detections(method, dataset.categories, dataset.ids.tolist())
     predictor = load_for(dataset, method, device)
@@ -136,5 +136,5 @@ def _draw_truth(
 
 
 def _need_captions(categories: Categories) -> bool:
-    """Where there is but one class, captions would only hide the crowd."""
+    """Returns whether boxes get captions: with a single class, they would only hide the crowd."""
     return len(categories) > 1

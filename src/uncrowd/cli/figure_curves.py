@@ -1,4 +1,4 @@
-"""`uncrowd figure curves RUN RUN ...`: how fast several runs learn (Figure 6)."""
+"""`uncrowd figure curves RUN RUN ...`: plots how fast several runs learn (Figure 6)."""
 
 import io
 from collections.abc import Sequence
@@ -16,32 +16,34 @@ from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.visualize.curves import plot_convergence
 
-# What a row of an evaluation has beside its scores.
+# Keys of an evaluation's row in metrics.jsonl that are not scores.
 NO_SCORES = {"kind", "epoch", "step", "time", "per_class"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesArguments:
-    """Plot a score against the epoch for several runs, their ends marked (Figure 6)."""
+    """Plot a score over the epochs of several runs and mark the last value of each (Figure 6)."""
 
     # Folders of runs.
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="")] = ()
-    # The figure, .png or .jpg.
+    # The figure to write (.png or .jpg).
     out: Path = Path("curves.png")
-    # What the legend calls the runs, one name each; by default as their folders.
+    # Names of the runs in the legend; by default those of their folders.
     names: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="")] = ()
-    # Which of the scores that the runs recorded.
+    # Name of the score to plot, one of those in metrics.jsonl of the runs.
     score: str = "AP"
 
 
 def curves(argv: Sequence[str]) -> int:
-    """Writes the figure and says where each run ended."""
+    """Writes the figure and prints the last score of each run."""
     arguments = parse(CurvesArguments, argv, "uncrowd figure curves")
     require_figure_file(arguments.out)
     if not arguments.runs:
         raise InputError("Name the folders of runs, such as runs/small-data-1.")
     if arguments.names and len(arguments.names) != len(arguments.runs):
-        raise InputError(f"--names has {len(arguments.names)} names for {len(arguments.runs)} runs; give one each.")
+        raise InputError(
+            f"--names has {len(arguments.names)} names for {len(arguments.runs)} runs; give one name for each run."
+        )
     names = arguments.names or tuple(run.resolve().name for run in arguments.runs)
     courses = [_course(run, arguments.score) for run in arguments.runs]
     series = [(name, epochs, scores) for name, (epochs, scores) in zip(names, courses, strict=True)]
@@ -54,17 +56,17 @@ def curves(argv: Sequence[str]) -> int:
 
 
 def _course(run: Path, score: str) -> tuple[list[float], list[float]]:
-    """The epochs after which the run was scored, and the scores in percent."""
+    """Returns the epochs after which the run was evaluated, and the scores in percent."""
     if not run.is_dir():
-        raise InputError(f"{run} is no folder; give the folder of a run.")
+        raise InputError(f"{run} is not a folder; give the folder of a run.")
     logged = read_metrics(run / "metrics.jsonl")
     rows = [row for row in logged if row["kind"] == "eval" and _is_number(row.get("epoch"))]
-    # a score that is not defined is null
+    # an undefined score is null
     known = dict.fromkeys(name for row in rows for name in row if name not in NO_SCORES and _is_number(row[name]))
     if not known:
-        raise InputError(f"{run} has recorded no scores in metrics.jsonl; give a run that was scored at least once.")
+        raise InputError(f"{run} has no scores in metrics.jsonl; give a run that was evaluated at least once.")
     if score not in known:
-        raise InputError(f"{run} has not recorded the score {score!r}; choose with --score from {', '.join(known)}.")
+        raise InputError(f"{run} has no score {score!r} in metrics.jsonl; choose with --score from {', '.join(known)}.")
     scored = [row for row in rows if _is_number(row.get(score))]
     return [float(row["epoch"]) for row in scored], [100 * float(row[score]) for row in scored]
 

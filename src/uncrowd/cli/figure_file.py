@@ -1,4 +1,4 @@
-"""The file a figure is written to."""
+"""Checks and writes the file of a figure."""
 
 from pathlib import Path
 
@@ -12,21 +12,21 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def require_figure_file(out: Path, *inputs: Path) -> None:
-    """Raises InputError, before any work is done, when no figure can be written to `out`.
+    """Raises InputError when no figure can be written to `out`; verbs call it before they begin their work.
 
-    inputs: what the figure is made of, and must not be overwritten.
+    inputs: files that the figure is made from and that must not be overwritten.
     """
     if out.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{out} names no PNG or JPEG file; give --out a name that ends in .png or .jpg.")
+        raise InputError(f"{out} is not the name of a PNG or JPEG file; give --out a name that ends in .png or .jpg.")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
     if out.resolve() in {file.resolve() for file in inputs}:
-        raise InputError(f"{out} is one of the images and would be overwritten; name another file with --out.")
+        raise InputError(f"{out} is one of the inputs and would be overwritten; name another file with --out.")
 
 
 def save_figure(out: Path, figure: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Writes it as PNG or JPEG, by its suffix. Raises InputError when that fails."""
+    """Writes the figure as PNG or JPEG, by its suffix. Raises InputError when it cannot be written."""
     try:
-        Image.fromarray(figure).save(out, quality=95)  # PNG does not look at the quality
+        Image.fromarray(figure).save(out, quality=95)  # PNG ignores the quality
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror or error}); name another file.") from error

@@ -1,4 +1,4 @@
-"""`uncrowd figure attention` and `uncrowd figure masks`: what one query does in one stage (Figure 1)."""
+"""`uncrowd figure attention` and `uncrowd figure masks`: draw what one query does in one stage (Figure 1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,55 +27,55 @@ OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionArguments:
-    """Draw whom a query attends to, before and after its attention is weighted with the IoU (Figure 1a).
+    """Draw the attention of one query to the others, before and after it is weighted with IoU (Figure 1a).
 
-    The box of the query is yellow, those of the others are the stronger the more it takes from them; below is its row
-    of the attention matrix. A model whose attention does not look at the boxes has only one such image.
+    The box of the query is yellow. The box of another query is drawn the stronger, the larger its attention weight is.
+    The row of the attention matrix is below. A model without IoU in its attention gives only one such image.
     """
 
-    # Weights (.safetensors), or a run's folder.
+    # Weights (.safetensors) or the folder of a run.
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # An image file.
+    # The image file in which the model detects.
     image: Annotated[Positional[Path], arg(metavar="IMAGE")]
-    # The figure, .png or .jpg.
+    # The figure to write (.png or .jpg).
     out: Path = Path("attention.png")
-    # Which query, counted from 0; by default that of the best detection.
+    # Number of the query, counted from 0; by default the query of the best detection.
     query: OptionalNumber = None
-    # Which stage, counted from 1; by default the last.
+    # Number of the stage, counted from 1; by default the last stage.
     stage: OptionalNumber = None
-    # Which attention head, counted from 1; by default the mean of all.
+    # Number of the attention head, counted from 1; by default the mean of all heads.
     head: OptionalNumber = None
-    # By default the GPU where there is one.
+    # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MasksArguments:
-    """Draw where the class and the box branch of a query look: its RoI features after each channel mask (Figure 1b).
+    """Draw the RoI features of one query after the channel mask of the class and of the box branch (Figure 1b).
 
-    The heat maps show the mean over the channels, each with its own scale.
+    The heat maps show the mean over the channels. Each has its own scale.
     """
 
-    # Weights (.safetensors), or a run's folder.
+    # Weights (.safetensors) or the folder of a run.
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # An image file.
+    # The image file in which the model detects.
     image: Annotated[Positional[Path], arg(metavar="IMAGE")]
-    # The figure, .png or .jpg.
+    # The figure to write (.png or .jpg).
     out: Path = Path("masks.png")
-    # Which query, counted from 0; by default that of the best detection.
+    # Number of the query, counted from 0; by default the query of the best detection.
     query: OptionalNumber = None
-    # Which stage, counted from 1; by default the last.
+    # Number of the stage, counted from 1; by default the last stage.
     stage: OptionalNumber = None
-    # By default the GPU where there is one.
+    # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
 
 def attention(argv: Sequence[str]) -> int:
-    """Writes the figure and says how many queries the attention spreads over."""
+    """Writes the figure and prints how many queries have 90% of the attention."""
     arguments = parse(AttentionArguments, argv, "uncrowd figure attention")
-    image, tapped, boxes, query, words = _listen(arguments)
+    image, tapped, boxes, query, words = _observe(arguments)
     if tapped.attention is None:
-        raise InputError(f"{arguments.weights} holds a model without self attention; there is nothing to draw.")
+        raise InputError(f"{arguments.weights} holds a model without self attention, so there is nothing to draw.")
     before, after = tapped.attention
     kinds = {"before IoU" if after is not None else "self attention": before, "after IoU": after}
     rows = {
@@ -97,7 +97,7 @@ def attention(argv: Sequence[str]) -> int:
 def masks(argv: Sequence[str]) -> int:
     """Writes the figure."""
     arguments = parse(MasksArguments, argv, "uncrowd figure masks")
-    image, tapped, boxes, query, words = _listen(arguments)
+    image, tapped, boxes, query, words = _observe(arguments)
     if tapped.class_mask is None or tapped.box_mask is None:
         raise InputError(
             f"{arguments.weights} holds a model without dynamic channel weighting, which has no masks; "
@@ -113,8 +113,8 @@ def masks(argv: Sequence[str]) -> int:
     return 0
 
 
-class _Listened(NamedTuple):
-    """boxes: that the stage received, in the image's pixels. words: which query and stage it is."""
+class _Observed(NamedTuple):
+    """boxes: input of the stage, in image pixels. words: names the query and the stage."""
 
     image: UInt8[np.ndarray, "h w 3"]
     tap: StageTap
@@ -123,18 +123,20 @@ class _Listened(NamedTuple):
     words: str
 
 
-def _listen(arguments: AttentionArguments | MasksArguments) -> _Listened:
-    """Detects in the image and hears what the stage does."""
+def _observe(arguments: AttentionArguments | MasksArguments) -> _Observed:
+    """Detects in the image and returns what the chosen stage computed."""
     require_figure_file(arguments.out, arguments.image)
     require_device(arguments.device)
     predictor = load(arguments.weights, arguments.device)
     if not isinstance(predictor.model, Detector):
-        raise InputError(f"{arguments.weights} shows what it finds and not how; give the weights it was exported from.")
+        raise InputError(
+            f"{arguments.weights} gives no access to intermediate results; give the weights that it was exported from."
+        )
     image = read_image(arguments.image)
     with tap(predictor.model) as taps:
         predictor.predict(image)
     if not taps:
-        raise InputError(f"{arguments.weights} holds a model that has no proposal boxes; give a Sparse R-CNN or ours.")
+        raise InputError(f"{arguments.weights} holds a model without proposal boxes; give a Sparse R-CNN.")
     scores = class_scores(taps[-1].output.logits[0], predictor.model.config.scores)
     stage = _numbered("--stage", arguments.stage, 1, len(taps))
     query = _numbered("--query", arguments.query, 0, len(scores) - 1)
@@ -148,7 +150,7 @@ def _listen(arguments: AttentionArguments | MasksArguments) -> _Listened:
         f"query {query} ({predictor.categories.names[int(label)]} {float(score):.2f}) at stage {stage} of {len(taps)}"
     )
     chosen = taps[stage - 1]
-    return _Listened(image, chosen, chosen.boxes[0].double().cpu().numpy() * scale, query, words)
+    return _Observed(image, chosen, chosen.boxes[0].double().cpu().numpy() * scale, query, words)
 
 
 def _row(heads: Float[np.ndarray, "heads n"], head: int | None) -> Float[np.ndarray, " n"]:
@@ -163,6 +165,6 @@ def _numbered(flag: str, value: int | None, first: int, last: int) -> int | None
 
 
 def _fewest(row: Float[np.ndarray, " n"], share: float = 0.9) -> int:
-    """How few of the weights make up that share of their sum."""
+    """Returns the least number of weights whose sum is this share of the sum of all."""
     descending = np.sort(row)[::-1].cumsum()
     return int((descending < share * descending[-1]).sum()) + 1

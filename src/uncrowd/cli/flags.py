@@ -1,4 +1,4 @@
-"""What the flags of several verbs have in common: how they are parsed and shown, and what they may be."""
+"""Parsing, types and checks of flags that several verbs share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,26 +10,26 @@ from uncrowd.errors import InputError
 
 Arguments = TypeVar("Arguments")
 
-# A flag that may be left out is shown without tyro's "{None}|" and "(default: None)": its text says what then happens.
+# The help shows these optional flags without tyro's "{None}|" and "(default: None)"; their text explains the default.
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 OptionalDevice = Annotated[Literal["cpu", "cuda"] | None, tyro.conf.arg(metavar="{cpu,cuda}", help_behavior_hint="")]
 
 
 def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Arguments | None = None) -> Arguments:
-    """The arguments as `cls`. What cannot be parsed is said on standard error and raises SystemExit(2)."""
+    """Returns the arguments as `cls`. Prints errors of parsing on standard error, and then raises SystemExit(2)."""
     # a switch is one flag, not a pair; a configuration that is None has no flags
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
     return cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
 
 
 def require_threshold(threshold: float) -> None:
-    """Raises InputError for what is no score."""
+    """Raises InputError unless the threshold is between 0 and 1."""
     if not 0 <= threshold <= 1:
         raise InputError(f"--threshold is {threshold:g}; scores are between 0 and 1.")
 
 
 def require_device(device: str | None) -> None:
-    """Raises InputError when the device asked for is not there."""
+    """Raises InputError when the device is 'cuda' and torch finds no GPU."""
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

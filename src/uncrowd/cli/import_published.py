@@ -1,4 +1,4 @@
-"""`uncrowd import SRC DST`: other people's checkpoints into ours."""
+"""`uncrowd import SRC DST`: converts a published checkpoint into a weights file."""
 
 import json
 from collections.abc import Sequence
@@ -23,23 +23,24 @@ from uncrowd.words import counted, first
 
 @dataclass(frozen=True, kw_only=True)
 class ImportArguments:
-    """Turn a detector that someone else trained into a weights file for `predict`, `eval` and `train --start-from`.
+    """Convert a published checkpoint into a weights file for `predict`, `eval` and `train --start-from`.
 
-    Known are checkpoints (.pth) of Sparse R-CNN's own release and of the authors' release of IoU-ESA and DCW, both in
-    Detectron2's naming, those of mmdetection, and DETR's. `uncrowd upgrade` adds IoU-ESA and DCW to a Sparse R-CNN.
+    Checkpoints (.pth) of these projects are known: the release of Sparse R-CNN, the authors' release of IoU-ESA and DCW
+    (both based on Detectron2), mmdetection's Sparse R-CNN, and DETR. To add IoU-ESA and DCW to a Sparse R-CNN
+    afterwards, use `uncrowd upgrade`.
     """
 
-    # The published checkpoint (.pth); it is read without running any code it may contain.
+    # The published checkpoint (.pth); code that it may contain is not run.
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
-    # Annotation file with the categories the checkpoint was trained on. Without one the names in the checkpoint are
-    # taken; where it has none, 80 classes are COCO's, 1 is a person (CrowdHuman), and any others get numbers.
+    # Annotation file with the categories of the training data. By default the names are read from the checkpoint. If it
+    # has none, 80 classes get COCO's names, a single class is a person (CrowdHuman), and others are numbered.
     categories: OptionalPath = None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Writes the weights file and says what it holds."""
+    """Writes the weights file and prints what it holds."""
     arguments = parse(ImportArguments, argv, "uncrowd import")
     require_destination(arguments.destination, arguments.source, "weights file", ".safetensors")
     published = read_published(arguments.source)
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)
     save_weights(arguments.destination, model, categories, config.to_dict(ResizeConfig()))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{arguments.source} holds {published.naming}: every weight of it was used, {parameters:,} parameters")
+    print(f"{arguments.source} holds {published.naming}: all its weights were used, {parameters:,} parameters")
     for note in published.notes:
         print(f"NOTE: {note}")
     print(f"{counted(len(categories), 'class')}: {first(categories.names, 5)}")
@@ -62,7 +63,7 @@ def _categories(file: Path | None, given: tuple[str, ...] | None, classes: int) 
         if len(categories) != classes:
             raise InputError(
                 f"{file} has {len(categories)} categories, the checkpoint {classes}; "
-                "name the annotation file it was trained with."
+                "name the annotation file with which it was trained."
             )
         return categories
     coco = coco_categories()

@@ -1,4 +1,4 @@
-"""`uncrowd info`: the experiments, one of them in full, the paper's tables, or what a weights file holds."""
+"""`uncrowd info`: shows the experiments, one of them in full, the paper's tables, or the contents of a weights file."""
 
 import json
 from collections.abc import Sequence
@@ -27,25 +27,27 @@ from uncrowd.words import nearest
 
 TABLES = "tables"
 WIDTH = 130
-# The first word of an experiment's name -> what it is trained on; any other is for one's own data.
-DATA_SETS = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
+# First word of an experiment's name -> its dataset; other experiments are for the user's own data.
+DATASETS = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
 OWN_DATA = "Your own data"
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoArguments:
-    """List the experiments; with a name, all its settings and what the paper expects of it.
+    """List the experiments, or show one experiment, a weights file, a run, or the paper's tables.
 
-    With a weights file or a run, what it holds; with the word tables, the paper's parameters and FLOPs beside ours.
+    An experiment is shown with all its settings and its scores in the paper. A weights file or a run is shown with its
+    model, categories and preprocessing. The word tables shows the paper's parameters and FLOPs beside those computed
+    here.
     """
 
-    # An experiment's name, a weights file (.safetensors, .onnx), a run's folder, or the word tables; nothing lists the
-    # experiments.
+    # Name of an experiment, a weights file (.safetensors, .onnx), the folder of a run, or the word tables. By default
+    # the experiments are listed.
     what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS|tables]", help_behavior_hint="")] = None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints a table, or JSON."""
+    """Prints a table or JSON."""
     what = parse(InfoArguments, argv, "uncrowd info").what
     if what is None:
         _list_experiments()
@@ -57,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
         raise InputError(
-            f"{what} is neither a file or folder that exists, nor the word {TABLES}, nor an experiment of those that "
+            f"{what} is not an existing file or folder, not the word {TABLES}, and not an experiment that "
             f"`uncrowd info` lists{nearest(what, EXPERIMENTS)}."
         )
     return 0
@@ -87,12 +89,12 @@ def _of_weights(path: Path) -> dict[str, object]:
 
 def _list_experiments() -> None:
     rows = {}
-    with progress_bar("counting parameters and MACs") as on_counted:  # for which each model is built
+    with progress_bar("counting parameters and MACs") as on_counted:  # slow, because it builds each model
         for name, build in EXPERIMENTS.items():
             rows[name] = _listed(build())
             on_counted(len(rows), len(EXPERIMENTS))
     console = Console(width=WIDTH)
-    for dataset, names in groupby(EXPERIMENTS, key=lambda name: DATA_SETS.get(name.partition("-")[0], OWN_DATA)):
+    for dataset, names in groupby(EXPERIMENTS, key=lambda name: DATASETS.get(name.partition("-")[0], OWN_DATA)):
         table = Table(title=dataset, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         for column, width in (("experiment", 34), ("backbone", 16), ("attention", 9), ("features", 9)):
             table.add_column(column, no_wrap=True, width=width)
@@ -103,9 +105,9 @@ def _list_experiments() -> None:
         for name in names:
             table.add_row(*rows[name])
         console.print(table, "")
-    console.print("* thousand millions of multiply-accumulates, for an average image of COCO's validation set")
-    console.print("  the paper's AP: another score where AP cannot be read, - where there is none that can")
-    console.print("  `uncrowd info NAME` has all settings of an experiment and all the paper says of it")
+    console.print("* billions of multiply-accumulates for an average image of COCO's validation set")
+    console.print("  the paper's AP: another score if AP is illegible in the paper, - if no score is legible")
+    console.print("  `uncrowd info NAME` shows all settings of an experiment and its scores in the paper")
 
 
 def _listed(experiment: Experiment) -> list[str]:
@@ -124,7 +126,7 @@ def _listed(experiment: Experiment) -> list[str]:
 
 
 def _expected(rows: Sequence[PaperRow]) -> str:
-    """AP on validation images, each value where tables disagree; else AP on test-dev; else a score that is there."""
+    """Returns AP on validation (all values if tables disagree), else AP on another split, else any known score."""
     aps = {(row.split, row.scores["AP"]): None for row in rows if row.scores["AP"] is not None and not row.tta}
     if on_val := [str(ap) for split, ap in aps if split == "val"]:
         return " or ".join(on_val)
@@ -145,13 +147,15 @@ def _compare_tables() -> None:
         table.add_row(*where, *(text for cell in row for text in _compared(cell, reasons)))
     console = Console(width=WIDTH)
     console.print(table)
-    console.print("= no more than the rounding of the paper's number; - a cell that cannot be read", highlight=False)
+    console.print(
+        "= differs by rounding of the paper's number only; - a cell that is illegible in the paper", highlight=False
+    )
     for number, reason in enumerate(reasons):
         console.print(f"{_mark(number)} {reason}", highlight=False)
 
 
 def _compared(cell: Cell, reasons: list[str]) -> list[str]:
-    """The three columns of a cell; `reasons` collects why some differ by more than rounding."""
+    """Returns the texts of a cell's three columns; adds to `reasons` why a number differs by more than rounding."""
     unit = "M" if cell.column == "Params" else "G"
     here = f"{cell.computed:.1f}{unit}"
     if cell.printed is None or cell.difference is None:
@@ -161,7 +165,7 @@ def _compared(cell: Cell, reasons: list[str]) -> list[str]:
         if cell.deviation.reason not in reasons:
             reasons.append(cell.deviation.reason)
         mark = _mark(reasons.index(cell.deviation.reason))
-    return [cell.printed, here, f"{round(cell.difference, 2) + 0:+.2f} {mark}"]  # + 0: there is no -0.00
+    return [cell.printed, here, f"{round(cell.difference, 2) + 0:+.2f} {mark}"]  # + 0 turns -0.00 into 0.00
 
 
 def _mark(reason: int) -> str:

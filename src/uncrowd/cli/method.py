@@ -1,4 +1,4 @@
-"""What `eval` scores and `figure compare` draws: a detector or anyone's detections, on one split of a dataset."""
+"""A method that `eval` scores and `figure compare` draws: a detector or a file of detections. Chooses the split, too."""
 
 import sys
 from pathlib import Path
@@ -20,9 +20,9 @@ OptionalSplit = Annotated[
 
 
 def holds_detections(method: Path) -> bool:
-    """Whether it is detections rather than weights or a run. Raises InputError where it is none of these."""
+    """Returns whether `method` is a file of detections and not a detector. Raises InputError if it is neither."""
     if not method.exists():
-        raise InputError(f"{method} does not exist; give weights, a run's folder, or detections.")
+        raise InputError(f"{method} does not exist; give weights, the folder of a run, or detections.")
     suffix = method.suffix.lower()
     if method.is_dir() or suffix in (".safetensors", ".onnx"):
         return False
@@ -42,22 +42,22 @@ def load_for(
     *,
     bf16: bool = False,
 ) -> Predictor:
-    """The detector, made to speak of the dataset's own category ids.
+    """Returns the detector, which reports the category ids of the dataset.
 
-    Raises InputError as `load` does, and where its classes have other names.
+    Raises InputError like `load`, and when its classes differ from those of the dataset in names or order.
     """
     return with_ids_of(dataset, load(method, device, tta, bf16=bf16), str(method))
 
 
 def choose_split(layout: Layout, wanted: str | None) -> str:
-    """The split asked for, else validation, else the only one. Raises InputError where there is none such."""
+    """Returns the wanted split, else the validation split, else the only one. Raises InputError if there is none."""
     data, present = layout.root, layout.annotations
     if data.is_file():
         if wanted is not None:
-            raise InputError(f"{data} is one annotation file, all of which is used; leave --split out.")
+            raise InputError(f"{data} is one annotation file, which is used completely; leave --split out.")
     elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
         raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
     elif wanted is None and "train" in present and len(present) == 1:
-        said = "so its training split is used; what was trained on it does better there than elsewhere"
+        said = "so its training split is used; a detector that was trained on it scores better there than on new images"
         print(f"{data} has no validation split, {said}", file=sys.stderr)
     return wanted or ("val" if "val" in present else next(iter(present)))

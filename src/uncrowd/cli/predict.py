@@ -1,4 +1,4 @@
-"""`uncrowd predict WEIGHTS IMAGES...`: annotated images and JSON."""
+"""`uncrowd predict WEIGHTS IMAGE...`: writes annotated images and JSON."""
 
 import json
 import sys
@@ -27,37 +27,37 @@ from uncrowd.words import counted
 
 @dataclass(frozen=True, kw_only=True)
 class PredictArguments:
-    """Detect objects in images: writes each with its boxes drawn in, and all detections as one JSON file.
+    """Detect objects in images: writes each image with its boxes, and all detections to one JSON file.
 
-    An image that cannot be read is said and left out; the exit status is then 2.
+    Images that cannot be read are reported and left out, and the exit status is then 2.
     """
 
-    # Weights (.safetensors), a run's folder, or an exported detector (.onnx).
+    # Weights (.safetensors), the folder of a run, or an exported detector (.onnx).
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # Image files, or folders, which are searched with all that is in them.
+    # Image files or folders; folders are searched with their subfolders.
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")] = ()
     # Folder for the annotated images and detections.json.
     out: Path = Path("predictions")
-    # Only detections with at least this score, between 0 and 1.
+    # Report only detections with at least this score, between 0 and 1.
     threshold: float = 0.3
-    # Write detections.json and no images.
+    # Write only detections.json, not the annotated images.
     json_only: bool = False
-    # Test-time augmentation: look at each image at 13 sizes, also flipped, as in Table 7 of the paper, which
+    # Test-time augmentation: detect in each image at 13 sizes, each also flipped, as in Table 7 of the paper. This
     # takes about 40 times as long.
     tta: bool = False
-    # Compute in bfloat16: faster on a GPU, and on a CPU with instructions for it; scores and boxes change a little.
+    # Compute in bfloat16. This is faster on a GPU and on a CPU with instructions for it, and changes results slightly.
     bf16: bool = False
-    # Compile the model (torch.compile), for many images of one size: each takes some half a minute once, on a CPU
-    # minutes.
+    # Compile the model (torch.compile). This pays for many images of one size: each size is compiled once, in about
+    # half a minute on a GPU and some minutes on a CPU.
     compile: bool = False
-    # Images at a time; it changes speed and memory alone.
+    # Number of images in a batch; it changes only speed and memory.
     batch_size: int = 4
-    # By default the GPU where there is one.
+    # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Predicts, a few images at a time; 2 where some could not be read."""
+    """Detects in one batch after another. Returns 2 if some images could not be read, else 0."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
     require_threshold(arguments.threshold)
     require_at_least(1, **{"--batch-size": arguments.batch_size})
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
                     write(_record(file, detections) | ({} if names is None else {"annotated": str(names[file])}))
                     read, objects = read + 1, objects + len(detections)
                 on_batch(start + arguments.batch_size, len(files))
-    except OSError as error:  # of writing: what cannot be read is an InputError
+    except OSError as error:  # from writing, because reading raises InputError
         reason = error.strerror or error
         raise InputError(f"{arguments.out} cannot be written ({reason}); name another folder with --out.") from error
     left_out = f", {len(files) - read} left out" if read < len(files) else ""
@@ -93,12 +93,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def find_images(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Returns the files, and the images of the folders by name, each once.
+    """Returns the given files and the image files in the given folders, sorted by name and without duplicates.
 
-    What lies in `out`, from a run before, is no image of a folder around it. Raises InputError where there is none.
+    Files in `out` are skipped when a given folder contains it: they are results of an earlier call. Raises InputError
+    for a path that does not exist and for a folder without images.
     """
     if not paths:
-        raise InputError("Name image files, or folders of them, after the weights.")
+        raise InputError("Name image files or folders after the weights.")
     files: list[Path] = []
     endings = {ending for ending, format in Image.registered_extensions().items() if format in Image.OPEN}
     for path in paths:
@@ -120,9 +121,9 @@ def find_images(paths: Sequence[Path], out: Path) -> list[Path]:
 
 
 def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
-    """Where each annotated image goes: below the folder it was found in, as it was there.
+    """Returns the path of each annotated image in the output folder: its path below the given folder, as .jpg.
 
-    Where two would share a name, say of two folders, the later one is numbered.
+    If images of two folders have the same path, the later one gets a number.
     """
     names: dict[Path, Path] = {}
     taken: set[str] = set()
@@ -137,9 +138,9 @@ def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, 
 
 @contextmanager
 def json_list(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yields a function that appends a record to the JSON list in `path`; interrupted, the list is whole so far.
+    """Yields a function that appends a record to the JSON list in `path`. The list is valid JSON after an interruption.
 
-    An earlier list stays until there is a first record, or all went well without one.
+    An older file is replaced with the first record, or at the end if there was no record and no error.
     """
     file: TextIO | None = None
 
@@ -170,7 +171,7 @@ def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path]) -> None:
 
 
 def _read(files: Sequence[Path]) -> dict[Path, UInt8[np.ndarray, "_h _w 3"]]:
-    """The pixels of those that can be read; of the others it is said why not."""
+    """Returns the pixels of the images that can be read; reports the others on standard error."""
     images = {}
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""`uncrowd upgrade SRC DST`: a Sparse R-CNN with IoU-ESA and DCW, to be fine-tuned."""
+"""`uncrowd upgrade SRC DST`: adds IoU-ESA and DCW to a trained Sparse R-CNN for fine-tuning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,33 +18,35 @@ from uncrowd.weights.upgrade import upgrade
 class UpgradeArguments:
     """Add the paper's two modules, IoU-ESA and DCW, to a Sparse R-CNN that is already trained.
 
-    All it has learned is carried over, and the new parts start so that it first sees nearly what it saw before.
-    Nearly: the result is a start for `uncrowd train --start-from DST`, not a finished detector.
+    All its weights are kept, and the new parts are initialised so that its detections change as little as possible.
+    They do change, so the result is not a finished detector: fine-tune it with `uncrowd train --start-from DST`.
     """
 
-    # A Sparse R-CNN without the modules: weights (.safetensors), such as from `uncrowd import`, or a run's folder.
+    # A Sparse R-CNN without the modules: weights (.safetensors), e.g. from `uncrowd import`, or the folder of a run.
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Writes the upgraded weights and says what became of the old ones."""
+    """Writes the upgraded weights and prints which were kept and which are new."""
     arguments = parse(UpgradeArguments, argv, "uncrowd upgrade")
     require_destination(arguments.destination, arguments.source, "weights file", ".safetensors")
     weights = load_weights(arguments.source)
     model = upgrade(weights.model, str(arguments.source))
     save_weights(arguments.destination, model, weights.categories, weights.preprocessing)
     before, after = (sum(p.numel() for p in each.parameters()) for each in (weights.model, model))
-    print(f"carried over: all {before:,} parameters of {arguments.source}")
-    print("  what served class and box together (out layer, feed-forward, their norms) now stands once for each")
-    print(f"new: {after - before:,} parameters more, {after:,} in all")
-    print("  masks that begin by weighing all channels alike, and norms set to undo, on average, what they do")
-    print("  attention is multiplied by IoU from now on; that has no parameters, and changes what queries exchange")
-    print(f"written to {arguments.destination}; its predictions are only near the old ones, so fine-tune it:")
+    print(f"kept: all {before:,} parameters of {arguments.source}")
+    print("  layers that class and box shared (out layer, feed-forward, their norms) are now duplicated, one for each")
+    print(f"new: {after - before:,} parameters, {after:,} in all")
+    print("  masks start with equal weights for all channels; new norms start so that they change features little")
+    print("  attention is now multiplied by IoU, which adds no parameters but changes the detections")
+    print(f"written to {arguments.destination}; its detections differ from the old ones, so fine-tune it:")
     names = experiments_of(model)
     print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA --start-from {arguments.destination}")
     if not names:
-        print("  no experiment is of this model; `uncrowd train` says which flags give one its settings")
-    print("  add --new-class-head if the classes of DATA are others")
+        print(
+            "  no experiment has this model; `uncrowd train` tells you the flags that give an experiment its settings"
+        )
+    print("  add --new-class-head if DATA has other classes")
     return 0
