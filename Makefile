@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint docs docs-check clean
+.PHONY: setup demo test lint docs docs-check wheel wheel-test clean
 
 setup: .venv/installed
 
@@ -36,5 +36,14 @@ docs: docs-check
 docs-check: setup
 	$(BIN)/python -m tests.docs.run_commands
 
+# dist/ holds what `pip install` and a package index take.
+wheel: setup
+	rm -rf build dist
+	$(BIN)/python -m build
+
+# Installs the wheel alone, in a fresh environment, and predicts and scores with it.
+wheel-test: wheel
+	$(BIN)/python -m tests.wheel.check dist/*.whl
+
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv build demo dist site
