@@ -147,7 +147,7 @@ def test_a_model_without_masks_has_none_to_draw(refused, baseline, image, tmp_pa
         (("--stage", 0), "--stage is 0; this model has 1 to 2"),
         (("--stage", 3), "--stage is 3; this model has 1 to 2"),
         (("--head", 5), "--head is 5; this model has 1 to 4"),
-        (("--out", "a.gif"), "a.gif names no PNG or JPEG file"),
+        (("--out", "a.gif"), "a.gif is not the name of a PNG or JPEG file"),
         (("--out", "nowhere/a.png"), "--out names a file in a folder that exists"),
     ],
 )

@@ -88,6 +88,6 @@ def test_what_weights_and_runs_hold(uncrowd, run):
 
 def test_what_is_neither(refused, run, shapes):
     sentence = refused("info", "coco-r50-100-iou-es")
-    assert "neither a file or folder that exists, nor the word tables, nor an experiment" in sentence
+    assert "not an existing file or folder, not the word tables, and not an experiment" in sentence
     assert "the nearest is coco-r50-100-iou-esa." in sentence
     assert "not a safetensors file" in refused("info", shapes / "instances_val.json")

@@ -42,7 +42,7 @@ class ImportArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file and prints what it holds."""
     arguments = parse(ImportArguments, argv, "uncrowd import")
-    require_destination(arguments.destination, arguments.source, "weights file", ".safetensors")
+    require_destination(arguments.destination, arguments.source, "a weights file", ".safetensors")
     published = read_published(arguments.source)
     model = published.model
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)

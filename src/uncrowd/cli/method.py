@@ -1,4 +1,4 @@
-"""A method that `eval` scores and `figure compare` draws: a detector or a file of detections. Chooses the split, too."""
+"""What `eval` scores and `figure compare` draws, a detector or a file of detections, and the split to take."""
 
 import sys
 from pathlib import Path

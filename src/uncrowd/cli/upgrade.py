@@ -31,7 +31,7 @@ class UpgradeArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the upgraded weights and prints which were kept and which are new."""
     arguments = parse(UpgradeArguments, argv, "uncrowd upgrade")
-    require_destination(arguments.destination, arguments.source, "weights file", ".safetensors")
+    require_destination(arguments.destination, arguments.source, "a weights file", ".safetensors")
     weights = load_weights(arguments.source)
     model = upgrade(weights.model, str(arguments.source))
     save_weights(arguments.destination, model, weights.categories, weights.preprocessing)
@@ -45,8 +45,6 @@ def main(argv: Sequence[str]) -> int:
     names = experiments_of(model)
     print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA --start-from {arguments.destination}")
     if not names:
-        print(
-            "  no experiment has this model; `uncrowd train` tells you the flags that give an experiment its settings"
-        )
+        print("  no experiment has this model; `uncrowd train` names the flags that give an experiment its settings")
     print("  add --new-class-head if DATA has other classes")
     return 0

@@ -41,7 +41,7 @@ def export(weights: str | Path, destination: str | Path, *, say: Callable[[str],
     and InputError when `destination` is no name for the file.
     """
     source, destination = Path(weights), Path(destination)
-    require_destination(destination, source, "ONNX file", ".onnx")
+    require_destination(destination, source, "an ONNX file", ".onnx")
     model, categories, preprocessing = load_weights(source)
     resize = config.from_dict(ResizeConfig, preprocessing, str(source))
     if say is not None:

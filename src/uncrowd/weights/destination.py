@@ -1,4 +1,4 @@
-"""The file to write something made of weights to."""
+"""The destination of a file that is made from weights."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from uncrowd.errors import InputError
 
 
 def require_destination(destination: Path, source: Path, what: str, ending: str) -> None:
-    """Raises InputError, before any work is done, when `destination` is no place for a file made of `source`.
+    """Raises InputError, before any work is done, when `destination` cannot take a file made from `source`.
 
-    what, ending: the kind of file in words, and the ending its name must have, such as "weights file", ".safetensors".
+    what, ending: the kind of file in words, and the ending its name must have, such as "a weights file", ".safetensors".
     """
     if destination.suffix.lower() != ending:
-        raise InputError(f"{destination} names no {what}; end its name in {ending}.")
+        raise InputError(f"{destination} is not the name of {what}; end its name in {ending}.")
     sources = [source, source / "weights.safetensors"]  # of a run's folder
     if destination.resolve() in {file.resolve() for file in sources}:
-        raise InputError(f"{destination} is what is to be read, and stays as it is; name another file.")
+        raise InputError(f"{destination} is the input and would be overwritten; name another file.")
