@@ -29,7 +29,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # The site, from the Markdown of docs/ and from the code; a link that leads nowhere ends it.
-docs: docs-check
+docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Each command of README and of the page to get started with, on tiny data.
