@@ -97,9 +97,9 @@ def test_training_goes_on_as_before(predictor: Predictor, dataset: DetectionData
     """An evaluation neither leaves the model in another mode nor draws from the generator of the training."""
     model = predictor.model
     assert isinstance(model, SparseRCNN)
-    model.train()
+    model.train().requires_grad_()
     state = torch.get_rng_state()
-    detect(predictor, dataset, workers=2)
+    detect(Predictor(model, predictor.categories, predictor.resize), dataset, workers=2)
     assert model.training
     assert all(module.training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), state)
