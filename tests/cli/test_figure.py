@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.tiny import TINY_MODEL
-from tests.visualize.test_draw import is_colour, rectangle_of
+from tests.visualize.colours import is_colour, rectangle_of
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.visualize.test_draw import gray, is_colour, rectangle_of
+from tests.visualize.colours import gray, is_colour, rectangle_of
 from uncrowd.visualize.attention import OTHERS, QUERY, draw_attention, draw_row
 
 BOXES = np.array([[10.0, 10, 100, 90], [200, 10, 300, 90], [200, 200, 300, 290], [10, 200, 100, 290]])

@@ -7,21 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.visualize.colours import gray, is_colour, rectangle_of
 from uncrowd.visualize.draw import GREY, PALETTE, draw_detections, label_colour, side_by_side
-
-
-def gray(height: int, width: int) -> np.ndarray:
-    return np.full((height, width, 3), 90, np.uint8)
-
-
-def is_colour(drawn: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return (drawn == np.array(colour)).all(axis=-1)
-
-
-def rectangle_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest (x1, y1, x2, y2) around what is set, corners of pixels."""
-    ys, xs = np.nonzero(mask)
-    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
 
 
 def test_the_line_runs_along_the_inside_of_the_box() -> None:

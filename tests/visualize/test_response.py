@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.visualize.test_draw import gray, is_colour, rectangle_of
+from tests.visualize.colours import gray, is_colour, rectangle_of
 from uncrowd.visualize.attention import QUERY
 from uncrowd.visualize.response import HEAT, OPACITY, draw_response
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.visualize.test_draw import is_colour, rectangle_of
+from tests.visualize.colours import is_colour, rectangle_of
 from uncrowd.visualize.sheet import COLUMN_WIDTH, grid, in_column
 
 
