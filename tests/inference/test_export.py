@@ -176,7 +176,7 @@ def test_what_is_not_the_model_is_not_written(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
 def test_a_package_that_is_not_there_is_said(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf"{package}.*, which ONNX files need: pip install 'uncrowd\[onnx\]'\."):
+    with pytest.raises(InputError, match=rf"{package}, which is not installed; pip install 'uncrowd\[export\]'\."):
         export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import tiny_experiment
+from tests.tiny import tiny_experiment
 from uncrowd.config import differences
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
