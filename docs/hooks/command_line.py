@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 from uncrowd.cli import VERBS, main
 from uncrowd.cli.figure import KINDS
 
-COLUMNS = 96  # what a page shows without scrolling
+COLUMNS = 84  # what a page shows without scrolling
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

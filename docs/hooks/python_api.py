@@ -20,11 +20,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def python_page() -> str:
-    """The page as Markdown, functions before classes."""
+    """The page as Markdown, in the order of `uncrowd.__all__`."""
     public = {name: getattr(uncrowd, name) for name in uncrowd.__all__ if not name.startswith("_")}
-    ordered = sorted(public, key=lambda name: (isinstance(public[name], type), name.lower()))
     sections = [
-        f"::: {public[name].__module__}.{name}\n    options:\n      heading: uncrowd.{name}\n      toc_label: {name}\n"
-        for name in ordered
+        f"::: {value.__module__}.{name}\n    options:\n      heading: uncrowd.{name}\n      toc_label: {name}\n"
+        for name, value in public.items()
     ]
     return "\n".join([INTRODUCTION, *sections])
