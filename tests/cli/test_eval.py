@@ -125,7 +125,7 @@ def test_a_image_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes
         (["--out", "found.txt"], "end its name in .json for COCO results, or in .odgt"),
         (["--out", "found.odgt"], "odgt has only one class, "),
         (["--box", "vbox"], "COCO JSON, which has no vbox"),
-        (["--protocol", "crowdhuman"], "scores one class, the dataset has 2 (dark, bright)"),
+        (["--protocol", "crowdhuman"], "scores one class, but the dataset has 2 (dark, bright)"),
     ],
 )
 def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):

@@ -30,5 +30,5 @@ def test_the_protocol_decides_the_evaluator(
 def test_crowdhuman_s_protocol_scores_one_class() -> None:
     require_scorable("crowdhuman", PERSON)
     require_scorable("coco", PETS)
-    with pytest.raises(InputError, match=r"CrowdHuman's protocol scores one class, the dataset has 2 \(cat, dog\)"):
+    with pytest.raises(InputError, match=r"CrowdHuman's protocol scores one class, but the dataset has 2 \(cat, dog\)"):
         require_scorable("crowdhuman", PETS)

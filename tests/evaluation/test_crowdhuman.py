@@ -224,7 +224,7 @@ def test_without_jaccard_index_the_rest_is_the_same() -> None:
 
 
 def test_more_than_one_class_is_refused() -> None:
-    with pytest.raises(InputError, match=r"scores one class, the dataset has 2 \(cat, dog\)"):
+    with pytest.raises(InputError, match=r"scores one class, but the dataset has 2 \(cat, dog\)"):
         CrowdHumanEvaluator().evaluate([], {}, Categories(ids=(1, 2), names=("cat", "dog")))
 
 

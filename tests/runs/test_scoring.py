@@ -56,6 +56,6 @@ def test_a_run_on_crowdhuman_is_scored_as_crowdhuman_is(
 
 
 def test_more_classes_than_one_are_refused_before_a_step(crowd: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, the dataset has 3"):
+    with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, but the dataset has 3"):
         begin(Run(experiment=experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

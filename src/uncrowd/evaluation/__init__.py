@@ -1,1 +1,1 @@
-"""Scores of detections against ground truth."""
+"""Scores detections against ground truth."""

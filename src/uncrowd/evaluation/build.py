@@ -1,4 +1,4 @@
-"""The evaluator of a protocol, and what the protocol demands of the data."""
+"""Builds the evaluator of a scoring protocol and checks that the protocol can score a dataset."""
 
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator, require_one_class
@@ -9,8 +9,8 @@ from uncrowd.structures import Categories, ScoreProtocol
 def build_evaluator(protocol: ScoreProtocol, max_dets: tuple[int, ...]) -> Evaluator:
     """Builds the evaluator of `protocol`.
 
-    max_dets: COCO's limits on the detections of an image and class, ascending. CrowdHuman's protocol counts all
-    detections and has no limits.
+    max_dets: COCO's limits on the number of detections per image and class, ascending. CrowdHuman's protocol counts
+    all detections and ignores these limits.
     """
     match protocol:
         case "coco":

@@ -1,4 +1,4 @@
-"""COCO's scores (cocodataset.org/#detection-eval) through hotcoco, with any number of detections per image."""
+"""Computes COCO's scores (cocodataset.org/#detection-eval) with hotcoco, for any number of detections per image."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.protocol import Scores, check_same_dataset
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 
-# How many detections of an image and class count in COCO's own numbers; AP stops at the last.
+# COCO counts at most this many detections per image and class: AR has a value for each limit, AP uses the last.
 COCO_LIMITS = (1, 10, 100)
 COCO_LIMIT = COCO_LIMITS[-1]
-# Positions in hotcoco's arrays: precision (IoU, recall, class, area, max_dets), recall (IoU, class, area, max_dets).
+# Indices into hotcoco's arrays: precision (IoU, recall, class, area, max_dets), recall (IoU, class, area, max_dets).
 ALL, SMALL, MEDIUM, LARGE = range(4)
 IOU_50, IOU_75 = 0, 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class CocoEvaluator:
-    """COCO's box AP and AR.
+    """Computes COCO's box AP and AR.
 
-    max_dets: how many of the best detections of an image and class count, ascending. AR is given for each; AP and the
-    scores by area are COCO's own, at 100, or at the last where 100 is not among them. For crowds, in which 100 are too
-    few, AP is also given at each above it.
+    max_dets: limits on the number of detections that count per image and class, ascending; those with the highest
+    scores count. AR is computed at each limit. AP and the scores by area are computed at 100, as COCO does, or at the
+    last limit if 100 is not among them. In crowds 100 is too few, so AP is also computed at each limit above it.
     """
 
     max_dets: tuple[int, ...] = COCO_LIMITS
 
     def __post_init__(self) -> None:
-        """Raises InputError for limits that are not ascending positive numbers."""
+        """Raises InputError unless the limits are ascending positive numbers."""
         if not self.max_dets or self.max_dets[0] < 1 or list(self.max_dets) != sorted(set(self.max_dets)):
-            raise InputError(f"max_dets is {self.max_dets}: give positive numbers in ascending order, as 1 10 100.")
+            raise InputError(f"max_dets is {self.max_dets}; give ascending positive numbers, such as 1 10 100.")
 
     def evaluate(
         self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
-        """AP, AP50, AP75, APs, APm, APl, AR@k for each k of `max_dets`, ARs, ARm, ARl, and AP of each class.
+        """Returns AP, AP50, AP75, APs, APm, APl, AR@k, ARs, ARm, ARl, AP@k and the AP of each class.
 
-        After these AP@k for each k above 100.
+        AR@k exists for each k of `max_dets`, AP@k for each k above 100.
 
-        Ground truth to ignore is what COCO calls a crowd: detections that lie on it count neither way. A number for
-        which there is nothing to find (no ground truth at all, none of that size or class) is None; without
-        detections the others are 0. Equal to pycocotools, whose summary prints -1 for AP when max_dets is changed.
-        Images are matched one at a time, and what is kept of each is a fraction of its detections.
+        Ignored ground truth is what COCO calls a crowd: detections on it count neither as right nor as wrong. A score
+        is None if there is nothing to find (no ground truth at all, or none of that size or class). If there are no
+        detections, the other scores are 0. The scores equal those of pycocotools, except that its summary prints -1
+        for AP when max_dets is changed. Images are matched one at a time, and only the results stay in memory.
 
         Raises InputError for detections of images or classes that the dataset does not have.
         """
@@ -92,7 +92,7 @@ class CocoEvaluator:
 
 
 def limits_up_to(most: int) -> tuple[int, ...]:
-    """COCO's limits, and after these all of up to `most` detections per image where that is more."""
+    """Returns COCO's limits, followed by `most`, the largest number of detections per image, if it is above 100."""
     return (*COCO_LIMITS, most) if most > COCO_LIMIT else COCO_LIMITS
 
 
@@ -100,35 +100,36 @@ def _meaning(name: str, max_dets: tuple[int, ...]) -> str:
     kind, _, limit = name.partition("@")
     match kind:
         case "AP" if limit:
-            return f"as AP, but over the best {limit} boxes of each image and class instead of {COCO_LIMIT}"
+            return f"as AP, but over the best {limit} boxes of each image and class instead of the best {COCO_LIMIT}"
         case "AP":
             counted = COCO_LIMIT if COCO_LIMIT in max_dets else max_dets[-1]
             boxes = f"the best {counted} boxes of each image and class"
-            return f"all classes, all sizes, mean over the ten overlaps from 50 to 95 %, over {boxes}"
+            return f"mean over all classes and ten IoU thresholds from 0.5 to 0.95, objects of any size, over {boxes}"
         case "AR":
             boxes = "box" if limit == "1" else f"{limit} boxes"
-            return f"share of the objects found by the best {boxes} of each image and class"
+            return f"share of the objects that the best {boxes} of each image and class find"
         case _:
             return _MEANINGS[kind]
 
 
 _MEANINGS = {
-    "AP50": "a box is right when it overlaps the object by half",
-    "AP75": "a box is right when it overlaps the object by three quarters: tight boxes",
-    "APs": "small objects only, below 32 x 32 pixels",
-    "APm": "medium objects only, up to 96 x 96 pixels",
-    "APl": "large objects only, above 96 x 96 pixels",
-    "ARs": "share of the small objects found",
-    "ARm": "share of the medium objects found",
-    "ARl": "share of the large objects found",
+    "AP50": "as AP, but a box is right if its IoU with the object is at least 0.5",
+    "AP75": "as AP, but a box is right if its IoU with the object is at least 0.75, so it must be tight",
+    "APs": "AP of small objects, below 32 x 32 pixels",
+    "APm": "AP of medium objects, from 32 x 32 to 96 x 96 pixels",
+    "APl": "AP of large objects, above 96 x 96 pixels",
+    "ARs": "share of the small objects that are found",
+    "ARm": "share of the medium objects that are found",
+    "ARl": "share of the large objects that are found",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageScore:
-    """How one image went at IoU 0.5: boxes found, detections that are wrong, boxes missed, and F1 of these.
+    """The mistakes in one image at IoU 0.5.
 
-    F1 is 1 where there was nothing to find and nothing was.
+    found: ground-truth boxes with a matching detection. wrong: detections without a matching box. missed: boxes
+    without a matching detection. f1: the F1 score of these numbers; 1 if the image has neither boxes nor detections.
     """
 
     id: ImageId
@@ -145,10 +146,10 @@ def rank_images(
     *,
     threshold: float,
 ) -> list[ImageScore]:
-    """All images, the worst first, by F1 at IoU 0.5 of the detections with a score of at least `threshold`.
+    """Returns all images, ordered by the F1 at IoU 0.5 of the detections with a score of at least `threshold`.
 
-    Of images with the same F1 the one with more mistakes comes first; what lies on ignored ground truth is no
-    mistake. Raises InputError as `CocoEvaluator.evaluate` does.
+    The worst image comes first; of images with the same F1, the one with more mistakes. Detections on ignored ground
+    truth are no mistakes. Raises InputError as `CocoEvaluator.evaluate` does.
     """
     samples = _in_pycocotools_order(samples)
     check_same_dataset(samples, detections, categories)
@@ -180,11 +181,11 @@ def _image_score(id: ImageId, summary: dict[str, Any] | None) -> ImageScore:
 
 
 def _in_pycocotools_order(samples: Iterable[Sample]) -> list[Sample]:
-    # The order of the images decides between equal scores, and pycocotools sorts them by id.
+    # The order of the images breaks ties between equal scores, and pycocotools sorts images by id.
     return sorted(samples, key=lambda sample: (isinstance(sample.id, str), sample.id))
 
 
-# hotcoco is given numbers of our own for images and classes, so the user's ids may be anything.
+# hotcoco gets numbers of our own for images and classes, so that the user's ids may be of any kind.
 
 
 def _categories(categories: Categories) -> list[dict[str, Any]]:
@@ -200,7 +201,7 @@ def _ground_truth(number: int, sample: Sample, annotation_ids: Iterable[int]) ->
 
 
 def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7"]:
-    """Rows of image, x, y, width, height, score, class."""
+    """Returns one row per detection: image, x, y, width, height, score, class."""
     if found is None:
         return np.zeros((0, 7))
     rows = np.empty((len(found), 7))
@@ -213,20 +214,20 @@ def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7
 
 
 def _xywh(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-    """Of corners, in fp64, where the difference of two fp32 ones is exact; for each image, so not by way of torch."""
+    """Converts xyxy boxes of one image to xywh in fp64, in which the difference of two fp32 numbers is exact."""
     boxes = boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes
 
 
 def _mean(values: np.ndarray) -> float | None:
-    """The mean over what is defined; hotcoco, like pycocotools, marks with -1 what is not."""
+    """Returns the mean of the defined values; hotcoco, like pycocotools, marks undefined ones with -1."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None
 
 
 def _unique_names(categories: Categories) -> list[str]:
-    """The names of the classes, each with its id where another class has the same name."""
+    """Returns the names of the classes; a name that several classes share is followed by the id of its class."""
     return [
         name if categories.names.count(name) == 1 else f"{name} ({id})"
         for id, name in zip(categories.ids, categories.names, strict=True)

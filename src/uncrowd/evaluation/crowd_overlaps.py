@@ -1,4 +1,4 @@
-"""How the boxes of one image lie on each other, as CrowdHuman's protocol sees it."""
+"""Computes the overlaps between detections, objects and ignore regions of one image for CrowdHuman's protocol."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from jaxtyping import Bool, Float, Float64
 
 from uncrowd.structures import Detections, Sample
 
-# What has to be exceeded to match: IoU with an object, or the share of a box that lies on an ignore region.
+# A detection matches an object above this IoU, and an ignore region if more than this share of its area lies on it.
 OVERLAP = 0.5
-# CrowdDet's guard against division by zero; on small boxes it moves the last digits.
+# CrowdDet adds this to denominators to avoid division by zero; it changes the last digits for small boxes.
 EPSILON = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdOverlaps:
-    """One image's k detections, the best first, against its p objects and its ignore regions.
+    """The overlaps of the k detections of one image, best first, with its p objects and its ignore regions.
 
-    iou: of every detection with every object. detections_ignorable, objects_ignorable: those of which more than half
-    lies on a single ignore region.
+    iou: the IoU of each detection with each object. detections_ignorable, objects_ignorable: True for a box if more
+    than half of its area lies on a single ignore region.
     """
 
     scores: Float64[np.ndarray, " k"]
@@ -28,9 +28,10 @@ class CrowdOverlaps:
 
 
 def crowd_overlaps(sample: Sample, found: Detections | None) -> CrowdOverlaps:
-    """Overlaps of boxes clipped to the image as CrowdDet does: x1, y1 to its last pixel, x2, y2 to its far edge.
+    """Returns the overlaps of boxes after clipping them to the image.
 
-    Equal scores stay in the order they came in. None is as good as no detections.
+    Clipping follows CrowdDet: x1 and y1 end at the last pixel, x2 and y2 at the far edge. Detections with equal
+    scores keep their order. If `found` is None, the image has no detections.
     """
     if found is None:
         boxes, scores = np.zeros((0, 4)), np.zeros(0)

@@ -1,4 +1,4 @@
-"""CrowdHuman's scores (arXiv:1805.00123, section 4.1) as CrowdDet and its successors compute them."""
+"""Computes CrowdHuman's scores (arXiv:1805.00123, section 4.1) as CrowdDet and its successors do."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from uncrowd.evaluation.protocol import Scores, check_same_dataset
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.words import first
 
-# False positives per image at which the miss rate is taken, evenly spaced on a logarithmic scale.
+# mMR averages the miss rates at these numbers of false positives per image, evenly spaced on a logarithmic scale.
 REFERENCE_FPPI = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])
 
 
 _MEANINGS = {
-    "AP": "area under precision over recall; a box is right when it overlaps a free object by more than half",
-    "mMR": "objects missed, the geometric mean over 0.01 to 1 wrong boxes per image: the lower the better",
-    "Recall": "share of the objects found by all boxes, however low their score",
-    "JI": "pairs over boxes and objects (Jaccard index), mean over images, at the best of ten score thresholds",
+    "AP": "area under precision over recall; a box is right if its IoU with an object not yet found is above 0.5",
+    "mMR": "share of the objects missed, geometric mean over 0.01 to 1 wrong boxes per image; lower is better",
+    "Recall": "share of the objects that all boxes find, however low their score",
+    "JI": "Jaccard index of boxes and objects, mean over images, at the best of ten score thresholds",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdHumanEvaluator:
-    """AP, mMR, Recall and JI of one class, over all detections of an image.
+    """Computes AP, mMR, Recall and JI of one class; all detections of an image count.
 
-    with_jaccard_index: whether JI is computed, which takes most of the time.
+    with_jaccard_index: whether to compute JI, which takes most of the time.
     """
 
     with_jaccard_index: bool = True
@@ -37,12 +37,12 @@ class CrowdHumanEvaluator:
     def evaluate(
         self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
-        """AP at IoU 0.5, the log-average miss rate (mMR, the lower the better), Recall, and JI.
+        """Returns AP at IoU 0.5, the log-average miss rate (mMR, lower is better), Recall, and JI.
 
-        Boxes may reach out of the image, they are clipped here. Ground truth to ignore is an ignore region: a
-        detection that finds no object and of which more than half lies there counts neither way. The order of the
-        images decides between equal scores. All numbers are None where there is nothing to find. Images are
-        matched one at a time, and what is kept of each is the size of its scores.
+        Boxes may reach past the image; they are clipped here. Ignored ground truth is an ignore region: a detection
+        that matches no object counts neither as right nor as wrong if more than half of it lies on one. The order of
+        the images breaks ties between equal scores. All scores are None if the dataset has no objects. Images are
+        matched one at a time, and only the results stay in memory.
 
         Raises InputError for more than one class, and for detections of images or classes that the dataset does not
         have.
@@ -67,24 +67,27 @@ class CrowdHumanEvaluator:
 
 
 def require_one_class(categories: Categories) -> None:
-    """Raises InputError for more classes than one, or none."""
+    """Raises InputError unless there is exactly one class."""
     if len(categories) != 1:
         raise InputError(
-            f"CrowdHuman's protocol scores one class, the dataset has {len(categories)} "
-            f"({first(categories.names, 3)}); use COCO's for these."
+            f"CrowdHuman's protocol scores one class, but the dataset has {len(categories)} "
+            f"({first(categories.names, 3)}); use COCO's protocol instead."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Matched:
-    """The detections of one image that count, the best first, and which of them found an object."""
+    """The detections of one image that count, best first; `right` is True for those that found an object."""
 
     scores: Float64[np.ndarray, " k"]
     right: Bool[np.ndarray, " k"]
 
 
 def _match(overlaps: CrowdOverlaps) -> _Matched:
-    """Each detection, the best first, takes the free object it overlaps most; without one, an ignore region."""
+    """Matches each detection, best first, to the object not yet taken with which it has the highest IoU.
+
+    A detection without such an object does not count if it lies on an ignore region.
+    """
     detections, objects = np.nonzero(overlaps.iou > OVERLAP)
     most_first = np.lexsort((-overlaps.iou[detections, objects], detections))  # stable
     right = np.zeros(len(overlaps.scores), dtype=bool)
@@ -100,7 +103,7 @@ def _match(overlaps: CrowdOverlaps) -> _Matched:
 
 
 def _curve_values(matched: list[_Matched], objects: int) -> dict[str, float | None]:
-    """AP, mMR and Recall of all images' detections together; equal scores stay in the order of the images."""
+    """Returns AP, mMR and Recall over the detections of all images; equal scores keep the order of the images."""
     if objects == 0:
         return {"AP": None, "mMR": None, "Recall": None}
     scores = np.concatenate([np.zeros(0), *(image.scores for image in matched)])
@@ -110,9 +113,9 @@ def _curve_values(matched: list[_Matched], objects: int) -> dict[str, float | No
     right = right[np.argsort(-scores, kind="stable")]
     found, wrong = np.cumsum(right), np.cumsum(~right)
     recall, precision = found / objects, found / (found + wrong)
-    # Between the points alone: no envelope, and nothing from recall 0 to the first.
+    # The area is that of trapezoids between the points: no precision envelope, and nothing from recall 0 to the first.
     ap = (np.diff(recall) * (precision[1:] + precision[:-1]) / 2).sum()
     at_reference = np.searchsorted(wrong / len(matched), REFERENCE_FPPI, side="left")
-    with np.errstate(divide="ignore"):  # where nothing is missed the mean is 0
+    with np.errstate(divide="ignore"):  # a miss rate of 0 makes the geometric mean 0
         miss_rate = np.log(1 - recall[np.minimum(at_reference, len(recall) - 1)])
     return {"AP": float(ap), "mMR": float(np.exp(miss_rate.mean())), "Recall": float(recall[-1])}

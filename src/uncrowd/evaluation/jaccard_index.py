@@ -1,4 +1,4 @@
-"""The Jaccard index of CrowdDet (arXiv:2003.09163, section 5.1): how well detections and people pair up, one to one."""
+"""Computes CrowdDet's Jaccard index (arXiv:2003.09163, section 5.1): how well detections and people pair one to one."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,12 +9,15 @@ from scipy.optimize import linear_sum_assignment
 
 from uncrowd.evaluation.crowd_overlaps import EPSILON, OVERLAP, CrowdOverlaps
 
-# A detection takes part where its score is above the threshold.
+# At each threshold only the detections with a score above it are paired.
 THRESHOLDS = np.arange(10) / 10
 
 
 class PairCounts(NamedTuple):
-    """One image at each threshold: pairs, detections and objects; what only ignore regions explain is not counted."""
+    """The numbers of pairs, detections and objects of one image at each threshold.
+
+    Unpaired detections and objects that lie on ignore regions are not counted.
+    """
 
     pairs: Int64[np.ndarray, " thresholds"]
     detections: Int64[np.ndarray, " thresholds"]
@@ -22,10 +25,11 @@ class PairCounts(NamedTuple):
 
 
 def count_pairs(overlaps: CrowdOverlaps) -> PairCounts:
-    """Pairs detections and objects at each threshold so that the total IoU is largest, over IoUs above 0.5 alone.
+    """Pairs detections with objects at each threshold and counts the pairs and what is left.
 
-    Then unmatched detections and unmatched objects that lie on ignore regions are taken out. As detections come best
-    first, those at a threshold are the first of those below it, and where no candidate is added the pairs stay.
+    Only IoUs above 0.5 can form a pair, and the pairs are chosen so that the sum of their IoUs is largest. Unpaired
+    detections and objects on ignore regions are not counted. The loop goes from the highest threshold down, which only
+    adds detections at the end, so the pairs are computed again only if an added detection can form one.
     """
     weights = np.where(overlaps.iou > OVERLAP, overlaps.iou, 0.0)
     candidates = weights.any(axis=1)
@@ -42,7 +46,7 @@ def count_pairs(overlaps: CrowdOverlaps) -> PairCounts:
         candidates_above = int(np.searchsorted(candidates, above[n]))
         if candidates_above != candidates_before:
             rows, objects = _match(weights[:candidates_above])
-            # A match keeps what an ignore region would have taken out.
+            # Paired boxes count even on an ignore region; the counts above leave them out, so they are added below.
             kept = overlaps.detections_ignorable[candidates[rows]].sum(), overlaps.objects_ignorable[objects].sum()
             candidates_before, matched = candidates_above, (len(rows), *kept)
         for column, number in zip(counts, matched, strict=True):
@@ -51,9 +55,9 @@ def count_pairs(overlaps: CrowdOverlaps) -> PairCounts:
 
 
 def jaccard_index(counts: Iterable[PairCounts]) -> Float64[np.ndarray, " thresholds"]:
-    """Pairs over (detections + objects - pairs), the mean over the images with any of the last two, by threshold.
+    """Returns the mean of pairs / (detections + objects - pairs) over images, for each threshold.
 
-    NaN where there is no such image.
+    Images with neither detections nor objects are left out; the value is NaN if no image is left.
     """
     total, images = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
     for pairs, detections, objects in counts:

@@ -1,4 +1,4 @@
-"""Which detections of one image are right, and which objects they found."""
+"""Matches the detections of one image to its ground truth as COCO does."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from uncrowd.structures import Detections, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """One image's detections against its ground truth.
+    """The result of matching the k detections of one image to its n ground-truth boxes.
 
-    right: detections that found an object. ignored: detections on ignored ground truth, which count neither way; the
-    others are wrong. found: ground truth that was found, never that to ignore.
+    right: detections that found an object. ignored: detections on ignored ground truth, which are neither right nor
+    wrong; all other detections are wrong. found: objects that a detection found; always False for ignored ground truth.
     """
 
     right: Bool[np.ndarray, " k"]
@@ -22,10 +22,10 @@ class Match:
 
 
 def match_image(sample: Sample, detections: Detections, *, iou: float = 0.5) -> Match:
-    """COCO's matching at one IoU: each detection, the best first, takes the object of its class it fits best.
+    """Matches at one IoU threshold: each detection, best first, takes the free object of its class it overlaps most.
 
-    An object is taken once. As a detection never sees those after it, leaving out the weak ones changes nothing for
-    the others: the match at a score threshold is a part of the match of all.
+    A detection's match does not depend on the detections with lower scores. So the match of the detections above a
+    score threshold is part of the match of all detections, and one matching serves all thresholds.
     """
     overlaps = _overlaps(detections.boxes.double().numpy(), sample.boxes, sample.ignore)
     fits = (overlaps >= iou) & (detections.labels.numpy()[:, None] == sample.labels)
@@ -44,7 +44,7 @@ def match_image(sample: Sample, detections: Detections, *, iou: float = 0.5) -> 
 def _overlaps(
     detected: Float64[np.ndarray, "k 4"], truth: Float64[np.ndarray, "n 4"], ignore: Bool[np.ndarray, " n"]
 ) -> Float64[np.ndarray, "k n"]:
-    """IoU; with ground truth to ignore, which may hold many objects, the share of the detection that lies on it."""
+    """Returns IoUs; for ignored ground truth, which may hold many objects, the share of the detection that is on it."""
     corners = np.maximum(detected[:, None, :2], truth[:, :2]), np.minimum(detected[:, None, 2:], truth[:, 2:])
     intersection = (corners[1] - corners[0]).clip(min=0).prod(axis=-1)
     areas = (detected[:, None, 2:] - detected[:, None, :2]).clip(min=0).prod(axis=-1)

@@ -1,4 +1,4 @@
-"""What every evaluator takes and gives: anyone's detections in, numbers out."""
+"""The interface of all evaluators: they take the detections of any detector and return named scores."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ FEW, SCREEN = 12, 120
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Named numbers between 0 and 1; None where a number is not defined, such as AP of a class without ground truth.
+    """Named scores from 0 to 1, or None where a score is not defined, such as the AP of a class without ground truth.
 
-    headline: the key of `values` by which a model is chosen. per_class: AP by class name, in the dataset's order.
-    meanings: what each of `values` says, for those who do not know the measure.
+    headline: the key of the score by which the best checkpoint is chosen. per_class: AP by class name, in the order of
+    the dataset. meanings: an explanation of each score in words.
     """
 
     headline: str
@@ -26,13 +26,13 @@ class Scores:
 
     @property
     def main(self) -> float | None:
-        """The value of the headline."""
+        """The score named by `headline`."""
         return self.values[self.headline]
 
     def table(self) -> str:
-        """Plain text in percent: all values in two lines, then AP of each class where there is more than one.
+        """Returns the scores as text in percent: a line of names, a line of values, then the AP of each class.
 
-        Of many classes, those without anything to find are counted and not listed.
+        A single class is not listed. If there are more than 12 classes, those without ground truth are only counted.
         """
         widths = [max(len(name), 5) for name in self.values]
         lines = [
@@ -52,12 +52,12 @@ class Scores:
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """A measure of a whole dataset: `CocoEvaluator`, `CrowdHumanEvaluator`."""
+    """Scores detections on a whole dataset; implemented by `CocoEvaluator` and `CrowdHumanEvaluator`."""
 
     def evaluate(
         self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
-        """Scores the detections of each image by its id; an image that is not in `detections` has none.
+        """Scores the detections, which are keyed by image id; an image that is not a key has no detections.
 
         Raises InputError for detections of images or classes that the dataset does not have.
         """
@@ -67,19 +67,19 @@ class Evaluator(Protocol):
 def check_same_dataset(
     samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
 ) -> None:
-    """Raises InputError for detections of images that are not among `samples`, or of other classes."""
+    """Raises InputError for detections of images that are not among `samples`, or with other classes."""
     known = {sample.id for sample in samples}
     unknown = [repr(id) for id in detections if id not in known]
     if unknown:
         raise InputError(
-            f"There are detections for {len(unknown)} image(s) that the dataset does not have, the first has the "
-            f"id {unknown[0]}: score them with the dataset they were made for."
+            f"There are detections for {len(unknown)} image(s) that the dataset does not have (the first has the "
+            f"id {unknown[0]}); score them on the dataset they were made for."
         )
     for id, found in detections.items():
         if len(found) and found.categories != categories:
             raise InputError(
-                f"The detections of image {id!r} are of the classes {_short(found.categories)}, the dataset has "
-                f"{_short(categories)}: score them with a dataset of the same classes, ids and order."
+                f"The detections of image {id!r} have the classes {_short(found.categories)}, but the dataset has "
+                f"{_short(categories)}; score them on a dataset with the same classes, ids and order."
             )
 
 
@@ -88,7 +88,10 @@ def _percent(value: float | None) -> str:
 
 
 def _in_columns(cells: list[str]) -> list[str]:
-    """Cells of one width, column by column: one column while they are few, then as many as a screen has room for."""
+    """Returns lines with the cells, all of one width, column by column.
+
+    Up to 12 cells make one column; more make as many columns as fit in 120 characters.
+    """
     columns = 1 if len(cells) <= FEW else max(SCREEN // (len(cells[0]) + 4), 1)
     rows = math.ceil(len(cells) / columns)
     return ["    ".join(cells[row::rows]) for row in range(rows)]

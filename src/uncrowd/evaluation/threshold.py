@@ -1,4 +1,4 @@
-"""Precision and recall by score threshold, and the threshold to begin with when a detector is put to use."""
+"""Computes precision and recall at each score threshold, and the threshold with the best F1 as a first choice."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ THRESHOLDS = np.arange(1, 1000) / 1000
 
 
 class OperatingPoint(NamedTuple):
-    """What a detector does when only detections with a score of at least `threshold` are kept; shares from 0 to 1."""
+    """Precision, recall and F1, from 0 to 1, of the detections with a score of at least `threshold`."""
 
     threshold: float
     precision: float
@@ -25,10 +25,10 @@ class OperatingPoint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OperatingCurve:
-    """Operating points at `THRESHOLDS`, over all images and classes of a dataset.
+    """Precision, recall and F1 at each of `THRESHOLDS`, over all images and classes of a dataset.
 
-    precision: the share of the detections that are right, NaN where there are none. recall: the share of the objects
-    that are found, NaN where there are none. f1: twice the found over detections and objects, 0 where there are none.
+    precision: the share of the detections that are right; NaN if there are no detections. recall: the share of the
+    objects that are found; NaN if there are no objects. f1: 2 * found / (detections + objects); 0 if there are neither.
     """
 
     precision: Float64[np.ndarray, " thresholds"]
@@ -37,7 +37,7 @@ class OperatingCurve:
 
     @property
     def best(self) -> OperatingPoint | None:
-        """The point with the highest F1, of several the middle one; None where no detection is right."""
+        """The point with the highest F1, the middle one if several share it; None if no detection is right."""
         highest = np.flatnonzero(self.f1 == self.f1.max())
         i = highest[len(highest) // 2]
         if not self.f1[i]:
@@ -48,10 +48,10 @@ class OperatingCurve:
 def operating_curve(
     samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
 ) -> OperatingCurve:
-    """Counts right, wrong and missed at IoU 0.5 as COCO matches (see `match_image`), each object weighing the same.
+    """Returns precision, recall and F1 at IoU 0.5, matched as COCO does (see `match_image`).
 
-    One matching serves all thresholds. Raises InputError for detections of images or classes that the dataset does
-    not have.
+    Every object has the same weight, whatever its image and class. One matching serves all thresholds. Raises
+    InputError for detections of images or classes that the dataset does not have.
     """
     samples = list(samples)
     check_same_dataset(samples, detections, categories)
@@ -73,6 +73,7 @@ def operating_curve(
 
 
 def _number_above(scores: np.ndarray) -> Float64[np.ndarray, " thresholds"]:
-    # In the scores' own precision, so that a score of fp32 0.3 is at least 0.3 here as it is in `Detections.above`.
+    # Thresholds are rounded to the dtype of the scores, so that an fp32 score of 0.3 counts as at least 0.3, as in
+    # `Detections.above`.
     below = np.searchsorted(np.sort(scores), THRESHOLDS.astype(scores.dtype), side="left")
     return (len(scores) - below).astype(np.float64)
