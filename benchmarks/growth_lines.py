@@ -32,7 +32,7 @@ INFERENCE, TRAINING = "inference", "training without optimiser"
 LOSS_AND_GRADIENTS = "matching, loss, gradients"
 READING, EPOCH, INFERENCE_PLAN = "reading the file", "plan of an epoch", "plan of an inference"
 PEAK_TRAINING, PEAK_LOSS, HELD, PEAK_READING = "of training", "of the loss", "held afterwards", "of reading"
-OBJECTS_A_IMAGE = 7
+OBJECTS_PER_IMAGE = 7
 
 # By what is timed and by size, for each round the seconds of each part.
 Seconds = dict[str, dict[int, list[dict[str, float]]]]
@@ -93,7 +93,7 @@ def objects_line(sizes: Sequence[int], stages: int, rounds: int, *, memory: bool
     arguments = (images, predictions)
     return Line(
         quantity="objects",
-        where=f"an image, {images} images of {predictions} predictions, {counted(stages, 'stage')}",
+        where=f"per image, {images} images of {predictions} predictions, {counted(stages, 'stage')}",
         seconds=_in_turns(timed, rounds),
         bytes={PEAK_LOSS: {size: peak(_compare_once, *arguments, size, stages) for size in sizes}} if memory else {},
     )
@@ -117,7 +117,7 @@ def boxes_line(sizes: Sequence[int], folder: Path, rounds: int, *, memory: bool)
     peaks = {PEAK_READING: {size: peak_on_host(_read, file) for size, file in files.items()}} if memory else {}
     return Line(
         quantity="boxes",
-        where=f"of a dataset, {OBJECTS_A_IMAGE} an image",
+        where=f"of a dataset, {OBJECTS_PER_IMAGE} per image",
         seconds=_in_turns(timed, rounds),
         bytes={HELD: held} | peaks,
     )
@@ -199,7 +199,7 @@ def _bytes_held(dataset: DetectionDataset) -> int:
 def _write_annotations(file: Path, boxes: int) -> Path:
     """COCO JSON of so many boxes in images of three sizes, which are nowhere. Returns the file."""
     rng = np.random.default_rng(0)
-    images = max(1, boxes // OBJECTS_A_IMAGE)
+    images = max(1, boxes // OBJECTS_PER_IMAGE)
     sides = np.array([(480, 640), (640, 480), (426, 640)])[rng.integers(3, size=images)]
     of_image, labels = rng.integers(images, size=boxes), rng.integers(1, 81, size=boxes)
     extents = rng.uniform(8, 200, (boxes, 2))

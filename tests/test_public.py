@@ -96,7 +96,7 @@ def test_a_detector_is_exported(trained: uncrowd.TrainedRun, tmp_path: Path) -> 
     assert checked.exported.pixels < 0.1
     session = onnxruntime.InferenceSession(tmp_path / "detector.onnx")
     assert [output.name for output in session.get_outputs()] == ["boxes", "scores", "labels"]
-    with pytest.raises(InputError, match=r"names no ONNX file; end its name in \.onnx"):
+    with pytest.raises(InputError, match=r"is not the name of an ONNX file; end its name in \.onnx"):
         uncrowd.export(trained.weights, tmp_path / "detector.pt")
 
 
