@@ -56,7 +56,7 @@ class Line:
 
 
 class ModelCase(NamedTuple):
-    """A model and what it looks at: one size of a line."""
+    """A model and the batch it runs on, for one size of a line."""
 
     config: SparseRCNNConfig
     batch: BatchConfig
@@ -65,14 +65,14 @@ class ModelCase(NamedTuple):
 def model_line(quantity: str, where: str, cases: Mapping[int, ModelCase], rounds: int, *, memory: bool) -> Line:
     """Inference and training of each case."""
     configs = {case.config for case in cases.values()}
-    looking, learning = {c: _inferring(c) for c in configs}, {c: _training(c) for c in configs}
+    inferring, training = {c: _inferring(c) for c in configs}, {c: _training(c) for c in configs}
     timed: dict[int, dict[str, Timed]] = {}
     for size, case in cases.items():
-        looks, learns = looking[case.config], learning[case.config]
+        infers, trains = inferring[case.config], training[case.config]
         batch, criterion = _batch(case.batch), SetCriterion(LossConfig())
         timed[size] = {
-            INFERENCE: Timed(partial(_infer, looks, batch), parts_of(looks)),
-            TRAINING: Timed(partial(_learn, learns, criterion, batch), [*parts_of(learns), *parts_of_loss(criterion)]),
+            INFERENCE: Timed(partial(_infer, infers, batch), parts_of(infers)),
+            TRAINING: Timed(partial(_learn, trains, criterion, batch), [*parts_of(trains), *parts_of_loss(criterion)]),
         }
     return Line(
         quantity=quantity,

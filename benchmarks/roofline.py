@@ -11,8 +11,8 @@ for norms. Bytes are those of the tensors that operations read and write, one op
 rows are looked up in, at most as many rows as are looked up. A part that could do with fewer operations is no nearer to
 its limit for that; what is counted is how well the operations that there are use the machine. One whose tensors stay in
 a cache can be faster than a copy. Time is taken part by part, the device waited for between them, so a part that
-launches many small operations on a GPU shows what that costs. The last line has no such stops, and on a GPU is a replay
-of what was recorded, as users get it.
+launches many small operations on a GPU shows what that costs. The last line has no such stops, and on a GPU it
+replays a CUDA graph, as users get it.
 """
 
 import statistics

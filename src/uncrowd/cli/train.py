@@ -10,9 +10,8 @@ from tyro.conf import arg
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.errors import InputError
-from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
+from uncrowd.recipes import EXPERIMENTS, Experiment, experiment_named, small_data
 from uncrowd.runs.train import resume, train
-from uncrowd.words import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class TrainArguments:
 def main(argv: Sequence[str]) -> int:
     """Trains. Returns 0 also when a signal stopped the run, because it can be resumed."""
     name, rest = _named(argv)
-    defaults = TrainArguments(experiment=EXPERIMENTS[name]() if name is not None else small_data())
+    defaults = TrainArguments(experiment=experiment_named(name) if name is not None else small_data())
     arguments = parse(TrainArguments, rest, " ".join(["uncrowd train", *([name] if name else [])]), defaults)
     require_device(arguments.device)
     if arguments.resume is not None:
@@ -75,13 +74,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The name of an experiment, if the first argument is one, and the other arguments."""
+    """Returns the name of an experiment, if the first argument is a name, and the other arguments."""
     if not argv or argv[0].startswith("-"):
         return None, list(argv)
-    if argv[0] not in EXPERIMENTS:
-        if Path(argv[0]).exists():
-            raise InputError(f"{argv[0]} is no experiment but a file or folder; name the data with --data {argv[0]}.")
-        raise InputError(
-            f"There is no experiment {argv[0]!r}{nearest(argv[0], EXPERIMENTS)}; `uncrowd info` lists them."
-        )
+    if argv[0] not in EXPERIMENTS and Path(argv[0]).exists():
+        raise InputError(f"{argv[0]} is no experiment but a file or folder; name the data with --data {argv[0]}.")
     return argv[0], list(argv[1:])

@@ -33,7 +33,8 @@ ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 class Predictor:
     """A detector with the classes it knows and the size it wants its images in.
 
-    model: what `for_inference` makes of the given one, which stays as it is: later training does not reach it.
+    model: what `for_inference` makes of the given one, which is moved to the device and else stays as it is: later
+    training of it does not reach the predictor.
     device: where torch runs the model; an ONNX file was given its device when it was loaded.
     tta: test-time augmentation (Table 7): each image is detected in at many sizes, which is slow.
     bf16: compute in bfloat16 all but boxes, scores and attention by IoU; faster on GPUs, and on CPUs that have
@@ -118,13 +119,16 @@ class Predictor:
         return self._to_detections(detect_in_views(image, tta, self._decode), image.shape[:2])
 
     def _decode(self, images: Tensor, sizes: Tensor) -> Decoded:
-        """What the model finds, on the CPU."""
+        """Returns the model's ranked detections on the CPU, in network pixels.
+
+        images: (b, 3, h, w) RGB in 0-255. sizes: (b, 2), the (height, width) of each before padding.
+        """
         images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
         with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
-            if self.cuda_graphs is not None and isinstance(self.model, Detector):
-                decoded = self.cuda_graphs(self.model.padded(images), sizes)  # one graph for all of one padded size
-            else:
-                decoded = self.model.detect(images, sizes)
+            if isinstance(self.model, Detector):
+                images = self.model.padded(images)  # so that one captured or compiled graph serves a padded size
+            detect = self.model.detect if self.cuda_graphs is None else self.cuda_graphs
+            decoded = detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
         if not torch.isfinite(flat).all():

@@ -88,8 +88,7 @@ class Detector(nn.Module, ABC):
     @torch.inference_mode()
     def detect(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
         """Returns `decode` of `forward`. The model should be in evaluation mode, because DETR has dropout."""
-        # Padded here already, so that a compiled model sees one size for all that are padded to it.
-        return self.decode(self(self.padded(images), sizes))
+        return self.decode(self(images, sizes))
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""

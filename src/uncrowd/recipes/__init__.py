@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from uncrowd.errors import InputError
 from uncrowd.recipes import coco, coco_ablations, coco_detr, crowdhuman
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.recipes.small_data import small_data
+from uncrowd.words import nearest
 
 # In the order in which `uncrowd info` lists them.
 RECIPES: tuple[Callable[[], Experiment], ...] = (
@@ -43,3 +45,10 @@ RECIPES: tuple[Callable[[], Experiment], ...] = (
 )
 # A name is written once, in the experiment itself.
 EXPERIMENTS = {build().name: build for build in RECIPES}
+
+
+def experiment_named(name: str) -> Experiment:
+    """Returns the experiment of this name. Raises InputError, with the nearest name, where there is none."""
+    if name not in EXPERIMENTS:
+        raise InputError(f"There is no experiment {name!r}{nearest(name, EXPERIMENTS)}; `uncrowd info` lists them.")
+    return EXPERIMENTS[name]()

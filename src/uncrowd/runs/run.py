@@ -31,6 +31,7 @@ from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.identity import identity
 from uncrowd.runs.scoring import Scoring
 from uncrowd.runs.start import initialise
+from uncrowd.structures import Categories
 from uncrowd.words import counted
 
 Say = Callable[[str], None]
@@ -105,21 +106,10 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: b
     train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
     say(f"scored on {val_words}")
     categories = train_set.categories
-    protocol = run.experiment.protocol or splits.format.protocol
-    require_scorable(protocol, categories)
-    experiment = replace(
-        run.experiment,
-        model=replace(run.experiment.model, num_classes=len(categories)),
-        protocol=protocol,
-    )
+    experiment = _settled(run.experiment, splits, categories)
     loader = _loader(experiment, train_set, accelerator)
     for sentence in _notes(experiment, train_set, loader.steps_per_epoch, accelerator.device):
         say(sentence)
-    epochs, steps = experiment.train.epochs, loader.steps_per_epoch
-    say(
-        f"training: {counted(len(train_set), 'image')}, {counted(epochs, 'epoch')} of {counted(steps, 'step')}, "
-        f"{counted(epochs * steps, 'step')} in all"
-    )
 
     torch.manual_seed(experiment.train.seed)
     model = build_detector(experiment.model, accelerator.device)
@@ -174,6 +164,16 @@ def _command() -> str:
     return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
 
+def _settled(experiment: Experiment, splits: Splits, categories: Categories) -> Experiment:
+    """Returns the experiment with the number of classes of the data, and their protocol where none was chosen.
+
+    Raises InputError, before a step is taken, when the protocol cannot score these classes.
+    """
+    protocol = experiment.protocol or splits.format.protocol
+    require_scorable(protocol, categories)
+    return replace(experiment, model=replace(experiment.model, num_classes=len(categories)), protocol=protocol)
+
+
 def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: int, device: torch.device) -> list[str]:
     """What the user should know before training begins."""
     notes = []
@@ -201,6 +201,10 @@ def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: i
     lacking = _lacking_for_kernels(device)
     if lacking is not None:
         notes.append(f"NOTE: {lacking} is missing here, so the GPU runs without uncrowd's own kernels, more slowly.")
+    notes.append(
+        f"training: {counted(len(dataset), 'image')}, {counted(epochs, 'epoch')} of "
+        f"{counted(steps_per_epoch, 'step')}, {counted(epochs * steps_per_epoch, 'step')} in all"
+    )
     return notes
 
 

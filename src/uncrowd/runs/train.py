@@ -5,11 +5,9 @@ from pathlib import Path
 
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.engine.metrics import read_metrics
-from uncrowd.errors import InputError
-from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
+from uncrowd.recipes import Experiment, experiment_named, small_data
 from uncrowd.runs import run as runs
 from uncrowd.runs.run import Run, Say
-from uncrowd.words import nearest
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,7 @@ def train(
     gradient is not finite.
     """
     if isinstance(experiment, str):
-        if experiment not in EXPERIMENTS:
-            raise InputError(
-                f"There is no experiment {experiment!r}{nearest(experiment, EXPERIMENTS)}; `uncrowd info` lists them."
-            )
-        experiment = EXPERIMENTS[experiment]()
+        experiment = experiment_named(experiment)
     elif experiment is None:
         experiment = small_data()
     folder = Path(out) if out is not None else _fresh_folder(experiment.name)
