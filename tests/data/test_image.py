@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
-from uncrowd.data.image import image_sizes, read_image, to_rgb, upright
+from uncrowd.data.image import image_sizes, is_turned, read_image, to_rgb, upright
 from uncrowd.errors import InputError
 
 HEIGHT, WIDTH = 4, 6
@@ -79,31 +79,54 @@ def test_palette_with_and_without_transparency(tmp_path):
             assert read_image(tmp_path / name)[0, 0].tolist() == [200, 100, 50]
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_is_applied_when_nothing_says_otherwise(tmp_path, orientation):
-    """The oracle is written out: how rows and columns of the stored image are to be read."""
-    oracle = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: np.rot90(a, 1),
-    }
-    path = save(tmp_path / "a.png", Image.fromarray(gradient()), orientation)
-    expected = oracle[orientation](gradient())
+# How rows and columns of the stored image are to be read, for each EXIF orientation.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("jpg", {}),
+        ("png", {}),
+        ("tif", {}),
+        ("tif", {"compression": "tiff_deflate"}),  # libtiff reads it, not Pillow's own decoder
+        ("tif", {"save_all": True, "append_images": [Image.new("RGB", (3, 3))]}),
+        ("webp", {"lossless": True}),
+        ("avif", {}),
+    ],
+    ids=["jpeg", "png", "tiff", "libtiff", "tiff-of-two-pages", "webp", "avif"],
+)
+def test_each_orientation_of_each_format_is_applied_once(tmp_path, suffix, options, orientation):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow does not read AVIF")
+    image, exif = Image.fromarray(gradient()), Image.Exif()
+    image.save(tmp_path / f"plain.{suffix}", **options)
+    exif[0x0112] = orientation
+    path = tmp_path / f"tagged.{suffix}"
+    image.save(path, exif=exif, **options)
+
+    stored = read_image(tmp_path / f"plain.{suffix}")
+    expected = UPRIGHT[orientation](stored)
     assert np.array_equal(read_image(path), expected)
     assert image_sizes(path) == ((HEIGHT, WIDTH), expected.shape[:2])
-    with Image.open(path) as image:
-        assert np.array_equal(to_rgb(upright(image)), expected)
-
-
-def test_the_record_decides_between_stored_and_rotated(tmp_path):
-    path = save(tmp_path / "a.png", Image.fromarray(gradient()), orientation=6)
-    assert np.array_equal(read_image(path, size=(HEIGHT, WIDTH)), gradient())
-    assert np.array_equal(read_image(path, size=(WIDTH, HEIGHT)), np.rot90(gradient(), -1))
+    assert is_turned(path) == (orientation > 1)
+    assert np.array_equal(read_image(path, size=expected.shape[:2]), expected)
+    # A record of the stored size says that boxes were drawn on the stored image, unless both sizes are the same.
+    assert np.array_equal(read_image(path, size=(HEIGHT, WIDTH)), stored if orientation > 4 else expected)
+    with Image.open(path) as lazy, Image.open(path) as loaded:
+        loaded.load()
+        for opened in (lazy, loaded):
+            assert np.array_equal(to_rgb(upright(opened)), expected)
 
 
 def test_where_both_ways_have_the_size_exif_is_applied(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from uncrowd.errors import InputError
 
@@ -19,6 +20,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# The orientation that undoes each; the others undo themselves.
+_INVERSE = {6: 8, 8: 6}
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
@@ -37,7 +40,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndar
                     f"the image is {_by(stored)} pixels, but its record says {_by(size)}; correct width and height "
                     f"in the annotations or restore the original image."
                 )
-            return to_rgb(image if size is not None and tuple(size) != displayed else upright(image))
+            return to_rgb(_as_stored(image) if size is not None and tuple(size) != displayed else upright(image))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
@@ -57,7 +60,8 @@ def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Applies the EXIF orientation of an image; returns the same object if it has none."""
+    """Loads an image and applies its EXIF orientation; returns the same object if there is nothing to turn."""
+    image.load()  # first, because Pillow turns a TIFF while loading it, and then forgets the orientation
     turn = _UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
@@ -89,6 +93,14 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # Pillow copies what it converts
 
 
+def _as_stored(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    image.load()
+    if _orientation(image) == orientation:
+        return image
+    return image.transpose(_UPRIGHT[_INVERSE.get(orientation, orientation)])  # a TIFF, which Pillow has turned
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         # The base class's method: PNG's own decodes all pixels first, in case the tags come after them.
@@ -98,8 +110,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
-    stored = (image.height, image.width)
-    return stored, (image.width, image.height) if _orientation(image) in (5, 6, 7, 8) else stored
+    height, width = image.height, image.width
+    if isinstance(image, TiffImageFile):  # its `size` is the displayed one even before it is loaded and turned
+        height, width = image.tag_v2[ExifTags.Base.ImageLength], image.tag_v2[ExifTags.Base.ImageWidth]
+    return (height, width), (width, height) if _orientation(image) in (5, 6, 7, 8) else (height, width)
 
 
 def _by(size: tuple[int, int]) -> str:
