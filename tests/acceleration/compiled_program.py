@@ -1,6 +1,6 @@
-"""What test_compile.py runs in a process of its own: import hooks that check shapes break graphs.
+"""Compares a compiled model with the plain one, for test_compile.py, and prints JSON.
 
-Prints JSON: how far compiled results are from those without, and how many graphs it took.
+It runs in a process of its own, because the import hooks that check shapes in tests break graphs.
 """
 
 import json
@@ -20,7 +20,7 @@ from uncrowd.models.detector import Detector
 # images, height, width
 SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (1, 96, 70)]}
 ON_GPU = torch.cuda.is_available()
-# On a CPU all but the minutes of generating C++: graphs, their symbols and their gradients.
+# On a CPU this checks graphs, their symbols and their gradients, but spares the minutes of generating C++.
 BACKEND = "inductor" if ON_GPU else "aot_eager"
 CALLS = 3 if ON_GPU else 1  # a CUDA graph is captured on the second and replayed on the third
 
@@ -58,7 +58,7 @@ def compile_detector(what: str) -> None:
     apart, apart_backward, graphs, found = [], [], [], []
     for size in SIZES[what]:
         expected = predict(plain, size)
-        with torch.inference_mode(what == "whole"):  # layers are for training
+        with torch.inference_mode(what == "whole"):  # compiled layers are for training
             for _ in range(CALLS):
                 found = predict(compiled, size)
         apart.append(furthest(found, expected))

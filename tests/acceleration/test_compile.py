@@ -1,4 +1,4 @@
-"""A compiled model computes what it computes without, in graphs without breaks; training's see no sizes."""
+"""A compiled model computes what the plain one does, in graphs without breaks; stages are compiled for all sizes."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from uncrowd.models.detr import DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 ROUNDING = 1e-3  # as a share of a tensor's largest value
-BACKWARD = 5e-2  # of a gradient's: a ReLU near 0 may fall on the other side
+BACKWARD = 5e-2  # of a gradient's largest value: rounding may change the sign of a ReLU's input near 0
 
 
 def run(what: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def run(what: str) -> dict[str, Any]:
 
 
 def test_stages_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
-    """Two stages, of which only the first receives boxes with a gradient."""
+    """Two stages make two graphs: only the first stage receives boxes with a gradient."""
     found = run("layers")
     assert found["graphs"] == [2, 2]
     assert found["breaks"] == 0
@@ -37,7 +37,7 @@ def test_stages_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
     assert found["apart_backward"] < BACKWARD
 
 
-def test_the_whole_is_one_graph_a_size() -> None:
+def test_the_whole_model_is_one_graph_for_each_size() -> None:
     found = run("whole")
     assert found["graphs"] == [1, 2]
     assert found["breaks"] == 0
@@ -48,7 +48,7 @@ def test_the_whole_is_one_graph_a_size() -> None:
 def test_every_layer_of_a_detector_is_compiled(
     config: SparseRCNNConfig | DETRConfig, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stages, or the layers of encoder and decoder."""
+    """Layers are the stages of Sparse R-CNN, or the layers of DETR's encoder and decoder."""
     compiled: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(module))
     with torch.device("meta"):
@@ -58,7 +58,7 @@ def test_every_layer_of_a_detector_is_compiled(
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
-def test_without_a_compiler_that_works_it_is_said_at_once(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_does_not_work_is_refused_at_once(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         model = build_detector(SparseRCNNConfig(stages=1, backbone=BackboneConfig(name="resnet10t", frozen_stages=0)))
     monkeypatch.setenv("CXX", compiler)

@@ -1,4 +1,4 @@
-"""A model converted for inference computes what it did but for rounding, is a copy, and is not saved."""
+"""A model converted for inference computes the same up to rounding, is a copy, and cannot be saved."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -31,7 +31,7 @@ def images() -> Tensor:
     return torch.randint(256, (2, 3, 64, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-def test_it_computes_the_same_but_for_rounding(model: Detector) -> None:
+def test_it_computes_the_same_up_to_rounding(model: Detector) -> None:
     converted = for_inference(model)
     assert not any(isinstance(module, FrozenBatchNorm2d) for module in converted.modules())
     with torch.no_grad():
@@ -40,7 +40,7 @@ def test_it_computes_the_same_but_for_rounding(model: Detector) -> None:
                 assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-def test_the_model_itself_stays_as_it_is(model: Detector) -> None:
+def test_the_model_itself_is_unchanged(model: Detector) -> None:
     before = deepcopy(model.state_dict())
     converted = for_inference(model.train())
     assert not converted.training
@@ -70,16 +70,14 @@ def test_bf16_casts_what_autocast_would_cast_and_no_more(model: Detector) -> Non
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
-def test_it_is_not_saved(model: Detector, bf16: bool, tmp_path: Path) -> None:
+def test_it_cannot_be_saved(model: Detector, bf16: bool, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"was converted for inference, .* save the model that .*load_weights"):
         save_weights(tmp_path / "weights.safetensors", for_inference(model, bf16=bf16), CATEGORIES, RESIZE)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_is_scored_while_it_trains_finds_what_its_saved_weights_find(
-    model: Detector, tmp_path: Path
-) -> None:
-    """To the bit, however the trained model lies in memory."""
+def test_evaluation_during_training_finds_what_the_saved_weights_find(model: Detector, tmp_path: Path) -> None:
+    """To the bit, whatever the memory layout of the trained model."""
     save_weights(tmp_path / "weights.safetensors", model, CATEGORIES, RESIZE)
     trained = model.to(memory_format=torch.contiguous_format).train()
     found = for_inference(trained).detect(images(), SIZES)

@@ -1,4 +1,4 @@
-"""A frozen norm fused into its convolution changes the outputs by rounding alone."""
+"""Fusing a frozen norm into its convolution changes the outputs only by rounding."""
 
 import warnings
 from copy import deepcopy
@@ -16,7 +16,7 @@ from uncrowd.acceleration.fuse import BiasReLU, fuse_frozen_norms
 
 
 def frozen(name: str, **options: Any) -> nn.Module:
-    """A network whose norms are as trained ones are: no two channels alike, none of it zero."""
+    """A network with norms like trained ones: no two channels are equal, and no value is zero."""
     torch.manual_seed(0)
     network = timm.create_model(name, features_only=True, **options)
     for module in network.modules():
@@ -46,7 +46,7 @@ def outputs(network: nn.Module, image: Tensor) -> list[Tensor]:
     [("resnet18", 0), ("resnet18d", 0), ("resnext50_32x4d", 0), ("test_efficientnet", 0), ("resnetv2_50", 16)],
 )
 @pytest.mark.parametrize("late_bias", [False, True])
-def test_outputs_are_those_of_the_norms(name: str, left: int, late_bias: bool) -> None:
+def test_a_fused_network_computes_what_it_does_with_norms(name: str, left: int, late_bias: bool) -> None:
     plain = frozen(name).double()
     fused = deepcopy(plain)
     fuse_frozen_norms(fused, late_bias=late_bias and name != "test_efficientnet")
@@ -58,7 +58,7 @@ def test_outputs_are_those_of_the_norms(name: str, left: int, late_bias: bool) -
 
 
 class TwoReaders(nn.Module):
-    """Something else reads the convolution's output, too."""
+    """The norm is not the only reader of the convolution's output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class TwoReaders(nn.Module):
 
 
 class CalledTwice(TwoReaders):
-    """The convolution also stands elsewhere, without the norm."""
+    """The convolution is also called elsewhere, without the norm."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolution(self.norm(self.convolution(x)))
@@ -110,10 +110,10 @@ def test_without_frozen_norms_nothing_is_traced() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "late"),
     [
-        ("resnet50", {}, 49),  # the stem and three a block; those of the four shortcuts are added before the sum
+        ("resnet50", {}, 49),  # the stem and three in each block; the four shortcuts add theirs before the sum
         ("resnet18", {}, 17),
-        ("resnet18d", {}, 19),  # three of the deep stem and two a block
-        ("seresnet50", {}, 37),  # its blocks weigh the last map before they add it; there the shortcut's bias waits
+        ("resnet18d", {}, 19),  # three in the deep stem and two in each block
+        ("seresnet50", {}, 37),  # a block weights its last map before the sum, so only the shortcut's bias can wait
     ],
 )
 def test_a_late_bias_waits_only_for_a_relu_that_comes_next(name: str, options: dict[str, Any], late: int) -> None:
@@ -124,7 +124,7 @@ def test_a_late_bias_waits_only_for_a_relu_that_comes_next(name: str, options: d
 
 @pytest.mark.parametrize("name", ["resnet18d", "resnet50"])
 def test_the_kernel_adds_late_biases(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU by Triton's interpreter."""
+    """On a CPU, Triton's interpreter runs the kernel."""
     kernel = bias_relu_kernel()
     calls: list[None] = []
 

@@ -1,1 +1,1 @@
-"""What makes a trained model fast to run: weights fused and cast for inference, and compilation."""
+"""Makes models fast: weights fused and cast for inference, and compilation for training and for inference."""

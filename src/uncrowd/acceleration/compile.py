@@ -1,7 +1,7 @@
-"""torch.compile in the two forms that pay: for training with images of many sizes, and for inference with few.
+"""torch.compile in the two forms that save time: layer by layer for training, and the whole model for inference.
 
-Both change a model in place, but neither its names nor its weights. Compilation happens at the first call, takes
-minutes on a CPU, and needs a compiler: for C++ on a CPU, and on a GPU what Triton needs.
+Both change the model in place and keep its names and weights. Compilation happens at the first call and takes minutes
+on a CPU. It needs a C++ compiler on a CPU, and what Triton needs on a GPU.
 """
 
 import os
@@ -19,12 +19,12 @@ from uncrowd.ops.triton_available import c_compiler, lacking_for_triton
 def compile_layers(model: Detector, device: torch.device) -> None:
     """Compiles the stages or decoder layers one by one, for training.
 
-    They consist of many small operations, which a GPU finishes sooner than the host can ask for them. Backbone and
-    pyramid are a few large operations and stay as they are: they see the sizes of images, and with symbolic sizes the
-    compiler takes minutes for them. A stage of Sparse R-CNN sees no size. A layer of DETR does, so that it is compiled
-    once more, for all sizes, when a second one comes.
+    They consist of many small operations, which a GPU finishes faster than the host launches them. Backbone and pyramid
+    stay uncompiled: they are a few large operations that see the image size, and with symbolic sizes the compiler takes
+    minutes for them. A stage of Sparse R-CNN sees no image size. A layer of DETR does; when a second size comes, it is
+    compiled once more, for all sizes.
 
-    device: where the model will be trained. Raises InputError where there is no compiler for it.
+    device: where the model will be trained. Raises InputError if there is no compiler for it.
     """
     _require_compiler(device)
     for layer in model.layers:
@@ -32,10 +32,10 @@ def compile_layers(model: Detector, device: torch.device) -> None:
 
 
 def compile_whole(model: Detector) -> None:
-    """Compiles the model from pixels to the last stage's output, again for each size of image and batch.
+    """Compiles the model from pixels to the last stage's output, once for each size of image and batch.
 
     On a GPU the compiled model is one CUDA graph for each size. After eight sizes, further ones run uncompiled. The
-    model should come from `for_inference`. Raises InputError where there is no compiler.
+    model should come from `for_inference`. Raises InputError if there is no compiler.
     """
     device = next(model.parameters()).device
     _require_compiler(device)
@@ -49,7 +49,7 @@ def _require_compiler(device: torch.device) -> None:
             lacking = f"a C compiler that works ({compiler} does not)"
     else:
         named = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-        lacking = None if _works(*shlex.split(named)) else "a C++ compiler (g++, or what CXX names)"  # with options
+        lacking = None if _works(*shlex.split(named)) else "a C++ compiler (g++, or what CXX names)"  # may have options
     if lacking is not None:
         raise InputError(f"torch.compile needs {lacking} and finds none here; install it, or do not compile.")
 

@@ -1,4 +1,4 @@
-"""A trained detector converted for inference."""
+"""Converts a trained detector for inference."""
 
 from copy import deepcopy
 from typing import TypeVar
@@ -14,13 +14,13 @@ AnyModel = TypeVar("AnyModel", bound=Detector)
 
 
 def for_inference(model: AnyModel, *, bf16: bool = False) -> AnyModel:
-    """Returns a copy that is fast to run and can be neither trained nor saved; the model itself stays as it is.
+    """Returns a copy that is fast to run but can be neither trained nor saved; the model itself is unchanged.
 
-    The copy is in evaluation mode and on the same device. Frozen norms are fused into the convolutions before them
-    (outputs change by rounding alone), and convolutions are laid out channels last, which is fastest everywhere when no
-    gradient is wanted.
+    The copy is in evaluation mode and on the same device. Frozen norms are fused into the convolutions before them,
+    which changes outputs only by rounding. Convolutions are laid out channels last, which is fastest on every device
+    when no gradient is needed.
 
-    bf16: cast the weights that autocast would cast for every image otherwise. Such a copy runs under autocast only.
+    bf16: cast, once, the weights that autocast would cast for every image. Such a copy runs only under autocast.
     """
     converted = deepcopy(model).eval().requires_grad_(requires_grad=False)
     fuse_frozen_norms(converted.backbone.body, late_bias=model.mean.is_cuda and HAS_TRITON)
