@@ -11,6 +11,8 @@ from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.structures import Detections, ImageId
 
+COCO_EVAL = Path(__file__).parents[1] / "fixtures" / "coco_eval"
+
 
 def scores(uncrowd, *argv) -> dict:
     said = uncrowd("eval", *argv, "--json")
@@ -53,6 +55,16 @@ def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):
     assert (said.status, said.err) == (0, "")
     assert f"on the 3 images of {shapes / 'instances_val.json'}, COCO protocol:" in said.out
     assert said.out.split()[-4:] == ["dark", "100.0", "bright", "100.0"]
+
+
+@pytest.mark.parametrize("how", [int, str, bool])
+def test_scores_are_those_of_pycocotools_however_a_crowd_is_marked(uncrowd, tmp_path, how):
+    truth = json.loads((COCO_EVAL / "gt.json").read_text())
+    for record in truth["annotations"]:
+        record["iscrowd"] = how(record["iscrowd"])
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    found = scores(uncrowd, COCO_EVAL / "detections.json", "--data", tmp_path / "gt.json")
+    assert found["AP"] == pytest.approx(0.22905896214240257, abs=1e-12)  # with crowds taken for objects 0.2289
 
 
 def test_a_results_file_needs_the_annotation_file_and_no_images(uncrowd, shapes, tmp_path):

@@ -37,6 +37,14 @@ def test_a_file_becomes_a_dataset(tmp_path):
     assert dataset.skipped == {}
 
 
+@pytest.mark.parametrize(
+    ("iscrowd", "crowd"), [(1, True), ("1", True), (True, True), ("yes", True), (0, False), ("0", False), (None, False)]
+)
+def test_a_crowd_is_one_however_it_is_marked(tmp_path, iscrowd, crowd):
+    file = write(tmp_path / "a.json", content(annotations=[annotation(1, 1, iscrowd=iscrowd)]))
+    assert read_coco(file).ignore.tolist() == [crowd]
+
+
 def test_images_without_boxes_stay(tmp_path):
     dataset = read_coco(write(tmp_path / "a.json", content(annotations=[annotation(1, 2)])))
     assert dataset.counts.tolist() == [0, 1]
@@ -134,6 +142,10 @@ REFUSED = {
     ),
     "id of another type": ({"annotations": [annotation(5, "1")]}, r"annotation 5: image_id '1'"),
     "id that is no id": ({"annotations": [annotation(5, [1])]}, r"annotation 5: image_id \[1\]"),
+    "unclear crowd": (
+        {"annotations": [annotation(5, 1, iscrowd=2), annotation(6, 1, iscrowd="maybe")]},
+        r"neither 0 nor 1 \(annotation 5 of image 1: iscrowd 2, annotation 6 .*'maybe'\); write 1 for a crowd",
+    ),
     "duplicate image": (
         {"images": [image(1), image(1, file_name="b.png")]},
         r"image records that share one id \(id 1: 1\.png and b\.png\); give each image an id of its own",

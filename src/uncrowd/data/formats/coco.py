@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import repr as short  # a value in the user's file may be of any type and length
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from uncrowd.data.formats.records import (
     judge_box,
     xywh_to_box,
 )
+from uncrowd.data.formats.values import as_truth
 from uncrowd.data.images_folder import find_images, split_of
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
@@ -96,6 +98,13 @@ NO_BOX = Rule(
     message="annotations whose bbox is not four numbers",
     training="training leaves them out",
     skips=True,
+)
+
+UNCLEAR_CROWD = Rule(
+    kind="unclear iscrowd",
+    severity="error",
+    message="annotations whose iscrowd is neither 0 nor 1",
+    training="write 1 for a crowd and 0 for an object",
 )
 
 # The id in the file -> the row of that image, or the label of that category. None where the record of the id is bad:
@@ -246,9 +255,12 @@ def _pack_annotations(
             rule = NO_BOX if box is None else judge_box(box, sizes[row])
             if rule is not None:
                 problems.add(rule, f"{name}: bbox {record.get('bbox')}")
+            crowd = False if record.get("iscrowd") is None else as_truth(record["iscrowd"])
+            if crowd is None:
+                problems.add(UNCLEAR_CROWD, f"{name}: iscrowd {short(record['iscrowd'])}")
             if box is not None and counts_in_scores(box):
                 of_image.append(row)
-                good.append((box, label, record.get("iscrowd") in (1, True), _area(record, box)))
+                good.append((box, label, bool(crowd), _area(record, box)))
     return pack_boxes(good, of_image, len(sizes))
 
 
