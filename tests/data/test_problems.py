@@ -25,6 +25,13 @@ def test_sentences_show_three_examples_at_most():
     assert many.sentence() == "warning: val: empty boxes: 4 (box 1, box 2, box 3, ...); training leaves them out."
 
 
+def test_an_example_is_cut_where_the_user_s_file_has_an_endless_text():
+    problems = Problems()
+    problems.add(ODD, "x" * 1_000_000)
+    (finding,) = problems.findings()
+    assert finding.examples == ["x" * 1000 + "..."]
+
+
 def test_only_what_is_left_out_counts_as_skipped():
     assert noted(ODD, EMPTY, EMPTY).skipped == {"empty boxes": 2}
 

@@ -8,6 +8,8 @@ from uncrowd.errors import InputError
 
 Severity = Literal["error", "warning", "note"]
 MAX_EXAMPLES = 3
+# In characters: what names a record comes from the user's file, where it may be of any length.
+MAX_LENGTH = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class Problems:
         self._counts[rule] = self._counts.get(rule, 0) + 1
         examples = self._examples.setdefault(rule, [])
         if len(examples) < MAX_EXAMPLES:
-            examples.append(example)
+            examples.append(example if len(example) <= MAX_LENGTH else f"{example[:MAX_LENGTH]}...")
 
     def __contains__(self, rule: Rule) -> bool:
         return rule in self._counts

@@ -163,6 +163,8 @@ REFUSED = {
     "no classes": ({"categories": [], "annotations": []}, r"an empty list of categories .*; add a category"),
     "no images": ({"images": [], "annotations": []}, r"an empty list of images .*; add a record"),
     "no file name": ({"images": same_size(file_name=None)}, r"number 2 of the list: id 2, file_name None, width 64"),
+    "endless file name": ({"images": same_size(file_name="a" * 2000)}, r"number 2 .*no name is longer than 1024"),
+    "endless id": ({"images": [image("1"), image("1" * 2000, file_name="2.png")]}, r"number 2 of the list: id 1{1000}"),
     "no width": ({"images": same_size(width=None)}, r"number 2 .* width None, height 48\); fill them in"),
     "height 0": ({"images": same_size(height=0)}, r"number 2 .* height 0"),
     "half a pixel": ({"images": same_size(height=47.5)}, r"number 2 .* height 47\.5"),

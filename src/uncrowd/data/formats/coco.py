@@ -17,9 +17,11 @@ from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
     IMAGES_NOT_FOUND,
+    LONGEST,
     Box,
     as_float,
     counts_in_scores,
+    is_file_name,
     is_id,
     is_length,
     is_number,
@@ -66,7 +68,8 @@ BAD_IMAGE = Rule(
     kind="incomplete image record",
     severity="error",
     message="image records without a valid id, file_name, width and height",
-    training="fill them in (an id is a whole number or a string, width and height are whole numbers of pixels)",
+    training="fill them in (an id is a whole number or a string, width and height are whole numbers of pixels, "
+    f"and no name is longer than {LONGEST} characters)",
 )
 DUPLICATE_IMAGE = Rule(
     kind="duplicate image id",
@@ -219,7 +222,7 @@ def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[dic
     for position, record in enumerate(records):
         id, name = record.get("id"), record.get("file_name")
         sides = record.get("width"), record.get("height")
-        if not is_id(id) or not isinstance(name, str) or not name or not all(map(is_length, sides)):
+        if not is_id(id) or not is_file_name(name) or not all(map(is_length, sides)):
             what = f"id {id}, file_name {name}, width {sides[0]}, height {sides[1]}"
             problems.add(BAD_IMAGE, f"number {position + 1} of the list: {what}")
             if is_id(id):

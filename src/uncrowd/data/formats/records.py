@@ -36,6 +36,10 @@ OUTSIDE = Rule(
 
 HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation file they belong to."
 
+# The most characters of a name or an id. No system opens longer paths than a few thousand characters, and a dataset
+# holds its names in arrays as wide as the longest of them.
+LONGEST = 1024
+
 Box = tuple[float, float, float, float]
 
 
@@ -84,8 +88,13 @@ def as_float(number: int | float) -> float:
 
 
 def is_id(value: Any) -> TypeGuard[ImageId]:
-    """Whether the value is a string, or a whole number that fits in 64 bits."""
-    return type(value) is str or (type(value) is int and -(2**63) <= value < 2**63)
+    """Whether the value is a string of at most `LONGEST` characters, or a whole number that fits in 64 bits."""
+    return (type(value) is str and len(value) <= LONGEST) or (type(value) is int and -(2**63) <= value < 2**63)
+
+
+def is_file_name(value: Any) -> TypeGuard[str]:
+    """Whether the value is a string of 1 to `LONGEST` characters."""
+    return type(value) is str and 0 < len(value) <= LONGEST
 
 
 def is_length(value: Any) -> TypeGuard[int | float]:
