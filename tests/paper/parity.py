@@ -1,4 +1,4 @@
-"""Heads and values that the authors' release and Sparse R-CNN computed in float64, kept as fixtures."""
+"""Loads the fixtures of the parity tests: heads, and what the authors' release and Sparse R-CNN computed with them."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.weights.published.detectron2 import rename
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
-# (of the tensor's largest value, absolute): facts of double and single arithmetic over three stages
+# dtype -> (tolerance relative to the tensor's largest value, absolute tolerance): rounding over three stages
 TOLERANCE = {torch.float64: (1e-6, 1e-9), torch.float32: (1e-3, 1e-5)}
 CHOICES = {
     "sparse_rcnn": StageConfig(attention="content", interaction="entangled"),
@@ -29,7 +29,7 @@ class Loaded(NamedTuple):
 
 
 def load_head(name: str, dtype: torch.dtype) -> Loaded:
-    """The head with a fixture's weights, and what the fixture puts in and says."""
+    """Returns a head with the weights of a fixture, its inputs, its facts and all its tensors."""
     facts = json.loads((FIXTURES / f"{name}.json").read_text())
     tensors = load_file(FIXTURES / f"{name}.safetensors")
     config = replace(

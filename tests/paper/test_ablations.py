@@ -1,4 +1,4 @@
-"""Every attention goes with every interaction (Tables 1, 2, 3 and 5): each combination learns, with all its weights."""
+"""Every attention works with every interaction (Tables 1, 2, 3 and 5): each combination trains all its weights."""
 
 import itertools
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def model(request: pytest.FixtureRequest) -> SparseRCNN:
 
 
 def random_images() -> tuple[Tensor, Tensor, list[Target]]:
-    """A grey square that moves and a coloured bar that stays."""
+    """Returns images, their sizes and their targets: a grey square that moves, and a coloured bar that stays."""
     images = torch.full((IMAGES, 3, SIDE, SIDE), 30.0)
     targets = []
     for i in range(IMAGES):
@@ -77,15 +77,15 @@ def test_the_loss_halves(model: SparseRCNN) -> None:
 
 
 def test_every_parameter_gets_a_gradient(model: SparseRCNN) -> None:
-    with torch.no_grad():  # from the whole image to eight times its side: proposals on all levels of the pyramid
+    with torch.no_grad():  # boxes of one to eight times the image's side use all levels of the pyramid
         model.proposal_boxes_cxcywh_norm[:, 2:] = torch.tensor([1.0, 2, 4, 8]).repeat(2)[:, None]
     next(train(model, steps=1))
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 @pytest.mark.parametrize("attention", ["content", "iou"])
-def test_the_bias_of_the_keys_alone_gets_none(attention: AttentionKind) -> None:
-    """It adds the same to all logits of a query, which a softmax takes away again."""
+def test_only_the_bias_of_the_keys_gets_no_gradient(attention: AttentionKind) -> None:
+    """It adds the same number to all logits of a query, which the softmax cancels."""
     torch.manual_seed(0)
     stage = StageConfig(attention=attention, width=16, heads=2, dynamic_width=8, feedforward_width=32)
     backbone = BackboneConfig(name="test_efficientnet", norm="group", frozen_stages=0)

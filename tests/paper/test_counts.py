@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates are those of the paper's tables, and of the models they were measured on."""
+"""Parameters and multiply-accumulates equal those of the paper's tables and of the authors' models."""
 
 from dataclasses import replace
 from functools import cache
@@ -63,7 +63,7 @@ def test_iou_enhanced_attention_adds_no_parameter() -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("r50", 81_456), ("r101", 155_440)])
-def test_macs_a_pixel(name: str, expected: int) -> None:
+def test_macs_per_pixel(name: str, expected: int) -> None:
     counted = tables.cost(EXPERIMENTS[f"coco-{name}-100-sparse-rcnn"]().model)
     assert counted.macs["backbone"] == expected * counted.pixels
     assert counted.macs["pyramid"] == 56_640 * counted.pixels
@@ -93,13 +93,13 @@ def test_every_cell_is_within_the_papers_rounding_or_its_known_deviation() -> No
         assert abs(cell.difference) <= cell.deviation.most, cell
 
 
-def test_deviations_are_no_more_than_what_is_known() -> None:
+def test_only_the_known_cells_deviate() -> None:
     deviating = {(cell.row, cell.column) for cell in cells_of_the_paper() if cell.agrees is False}
     assert deviating == {("ours*, Swin-T", "FLOPs"), ("DETR", "Params"), ("DETR", "FLOPs")}
 
 
-def test_what_detr_leaves_out_of_its_count_is_frozen() -> None:
-    """Its own log says 41,302,368, for 11 more classes than are in COCO's images."""
+def test_detrs_own_count_leaves_out_frozen_parameters() -> None:
+    """DETR's log says 41,302,368, with 11 classes that COCO's images do not have."""
     with torch.device("meta"):
         model = build_detector(EXPERIMENTS["coco-detr-r50"]().model)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -111,12 +111,12 @@ def test_what_detr_leaves_out_of_its_count_is_frozen() -> None:
     [
         ("w/o MSA", None, 133.6),
         ("Dis. (half dim)", 97.019464, 132.9),
-        ("Dis. (full dim)", 103.312456, 133.5),  # the paper's cells are unreadable; our reading of Fig. 3c
+        ("Dis. (full dim)", 103.312456, 133.5),  # the paper's cells are illegible; the model is our reading of Fig. 3c
         ("Sparse R-CNN, Res-50", 106.237768, 133.8),
         ("ours, Res-50", 132.823240, 136.5),
     ],
 )
-def test_cells_that_can_and_cannot_be_read(row: str, parameters: float | None, gmacs: float) -> None:
+def test_computed_cells_stay_the_same(row: str, parameters: float | None, gmacs: float) -> None:
     of_row = {cell.column: cell for cell in cells_of_the_paper() if cell.row == row}
     assert round(of_row["FLOPs"].computed, 1) == gmacs
     assert parameters is None or of_row["Params"].computed == parameters
@@ -132,7 +132,7 @@ def test_cells_that_can_and_cannot_be_read(row: str, parameters: float | None, g
         (None, 97.0, None, None),
     ],
 )
-def test_a_cell_agrees_within_the_digits_that_are_printed(
+def test_a_cell_agrees_if_it_rounds_to_the_printed_digits(
     printed: str | None, computed: float, difference: float | None, agrees: bool | None
 ) -> None:
     cell = Cell("Table 1", "MSA", "coco-r50-100", "FLOPs", printed, computed)
@@ -140,7 +140,7 @@ def test_a_cell_agrees_within_the_digits_that_are_printed(
     assert cell.difference == (None if difference is None else pytest.approx(difference))
 
 
-def test_one_stage_stands_for_all_and_parts_add_up() -> None:
+def test_counting_one_stage_equals_counting_all_and_parts_add_up() -> None:
     config = SparseRCNNConfig(stages=3, proposals=20, backbone=BackboneConfig(name="test_resnet"))
     with torch.device("meta"):
         measured = measure(SparseRCNN(config), *tables.COUNTED_SIZE)

@@ -1,4 +1,4 @@
-"""Equations 1 to 4, Algorithms 1 and 2 and Figure 3 of the paper, each held to its literal form."""
+"""Equations 1 to 4, Algorithms 1 and 2 and Figure 3 of the paper, each compared with its literal form."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def random_queries(images: int = 2, queries: int = 10) -> Tensor:
 
 
 def crowd(images: int = 2, queries: int = 10) -> Tensor:
-    """Boxes of which some overlap and some do not."""
+    """Returns boxes of which some overlap and some do not."""
     corner = torch.rand(images, queries, 2, dtype=torch.float64) * 100
     return torch.cat([corner, corner + 10 + torch.rand(images, queries, 2, dtype=torch.float64) * 60], dim=-1)
 
@@ -82,14 +82,14 @@ def test_iou_of_one_everywhere_is_plain_attention() -> None:
     torch.testing.assert_close(enhanced(queries, same_box()), content(queries, same_box()))
 
 
-def test_boxes_that_overlap_nobody_keep_their_own_value() -> None:
+def test_a_box_without_overlap_attends_only_to_itself() -> None:
     module = IoUEnhancedAttention(WIDTH, HEADS).double()
     queries = random_queries()
     own_value = module.qkv(queries).chunk(3, dim=-1)[2]
     torch.testing.assert_close(module(queries, far_apart()), module.out(own_value))
 
 
-def test_iou_msa_routes_by_the_row_normalised_iou() -> None:
+def test_iou_msa_weights_values_by_the_row_normalised_iou() -> None:
     module = IoUOnlyAttention(WIDTH).double()
     queries, boxes = random_queries(), crowd()
     expected = [
@@ -119,7 +119,7 @@ def test_saturated_masks_pass_everything_or_nothing(bias: float, factor: float) 
 
 
 def test_algorithm_2_to_the_letter() -> None:
-    """The literal choice: dynamic convolution, mask, flatten, linear; then Sparse R-CNN's usual norms."""
+    """The choice `literal`: dynamic convolution, mask, flatten, linear; then Sparse R-CNN's usual norms."""
     module = ChannelWeighted(WIDTH, DYNAMIC, HIDDEN, POSITIONS, literal=True).double()
     queries, roi = torch.randn(5, WIDTH).double(), torch.randn(5, POSITIONS, WIDTH).double()
     roi_feats = module.dynamic_conv(queries, roi)
@@ -145,13 +145,13 @@ def test_the_release_adds_a_norm_and_a_projected_residual_to_algorithm_2() -> No
     assert size("dcw") - size("dcw_literal") == 2 * in_a_branch
 
 
-def test_entangled_features_serve_everything() -> None:
+def test_entangled_features_serve_class_box_and_next_stage() -> None:
     result = Entangled(WIDTH, DYNAMIC, HIDDEN, POSITIONS)(torch.randn(5, WIDTH), torch.randn(5, POSITIONS, WIDTH))
     assert torch.equal(result.class_features, result.box_features)
     assert torch.equal(result.class_features, result.queries)
 
 
-def test_half_the_dimension_for_each_task_and_their_concatenation_next() -> None:
+def test_half_the_dimension_for_each_task_and_their_concatenation_to_the_next_stage() -> None:
     module = HalfDimension(WIDTH, DYNAMIC, HIDDEN, POSITIONS)
     queries, roi = torch.randn(5, WIDTH), torch.randn(5, POSITIONS, WIDTH)
     result = module(queries, roi)
@@ -166,7 +166,7 @@ def test_half_the_dimension_for_each_task_and_their_concatenation_next() -> None
     assert not torch.equal(changed.box_features, result.box_features)
 
 
-def test_full_dimension_for_each_task_and_their_sum_next() -> None:
+def test_full_dimension_for_each_task_and_their_sum_to_the_next_stage() -> None:
     module = FullDimension(WIDTH, DYNAMIC, HIDDEN, POSITIONS)
     queries, roi = torch.randn(5, WIDTH), torch.randn(5, POSITIONS, WIDTH)
     result = module(queries, roi)

@@ -1,7 +1,7 @@
 """The head that `uncrowd train` builds computes what the authors' release and Sparse R-CNN compute.
 
-The fixtures were computed by those in float64: stage outputs, matching, losses, and the gradient of the total loss for
-every weight and every input.
+Those two computed the fixtures in float64: stage outputs, matching, losses, and the gradient of the total loss with
+respect to every weight and every input.
 """
 
 from typing import NamedTuple
@@ -58,7 +58,7 @@ def assert_close(actual: Tensor | None, expected: Tensor, name: str) -> None:
     assert difference <= relative * expected.abs().max().item() + absolute, f"{name}: off by {difference}"
 
 
-def test_stage_outputs(run: Run) -> None:
+def test_stage_outputs_agree(run: Run) -> None:
     for stage, output in enumerate(run.outputs):
         assert_close(output.boxes, run.tensors[f"stage{stage}/boxes"], f"boxes of stage {stage}")
         assert_close(output.logits, run.tensors[f"stage{stage}/class_logits"], f"logits of stage {stage}")
@@ -74,7 +74,7 @@ def test_matching_is_identical(run: Run) -> None:
         assert matching.target[stage].tolist() == target
 
 
-def test_losses(run: Run) -> None:
+def test_losses_agree(run: Run) -> None:
     for stage in range(len(run.outputs)):
         expected = run.facts["losses_unweighted"][f"stage{stage}"]
         for name, actual in (("class", run.losses.class_), ("l1", run.losses.l1), ("giou", run.losses.giou)):
@@ -82,7 +82,7 @@ def test_losses(run: Run) -> None:
     assert_close(run.losses.total, torch.tensor(run.facts["total_loss"], dtype=torch.float64), "total loss")
 
 
-def test_gradients_of_all_weights(run: Run) -> None:
+def test_gradients_of_all_weights_agree(run: Run) -> None:
     expected = {k.removeprefix("grad/"): v for k, v in run.tensors.items() if k.startswith("grad/")}
     actual = {f"head.{name}": parameter.grad for name, parameter in run.head.named_parameters()}
     renamed = rename(expected)
@@ -91,7 +91,7 @@ def test_gradients_of_all_weights(run: Run) -> None:
         assert_close(actual[name], gradient, name)
 
 
-def test_gradients_of_all_inputs(run: Run) -> None:
+def test_gradients_of_all_inputs_agree(run: Run) -> None:
     inputs = dict(zip(("p2", "p3", "p4", "p5"), run.features, strict=True))
     for name, tensor in {**inputs, "proposal_boxes": run.boxes, "queries": run.queries}.items():
         assert_close(tensor.grad, run.tensors[f"grad_input/{name}"], name)

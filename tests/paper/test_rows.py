@@ -1,4 +1,4 @@
-"""What the paper expects of a run, and how that is said beside what was measured."""
+"""The rows of the paper's tables, and how they are shown beside the measured scores of a run."""
 
 import json
 from dataclasses import replace
@@ -20,11 +20,11 @@ def coco_scores(**values: float | None) -> Scores:
     return Scores(headline="AP", values={"AP": 0.4, "AP50": 0.6, "AR@100": 0.5, **values}, per_class={})
 
 
-def test_every_row_reports_an_experiment_and_every_experiment_has_a_row() -> None:
+def test_every_row_reports_a_recipe_and_every_recipe_has_a_row() -> None:
     assert {row.experiment for row in PAPER} == set(EXPERIMENTS) - {"small-data"}
 
 
-def test_no_row_is_there_twice() -> None:
+def test_no_row_occurs_twice() -> None:
     places = [(row.table, row.row) for row in PAPER]
     assert len(set(places)) == len(places)
 
@@ -37,8 +37,8 @@ def test_scores_are_those_of_the_protocol_in_percent(row) -> None:
     assert json.loads(json.dumps(row._asdict())) == row._asdict()
 
 
-def test_sizes_of_a_row_are_in_order() -> None:
-    """A misprint or slip between neighbouring cells would break it: AP50 is above AP75, small objects are hardest."""
+def test_scores_of_a_row_are_in_order() -> None:
+    """AP50 is above AP75, and small objects are hardest; swapped cells would break this."""
     for row in PAPER:
         score = {name: value for name, value in row.scores.items() if value is not None}
         assert score.get("AP50", 100) > score.get("AP", 50) > score.get("APs", 0), row
@@ -46,7 +46,7 @@ def test_sizes_of_a_row_are_in_order() -> None:
         assert score.get("APl", 100) > score.get("APm", 50) > score.get("APs", 0), row
 
 
-def test_full_method_gains_what_the_text_says() -> None:
+def test_the_full_method_gains_what_the_papers_text_says() -> None:
     """Section 4.2: 1.6 AP on COCO; 1.7 AP, -1.1 mMR and 1.0 recall on CrowdHuman. Appendix C: 0.5 AP."""
 
     def scores(table: str, row: str) -> dict[str, float | None]:
@@ -61,7 +61,7 @@ def test_full_method_gains_what_the_text_says() -> None:
     assert gains("Table 10", "DETR + ours", "DETR") == [0.5, 1.3]
 
 
-def test_tables_that_disagree_are_both_there() -> None:
+def test_tables_that_disagree_are_both_listed() -> None:
     rows = rows_of("crowdhuman-r50-500-sparse-rcnn")
     assert {(row.scores["AP"], row.scores["mMR"]) for row in rows} == {(None, 48.3), (89.2, 48.3), (88.8, 49.9)}
     words = expected_in_words(crowdhuman_r50_500_sparse_rcnn())
@@ -70,13 +70,13 @@ def test_tables_that_disagree_are_both_there() -> None:
     assert "AP 88.8, mMR 49.9, Recall 95.8 (Table 8: MSA)" in words.splitlines()
 
 
-def test_test_dev_is_not_expected_of_a_run() -> None:
+def test_scores_on_test_dev_are_not_expected_of_a_run() -> None:
     words = expected_in_words(EXPERIMENTS["coco-r101-300"]())
     assert words == "AP 47.5, AP50 66.8, AP75 51.8, APs 30.4, APm 50.7, APl 62.5 (Table 6: ours*, Res-101)"
     assert expected_in_words(EXPERIMENTS["coco-resnext101-300-sparse-rcnn"]()) is None
 
 
-def test_measured_stands_beside_expected() -> None:
+def test_measured_scores_stand_beside_the_papers() -> None:
     said = beside_paper(coco_r50_100(), coco_scores(AP50=None), 5000, None)
     assert said is not None
     assert [line.split() for line in said.splitlines()] == [
@@ -87,7 +87,7 @@ def test_measured_stands_beside_expected() -> None:
     ]
 
 
-def test_what_sets_the_two_apart_is_said() -> None:
+def test_each_difference_from_the_papers_run_is_noted() -> None:
     experiment = coco_r50_100()
     altered = replace(experiment, train=replace(experiment.train, batch_size=8, seed=3, workers=9, accumulate=2))
     assert changed_settings(experiment) == []
@@ -95,12 +95,12 @@ def test_what_sets_the_two_apart_is_said() -> None:
     said = beside_paper(altered, coco_scores(), 120, "other.safetensors")
     assert said is not None
     assert said.splitlines()[-3:] == [
-        "NOTE: compare with care, for the paper scores the 5000 images of COCO's val2017, this run 120 images",
-        "NOTE: compare with care, for the settings differ from the paper's: train.batch_size is 8, not 16",
-        "NOTE: compare with care, for the run began with the weights of other.safetensors",
+        "NOTE: compare with care, because the paper scores the 5000 images of COCO's val2017, this run 120 images",
+        "NOTE: compare with care, because the settings differ from the paper's: train.batch_size is 8, not 16",
+        "NOTE: compare with care, because the run began with the weights of other.safetensors",
     ]
 
 
-def test_nothing_is_expected_of_ones_own_run() -> None:
+def test_the_paper_expects_nothing_of_other_recipes() -> None:
     assert expected_in_words(tiny_experiment()) is None
     assert beside_paper(tiny_experiment(), coco_scores(), 6, None) is None

@@ -1,1 +1,1 @@
-"""The paper's numbers: what its tables say, what models here cost beside them, what a run is expected to reach."""
+"""The paper's numbers: its tables, the cost of the models here beside them, and the scores a run should reach."""

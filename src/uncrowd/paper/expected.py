@@ -1,4 +1,4 @@
-"""What the paper says a run reaches, beside what it reached, and whether the two can be compared."""
+"""Puts the scores of a run beside those of the paper, and says what makes the two hard to compare."""
 
 from uncrowd import config
 from uncrowd.evaluation.protocol import Scores
@@ -6,15 +6,15 @@ from uncrowd.paper.rows import PaperRow, rows_of
 from uncrowd.recipes import EXPERIMENTS
 from uncrowd.recipes.experiment import Experiment
 
-# What the paper scores: images, in words.
+# Protocol -> the number of images that the paper scores, and their name.
 SCORED_ON = {"coco": (5000, "COCO's val2017"), "crowdhuman": (4370, "CrowdHuman's validation set")}
-# Changes neither what is learnt, beyond chance, nor how it is scored.
+# Settings that do not matter: they change what is learnt by chance alone, and scoring not at all.
 _NO_MATTER = {"name", "train.accumulate", "train.seed", "train.workers"}
 _NO_MATTER |= {"train.evaluate_every", "train.checkpoint_every", "train.log_every"}
 
 
 def expected_rows(experiment: Experiment) -> list[PaperRow]:
-    """The paper's rows with scores of this run's kind: on validation images, without test-time augmentation."""
+    """Returns the paper's rows that a run can be compared with: scored on `val`, without test-time augmentation."""
     return [
         row
         for row in rows_of(experiment.name)
@@ -23,7 +23,7 @@ def expected_rows(experiment: Experiment) -> list[PaperRow]:
 
 
 def expected_in_words(experiment: Experiment) -> str | None:
-    """One line a row of the paper, such as "AP 44.4, AP50 63.4 (Table 6)"; None where it has none."""
+    """Returns a line for each of those rows, such as "AP 44.4, AP50 63.4 (Table 6: ours)"; None if there is no row."""
     lines = []
     for row in expected_rows(experiment):
         numbers = ", ".join(f"{name} {score}" for name, score in row.scores.items() if score is not None)
@@ -32,10 +32,10 @@ def expected_in_words(experiment: Experiment) -> str | None:
 
 
 def beside_paper(experiment: Experiment, scores: Scores, images: int, started_from: str | None) -> str | None:
-    """A table of what was measured and what the paper expects, then what sets the two apart, if anything.
+    """Returns a table of the measured scores and the paper's, then a note for each difference between the two runs.
 
-    images: how many were scored. started_from: weights that the run began with, beyond its backbone's. None where the
-    paper has nothing to say about such a run.
+    images: how many were scored. started_from: the weights file that the whole model began with, if any. Returns None
+    if the paper has no scores of such a run.
     """
     rows = expected_rows(experiment)
     if not rows:
@@ -50,19 +50,19 @@ def beside_paper(experiment: Experiment, scores: Scores, images: int, started_fr
 
 
 def changed_settings(experiment: Experiment) -> list[str]:
-    """What matters and differs from the experiment of the same name, each setting as "NAME is VALUE, not VALUE"."""
+    """Returns the settings that matter and differ from the recipe of that name, as "NAME is VALUE, not VALUE"."""
     theirs, ours = (config.to_dict(each) for each in (EXPERIMENTS[experiment.name](), experiment))
     differing = config.differences(theirs, ours)
     return [
         f"{name} is {our}, not {their}"
         for name, their, our in differing
-        # The same weights may well come from a file.
+        # A file may hold the same pretrained weights.
         if name not in _NO_MATTER and (name != "model.backbone.pretrained" or our is None)
     ]
 
 
 def _reservations(experiment: Experiment, images: int, started_from: str | None) -> list[str]:
-    assert experiment.protocol is not None, "a run has decided"
+    assert experiment.protocol is not None, "a run has chosen its protocol"
     many, words = SCORED_ON[experiment.protocol]
     reservations = []
     if images != many:
@@ -74,7 +74,7 @@ def _reservations(experiment: Experiment, images: int, started_from: str | None)
         reservations.append(f"the backbone's weights came from {source}; the paper's are ImageNet's")
     if started_from is not None:
         reservations.append(f"the run began with the weights of {started_from}")
-    return [f"NOTE: compare with care, for {reservation}" for reservation in reservations]
+    return [f"NOTE: compare with care, because {reservation}" for reservation in reservations]
 
 
 def _cells(values: dict[str, float] | dict[str, float | None], names: list[str]) -> list[str]:

@@ -1,10 +1,10 @@
-"""The paper's tables, row by row as they are printed: what a run is expected to reach, and what its model costs.
+"""The paper's tables, row by row as printed: the scores a run should reach, and the cost of its model.
 
-Rows of other people's detectors are left out. None stands for a cell that is empty or that cannot be read in the text
-at hand. Of Tables 1 and 2 only one row is legible each; of Tables 3 and 4 one AP, 90.4 and 43.9, that belongs to one of
-the two single modules without saying which. Their other columns are legible by position, given that the modules come in
-the order of the header. Of the last row of Table 10 the AP by size and AP75 cannot be read; its parameters are those of
-the text.
+Rows of other detectors are left out. None stands for a cell that is empty, or illegible in the text that was available:
+- Tables 1 and 2: only one row of each is legible.
+- Tables 3 and 4: one AP of each is legible, 90.4 and 43.9, but not which of the two single modules it belongs to. The
+  other columns are assigned by position, assuming that the modules come in the order of the header.
+- Table 10, last row: AP75 and the AP by size are illegible; the parameters are taken from the paper's text.
 """
 
 from typing import Literal, NamedTuple
@@ -13,10 +13,11 @@ Scores = dict[str, float | None]
 
 
 class PaperRow(NamedTuple):
-    """One row. table, row: where it stands, in the paper's words. experiment: the name of the run it reports.
+    """One row of a table.
 
-    parameters, macs: the cells themselves, such as "97.0M" and "132.9G"; the paper calls the latter FLOPs.
-    scores: in percent, named as `Scores.values`. split, tta: what was scored, and whether with test-time augmentation.
+    table, row: their names in the paper. experiment: the name of the recipe whose result it reports. parameters, macs:
+    the cells as printed, such as "97.0M" and "132.9G"; the paper calls the latter FLOPs. scores: in percent, named as
+    in `Scores.values`. split, tta: the scored images, and whether test-time augmentation was used.
     """
 
     table: str
@@ -30,7 +31,7 @@ class PaperRow(NamedTuple):
 
 
 def rows_of(experiment: str) -> tuple[PaperRow, ...]:
-    """The rows that report the run of this name, in the order of the tables; none for a run of our own."""
+    """Returns the rows that report this recipe, in the order of the tables; none if the paper does not report it."""
     return tuple(row for row in PAPER if row.experiment == experiment)
 
 

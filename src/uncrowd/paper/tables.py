@@ -1,4 +1,4 @@
-"""The parameter and FLOP columns of the paper's tables, counted on the models here, beside what is printed there."""
+"""The parameters and FLOPs of the models here, beside those printed in the paper's tables."""
 
 from dataclasses import replace
 from functools import cache
@@ -13,33 +13,34 @@ from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.paper.rows import PAPER
 from uncrowd.recipes import EXPERIMENTS
 
-# The tables with such columns.
+# The tables that have such columns.
 COUNTED = ("Table 1", "Table 2", "Table 6", "Table 10")
-COUNTED_SIZE = (800, 1120)  # network pixels; the counts of another size are in proportion
+COUNTED_SIZE = (800, 1120)  # network pixels; counts grow in proportion to the pixels
 UNITS = {"M": 1e6, "G": 1e9}
 
 
 class Deviation(NamedTuple):
-    """How far a cell may lie from the printed one, in the unit of the column, and why."""
+    """How much a computed number may differ from the printed one, in the unit of the column, and why."""
 
     most: float
     reason: str
 
 
-# By experiment and column: what another way of counting explains.
+# (recipe, column) -> a difference that comes from counting in another way.
 DEVIATIONS = {
     ("coco-swin-t-300", "FLOPs"): Deviation(
-        1.5, "windows are padded, so the count depends on the shapes of the images it is averaged over"
+        1.5, "windows are padded, so the count depends on the shapes of the images over which it is averaged"
     ),
-    ("coco-detr-r50", "Params"): Deviation(0.6, "DETR's own figure leaves out what is frozen, 0.2M of the backbone"),
-    ("coco-detr-r50", "FLOPs"): Deviation(0.7, "DETR's own figure, by another counter and over 100 other images"),
+    ("coco-detr-r50", "Params"): Deviation(0.6, "DETR's own count leaves out frozen parameters, 0.2M of the backbone"),
+    ("coco-detr-r50", "FLOPs"): Deviation(0.7, "DETR's own count used another counter and 100 other images"),
 }
 
 
 class Cell(NamedTuple):
-    """One cell. printed: as in the paper, None where it cannot be read. computed: in the unit of the column.
+    """One cell of a table.
 
-    The paper's FLOPs are multiply-accumulates, in thousand millions (G); parameters are in millions (M).
+    printed: as in the paper; None if it is illegible. computed: the number here, in the unit of the column: millions
+    (M) of parameters, or billions (G) of multiply-accumulates, which the paper calls FLOPs.
     """
 
     table: str
@@ -56,7 +57,7 @@ class Cell(NamedTuple):
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the difference is no more than the rounding of the printed number; None where none can be read."""
+        """Whether the printed number is the computed one, rounded; None if no printed number is legible."""
         if self.printed is None:
             return None
         decimals = len(self.printed[:-1].partition(".")[2])
@@ -64,15 +65,15 @@ class Cell(NamedTuple):
 
     @property
     def deviation(self) -> Deviation | None:
-        """What is known of the difference where it is more than rounding."""
+        """The known reason for a difference by more than rounding."""
         return DEVIATIONS.get((self.experiment, self.column)) if self.agrees is False else None
 
 
 @cache
 def cost(model: AnyDetectorConfig) -> Cost:
-    """Returns what the model costs, without allocating any of it.
+    """Returns the cost of the model without allocating its weights.
 
-    The stages of a Sparse R-CNN are alike, so that one is run and stands for all: it saves most of the time.
+    The stages of a Sparse R-CNN cost the same, so only one is run, which saves most of the time.
     """
     if isinstance(model, SparseRCNNConfig) and model.stages > 1:
         one = cost(replace(model, stages=1))
@@ -90,7 +91,7 @@ def _on_meta(model: AnyDetectorConfig) -> Detector:
 
 
 def cells() -> list[Cell]:
-    """Both cells of each row, in the order of the paper. Takes some seconds the first time."""
+    """Returns both cells of each row, in the order of the paper. The first call takes some seconds."""
     found = []
     for row in PAPER:
         if row.table in COUNTED:
