@@ -10,8 +10,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def bias_relu_kernel() -> Any:
-    """What launches our kernel, in Triton's interpreter where there is no GPU."""
+    """Returns the function that launches our kernel, in Triton's interpreter where there is no GPU."""
     pytest.importorskip("triton")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
+        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # read when kernels are defined
         return import_module("uncrowd.ops.bias_relu_triton").bias_relu_on_gpu

@@ -1,4 +1,4 @@
-"""What autocast does not round."""
+"""Autocast does not round a precise layer."""
 
 import torch
 from torch import nn
@@ -12,5 +12,5 @@ def test_a_precise_layer_is_not_rounded() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(layer(x), expected)
         assert layer(x.bfloat16()).dtype == torch.float32
-        assert nn.functional.linear(x, layer.weight).dtype == torch.bfloat16, "others are"
+        assert nn.functional.linear(x, layer.weight).dtype == torch.bfloat16, "autocast rounds other layers"
     assert layer.double()(x.double()).dtype == torch.float64

@@ -1,4 +1,4 @@
-"""Pooling from the pyramid is the plain loop, for boxes of any size, anywhere, in whichever way it is done.
+"""Pooling from the pyramid equals the plain loop, for boxes of any size, anywhere, in PyTorch and by our kernel.
 
 Without a GPU our kernel runs in Triton's interpreter.
 """
@@ -31,7 +31,7 @@ OUTSIDE = [[-80.0, -40, -10, 15], [1000, 100, 1080, 160], [-200, -200, 900, 900]
 
 
 def pyramid(images: int = 1, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """P2 to P5 of images of 704 x 960."""
+    """P2 to P5 of images of 704 x 960 pixels."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(images, CHANNELS, 704 // stride, 960 // stride) for stride in (4, 8, 16, 32)]
     return [torch.randn(s, generator=generator, dtype=torch.float64).to(DEVICE, dtype) for s in shapes]
@@ -42,10 +42,10 @@ def boxes_of(*boxes: list[float]) -> Tensor:
 
 
 def kernel() -> Any:
-    """The module of our kernel, which Triton's interpreter runs where there is no GPU."""
+    """Returns the module of our kernel, which Triton's interpreter runs where there is no GPU."""
     pytest.importorskip("triton")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # heeded when kernels are defined
+        patch.setenv("TRITON_INTERPRET", str(int(DEVICE.type == "cpu")))  # read when kernels are defined
         return import_module("uncrowd.ops.roi_align_triton")
 
 
@@ -56,7 +56,7 @@ def pool_by_kernel(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Te
 
 @pytest.fixture(params=["as dispatched", "kernel"])
 def pool(request: pytest.FixtureRequest) -> Pool:
-    """Pooled boxes as torchvision lays them out: (boxes, channels, SIZE, SIZE)."""
+    """Returns pooled boxes in torchvision's layout: (boxes, channels, SIZE, SIZE)."""
     by_kernel = request.param == "kernel"
 
     def pool(features: list[Tensor], boxes: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def test_pooling_is_the_plain_loop_in_the_order_of_the_boxes(pool: Pool, boxes: 
     torch.testing.assert_close(pool(features, boxes_of(*shuffled)), torch.stack(expected))
 
 
-def test_far_outside_there_is_nothing(pool: Pool) -> None:
+def test_a_box_far_outside_pools_zeros(pool: Pool) -> None:
     assert not pool(pyramid(), boxes_of([2000.0, 2000, 2050, 2050])).any()
 
 
@@ -124,7 +124,7 @@ def test_a_level_may_have_no_box_and_gets_no_gradient(pool: Pool) -> None:
 def test_degenerate_boxes_pool_something_finite(pool: Pool, box: list[float]) -> None:
     pooled = pool(pyramid(), boxes_of(box, ON_ALL_LEVELS[0]))
     assert pooled.isfinite().all()
-    assert torch.equal(pooled[1:], pool(pyramid(), boxes_of(ON_ALL_LEVELS[0])))  # the others do not notice
+    assert torch.equal(pooled[1:], pool(pyramid(), boxes_of(ON_ALL_LEVELS[0])))  # the other box is not affected
 
 
 def test_a_box_without_area_pools_one_point(pool: Pool) -> None:
@@ -148,16 +148,16 @@ def test_gradient_to_the_features_is_that_of_the_single_level(pool: Pool, level:
 
 
 def test_half_precision_features_are_pooled_at_exact_places(pool: Pool) -> None:
-    """1001 is 1000 in bf16; a box rounded so would pool its neighbour."""
+    """bf16 rounds 1001 to 1000, so a rounded box would be pooled one pixel off."""
     features, box = pyramid(dtype=torch.bfloat16), torch.tensor([[[901.0, 301, 923, 323]]], device=DEVICE)
     found, exact = pool(features, box), pool([f.float() for f in features], box)
-    rounding = 0 if found.dtype == torch.float32 else 2**-7  # a unit in the last place of what comes back in bf16
+    rounding = 0 if found.dtype == torch.float32 else 2**-7  # one unit in the last place of bf16
     torch.testing.assert_close(found.float(), exact, rtol=rounding, atol=0)
 
 
 @pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)], ids=str)
-def test_the_kernel_is_the_operations_it_stands_for(dtype: torch.dtype, share: float) -> None:
-    """For boxes of all sizes, anywhere, inverted too; in bf16 sums and gradients are rounded at the end."""
+def test_the_kernel_equals_the_pytorch_operations(dtype: torch.dtype, share: float) -> None:
+    """For boxes of all sizes, anywhere, also inverted. In bf16 only the final sums and gradients are rounded."""
     generator = torch.Generator().manual_seed(0)
     corner, side = torch.rand(1, 12, 2, generator=generator) * 1200 - 200, torch.rand(1, 12, 2, generator=generator)
     boxes = torch.cat([corner, corner + torch.exp(side * 6.5) - 10], dim=-1).to(DEVICE)
@@ -176,10 +176,10 @@ def test_the_kernel_is_the_operations_it_stands_for(dtype: torch.dtype, share: f
 
 
 @pytest.mark.parametrize(("dtype", "others"), [(torch.float64, False), (torch.float64, True), (torch.bfloat16, False)])
-def test_stages_add_up_one_gradient_of_the_rows(
+def test_stages_accumulate_one_gradient_of_the_rows(
     dtype: torch.dtype, others: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two that pool from the same rows, alone or with another user of the rows; a second step begins anew."""
+    """Two stages pool from the same rows, alone or beside another user of the rows; the second step starts from 0."""
     kernel()
     generator = torch.Generator().manual_seed(0)
     corner, side = torch.rand(2, 1, 3, 2, generator=generator) * 700, torch.rand(2, 1, 3, 2, generator=generator)
@@ -210,13 +210,13 @@ def test_a_second_derivative_is_refused() -> None:
         torch.autograd.grad(pooled.sum(), rows, create_graph=True)
 
 
-def test_there_may_be_no_box(pool: Pool) -> None:
+def test_no_boxes_give_an_empty_result(pool: Pool) -> None:
     assert pool(pyramid(), torch.empty(1, 0, 4, device=DEVICE)).shape == (0, CHANNELS, SIZE, SIZE)
 
 
 def test_the_kernel_is_an_operator_that_can_be_compiled() -> None:
     rows, levels, _ = as_rows(pyramid(dtype=torch.float32))
-    given = rows, levels, boxes_of(*ON_ALL_LEVELS[:2]).float(), 1  # few, for it is called often
+    given = rows, levels, boxes_of(*ON_ALL_LEVELS[:2]).float(), 1  # few boxes, because opcheck calls it often
     with symbolic_shapes():
         verdicts = torch.library.opcheck(kernel().roi_align_operator, given)
     assert set(verdicts.values()) == {"SUCCESS"}, verdicts
@@ -226,7 +226,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from uncrowd.ops.roi_align_triton import FAR, SECOND_LEVEL, _pool_or_spread
+from uncrowd.ops.roi_align_triton import FAR, SECOND_LEVEL_SIDE, _pool_or_spread
 
 for rows in ("fp32", "bf16", "fp64"):
     for backward in (False, True):
@@ -234,7 +234,7 @@ for rows in ("fp32", "bf16", "fp64"):
         types = {"table": sums if backward else rows, "levels": "i64", "boxes": sums, "pooled": rows}
         signature = {name: f"*{kind}" for name, kind in types.items()}
         signature |= {"boxes_a_image": "i32", "rows_a_image": "i32"}
-        constants = {"level_count": 4, "second_level": SECOND_LEVEL, "size": 7, "channels": 256, "block": 256}
+        constants = {"level_count": 4, "second_level_side": SECOND_LEVEL_SIDE, "size": 7, "channels": 256, "block": 256}
         constants |= {"far": FAR, "backward": backward}
         source = ASTSource(_pool_or_spread, signature | dict.fromkeys(constants, "constexpr"), constants)
         built = triton.compile(source, target=GPUTarget("cuda", 90, 32))
@@ -243,8 +243,8 @@ for rows in ("fp32", "bf16", "fp64"):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with torch on Linux alone")
-def test_the_kernel_is_compiled_for_a_gpu_that_is_not_there() -> None:
-    """Down to machine code, which the interpreter does not try."""
+def test_the_kernel_compiles_for_a_gpu_without_having_one() -> None:
+    """Down to machine code, which the interpreter does not produce."""
     pytest.importorskip("triton")
     done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -253,6 +253,6 @@ def test_the_kernel_is_compiled_for_a_gpu_that_is_not_there() -> None:
     ]
 
 
-def test_on_the_meta_device_there_is_still_a_shape() -> None:
+def test_the_meta_device_gives_the_shape() -> None:
     rows = as_rows([f.to("meta") for f in pyramid(images=2)])
     assert roi_align(rows, torch.empty(2, 5, 4, device="meta"), SIZE).shape == (10, SIZE**2, CHANNELS)

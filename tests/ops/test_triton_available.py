@@ -1,4 +1,4 @@
-"""What Triton builds with is looked for where Triton looks for it, before anything is built."""
+"""A missing compiler, missing headers and a missing Triton are found before anything is built."""
 
 import sys
 import sysconfig
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton comes wi
 
 @pytest.fixture(autouse=True)
 def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compiler and Python's headers; Triton comes with torch under Linux."""
+    """Provides a compiler and Python's headers; Triton comes with torch on Linux."""
     compiler = tmp_path / "cc"
     compiler.write_text("#!/bin/sh\n")
     compiler.chmod(0o755)
@@ -36,12 +36,12 @@ def test_a_compiler_is_one_program(compiler: str, monkeypatch: pytest.MonkeyPatc
     assert "C compiler" in (lacking_for_triton() or "")
 
 
-def test_headers_of_python_are_needed(tmp_path: Path) -> None:
+def test_python_headers_are_needed(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     (tmp_path / "Python.h").unlink()
     assert "python3-dev" in (lacking_for_triton() or "")
 
 
-def test_so_is_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uncrowd.ops.triton_available.find_spec", lambda _: None)
     assert lacking_for_triton() == "Triton"

@@ -1,1 +1,1 @@
-"""Operations that PyTorch does not have, each with its kernel for a GPU beside it."""
+"""Operations that PyTorch lacks, each with a GPU kernel beside it."""

@@ -1,7 +1,7 @@
-"""Bias and ReLU on a GPU in one pass over a map, as a kernel of our own.
+"""Bias and ReLU on a GPU in one pass over a feature map, as a Triton kernel.
 
-torch adds the bias of a convolution in a pass of its own, which for channels that lie side by side is a slow one, and
-takes another for the ReLU.
+torch takes one pass to add the bias of a convolution, which is slow for a map in channels last, and another pass for
+the ReLU.
 """
 
 from typing import Any, no_type_check
@@ -17,7 +17,10 @@ BLOCK = 1024
 @triton.jit
 @no_type_check
 def _add_and_clamp(x, bias, out, size, channels: tl.constexpr, block: tl.constexpr):
-    """x, out: (rows, channels), flat. The bias is rounded as autocast would, sums are made in at least fp32."""
+    """Writes relu(x + bias) to out. x, out: (rows, channels), flattened.
+
+    The bias is rounded to the dtype of x, as autocast rounds it; the sum is computed in at least fp32.
+    """
     at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = at < size
     value = tl.load(x + at, mask=inside, other=0.0)
@@ -28,7 +31,7 @@ def _add_and_clamp(x, bias, out, size, channels: tl.constexpr, block: tl.constex
     tl.store(out + at, tl.where(total < 0, 0.0, total).to(x.dtype.element_ty), mask=inside)  # NaN stays NaN
 
 
-# An operator, so that who watches operators sees it. Not by `custom_op`, which takes the host far longer to call.
+# As an operator, the kernel is seen by tools that record operators. `custom_op` takes the host far longer to call.
 _OPERATORS = torch.library.Library("uncrowd", "FRAGMENT")
 _OPERATORS.define("bias_relu(Tensor x, Tensor bias) -> Tensor")
 
@@ -36,7 +39,7 @@ _OPERATORS.define("bias_relu(Tensor x, Tensor bias) -> Tensor")
 @torch.library.impl(_OPERATORS, "bias_relu", "CompositeExplicitAutograd")
 def _bias_relu(x: Tensor, bias: Tensor) -> Tensor:
     out = torch.empty_like(x)
-    with torch.cuda.device_of(x):  # Triton launches on the current one
+    with torch.cuda.device_of(x):  # Triton launches on the current device
         _add_and_clamp[(triton.cdiv(x.numel(), BLOCK),)](
             x, bias.contiguous(), out, x.numel(), channels=x.shape[1], block=BLOCK
         )  # pyright: ignore[reportArgumentType]
@@ -57,6 +60,6 @@ class _BiasReLU(torch.autograd.Function):
 
 
 def bias_relu_on_gpu(x: Tensor, bias: Tensor) -> Tensor:
-    """Returns relu(x + bias). x: (b, c, h, w), channels last. bias: (c), which is not learned and gets no gradient."""
+    """Returns relu(x + bias). x: (b, c, h, w), channels last. bias: (c); it is not learned and gets no gradient."""
     assert x.is_contiguous(memory_format=torch.channels_last), x.stride()
     return _BiasReLU.apply(x, bias)  # pyright: ignore[reportReturnType]

@@ -1,4 +1,4 @@
-"""What must not be rounded to a half type under mixed precision."""
+"""Computations that mixed precision must not round to a half type."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,15 +10,15 @@ from uncrowd.boxes import at_least_fp32
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Switches autocast off, which the meta device, on which costs are counted, does not have."""
-    # by name: the compiler does not follow torch.amp.is_autocast_available everywhere (torch 2.11)
+    """Switches autocast off. The meta device, on which costs are counted, has no autocast."""
+    # by name: the compiler cannot trace torch.amp.is_autocast_available everywhere (torch 2.11)
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class PreciseLinear(nn.Linear):
-    """A linear layer in at least fp32, also under autocast: for scores and boxes.
+    """A linear layer for scores and boxes, computed in at least fp32 also under autocast.
 
-    In bf16 most scores of an image would equal others, and boxes would move by pixels.
+    In bf16 most scores of an image would be equal to others, and boxes would move by pixels.
     """
 
     def forward(self, input: Float[Tensor, "*n in_features"]) -> Float[Tensor, "*n out_features"]:

@@ -1,11 +1,12 @@
-"""RoI features: each box pooled from the pyramid level that fits its size, all levels and images in one call.
+"""RoI features: each box is pooled from the pyramid level that fits its size, all levels and images in one call.
 
-RoIAlign is linear in the features: a cell of a pooled box is a weighted sum of 16 of the pyramid's cells (2 x 2
-samples, each between 4 cells). So the levels lie one after another as rows, channels side by side, and each cell of
-each box says which rows it takes and how much of each. No box is sorted by level, and nobody waits to learn how many
-are on one. On a GPU one kernel of our own does all of it (roi_align_triton.py); here is what it is held to.
+RoIAlign is linear in the features: each cell of a pooled box is a weighted sum of 16 pyramid cells (2 x 2 samples, each
+interpolated between 4 cells). So the levels are concatenated into a table with one row per pyramid cell, and each cell
+of a pooled box is given by the indices and weights of its 16 rows. Boxes are not sorted by level, so the host does not
+wait to learn how many boxes each level has. On a GPU one Triton kernel does all of this (roi_align_triton.py); tests
+hold it to the code here.
 
-Shapes: b images, n boxes of each, l cells of all levels together, d channels, t = 16 cells that one is made of.
+Shapes: b images, n boxes of each, l cells of all levels together, d channels, t = 16 pyramid cells of a pooled cell.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class PyramidRows(NamedTuple):
-    """The maps of a pyramid one after another, a row a cell.
+    """The feature maps of a pyramid in one table, with one row per cell.
 
-    levels: of each its height, width, first row and stride; a tensor, so that a box can look it up on the device.
-    gradient: where that of the rows is added up, if they have one and a GPU's kernel pools from them.
+    levels: height, width, first row and stride of each level; a tensor, so that boxes can look them up on the device.
+    gradient: accumulates the gradient of the rows; None unless they have one and the GPU kernel pools from them.
     """
 
     rows: Float[Tensor, "b l d"]
@@ -36,9 +37,10 @@ class PyramidRows(NamedTuple):
 
 
 def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
-    """Returns P2, P3, ... with strides 4, 8, ... as rows, in at least fp32 but for a GPU's kernel, which reads halves.
+    """Returns P2, P3, ... with strides 4, 8, ... as rows.
 
-    Elsewhere each stage would turn them into whole floats anew.
+    The GPU kernel reads half precision, so its rows keep the dtype of the features. All other rows are converted to at
+    least fp32 here, once for all stages.
     """
     facts: list[int] = []
     first = 0
@@ -46,7 +48,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
         height, width = feature.shape[-2:]
         facts += [height, width, first, 2 ** (level + FINEST_LEVEL)]
         first += height * width
-    # filled in on the device: a tensor made of a list would have to be copied there, and the host would wait for it
+    # filled in on the device: a tensor made from a list would be copied there, and the host would wait for the copy
     levels = torch.stack([torch.full((), fact, device=features[0].device) for fact in facts]).view(-1, 4)
     rows = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1)
     if not _by_kernel(rows):
@@ -60,12 +62,12 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
 
 
 def _by_kernel(rows: Tensor) -> bool:
-    """Not where a compiler would have to follow the kernel's own way with gradients."""
+    """True where the GPU kernel pools from the rows: not in compiled training, as no compiler traces its backward."""
     return own_kernels_run(rows) and not (rows.requires_grad and torch.compiler.is_compiling())
 
 
 def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*n"]:
-    """Returns for each box the index (0 is P2) of its level: floor(4 + log2(sqrt(area) / 224)), clamped."""
+    """Returns the index of each box's level (0 is P2): floor(4 + log2(sqrt(area) / 224)), clamped."""
     side = area(boxes).sqrt()
     level = (CANONICAL_LEVEL + torch.log2(side / CANONICAL_SIDE + 1e-8)).floor()
     return level.clamp(FINEST_LEVEL, FINEST_LEVEL + levels - 1).long() - FINEST_LEVEL
@@ -74,9 +76,9 @@ def assign_levels(boxes: Float[Tensor, "*n 4"], levels: int) -> Int64[Tensor, "*
 def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) -> Float[Tensor, "b*n {size}*{size} d"]:
     """Pools every box from its level into `size` x `size` cells, row by row (aligned, 2 x 2 samples a cell).
 
-    boxes: network pixels, anywhere; samples more than a cell outside the feature map are 0. A coordinate that is not
-    finite pools as a very far one (NaN: as 0); boxes get no gradient. Places and sums are in at least fp32, for a box
-    in bf16 is up to 4 pixels off; what is returned is in the dtype of the rows.
+    boxes: network pixels, anywhere; samples more than a cell outside the feature map are 0. An infinite coordinate
+    counts as a very far one, NaN as 0. Boxes get no gradient. Sampling points and sums are computed in at least fp32,
+    because a box in bf16 is up to 4 pixels off; the result has the dtype of the rows.
     """
     if _by_kernel(pyramid.rows):
         from uncrowd.ops.roi_align_triton import roi_align_on_gpu
@@ -94,10 +96,10 @@ def roi_align(pyramid: PyramidRows, boxes: Float[Tensor, "b n 4"], size: int) ->
 def cells_of(
     levels: Int64[Tensor, "levels 4"], boxes: Float[Tensor, "b n 4"], size: int
 ) -> tuple[Int64[Tensor, "b n {size}*{size} t"], Float[Tensor, "b n {size}*{size} t"]]:
-    """Returns the rows of its image that each cell of each pooled box is made of, and how much it takes of each."""
+    """Returns the 16 rows, counted within its image, of each cell of each pooled box, and their weights."""
     boxes = at_least_fp32(boxes).detach().nan_to_num(nan=0.0).clamp(-FAR, FAR)
     height, width, first, stride = levels[assign_levels(boxes, len(levels))].unbind(-1)
-    x1, y1, x2, y2 = (boxes / stride[..., None] - 0.5).unbind(-1)  # values stand in the middle of their cells
+    x1, y1, x2, y2 = (boxes / stride[..., None] - 0.5).unbind(-1)  # a value lies at the centre of its cell
     rows, row_weights = _along(y1, y2, height, size)
     columns, column_weights = _along(x1, x2, width, size)
     start = first[..., None, None] + rows * width[..., None, None]
@@ -109,10 +111,10 @@ def cells_of(
 def _along(
     start: Float[Tensor, "b n"], end: Float[Tensor, "b n"], length: Int64[Tensor, "b n"], size: int
 ) -> tuple[Int64[Tensor, "b n {size} 4"], Float[Tensor, "b n {size} 4"]]:
-    """One direction: the 4 places (2 samples, 2 neighbours of each) of each of `size` cells, and their weights.
+    """Returns, along one direction, the 4 places (2 samples, 2 neighbours each) of each of `size` cells, with weights.
 
-    start, end: of the box, in cells. length: of the map. The order of operations is torchvision's, so that a sample
-    that is just outside there is outside here.
+    start, end: of the box, in pyramid cells. length: of the map, in cells. The order of operations is torchvision's, so
+    that a sample just outside the map there is also outside here.
     """
     cell = torch.arange(size, device=start.device, dtype=start.dtype)[:, None]
     sample = torch.arange(SAMPLES, device=start.device, dtype=start.dtype) + 0.5

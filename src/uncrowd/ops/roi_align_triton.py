@@ -1,13 +1,13 @@
-"""RoIAlign on a GPU, as a kernel of our own: each program pools one cell of one box.
+"""RoIAlign on a GPU, as a Triton kernel: each program pools one cell of one box.
 
-It works out by itself which 16 rows of the pyramid its cell is made of, and how much it takes of each: what `cells_of`
-does in a hundred operations, by the same formulas in the same order, but for rounding: a box whose side is that where a
-level begins, to the last digit, or a sample just on the edge of the map may fall on the other side. It reads these
-rows and adds them up, or backward adds its gradient to them, atomically, so that the last bits depend on the order in
-which programs come by, as in torchvision's RoIAlign.
+A program works out which 16 rows of the pyramid its cell needs, and their weights. It uses the formulas of `cells_of`
+in the same order, where PyTorch needs a hundred operations. Rounding may differ: a box whose side is exactly where a
+level begins, or a sample exactly on the edge of the map, may fall on the other side. Forward, the program sums its
+rows. Backward, it adds its gradient to them atomically, so the last bits depend on the order in which programs run, as
+in torchvision's RoIAlign.
 
-All stages pool from the same rows. Backward, they add to one tensor (`RowsGradient`), instead of each filling one of
-the pyramid's size that autograd then adds up.
+All stages pool from the same rows. Backward, they add to one tensor (`RowsGradient`); otherwise each stage would fill a
+tensor of the pyramid's size, and autograd would sum these tensors.
 """
 
 from typing import Any, no_type_check
@@ -20,8 +20,8 @@ from torch import Tensor
 from uncrowd.boxes import FAR
 from uncrowd.ops.roi_sampling import CANONICAL_LEVEL, CANONICAL_SIDE, FINEST_LEVEL, SAMPLES, TERMS
 
-assert (SAMPLES, TERMS) == (2, 16), "the kernel has them as numbers"
-SECOND_LEVEL = CANONICAL_SIDE * 2.0 ** (FINEST_LEVEL + 1 - CANONICAL_LEVEL)
+assert (SAMPLES, TERMS) == (2, 16), "the kernel has these numbers written out"
+SECOND_LEVEL_SIDE = CANONICAL_SIDE * 2.0 ** (FINEST_LEVEL + 1 - CANONICAL_LEVEL)
 
 
 @triton.jit
@@ -33,7 +33,7 @@ def _bounded(x, far: tl.constexpr):
 @triton.jit
 @no_type_check
 def _along(start, end, length, cell, t: tl.constexpr, size: tl.constexpr):
-    """One direction: the place and the weight of term t of 4, which are two samples and two neighbours of each."""
+    """Returns, along one direction, the place and the weight of term t of 4: two samples with two neighbours each."""
     step = (end - start) / size
     at = start + cell * step + (t // 2 + 0.5) * step / 2
     half = tl.where((at >= -1) & (at <= length), 0.5, 0.0).to(at.dtype)
@@ -49,37 +49,37 @@ def _along(start, end, length, cell, t: tl.constexpr, size: tl.constexpr):
 def _pool_or_spread(
     table,  # (b * rows_a_image, channels)
     levels,
-    boxes,  # in the dtype that sums are made in
+    boxes,  # in the dtype of the sums
     pooled,  # (b * boxes_a_image * size * size, channels)
     boxes_a_image,
     rows_a_image,
     level_count: tl.constexpr,
-    second_level: tl.constexpr,  # side of the boxes that it begins with
+    second_level_side: tl.constexpr,  # of the smallest boxes on the second level, in pixels
     size: tl.constexpr,
     channels: tl.constexpr,
     block: tl.constexpr,
     far: tl.constexpr,
     backward: tl.constexpr,
 ):
-    """Reads rows in `table` and writes `pooled`; `backward`, reads a gradient in `pooled` and adds it to `table`."""
+    """Reads rows from `table` and writes `pooled`; `backward` reads a gradient from `pooled` and adds it to `table`."""
     k = tl.program_id(0).to(tl.int64)
     box = k // (size * size)
     row, column = k // size % size, k % size
     x1, y1 = _bounded(tl.load(boxes + box * 4), far), _bounded(tl.load(boxes + box * 4 + 1), far)
     x2, y2 = _bounded(tl.load(boxes + box * 4 + 2), far), _bounded(tl.load(boxes + box * 4 + 3), far)
 
-    # `assign_levels` without root and logarithm, which are approximate here: the next level from twice the side on
+    # as `assign_levels`, without root and logarithm, which Triton approximates: each level begins at twice the side
     area = tl.maximum(x2 - x1, 0.0) * tl.maximum(y2 - y1, 0.0)
     level = levels
     for finer in tl.static_range(level_count - 1):
-        level += tl.where(area >= second_level * second_level * 4**finer, 4, 0)
+        level += tl.where(area >= second_level_side * second_level_side * 4**finer, 4, 0)
     height, width, first, stride = tl.load(level), tl.load(level + 1), tl.load(level + 2), tl.load(level + 3)
     x1, y1, x2, y2 = x1 / stride - 0.5, y1 / stride - 0.5, x2 / stride - 0.5, y2 / stride - 0.5
     first += box // boxes_a_image * rows_a_image
 
     channel = tl.arange(0, block)
     inside = channel < channels
-    # not tl.zeros, a kernel itself, which the interpreter cannot call if Triton was imported without it
+    # not tl.zeros: it is a kernel, which the interpreter cannot call if Triton was imported before it was switched on
     total = (channel * 0).to(boxes.dtype.element_ty)
     if backward:
         total += tl.load(pooled + k * channels + channel, mask=inside, other=0.0).to(total.dtype)
@@ -90,7 +90,7 @@ def _pool_or_spread(
         weight = of_y * of_x
         if not backward:
             total += weight * tl.load(cells, mask=inside, other=0.0).to(total.dtype)
-        elif weight != 0:  # outside the map, where all would queue for its first row
+        elif weight != 0:  # 0 outside the map, where all programs would queue for the same row
             tl.atomic_add(cells, weight * total, mask=inside, sem="relaxed")
     if not backward:
         tl.store(pooled + k * channels + channel, total.to(pooled.dtype.element_ty), mask=inside)
@@ -102,7 +102,7 @@ def _launch(table: Tensor, levels: Tensor, boxes: Tensor, pooled: Tensor, size: 
         return
     (_, rows, channels), (_, n, _) = table.shape, boxes.shape
     block = triton.next_power_of_2(channels)
-    with torch.cuda.device_of(table):  # Triton launches on the current one
+    with torch.cuda.device_of(table):  # Triton launches on the current device
         _pool_or_spread[(pooled.shape[0],)](
             table,
             levels,
@@ -111,7 +111,7 @@ def _launch(table: Tensor, levels: Tensor, boxes: Tensor, pooled: Tensor, size: 
             n,
             rows,
             level_count=levels.shape[0],
-            second_level=SECOND_LEVEL,
+            second_level_side=SECOND_LEVEL_SIDE,
             size=size,
             channels=channels,
             block=block,
@@ -120,19 +120,19 @@ def _launch(table: Tensor, levels: Tensor, boxes: Tensor, pooled: Tensor, size: 
         )  # pyright: ignore[reportArgumentType]
 
 
-def _exact(boxes: Tensor, like: Tensor) -> Tensor:
-    """In the dtype that sums of such numbers are made in."""
-    return boxes.to(torch.float64 if like.dtype == torch.float64 else torch.float32).contiguous()
+def _in_dtype_of_sums(boxes: Tensor, rows: Tensor) -> Tensor:
+    """Returns the boxes in the dtype in which the kernel sums these rows."""
+    return boxes.to(torch.float64 if rows.dtype == torch.float64 else torch.float32).contiguous()
 
 
 class RowsGradient:
-    """What the stages have found so far of the gradient of the rows that they all pool from, in the dtype of sums."""
+    """Accumulates the gradient of the rows that all stages pool from, in the dtype of the sums."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
 
     def of(self, rows: Tensor) -> Tensor:
-        """Returns the rows, (b, l, d), to pool from by `roi_align_on_gpu`: their gradient is what is added up here."""
+        """Returns the rows, (b, l, d), as `roi_align_on_gpu` has to be given them to accumulate their gradient here."""
         return _WithGradient.apply(rows, self)  # pyright: ignore[reportReturnType]
 
     def add(self, gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, shape: torch.Size) -> None:
@@ -142,7 +142,7 @@ class RowsGradient:
         _launch(self._sum, levels, boxes, gradient.contiguous().flatten(0, 1), size, backward=True)
 
     def take(self) -> Tensor | None:
-        """Returns the sum, which then begins anew."""
+        """Returns the sum and clears it; None if no stage has added to it."""
         total, self._sum = self._sum, None
         return total
 
@@ -163,7 +163,7 @@ class _WithGradient(torch.autograd.Function):
 class _RoIAlign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient) -> Tensor:
-        boxes = _exact(boxes, rows)
+        boxes = _in_dtype_of_sums(boxes, rows)
         ctx.save_for_backward(levels, boxes)
         ctx.size, ctx.shape, ctx.gradient = size, rows.shape, gradient
         return _pool(rows, levels, boxes, size)
@@ -179,7 +179,7 @@ class _RoIAlign(torch.autograd.Function):
 def roi_align_on_gpu(rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gradient: RowsGradient | None) -> Tensor:
     """See `uncrowd.ops.roi_align.roi_align`. Returns (b * n, size * size, d).
 
-    gradient: that of `rows`, which were made by its `of`; None where they have none.
+    gradient: the one whose `of` returned `rows`; None where they have no gradient.
     """
     if gradient is None or not torch.is_grad_enabled():
         return roi_align_operator(rows, levels, boxes, size)
@@ -188,13 +188,13 @@ def roi_align_on_gpu(rows: Tensor, levels: Tensor, boxes: Tensor, size: int, gra
 
 def _pool(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
     pooled = rows.new_empty(boxes.shape[0] * boxes.shape[1], size * size, rows.shape[2])
-    _launch(rows.contiguous(), levels, _exact(boxes, rows), pooled.flatten(0, 1), size, backward=False)
+    _launch(rows.contiguous(), levels, _in_dtype_of_sums(boxes, rows), pooled.flatten(0, 1), size, backward=False)
     return pooled
 
 
 @torch.library.custom_op("uncrowd::roi_align", mutates_args=())
 def roi_align_operator(rows: Tensor, levels: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """`roi_align_on_gpu` of rows without gradient, as an operator, so that it compiles."""
+    """`roi_align_on_gpu` of rows without gradient, as an operator, which `torch.compile` can keep in its graph."""
     return _pool(rows, levels, boxes, size)
 
 

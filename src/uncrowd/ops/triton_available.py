@@ -1,4 +1,4 @@
-"""Whether kernels of our own, which are written in Triton, can run where a tensor is."""
+"""Whether our Triton kernels can run on the device of a tensor."""
 
 import os
 import sysconfig
@@ -10,28 +10,28 @@ from torch import Tensor
 
 
 def c_compiler() -> str | None:
-    """The one that Triton takes; None where there is none. It takes what CC names as one program, without options."""
+    """Returns the compiler that Triton uses, or None. Triton takes CC as the name of one program, without options."""
     named = os.environ.get("CC")
     return which(named) if named is not None else which("gcc") or which("clang")
 
 
 def lacking_for_triton() -> str | None:
-    """What Triton does not find here, in words, of what it builds and starts kernels with; None if nothing."""
+    """Returns, in words, what Triton needs for building and starting kernels but does not find; None if nothing."""
     if find_spec("triton") is None:  # it does not exist for Windows
         return "Triton"
     if c_compiler() is None:
         return "a C compiler (gcc, clang, or the one program that CC names)"
     scheme = sysconfig.get_default_scheme()
-    scheme = "posix_prefix" if scheme == "posix_local" else scheme  # where Debian's Python has its own
-    found_elsewhere = {"CPATH", "C_INCLUDE_PATH"} & os.environ.keys()  # perhaps
-    if not found_elsewhere and not Path(sysconfig.get_path("include", scheme), "Python.h").is_file():
+    scheme = "posix_prefix" if scheme == "posix_local" else scheme  # as Triton does, for Debian's Python
+    perhaps_elsewhere = {"CPATH", "C_INCLUDE_PATH"} & os.environ.keys()
+    if not perhaps_elsewhere and not Path(sysconfig.get_path("include", scheme), "Python.h").is_file():
         return "Python's headers (under Debian and Ubuntu python3-dev)"
     return None
 
 
-HAS_TRITON = lacking_for_triton() is None  # a constant, for compilers follow who asks
+HAS_TRITON = lacking_for_triton() is None  # a constant, because torch.compile would trace the call
 
 
 def own_kernels_run(x: Tensor) -> bool:
-    """True on a GPU, where Triton can build."""
+    """True for a tensor on a GPU, if Triton can build kernels here."""
     return x.is_cuda and HAS_TRITON
