@@ -83,7 +83,7 @@ def _refuse(sentence: str) -> int:
 
 
 def _help() -> str:
-    lines = ["usage: uncrowd VERB ...", "", "Finds every object in crowded images, end to end.", ""]
+    lines = ["usage: uncrowd VERB ...", "", "Detects objects in crowded images, end to end.", ""]
     lines += [f"  {verb:<8} {what}" for verb, (_, what) in VERBS.items()]
     return "\n".join(
         [*lines, "", "`uncrowd VERB --help` says what a verb takes; `uncrowd --version` which one this is."]
