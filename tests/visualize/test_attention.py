@@ -1,4 +1,4 @@
-"""Whom a query attends to: the stronger the weight, the stronger the box and the higher the bar."""
+"""The attention of a query: the larger a weight, the stronger its box and the higher its bar."""
 
 import numpy as np
 
@@ -13,19 +13,19 @@ def test_the_query_is_yellow_and_where_its_box_is() -> None:
     assert rectangle_of(is_colour(drawn, QUERY)) == (200, 200, 300, 290)
 
 
-def test_the_others_are_as_strong_as_their_weights() -> None:
+def test_the_other_boxes_are_as_strong_as_their_weights() -> None:
     image = gray(500, 600)
     drawn = draw_attention(image, BOXES, np.array([0.1, 0.6, 0.2, 0.1]), 1)
     change = abs(drawn.astype(int) - image).sum(axis=-1)
     strongest, half = change[200, 200:300], change[200, 10:100]
-    assert is_colour(drawn[200:201, 200:300], OTHERS).all()  # the strongest other, whatever the query itself gets
+    assert is_colour(drawn[200:201, 200:300], OTHERS).all()  # however strong the query itself is
     assert (half > 0).all()
     assert (abs(half - strongest[0] / 2) < 6).all()
     assert (strongest > 0).sum() == 100
     assert change[210:280, 210:290].max() == 0  # no box is filled
 
 
-def test_who_gets_nothing_is_not_seen() -> None:
+def test_a_box_without_attention_is_invisible() -> None:
     image = gray(500, 600)
     drawn = draw_attention(image, BOXES, np.array([0.0, 0, 1, 0]), 2)
     assert (drawn[:200] == image[:200]).all()

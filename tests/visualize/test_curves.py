@@ -1,4 +1,4 @@
-"""Curves come out as files that a browser shows, also of runs that recorded little."""
+"""Curves are plotted as SVG or PNG files, also for runs that logged little."""
 
 import io
 import xml.etree.ElementTree as ElementTree
@@ -16,7 +16,7 @@ def texts(svg: bytes) -> list[str]:
     return ["".join(element.itertext()).strip() for element in tree.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_an_svg_carries_its_words_as_text() -> None:
+def test_an_svg_holds_its_words_as_text() -> None:
     series = {"AP": ([1, 2, 3], [0.1, None, 0.3]), "AP50": ([1, 2, 3], [0.2, 0.4, 0.5])}
     svg = plot_curves(series, title="Scores", x_label="epoch", y_label="AP")
     assert {"Scores", "epoch", "AP", "AP50"} <= set(texts(svg))
@@ -29,7 +29,7 @@ def test_the_same_numbers_give_the_same_bytes() -> None:
     assert plot() == plot()
 
 
-def test_a_png_is_drawn_with_one_colour_a_series() -> None:
+def test_each_series_of_a_png_has_its_colour() -> None:
     x = np.arange(100)
     png = plot_curves({"a": (x, x * 1.0), "b": (x, 100.0 - x)}, title="t", x_label="x", y_label="y", image_format="png")
     image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
@@ -38,25 +38,25 @@ def test_a_png_is_drawn_with_one_colour_a_series() -> None:
         assert (abs(image - np.array(colour)).max(axis=-1) < 4).sum() > 500
 
 
-def test_a_long_run_stays_a_small_file() -> None:
+def test_the_svg_of_a_long_run_is_small() -> None:
     noisy = np.random.default_rng(0).normal(size=200_000)
     svg = plot_curves({"loss": (np.arange(200_000), noisy)}, title="t", x_label="x", y_label="y", smooth=True)
     assert len(svg) < 200_000
 
 
-def test_little_or_nothing_recorded() -> None:
+def test_a_plot_without_finite_values_says_that_nothing_was_recorded() -> None:
     for series in ({}, {"loss": ([], [])}, {"AP": ([1, 2], [None, float("inf")])}):
         assert "nothing recorded" in texts(plot_curves(series, title="t", x_label="x", y_label="y", smooth=True))
     one = plot_curves({"AP": ([1], [0.5])}, title="t", x_label="x", y_label="y", smooth=True)
     assert "nothing recorded" not in texts(one)
 
 
-def test_the_running_mean_passes_over_what_is_not_finite() -> None:
+def test_the_running_mean_skips_values_that_are_not_finite() -> None:
     nan = float("nan")
     y = np.array([1.0, 2.0, nan, 4.0, 9.0])
     np.testing.assert_allclose(running_mean(y, 3), [1.5, 1.5, 3.0, 6.5, 6.5])
     np.testing.assert_allclose(running_mean(y, 1), y)
-    # The obvious way, at each point.
+    # The same in the obvious way, point by point.
     y = np.random.default_rng(1).normal(size=40)
     for window in (1, 2, 5, 8):
         obvious = [y[max(0, i - window // 2) : i + (window + 1) // 2].mean() for i in range(40)]
@@ -71,7 +71,7 @@ def colour_near(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return abs(image - np.array(colour)).max(axis=-1) < 4
 
 
-def test_the_end_of_each_run_is_marked_where_it_ended() -> None:
+def test_the_last_score_of_each_run_is_marked() -> None:
     half, whole = (np.arange(1, 13), np.linspace(0, 20, 12)), (np.arange(1, 25), np.linspace(0, 40, 24))
     image = drawn(plot_convergence([("1x", *half), ("2x", *whole)], y_label="AP"))
     for colour, end in (((31, 119, 180), 0.5), ((255, 127, 14), 0.95)):
@@ -81,7 +81,7 @@ def test_the_end_of_each_run_is_marked_where_it_ended() -> None:
         assert abs(int(thick.argmax()) / image.shape[1] - end) < 0.07
 
 
-def test_the_legend_has_name_score_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_legend_gives_name_score_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     plotted: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: plotted.append(figure))
     plot_convergence([("ours", [12, 24, 36], [30.0, 41.2, 44.44]), ("base", [12], [29])], y_label="AP")

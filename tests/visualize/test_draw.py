@@ -1,4 +1,4 @@
-"""Boxes are drawn where they are, at a size one can read, whatever one gives."""
+"""Boxes and captions are drawn in the right place and readable, whatever the boxes and the image."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_the_line_runs_along_the_inside_of_the_box() -> None:
     assert rectangle_of(line) == (100, 50, 300, 250)
     assert line[50, 100:300].all()
     assert line[249, 100:300].all()
-    assert (drawn[60:240, 110:290] == 90).all()  # what is found stays visible
+    assert (drawn[60:240, 110:290] == 90).all()  # the object stays visible
     assert (drawn[:50] == 90).all()
     assert (image == 90).all()  # the caller's array is not drawn on
 
@@ -62,7 +62,7 @@ def test_a_caption_at_the_top_edge_moves_inside() -> None:
 
 
 def test_captions_of_a_crowd_do_not_cover_it() -> None:
-    # 200 boxes of 20 pixels: only some have room for so long a caption, and most pixels stay as they are.
+    # Only some of the 200 boxes of 20 pixels have room for such a long caption, so most pixels are unchanged.
     corner = np.stack(np.meshgrid(np.arange(10, 500, 25.0), np.arange(10, 250, 25.0)), axis=-1).reshape(-1, 2)
     boxes = np.concatenate([corner, corner + 20], axis=1)
     drawn = draw_detections(gray(500, 520), boxes, captions=["a long caption"] * len(boxes))
@@ -70,7 +70,7 @@ def test_captions_of_a_crowd_do_not_cover_it() -> None:
     assert all((inside == 90).mean() > 0.7 for inside in insides)
 
 
-def test_every_label_has_its_colour_also_beyond_the_palette() -> None:
+def test_every_label_has_its_own_colour_also_beyond_the_palette() -> None:
     colours = [label_colour(label) for label in range(90)]
     assert len(PALETTE) < 90
     assert len(set(colours)) == 90
@@ -81,7 +81,7 @@ def test_every_label_has_its_colour_also_beyond_the_palette() -> None:
 @pytest.mark.parametrize(
     "box", [[700, 10, 800, 90], [-90, -90, -1, -1], [300, 300, 200, 200], [10, 10, float("nan"), 90]]
 )
-def test_what_cannot_be_seen_is_not_drawn(box: list[float]) -> None:
+def test_a_box_that_cannot_be_seen_is_not_drawn(box: list[float]) -> None:
     image = gray(500, 600)
     assert (draw_detections(image, np.array([box], np.float64), captions=["x"]) == image).all()
 
@@ -93,12 +93,12 @@ def test_a_box_that_leaves_the_image_is_open_at_its_edge() -> None:
     assert not line[110:190].any()
 
 
-def test_no_boxes() -> None:
+def test_without_boxes_the_image_is_unchanged() -> None:
     image = gray(500, 600)
     assert (draw_detections(image, np.zeros((0, 4)), labels=np.zeros(0, np.int64), captions=[]) == image).all()
 
 
-def test_an_empty_caption_is_none() -> None:
+def test_an_empty_caption_is_not_drawn() -> None:
     boxes = np.array([[100.0, 100, 300, 300]])
     assert (draw_detections(gray(500, 600), boxes, captions=[""]) == draw_detections(gray(500, 600), boxes)).all()
 
@@ -108,7 +108,7 @@ def test_an_empty_caption_is_none() -> None:
     shape=st.sampled_from([(1, 1), (1, 700), (700, 1), (30, 40)]),
     boxes=arrays(np.float32, st.tuples(st.integers(0, 4), st.just(4)), elements=st.floats(width=32)),
 )
-def test_any_box_on_any_image(shape: tuple[int, int], boxes: np.ndarray) -> None:
+def test_any_box_can_be_drawn_on_any_image(shape: tuple[int, int], boxes: np.ndarray) -> None:
     drawn = draw_detections(gray(*shape), boxes, captions=["name 0.5"] * len(boxes))
     assert drawn.dtype == np.uint8
     assert drawn.shape[0] >= shape[0]
@@ -118,13 +118,13 @@ def test_any_box_on_any_image(shape: tuple[int, int], boxes: np.ndarray) -> None
 
 def test_panels_stand_side_by_side_below_their_titles() -> None:
     left, right = np.full((200, 100, 3), 10, np.uint8), np.full((100, 100, 3), 20, np.uint8)
-    sheet = side_by_side([("truth", left), ("found", right)])
+    sheet = side_by_side([("found", left), ("ground truth", right)])
     assert rectangle_of(is_colour(sheet, (10, 10, 10)))[2] == 100
     bar = sheet.shape[0] - 200
-    # The lower one is enlarged to the height of the other.
+    # The smaller image is enlarged to the height of the other.
     assert rectangle_of(is_colour(sheet[bar:], (20, 20, 20))) == (104, 0, 304, 200)
     assert sheet.shape[1] == 304
-    assert (sheet[:bar, :100] < 100).any()  # a title, also over each of the others
+    assert (sheet[:bar, :100] < 100).any()  # letters of the first title, then of the second
     assert (sheet[:bar, 104:] < 100).any()
     assert (sheet[bar:, 101:103] == 255).all()
 
@@ -135,7 +135,7 @@ def test_a_long_title_does_not_run_into_its_neighbour() -> None:
     assert (sheet[: sheet.shape[0] - 300, 301:] == 255).all()
 
 
-def test_what_is_ignored_is_grey_and_dashed_below_the_others_and_without_caption() -> None:
+def test_ignored_boxes_are_grey_and_dashed_below_the_others_and_without_caption() -> None:
     boxes = np.array([[100.0, 100, 300, 300], [100.0, 200, 300, 400]])
     drawn = draw_detections(gray(500, 500), boxes, captions=["", "crowd"], ignored=np.array([False, True]))
     dashes = is_colour(drawn, GREY)
@@ -147,7 +147,7 @@ def test_what_is_ignored_is_grey_and_dashed_below_the_others_and_without_caption
     assert is_colour(drawn, label_colour(0))[100:300, 100].all()
 
 
-def test_an_ignored_box_of_any_size_stays_inside_of_itself() -> None:
+def test_dashes_of_an_ignored_box_stay_inside_of_it() -> None:
     for box in ([100.0, 100, 103, 103], [100.0, 100, 104, 300], [100.0, 100, 300, 103], [-50.0, -50, 600, 600]):
         drawn = draw_detections(gray(500, 500), np.array([box]), ignored=np.array([True]))
         left, top, right, bottom = np.clip(box, 0, 500).astype(int)

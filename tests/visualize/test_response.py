@@ -1,4 +1,4 @@
-"""A heat map lies inside its box, cell by cell, and a scale says what its colours mean."""
+"""A heat map lies inside its box, cell by cell, and a scale gives the values of its colours."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,17 @@ from tests.visualize.colours import gray, is_colour, rectangle_of
 from uncrowd.visualize.attention import QUERY
 from uncrowd.visualize.response import HEAT, OPACITY, draw_response
 
-# So large a box that all of the image belongs to its surroundings.
+# The box is so large that its surroundings are the whole image.
 IMAGE, BOX = gray(500, 600), np.array([100.0, 50, 500, 450])
 
 
 def colour_of(value: float) -> np.ndarray:
-    """Of a value between 0 and 1 on the grey of the image."""
+    """Returns the colour of a value between 0 and 1 on the grey of the image."""
     return 255 * np.array(HEAT(float(value))[:3]) * OPACITY + 90 * (1 - OPACITY)
 
 
 def heat(response: np.ndarray, box: np.ndarray = BOX, image: np.ndarray = IMAGE) -> np.ndarray:
-    """Without the scale."""
+    """Returns the drawing without the scale below it."""
     return draw_response(image, box, response)[:500]
 
 
@@ -36,7 +36,7 @@ def test_each_cell_lies_where_it_was_pooled() -> None:
     np.testing.assert_allclose(drawn[400, 450], colour_of(0), atol=12)
 
 
-def test_a_box_that_leaves_the_image_shows_the_cells_that_are_inside() -> None:
+def test_a_box_that_leaves_the_image_shows_only_the_cells_inside() -> None:
     response = np.zeros((4, 4))
     response[:, 3] = 1
     drawn = heat(response, box=np.array([-1500.0, 0, 500, 500]))  # its last column of cells covers x 0 to 500
@@ -56,12 +56,12 @@ def test_only_the_surroundings_of_a_small_box_are_shown() -> None:
 
 
 @pytest.mark.parametrize("box", [[700.0, 10, 800, 90], [50, 50, 50, 50], [90, 90, 10, 10], [float("nan")] * 4])
-def test_what_cannot_be_seen_is_not_drawn(box: list[float]) -> None:
+def test_a_box_that_cannot_be_seen_is_not_drawn(box: list[float]) -> None:
     assert (heat(np.eye(7), box=np.array(box, np.float64)) == IMAGE).all()
 
 
 @pytest.mark.parametrize("box", [[-1e9, -1e9, 1e9, 1e9], [10.2, 10.2, 10.4, 10.4], [599.9, 499.9, 700, 700]])
-def test_boxes_far_too_large_and_far_too_small(box: list[float]) -> None:
+def test_huge_and_tiny_boxes_are_drawn(box: list[float]) -> None:
     assert draw_response(IMAGE, np.array(box), np.eye(7)).max() > 90
 
 
@@ -76,5 +76,5 @@ def test_the_scale_runs_from_the_lowest_to_the_highest_colour() -> None:
     coloured = np.ptp(middle, axis=-1).nonzero()[0]
     for end, value in ((coloured[0], 0.0), (coloured[-1], 1.0)):
         np.testing.assert_allclose(middle[end], 255 * np.array(HEAT(value)[:3]), atol=3)
-    assert (scale[:, : coloured[0]] < 100).any()  # numbers left and right of it
+    assert (scale[:, : coloured[0]] < 100).any()  # letters of the numbers at both ends
     assert (scale[:, coloured[-1] + 1 :] < 100).any()

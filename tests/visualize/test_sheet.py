@@ -1,4 +1,4 @@
-"""Rows and columns of images: each in its place, whole and as wide as its column."""
+"""A grid of images: each is complete, in its place and as wide as its column."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def plain(height: int, width: int, shade: int) -> np.ndarray:
 
 
 def largest(sheet: np.ndarray, shade: int) -> tuple[int, int, int, int]:
-    """Where the image of that shade is; the edges of letters may have it too, here and there."""
+    """Returns the box of the image of that shade, without the few pixels of letters that have the same shade."""
     mask = is_colour(sheet, (shade, shade, shade))
     return rectangle_of(mask & (mask.sum(axis=1) > 100)[:, None] & (mask.sum(axis=0) > 100)[None])
 
@@ -39,7 +39,7 @@ def test_titles_stand_above_the_middle_of_their_columns() -> None:
     assert 0.9 * COLUMN_WIDTH < second.max() - second.min() < COLUMN_WIDTH
 
 
-def test_the_scale_of_a_image_in_a_column() -> None:
+def test_an_image_is_resized_to_its_column_and_its_boxes_with_it() -> None:
     image, scale = in_column(plain(100, 200, 5))
     assert image.shape == (COLUMN_WIDTH // 2, COLUMN_WIDTH, 3)
     assert scale.tolist() == [COLUMN_WIDTH / 200, COLUMN_WIDTH / 200] * 2

@@ -1,1 +1,1 @@
-"""Arrays to images and curves; draws, decides nothing."""
+"""Draws arrays as images and curves; what to draw is decided elsewhere."""

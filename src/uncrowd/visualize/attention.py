@@ -1,4 +1,4 @@
-"""Whom a query attends to (Figure 1a): boxes as strong as their weights, the row of the attention matrix as bars."""
+"""Draws which queries a query attends to (Figure 1a): on the image, and as bars of a row of the attention matrix."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,16 +13,17 @@ OTHERS: Colour = (64, 196, 255)
 def draw_attention(
     image: UInt8[np.ndarray, "h w 3"], boxes: Float[np.ndarray, "n 4"], weights: Float[np.ndarray, " n"], query: int
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The image with the box of `query` in yellow above the boxes of the other queries, in its pixels.
+    """Draws the box of `query` in yellow on top of the boxes of the other queries; boxes are in pixels of the image.
 
-    Opacity and width of a box follow its weight relative to the strongest other's: one that gets nothing is not seen.
+    The opacity and line width of another box are in proportion to its weight: the strongest is opaque, and a box of
+    weight 0 is invisible.
     """
     canvas, scale = enlarged(image)
     corners = in_canvas(boxes * scale, canvas.size)
     thick = 2 * line_width([corners[query]], canvas.size)
     others = np.delete(weights, query)
     strengths = weights / max(others.max(initial=0.0), np.finfo(np.float64).tiny)
-    draw = ImageDraw.Draw(canvas, "RGBA")  # blends what is drawn
+    draw = ImageDraw.Draw(canvas, "RGBA")  # blends lines with the image
     for index in np.argsort(strengths, kind="stable").tolist():
         box, strength = corners[index], strengths[index]
         if index != query and box is not None:
@@ -36,7 +37,7 @@ def draw_attention(
 def draw_row(
     weights: Float[np.ndarray, " n"], query: int, *, width: int, highest: float
 ) -> UInt8[np.ndarray, "height {width} 3"]:
-    """A row of the attention matrix: one bar a query, that of `query` itself yellow, the axis ending at `highest`."""
+    """Draws a row of the attention matrix: a bar for each query, yellow for `query`; the axis ends at `highest`."""
     size = max(12.0, width / 44)
     font, line = ImageFont.load_default(size), round(1.5 * size)
     height = 5 * line

@@ -1,4 +1,4 @@
-"""Curves of a run as SVG or PNG: losses, scores, the learning rate."""
+"""Plots the curves of runs as SVG or PNG: losses, scores, the learning rate."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 Numbers = Sequence[int | float | None] | np.ndarray
 
-# Below this many points every one is marked, and there is nothing to smooth.
+# Curves of at most this many points have a mark at each point and are not smoothed.
 FEW = 40
-# No screen shows more points than this.
+# Longer curves are thinned to about this many points; a screen shows no more.
 MANY = 2000
-# Epochs of the schedule that others are multiples of: 12, 24 and 36 are 1x, 2x and 3x.
+# The epochs of the 1x schedule; 24 and 36 epochs are 2x and 3x.
 SCHEDULE = 12
 
 
@@ -29,10 +29,10 @@ def plot_curves(
     smooth: bool = False,
     image_format: Literal["svg", "png"] = "svg",
 ) -> bytes:
-    """A plot of named (x, y) series as a file of its own, to be written or embedded as a data address.
+    """Plots named (x, y) series and returns the bytes of an SVG or PNG file, which depend only on the arguments.
 
-    A y that is None or not finite leaves a gap. `smooth` draws the running mean over a fiftieth of the points on top
-    of the pale raw curve. The bytes depend on the arguments alone.
+    A y that is None or not finite leaves a gap. `smooth` draws the raw curve pale, and on top of it the running mean
+    over a fiftieth of the points.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
@@ -50,9 +50,9 @@ def plot_curves(
 
 
 def plot_convergence(runs: Sequence[tuple[str, Numbers, Numbers]], *, y_label: str) -> bytes:
-    """Score against epoch of several runs (name, epochs, scores) as PNG, as in Figure 6.
+    """Plots the scores of several runs (name, epochs, scores) over epochs, as in Figure 6, and returns a PNG file.
 
-    The end of each run, where schedules of different lengths compare, is marked, and the legend has its score.
+    The last score of each run is marked and stands in the legend, because schedules of different lengths compare there.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
@@ -72,7 +72,10 @@ def plot_convergence(runs: Sequence[tuple[str, Numbers, Numbers]], *, y_label: s
 
 
 def running_mean(y: np.ndarray, window: int) -> np.ndarray:
-    """The mean of the finite values within `window` points around each, fewer at the ends; NaN where there is none."""
+    """Returns, for each point, the mean of the finite values of the `window` points around it; NaN if there is none.
+
+    At both ends the window has fewer points.
+    """
     finite = np.isfinite(y)
     sums = np.concatenate([[0.0], np.cumsum(np.where(finite, y, 0.0))])
     counts = np.concatenate([[0], np.cumsum(finite)])
@@ -99,7 +102,7 @@ def _plot(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, smooth: bool) -> 
 
 
 def _rendered(figure: Figure, image_format: Literal["svg", "png"]) -> bytes:
-    # Text as text keeps an SVG small and searchable; the salt and the missing date make its bytes reproducible.
+    # Letters stored as text keep an SVG small and searchable; a fixed salt and no date make its bytes reproducible.
     metadata = {"Date": None} if image_format == "svg" else {"Software": None}
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "uncrowd"}), io.BytesIO() as file:
         figure.savefig(file, format=image_format, dpi=150, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Boxes and captions on an image, and images side by side: takes arrays and draws, decides nothing."""
+"""Draws boxes and captions on an image, and images side by side."""
 
 import colorsys
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 Colour = tuple[int, int, int]
-# Left, top, right, bottom in pixels of the drawing, the last two included as Pillow counts.
+# Left, top, right, bottom in pixels of the drawing; right and bottom are part of it, as Pillow counts.
 Rectangle = tuple[int, int, int, int]
 
-# Smaller images are enlarged until a caption can be read on them, but never to more than this on the long side.
+# Images with a smaller short side are enlarged, so that captions can be read, but only up to this long side.
 READABLE_SHORT_SIDE = 480
 ENLARGED_LONG_SIDE = 1920
-# Distinct on photographs, also from each other under the common colour blindnesses (Okabe and Ito's hues, brightened).
+# Okabe and Ito's hues, brightened: they stand out on photographs and stay distinct for the colour-blind.
 PALETTE: tuple[Colour, ...] = (
     (255, 176, 0),
     (64, 196, 255),
@@ -30,11 +30,11 @@ PALETTE: tuple[Colour, ...] = (
     (70, 120, 255),
     (215, 175, 140),
 )
-GREY: Colour = (200, 200, 200)  # of what is ignored
+GREY: Colour = (200, 200, 200)  # of ignored boxes
 
 
 def label_colour(label: int) -> Colour:
-    """The colour of a label, always the same; beyond the palette, hues a golden angle apart."""
+    """Returns the colour of a label, always the same; beyond the palette, hues are a golden angle apart."""
     if label < len(PALETTE):
         return PALETTE[label]
     hue = label * 0.618034 % 1
@@ -50,13 +50,14 @@ def draw_detections(
     captions: Sequence[str] | None = None,
     ignored: Bool[np.ndarray, " n"] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The image with boxes, given in its pixels and best first, the best on top.
+    """Draws boxes on a copy of the image. Boxes are in pixels of the image, best first; the best is drawn on top.
 
-    An image whose short side is below 480 is enlarged. Lines and letters scale with the image, and lines get
-    thinner where boxes are small. Each label has its colour (without `labels` all share one; in a crowd, numbering the
-    boxes gives each its own). A caption stands at its box where it hides neither a better one's caption nor more than
-    a fifth of any box, and is left out where there is no such place. What lies outside of the image, or is no box
-    (inverted, NaN), is not drawn. Those that are `ignored` are dashed and grey, below all others, without caption.
+    An image with a short side below 480 pixels is enlarged. Lines and letters scale with the image, and lines are
+    thinner if boxes are small. Boxes outside the image, inverted or with NaN are not drawn.
+
+    labels: each label has its own colour; None gives all boxes the same. captions: a caption stands at its box where it
+    hides neither the caption of a better box nor more than a fifth of any box; if there is no such place, it is left
+    out. ignored: boxes that are drawn dashed, grey, below all others and without a caption.
     """
     canvas, scale = enlarged(image)
     corners = in_canvas(np.asarray(boxes, dtype=np.float64) * scale, canvas.size)
@@ -78,7 +79,7 @@ def draw_detections(
 
 
 def side_by_side(panels: Sequence[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]) -> UInt8[np.ndarray, "height width 3"]:
-    """Images in a row, each below its title, all enlarged to the height of the tallest, on white."""
+    """Draws images in a row on white, each below its title and enlarged to the height of the tallest."""
     assert panels, "there is nothing to show"
     height = max(image.shape[0] for _, image in panels)
     images = [Image.fromarray(image) for _, image in panels]
@@ -88,7 +89,7 @@ def side_by_side(panels: Sequence[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]) -> 
     sheet = Image.new("RGB", (sum(p.width for p in images) + gap * (len(images) - 1), height + bar), "white")
     draw, left = ImageDraw.Draw(sheet), 0
     for (title, _), image in zip(panels, images, strict=True):
-        # A title wider than its image gets smaller letters, down to what can just be read.
+        # A title wider than its image gets smaller letters, but not too small to read.
         fitting = size * min(1.0, image.width / max(1.0, draw.textlength(title, ImageFont.load_default(size))))
         draw.text((left, bar / 2), title, "black", ImageFont.load_default(max(8.0, fitting)), anchor="lm")
         sheet.paste(image, (left, bar))
@@ -100,7 +101,7 @@ _FILTER = Image.Resampling.BICUBIC
 
 
 def enlarged(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.ndarray, " 4"]]:
-    """A copy to draw on, enlarged if it is small, and what its boxes (x1, y1, x2, y2) are to be multiplied with."""
+    """Returns a copy to draw on, enlarged if it is small, and the factors for its boxes (x1, y1, x2, y2)."""
     canvas = Image.fromarray(image)
     factor = max(1.0, min(READABLE_SHORT_SIDE / min(canvas.size), ENLARGED_LONG_SIDE / max(canvas.size)))
     width, height = round(canvas.width * factor), round(canvas.height * factor)
@@ -109,9 +110,9 @@ def enlarged(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.n
 
 
 def in_canvas(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> list[Rectangle | None]:
-    """Boxes as whole pixels of a drawing of `size` (width, height), as Pillow has it.
+    """Returns boxes as whole pixels of a drawing of `size` (width, height); None for a box that cannot be seen.
 
-    Sides outside stay outside, but near; None for what cannot be seen.
+    A side far outside of the drawing is moved near it, but stays outside.
     """
     limit = np.array([*size, *size])
     near = boxes.clip(-limit, 2 * limit)  # NaN stays
@@ -127,14 +128,14 @@ def in_canvas(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> list[Re
 
 
 def line_width(boxes: list[Rectangle | None], size: tuple[int, int]) -> int:
-    """A 240th of the short side, less where half of the boxes are smaller than 20 such lines."""
+    """Returns a 240th of the short side, or less if half of the boxes are smaller than 20 such lines."""
     sides = [min(box[2] - box[0], box[3] - box[1]) for box in boxes if box is not None]
     thin = float(np.median(sides)) / 20 if sides else np.inf
     return max(1, round(min(min(size) / 240, thin)))
 
 
 def outline(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, width: int) -> None:
-    """A box, its line running along its inside."""
+    """Draws the outline of a box along the inside of its edges."""
     draw.rectangle(box, outline=colour, width=width)
     # A dark edge inside keeps the line visible on a background of its own colour.
     left, top, right, bottom = box[0] + width, box[1] + width, box[2] - width, box[3] - width
@@ -144,7 +145,7 @@ def outline(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, width: in
 
 
 def _dashes(draw: ImageDraw.ImageDraw, box: Rectangle, width: int) -> None:
-    """A box in grey dashes on a dark line, which is seen on any background."""
+    """Draws a box in grey dashes on a dark line, which is visible on any background."""
     left, top, right, bottom = box
     width = max(1, min(width, (right - left) // 2, (bottom - top) // 2))
     draw.rectangle(box, outline=_darker(GREY), width=width)
@@ -158,7 +159,7 @@ def _dashes(draw: ImageDraw.ImageDraw, box: Rectangle, width: int) -> None:
 
 
 def _write(draw: ImageDraw.ImageDraw, captions: list[tuple[Rectangle, str, Colour]], size: tuple[int, int]) -> None:
-    """Captions, on the colour of their boxes, each at the first of its places that is free."""
+    """Writes captions in the colours of their boxes, each at the first place that is free."""
     font = ImageFont.load_default(max(11.0, min(size) / 36))
     free = _Free(np.array([box for box, _, _ in captions]).reshape(-1, 4))
     for box, text, colour in captions:
@@ -173,7 +174,7 @@ def _write(draw: ImageDraw.ImageDraw, captions: list[tuple[Rectangle, str, Colou
 
 
 def _places(box: Rectangle, width: int, height: int, size: tuple[int, int]) -> Iterator[Rectangle]:
-    """Above, at the upper edge inside, below, at the lower edge inside; from the left and from the right."""
+    """Yields places at the box: above, inside at the top, below, inside at the bottom; each at the left, then right."""
     for y in (box[1] - height, box[1], box[3] + 1, box[3] + 1 - height):
         for x in (box[0], box[2] + 1 - width):
             left, top = min(max(x, 0), max(0, size[0] - width)), min(max(y, 0), max(0, size[1] - height))
@@ -181,7 +182,7 @@ def _places(box: Rectangle, width: int, height: int, size: tuple[int, int]) -> I
 
 
 class _Free:
-    """Where a caption may stand: not on another, and on no more than a fifth of any box."""
+    """Knows where a caption may stand: not on another caption, and on no more than a fifth of any box."""
 
     def __init__(self, boxes: np.ndarray) -> None:
         self.boxes = boxes
@@ -194,7 +195,7 @@ class _Free:
 
 
 def _hidden(boxes: np.ndarray, place: Rectangle) -> np.ndarray:
-    """How many pixels of each box lie below `place`."""
+    """Returns how many pixels of each box `place` hides."""
     sides = np.minimum(boxes[:, 2:], place[2:]) - np.maximum(boxes[:, :2], place[:2]) + 1
     return sides.clip(min=0).prod(axis=1)
 

@@ -1,4 +1,4 @@
-"""Where a branch looks (Figure 1b): the response of a RoI laid over its box as a heat map."""
+"""Draws the RoI features of a branch as a heat map over the box (Figure 1b)."""
 
 import math
 
@@ -12,17 +12,17 @@ from uncrowd.visualize.draw import Rectangle, enlarged, in_canvas, line_width, o
 
 HEAT = matplotlib.colormaps["turbo"]
 OPACITY = 0.6
-# How much of a box's own sides is shown around it.
+# The image is shown up to this share of the box's longer side around it.
 MARGIN = 0.4
 
 
 def draw_response(
     image: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, " 4"], response: Float[np.ndarray, "rows columns"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The surroundings of a box, given in the image's pixels, with its response inside: a cell where it was pooled.
+    """Draws the surroundings of a box, in pixels of the image, with each cell of the response where it was pooled.
 
-    Blue is the lowest value and red the highest; a scale below says which these are. What lies outside of the image
-    is not shown.
+    The lowest value is blue and the highest red; a scale below gives both numbers. The part of the box outside the
+    image is not shown.
     """
     corner, crop = _surroundings(image, box)
     canvas, scale = enlarged(crop)
@@ -37,7 +37,7 @@ def draw_response(
 
 
 def _surroundings(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The left upper corner (x, y) in the image of what is shown, and its pixels; all where no box is to be seen."""
+    """Returns the crop around the box and its upper left corner (x, y); the whole image if no box is visible."""
     height, width = image.shape[:2]
     limit = np.array([width, height])
     near = np.nan_to_num(box).clip(0, np.tile(limit, 2))
@@ -50,11 +50,11 @@ def _surroundings(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _lay_over(canvas: Image.Image, box: np.ndarray, share: np.ndarray) -> None:
-    """Blends the heat of a box's cells, between 0 and 1, into that part of it that lies on the canvas."""
+    """Blends the heat map of a box's cells, between 0 and 1, into the part of the box that lies on the canvas."""
     size = np.array(canvas.size)
     first = box[:2].clip(0, size - 1).round().astype(int)
     last = np.maximum(box[2:].clip(0, size).round().astype(int), first + 1)
-    # What part of the cells that is, in cells; a coordinate far outside must not become a large image.
+    # The same part in units of cells: only this part is resized, because a huge box would make a huge image.
     cells = np.array(share.shape[::-1])
     inside = (np.concatenate([first, last]) - np.tile(box[:2], 2)) / np.tile(box[2:] - box[:2], 2) * np.tile(cells, 2)
     inside = inside.clip(0, np.tile(cells, 2))
@@ -67,12 +67,12 @@ def _lay_over(canvas: Image.Image, box: np.ndarray, share: np.ndarray) -> None:
 
 
 def _scale(width: int, lowest: float, highest: float) -> np.ndarray:
-    """The colours from the lowest to the highest value."""
+    """Draws a bar of colours between the lowest and the highest value."""
     size = max(12.0, width / 44)
     font, line = ImageFont.load_default(size), round(1.5 * size)
     sheet = Image.new("RGB", (width, 2 * line), "white")
     draw = ImageDraw.Draw(sheet)
-    digits = max(2, 1 - math.floor(math.log10(max(highest - lowest, 1e-9))))  # so many that the two differ
+    digits = max(2, 1 - math.floor(math.log10(max(highest - lowest, 1e-9))))  # enough to tell the two apart
     texts = f"{lowest:.{digits}f}", f"{highest:.{digits}f}"
     left, right = (round(draw.textlength(text, font) + size) for text in texts)
     bar: Rectangle = left, line - round(size / 2), width - right - 1, line + round(size / 2)
