@@ -1,4 +1,4 @@
-"""A run's page needs nothing but itself, says what happened, and comes out of short and broken runs too."""
+"""The report of a run is one complete page that says what happened, also for short and broken runs."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ SIZE = (60, 80)
 
 
 def make_dataset(folder: Path, images: int = 4) -> DetectionDataset:
-    """Grey images; number i has i + 1 objects in a row, people and dogs in turn."""
+    """Returns grey images; image i has i + 1 objects in a row, people and dogs in turn."""
     samples = []
     for i in range(images):
         path = folder / f"{i:03d}.png"
@@ -49,7 +49,7 @@ def make_dataset(folder: Path, images: int = 4) -> DetectionDataset:
 
 
 def detect_first(dataset: DetectionDataset, missed: int = 0) -> dict[ImageId, Detections]:
-    """All but the last `missed` objects of each image, exactly, with a score of 0.9."""
+    """Returns the exact boxes of all but the last `missed` objects of each image, with a score of 0.9."""
     found = {}
     for sample in dataset:
         n = max(len(sample.boxes) - missed, 0)
@@ -83,7 +83,7 @@ def report(folder: Path, dataset: DetectionDataset, detections, rows: list[dict[
 
 
 class Page(HTMLParser):
-    """Checks that tags nest, and gathers what is asked about."""
+    """Checks that tags nest, and collects ids, addresses, words and images."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     assert len(html) < 1_000_000
 
 
-def test_it_says_how_the_run_went(tmp_path: Path) -> None:
+def test_the_page_says_how_the_run_went(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"data": "<d>"}')
@@ -169,8 +169,8 @@ def test_it_says_how_the_run_went(tmp_path: Path) -> None:
         assert title.lower() in text.lower()
 
 
-def test_a_log_may_call_images_pictures(tmp_path: Path) -> None:
-    """An earlier version logged `pictures_per_second`; such a run may also have been resumed since."""
+def test_an_older_log_is_read_under_its_old_key(tmp_path: Path) -> None:
+    """An earlier version logged `pictures_per_second`; such a run may have been resumed by this version."""
     dataset = make_dataset(tmp_path)
     today = report(tmp_path / "run", dataset, detect_first(dataset), FINISHED)
     earlier = [{name.replace("images_", "pictures_"): value for name, value in row.items()} for row in FINISHED[:20]]
@@ -179,11 +179,11 @@ def test_a_log_may_call_images_pictures(tmp_path: Path) -> None:
     assert "0.0646 images a second (median)" in today
 
 
-def test_images_stand_beside_their_truth_the_worst_and_the_best(tmp_path: Path) -> None:
+def test_worst_and_best_images_stand_beside_their_ground_truth(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     right, missed, wrong = 1, 0, 2
     page = Page(report(tmp_path / "run", dataset, detect_first(dataset, 1)))
-    # One of one, of two, of three, of four missed: the first has F1 0, the last has the highest.
+    # Each image has one missed object, of one, two, three or four: the first has F1 0, the last the highest F1.
     shown = re.findall(r"(\d\d\d\.png) (\d) found (\d) wrong (\d) missed", page.text)
     assert shown == [
         ("000.png", "0", "0", "1"),
@@ -223,7 +223,7 @@ def test_large_images_are_reduced_with_their_boxes(tmp_path: Path) -> None:
     assert [columns.min(), columns.max(), rows.max()] == pytest.approx([200, 400, 400], abs=4)
 
 
-def test_unreadable_images_are_left_out_and_said(tmp_path: Path) -> None:
+def test_unreadable_images_are_left_out_and_counted(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     (tmp_path / "000.png").write_bytes(b"no image")
     (tmp_path / "001.png").unlink()
@@ -248,8 +248,8 @@ def test_unreadable_images_are_left_out_and_said(tmp_path: Path) -> None:
 def test_short_runs_have_a_page(tmp_path: Path, rows: list[dict[str, Any]] | None) -> None:
     dataset = make_dataset(tmp_path, images=2)
     page = Page(report(tmp_path / "run", dataset, detect_first(dataset), rows))
-    assert "There is no image with a mistake" in page.text
-    assert ("Nothing was logged about the training" in page.text) == (not rows)
+    assert "No image has a mistake" in page.text
+    assert ("This run logged no training steps" in page.text) == (not rows)
     assert len(page.images) == 2  # the better half
     assert "nan" not in page.text.lower().split()
 
@@ -262,13 +262,13 @@ def test_a_model_that_finds_nothing_has_a_page(tmp_path: Path) -> None:
 
 def test_a_dataset_without_images_or_boxes_has_a_page(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, images=1).subset([])
-    assert "Scored on 0 images" in Page(report(tmp_path / "run", dataset, {}, FINISHED)).text
+    assert "scored on 0 images" in Page(report(tmp_path / "run", dataset, {}, FINISHED)).text
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, images=1)
     scores = Scores(headline="AP", values={"AP": None}, per_class={}, meanings={"AP": "how well"})
-    (tmp_path / "report.html").mkdir()  # nothing can be moved there
+    (tmp_path / "report.html").mkdir()  # no file can be moved there
     with pytest.raises(InputError, match=r"report\.html cannot be written"):
         write_report(tmp_path, dataset, {}, scores, {})
     assert (tmp_path / "report.html").is_dir()

@@ -1,1 +1,1 @@
-"""The page a run leaves behind."""
+"""The report of a run: one HTML page."""

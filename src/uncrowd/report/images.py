@@ -1,4 +1,4 @@
-"""The images of a report: the worst and the best, detections beside ground truth, right and wrong told apart."""
+"""Draws the images of a report: the worst and the best, detections beside ground truth, coloured by right and wrong."""
 
 import base64
 import io
@@ -18,12 +18,12 @@ from uncrowd.evaluation.matching import Match, match_image
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.visualize.draw import PALETTE, draw_detections
 
-# How many of each kind, and the long side that larger images are reduced to: 24 drawings must stay a page to mail.
+# The number of best and of worst images, and their longest side: with 24 drawings a page must be small enough to mail.
 MOST = 6
 LONG_SIDE = 800
 QUALITY = 78
 
-# Positions in the palette that stay distinct for the colour-blind.
+# Positions in the palette; these colours stay distinct for the colour-blind.
 RIGHT, WRONG, MISSED, IGNORED = 1, 2, 0, 11
 COLOURS = {
     name: "rgb({}, {}, {})".format(*PALETTE[colour])
@@ -33,18 +33,18 @@ COLOURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ShownImage:
-    """An image's name and score, and its two drawings as data addresses, both of `size` (height, width)."""
+    """The name and score of an image, and its two drawings of `size` (height, width) as data URLs."""
 
     name: str
     score: ImageScore
     detections: str
-    truth: str
+    ground_truth: str
     size: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownImages:
-    """What the report shows, and why some images could not be."""
+    """The images in the report, and for each image that cannot be read a sentence that says why."""
 
     worst: list[ShownImage]
     best: list[ShownImage]
@@ -57,13 +57,14 @@ def best_and_worst(
     detections: Mapping[ImageId, Detections],
     threshold: float,
 ) -> ShownImages:
-    """Draws up to six images with mistakes, the worst first, and up to six with finds, the best first.
+    """Draws up to six images with mistakes, worst first, and up to six with found objects, best first.
 
-    ranked: the worst first, at `threshold`. No image is in both; of few images each gets its half.
+    ranked: all images, worst first, scored at `threshold`. No image is in both lists; with fewer than twelve images,
+    each list has at most half of them, rounded up.
     """
     indices = {sample_id: index for index, sample_id in enumerate(dataset.ids.tolist())}
     categories = dataset.categories
-    nothing = Detections(
+    no_detections = Detections(
         boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64), categories=categories
     )
     unreadable: list[str] = []
@@ -74,7 +75,7 @@ def best_and_worst(
             if len(images) == most:
                 break
             try:
-                found = detections.get(score.id, nothing)
+                found = detections.get(score.id, no_detections)
                 images.append(_shown(dataset[indices[score.id]], score, found, threshold, categories))
             except InputError as error:
                 unreadable.append(str(error))
@@ -83,9 +84,9 @@ def best_and_worst(
     most = min(MOST, -(-len(ranked) // 2))
     worst = shown([score for score in ranked if score.f1 < 1], most)
     taken = {image.score.id for image in worst}
-    # Of images without a mistake, the fullest was the hardest.
-    with_finds = [score for score in ranked if score.found and score.id not in taken]
-    best = shown(sorted(with_finds, key=lambda score: (-score.f1, -score.found)), most)
+    # Of images with the same F1, the one with the most found objects was the hardest.
+    with_found = [score for score in ranked if score.found and score.id not in taken]
+    best = shown(sorted(with_found, key=lambda score: (-score.f1, -score.found)), most)
     return ShownImages(worst=worst, best=best, unreadable=list(dict.fromkeys(unreadable)))
 
 
@@ -99,14 +100,14 @@ def _shown(
     return ShownImage(
         name=sample.path.name,
         score=score,
-        detections=_data_address(drawn),
-        truth=_data_address(_draw_truth(image, sample, match, scale, categories)),
+        detections=_data_url(drawn),
+        ground_truth=_data_url(_draw_ground_truth(image, sample, match, scale, categories)),
         size=drawn.shape[:2],
     )
 
 
 def _reduced(image: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "_h _w 3"], Float64[np.ndarray, " 4"]]:
-    """The image with a long side of at most `LONG_SIDE`, and what its boxes are to be multiplied with."""
+    """Returns the image with a long side of at most `LONG_SIDE`, and the factors for its boxes (x1, y1, x2, y2)."""
     height, width = image.shape[:2]
     factor = min(1.0, LONG_SIDE / max(height, width))
     if factor == 1:
@@ -123,7 +124,7 @@ def _draw_detections(
     return draw_detections(image, found.boxes.double().numpy() * scale, labels=colours, captions=found.captions)
 
 
-def _draw_truth(
+def _draw_ground_truth(
     image: UInt8[np.ndarray, "h w 3"],
     sample: Sample,
     match: Match,
@@ -140,7 +141,7 @@ def _draw_truth(
     )
 
 
-def _data_address(image: UInt8[np.ndarray, "h w 3"]) -> str:
+def _data_url(image: UInt8[np.ndarray, "h w 3"]) -> str:
     with io.BytesIO() as file:
         Image.fromarray(image).save(file, format="WEBP", quality=QUALITY)
         return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,6 +1,6 @@
-"""The page a run leaves behind: what was trained on what, how it went, what it finds and what it misses.
+"""Writes the report of a run: what was trained on what, how training went, and what the detector finds and misses.
 
-One file without any link to another, so it can be opened by double-click, mailed, printed and kept.
+It is one HTML file without links to other files, so it can be opened by double-click, mailed, printed and kept.
 """
 
 import math
@@ -23,10 +23,10 @@ from uncrowd.structures import Detections, ImageId
 from uncrowd.visualize.curves import plot_curves
 from uncrowd.whole_file import whole_file
 
-# Where images are shown and counted when no threshold suggests itself.
+# The score threshold of the report if none can be suggested.
 FALLBACK_THRESHOLD = 0.5
 
-# matplotlib's colours in an SVG -> the page's, which know light from dark.
+# matplotlib's colours in an SVG -> the page's, which differ between light and dark mode.
 THEME = {
     "#ffffff": "none",
     "#000000": "currentColor",
@@ -39,7 +39,7 @@ THEME = {
 
 
 class _Plot(NamedTuple):
-    """An SVG element in the page's colours and the names of its series, in their order."""
+    """A plot: its title, an SVG element in the page's colours, and the names of its series in order."""
 
     title: str
     svg: str
@@ -53,11 +53,11 @@ def write_report(
     scores: Scores,
     facts: Mapping[str, str],
 ) -> Path:
-    """Writes FOLDER/report.html from what the run logged there and from its last evaluation; returns its path.
+    """Writes FOLDER/report.html from the log of the run in FOLDER and its last evaluation, and returns the path.
 
-    detections, scores: of `dataset`, all detections without a threshold. facts: in words, what was trained on what.
-    Images that cannot be read are left out, and the page says so. Raises InputError when the page cannot be
-    written; one that was there before then stays as it was.
+    detections, scores: those of `dataset`, without a score threshold. facts: name -> text, what was trained on what.
+    Images that cannot be read are left out, and the page says so. Raises InputError if the page cannot be written; an
+    earlier page is then unchanged.
     """
     rows = read_metrics(folder / "metrics.jsonl")
     trained = [row for row in rows if row["kind"] == "train"]
@@ -108,7 +108,7 @@ def _template() -> jinja2.Template:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share from 0 to 1 as a number of percent without the sign; a dash where it is not defined."""
+    """Returns a share from 0 to 1 in percent, without the sign; a dash if it is not defined."""
     return "-" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f}"
 
 
@@ -121,7 +121,7 @@ def _epochs(number: float) -> str:
 
 
 def _history(evaluated: Sequence[dict[str, Any]], headline: str) -> dict[str, Any] | None:
-    """The first, the last and the best evaluation by the headline; None where none has it."""
+    """Returns the first, last and best evaluation in which the headline score is defined; None if there is none."""
     defined = [row for row in evaluated if row.get(headline) is not None]
     if not defined:
         return None
@@ -130,7 +130,7 @@ def _history(evaluated: Sequence[dict[str, Any]], headline: str) -> dict[str, An
 
 
 def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """What the log itself tells: how the run began, how far it came, when, and how fast."""
+    """Returns facts from the log: how the run began, how long it trained, when, and how fast."""
     begun = next((row for row in rows if row["kind"] == "begin"), {})
     facts = {words: begun[key] for words, key in (("Started from", "start"), ("Command", "command")) if key in begun}
     if trained:
@@ -146,7 +146,7 @@ def _course(rows: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -
 
 
 def _recorded(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
-    """The values of a column that are there and finite: the log has null for what is not."""
+    """Returns the finite values of a column; the log has null for others."""
     return [row[key] for row in rows if row.get(key) is not None and math.isfinite(row[key])]
 
 
@@ -201,17 +201,17 @@ def _column(rows: Sequence[dict[str, Any]], key: str, scale: float) -> list[floa
 
 def _plot(title: str, series: Mapping[str, tuple[Any, Any]], *, x_label: str = "epoch", smooth: bool = False) -> _Plot:
     svg = plot_curves(series, title="", x_label=x_label, y_label="", smooth=smooth).decode()
-    # What only a file of its own needs.
+    # An SVG inside a page needs no metadata and no style.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    # The ids are the same in every plot, and those of one page must differ. The page hides the drawn legend for its
-    # own, whose letters do not shrink with the plot.
+    # All plots have the same ids, but the ids of a page must differ, so they are removed. The page hides the drawn
+    # legend and has its own, whose letters do not shrink with the plot.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg.replace('<g id="legend_1"', '<g class="drawn-legend"'))
     svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg)
     return _Plot(title, svg, list(series))
 
 
 def _per_class(scores: Scores, dataset: DetectionDataset) -> list[tuple[str, float | None, int]]:
-    """Name, AP and number of boxes, the best class first; nothing where one class is all there is."""
+    """Returns name, AP and number of boxes of each class, best first; an empty list if there is a single class."""
     if len(scores.per_class) < 2:
         return []
     boxes = np.bincount(dataset.labels[~dataset.ignore], minlength=len(dataset.categories)).tolist()
