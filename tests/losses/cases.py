@@ -9,7 +9,7 @@ HEIGHT, WIDTH, CLASSES = 80, 120, 3
 
 
 def random_boxes(*shape: int) -> Tensor:
-    """Some leave the image."""
+    """Some boxes reach out of the image."""
     corner = torch.rand(*shape, 2, dtype=torch.float64) * torch.tensor([WIDTH, HEIGHT]) - 5
     return torch.cat([corner, corner + 1 + torch.rand(*shape, 2, dtype=torch.float64) * 50], dim=-1)
 

@@ -1,4 +1,4 @@
-"""The loss is the plain sum of Section 3.4, and does not care how a batch was cut into pieces."""
+"""The loss is the plain sum of Section 3.4, however a batch is cut into micro-batches."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def gradients(stages: list[StageOutput]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0), (7, 1)], ids=str)
-def test_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
+def test_losses_equal_the_plain_loops(objects: tuple[int, int]) -> None:
     """Some images without objects, all images without, more objects than proposals."""
     stages, targets = random_stages(), [image_with(n) for n in objects]
     num_boxes = max(sum(objects), 1)
@@ -42,7 +42,7 @@ def test_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
     assert all(gradient.isfinite().all() for gradient in gradients(stages))
 
 
-def test_without_objects_only_the_class_is_learned() -> None:
+def test_without_objects_only_the_class_loss_counts() -> None:
     stages = random_stages()
     losses = criterion(stages, [image_with(0), image_with(0)], num_boxes=1)
     losses.total.backward()
@@ -54,7 +54,7 @@ def test_without_objects_only_the_class_is_learned() -> None:
 
 
 def test_micro_batches_add_up_to_the_large_batch() -> None:
-    """Each is divided by the objects of the whole step, so their gradients are added and nothing is divided twice."""
+    """Each loss is divided by the objects of the whole step, so their gradients add up and nothing is divided twice."""
     targets = [image_with(n) for n in (3, 0, 1, 2)]
     num_boxes = torch.tensor(6.0, dtype=torch.float64)
     whole = random_stages(images=4)
@@ -85,14 +85,14 @@ def test_double_stays_double() -> None:
     assert criterion(random_stages(), [image_with(1)] * 2, num_boxes=2).total.dtype == torch.float64
 
 
-def test_weights_weigh() -> None:
+def test_the_total_is_the_weighted_sum() -> None:
     stages, targets = random_stages(), [image_with(2), image_with(3)]
     weighted = criterion(stages, targets, num_boxes=5)
     expected = 2 * weighted.class_ + 5 * weighted.l1 + 2 * weighted.giou
     assert weighted.total.item() == pytest.approx(expected.sum().item())
 
 
-def test_what_is_not_finite_is_noticed() -> None:
+def test_a_prediction_that_is_not_finite_is_an_error() -> None:
     stages = random_stages()
     with torch.no_grad():
         stages[0].logits[0, 0, 0] = torch.nan
@@ -101,13 +101,13 @@ def test_what_is_not_finite_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0), (7, 9)], ids=str)
-def test_detrs_losses_are_the_plain_loops(objects: tuple[int, int]) -> None:
-    """Softmax with a last logit for no object, weighed .1; L1 of centre and size."""
+def test_detrs_losses_equal_the_plain_loops(objects: tuple[int, int]) -> None:
+    """Softmax whose last logit is no object, with weight .1; L1 of centre and size."""
     stages, targets = random_stages(logits=CLASSES + 1), [image_with(n) for n in objects]
     losses = SetCriterion(detr.CONFIG)(stages, targets, max(sum(objects), 1))
     for stage, output in enumerate(stages):
         class_, l1, giou = detr.losses(output, targets)
-        if sum(objects):  # without objects ours counts one, so as not to divide by nothing
+        if sum(objects):  # without objects ours counts one, so that it does not divide by 0
             assert losses.class_[stage].item() == pytest.approx(class_)
         assert losses.l1[stage].item() == pytest.approx(l1)
         assert losses.giou[stage].item() == pytest.approx(giou)
@@ -126,8 +126,8 @@ def test_detrs_micro_batches_add_up() -> None:
     torch.testing.assert_close(parts[0].class_ + parts[1].class_, whole.class_)
 
 
-def test_what_lies_on_an_ignored_box_can_go_unpunished() -> None:
-    """A region in the left half: of four unmatched predictions those with at least .7 of their area in it."""
+def test_predictions_on_an_ignored_box_can_be_left_out() -> None:
+    """The left half is ignored: of four unmatched predictions, those with at least .7 of their area there."""
     region = torch.tensor([[0.0, 0, 60, 80]])
     there = Target(boxes=torch.tensor([[100.0, 10, 110, 30]]), labels=torch.tensor([1]), ignored=region, size=(80, 120))
     boxes = [[100.0, 10, 110, 30], [5, 5, 25, 25], [50, 0, 70, 20], [53, 0, 63, 20], [80, 50, 90, 60]]
@@ -162,6 +162,6 @@ def test_a_match_on_an_ignored_box_still_counts() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"class_weight": -1.0}, {"ignore_above": 0.0}, {"ignore_above": 1.5}])
-def test_settings_without_sense_are_refused(bad: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         LossConfig(**bad)

@@ -1,4 +1,4 @@
-"""One-to-one assignment: the cheapest there is, whatever the number of objects."""
+"""The assignment is one-to-one and the cheapest, whatever the number of objects."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def pairs_of(matching: Matching, stage: int, image: int) -> list[tuple[int, int]
     return list(zip(matching.prediction[stage][own].tolist(), matching.target[stage][own].tolist(), strict=True))
 
 
-def test_the_cost_is_the_plain_loop() -> None:
+def test_the_cost_equals_the_plain_loop() -> None:
     stages, targets = random_stages(), [image_with(3), image_with(4)]
     padded = pad_targets(targets, like=stages[0].boxes)
     logits, boxes = (torch.stack(part) for part in list(zip(*stages, strict=True))[:2])
@@ -45,7 +45,7 @@ def test_the_cost_is_the_plain_loop() -> None:
 
 
 @pytest.mark.parametrize("objects", [(3, 3), (1, 4), (0, 2), (5, 5), (7, 1)], ids=str)
-def test_the_assignment_is_the_best_of_all(objects: tuple[int, int]) -> None:
+def test_the_assignment_is_the_cheapest_of_all(objects: tuple[int, int]) -> None:
     stages, targets = random_stages(), [image_with(n) for n in objects]
     matching = match(*stack_stages(stages), pad_targets(targets, like=stages[0].boxes), CONFIG)
     expected = matched_pairs(stages, targets)  # tries every permutation
@@ -56,7 +56,7 @@ def test_the_assignment_is_the_best_of_all(objects: tuple[int, int]) -> None:
             assert pairs == expected[stage][image]
 
 
-def test_detrs_cost_is_the_plain_loop() -> None:
+def test_detrs_cost_equals_the_plain_loop() -> None:
     """Minus the probability, and L1 of centre and size."""
     stages, targets = random_stages(stages=1, logits=CLASSES + 1), [image_with(3), image_with(2)]
     padded = pad_targets(targets, like=stages[0].boxes)
@@ -69,7 +69,7 @@ def test_detrs_cost_is_the_plain_loop() -> None:
 
 
 def test_trying_all_assignments_finds_the_obvious_one() -> None:
-    """The twin itself, on a problem one can do in one's head: the greedy choice of 1 would cost 1 + 9."""
+    """The plain twin on a problem that is easily solved by hand: the greedy choice of 1 would cost 1 + 9."""
     assert cheapest_assignment([[1.0, 2], [2, 9]]) == (4.0, [(0, 1), (1, 0)])
 
 
@@ -79,7 +79,7 @@ def test_images_without_objects_match_nothing() -> None:
     assert matching.prediction.shape == (2, 0)
 
 
-def test_ties_are_broken_alike_every_time() -> None:
+def test_ties_are_broken_the_same_way_every_time() -> None:
     """As at the start of training: all proposals are the whole image."""
     output = StageOutput(
         logits=torch.zeros(1, 6, CLASSES),
@@ -96,14 +96,14 @@ def test_ties_are_broken_alike_every_time() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("part", ["logits", "boxes"])
 @pytest.mark.parametrize("objects", [0, 2])
-def test_predictions_that_are_not_finite_are_noticed(part: str, bad: float, objects: int) -> None:
+def test_a_prediction_that_is_not_finite_is_an_error(part: str, bad: float, objects: int) -> None:
     stages = random_stages()
     getattr(stages[1], part).detach()[0, 2, 1] = bad
     with pytest.raises(NonFiniteError, match="not finite"):
         match(*stack_stages(stages), pad_targets([image_with(objects)] * 2, like=stages[0].boxes), CONFIG)
 
 
-def test_a_box_so_far_away_that_its_cost_overflows_is_noticed() -> None:
+def test_a_box_so_far_away_that_its_cost_overflows_is_an_error() -> None:
     output = StageOutput(
         logits=torch.zeros(1, 2, CLASSES),
         boxes=torch.tensor([[[0.0, 0, 10, 10], [-3e38, -3e38, 3e38, 3e38]]]),

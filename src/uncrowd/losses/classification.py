@@ -1,4 +1,4 @@
-"""How classes are compared with objects: Sparse R-CNN's focal loss on sigmoids, or DETR's cross entropy with no object.
+"""How class logits are compared with objects: Sparse R-CNN's focal loss on sigmoids, or DETR's cross entropy.
 
 Shapes: s stages, b images, n predictions, t objects, c logits of a prediction.
 """
@@ -17,11 +17,11 @@ from uncrowd.errors import require_at_least
 
 @dataclass(frozen=True, kw_only=True)
 class FocalConfig:
-    """Every class is a yes or no of its own (arXiv:1708.02002)."""
+    """Focal loss (arXiv:1708.02002): each class is a separate yes or no."""
 
-    # Share of the positive term.
+    # Weight of the positive term; the negative term has the rest of 1.
     alpha: float = 0.25
-    # How much less is cared for what is already right.
+    # Exponent that lowers the loss of predictions that are already right.
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
@@ -31,9 +31,9 @@ class FocalConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropyConfig:
-    """One of the classes or, the last logit, no object (DETR, arXiv:2005.12872)."""
+    """Cross entropy over the classes and, as the last logit, no object (DETR, arXiv:2005.12872)."""
 
-    # Weight of predictions that are to be no object, of which there are many more.
+    # Weight of the predictions without an object, which are far more than the others.
     no_object: float = 0.1
 
     def __post_init__(self) -> None:
@@ -47,9 +47,9 @@ AnyClassConfig = FocalConfig | CrossEntropyConfig
 def class_cost(
     config: AnyClassConfig, logits: Float[Tensor, "s b n c"], labels: Int64[Tensor, "b t"]
 ) -> Float[Tensor, "s b n t"]:
-    """Returns what the class of each prediction costs when it is paired with each object.
+    """Returns the class cost of pairing each prediction with each object.
 
-    Focal: the positive minus the negative term of the loss. Cross entropy: minus the probability, as DETR has it.
+    Focal: the positive minus the negative term of the loss. Cross entropy: minus the probability, as in DETR.
     """
     logits = at_least_fp32(logits)
     match config:
@@ -71,11 +71,11 @@ def class_loss(
     num_boxes: int | float | Float[Tensor, ""],
     num_images: int,
 ) -> Float[Tensor, " s"]:
-    """Returns the class loss of each stage, of a part of a step.
+    """Returns the class loss of each stage for a part of a training step.
 
-    wanted: the label of the object a prediction is matched with, -1 for none. counts: False where a prediction is left
-    out. num_boxes, num_images: objects and images of the whole step, a rank. Focal sums are divided by the objects;
-    cross entropy by the weights of all the step's predictions, of which as many are matched as there are objects.
+    wanted: the label of the object that a prediction is matched with, -1 for none. counts: False for predictions that
+    are left out. num_boxes, num_images: objects and images per rank of the whole step. Focal loss is divided by the
+    number of objects; cross entropy by the summed weights of all predictions of the step, with one match per object.
     """
     nothing = wanted < 0
     match config:

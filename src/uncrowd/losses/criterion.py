@@ -13,7 +13,7 @@ from uncrowd.structures import StageOutput, Target
 
 
 class Losses(NamedTuple):
-    """total: what is minimised. The others: each stage's unweighted terms."""
+    """total: what training minimises. The others: the unweighted terms of each stage."""
 
     total: Float[Tensor, ""]
     class_: Float[Tensor, " s"]
@@ -22,7 +22,7 @@ class Losses(NamedTuple):
 
 
 class SetCriterion(nn.Module):
-    """Set prediction loss, in at least fp32 also under mixed precision; it never communicates with other ranks."""
+    """Set prediction loss, in at least fp32 also under mixed precision. It does not communicate with other ranks."""
 
     def __init__(self, config: LossConfig):
         super().__init__()
@@ -37,8 +37,8 @@ class SetCriterion(nn.Module):
     ) -> Losses:
         """Returns the losses of a (micro-)batch.
 
-        num_boxes: objects of the whole step over the number of ranks, at least 1, the same for all stages.
-        num_images: of the whole step, on this rank; left out, these targets are the whole of it.
+        num_boxes: objects of the whole step divided by the number of ranks, at least 1, the same for all stages.
+        num_images: images of the whole step on this rank; None if the targets are those of the whole step.
         """
         config = self.config
         logits, boxes = stack_stages(outputs)
@@ -64,7 +64,7 @@ class SetCriterion(nn.Module):
     def _counts(
         self, boxes: Float[Tensor, "s b n 4"], wanted: Int64[Tensor, "s b n"], targets: PaddedTargets
     ) -> Bool[Tensor, "s b n"]:
-        """Whose class counts: all but, where that is chosen, unmatched predictions that lie on an ignored box."""
+        """Returns which predictions count in the class loss: all but the unmatched ones above `ignore_above`."""
         if self.config.ignore_above is None or targets.ignored.shape[1] == 0:
             return torch.ones_like(wanted, dtype=torch.bool)
         on_ignored = pairwise_own_share(boxes, targets.ignored).amax(dim=-1) >= self.config.ignore_above

@@ -1,4 +1,4 @@
-"""Which prediction is compared with which object: one Hungarian problem a stage and image (Sec. 3.4)."""
+"""Which prediction is compared with which object: one Hungarian problem for each stage and image (Sec. 3.4)."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -21,33 +21,33 @@ from uncrowd.structures import StageOutput, Target
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What is compared and how the terms are weighed, in the matching cost and in the loss alike (Sec. 3.4, 4)."""
+    """What is compared and how the terms are weighted, in both the matching cost and the loss (Sec. 3.4, 4)."""
 
-    # How classes are compared.
+    # Comparison of classes.
     classes: AnyClassConfig = field(default_factory=FocalConfig)
-    # Weight of the classes.
+    # Weight of the class term.
     class_weight: float = 2.0
-    # Weight of the L1 distance of boxes, as shares of the image.
+    # Weight of the L1 distance of boxes, in shares of the image.
     l1_weight: float = 5.0
-    # What the L1 distance is taken of: corners (Sparse R-CNN) or centre and size (DETR).
+    # Numbers of a box that L1 compares: corners (Sparse R-CNN) or centre and size (DETR).
     l1_of: Literal["corners", "centre_size"] = "corners"
     # Weight of 1 - GIoU.
     giou_weight: float = 2.0
-    # Share of its area with which an unmatched prediction has to lie on an ignored box for its class to go
-    # unpunished; Iter-E2EDET uses 0.7. None punishes it, as the paper does.
+    # An unmatched prediction is left out of the class loss if at least this share of its area lies on an ignored box;
+    # Iter-E2EDET uses 0.7. None leaves no prediction out, as in the paper.
     ignore_above: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for a negative weight, and for what is no share."""
+        """Raises InputError for a negative weight, and for an `ignore_above` that is not a share."""
         require_at_least(0, class_weight=self.class_weight, l1_weight=self.l1_weight, giou_weight=self.giou_weight)
         if self.ignore_above is not None and not 0 < self.ignore_above <= 1:
             raise InputError(f"ignore_above is {self.ignore_above:g}; give a share above 0 and up to 1, such as 0.7.")
 
 
 class PaddedTargets(NamedTuple):
-    """The objects of a batch in one tensor; image i has counts[i] of the t places. Scale is (w, h, w, h).
+    """The objects of a batch, padded to t for each image; image i has counts[i] of them.
 
-    Places of `ignored` that are not taken hold boxes without area.
+    scale: (w, h, w, h) of each unpadded image. `ignored` is padded with boxes without area.
     """
 
     boxes: Float[Tensor, "b t 4"]
@@ -58,7 +58,7 @@ class PaddedTargets(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Matched pairs, the same number m in each of s stages: image, prediction in it, object in it."""
+    """Matched pairs, the same number m in each of s stages: the image, and the prediction and the object in it."""
 
     image: Int64[Tensor, "s m"]
     prediction: Int64[Tensor, "s m"]
@@ -79,7 +79,7 @@ def pad_targets(targets: list[Target], like: Tensor) -> PaddedTargets:
 
 
 def l1_form(boxes: Float[Tensor, "*n 4"], scale: Float[Tensor, "*#n 4"], config: LossConfig) -> Float[Tensor, "*n 4"]:
-    """The four numbers whose L1 distance is taken, as shares of the unpadded image's sides."""
+    """Returns the four numbers of each box that L1 compares, in shares of the unpadded image's sides."""
     shares = boxes / scale
     return shares if config.l1_of == "corners" else xyxy_to_cxcywh(shares)
 
@@ -87,10 +87,10 @@ def l1_form(boxes: Float[Tensor, "*n 4"], scale: Float[Tensor, "*#n 4"], config:
 def matching_cost(
     logits: Float[Tensor, "s b n c"], boxes: Float[Tensor, "s b n 4"], targets: PaddedTargets, config: LossConfig
 ) -> Float[Tensor, "s b n t"]:
-    """Returns what pairing each prediction with each object costs, all stages and images at once.
+    """Returns the cost of pairing each prediction with each object, for all stages and images at once.
 
-    L1 of boxes over the size of the unpadded image, the class cost, and minus GIoU in pixels (which is the same in
-    shares of the image).
+    It is the weighted sum of the class cost, the L1 distance of boxes in shares of the unpadded image, and minus GIoU.
+    GIoU is taken in pixels; in shares of the image it is the same.
     """
     objects = l1_form(targets.boxes, targets.scale, config).expand(len(boxes), -1, -1, -1)
     l1_cost = torch.cdist(l1_form(boxes, targets.scale, config), objects, p=1)
@@ -110,13 +110,13 @@ def stack_stages(outputs: list[StageOutput]) -> tuple[Float[Tensor, "s b n c"], 
 def match(
     logits: Float[Tensor, "s b n c"], boxes: Float[Tensor, "s b n 4"], targets: PaddedTargets, config: LossConfig
 ) -> Matching:
-    """Returns the cheapest one-to-one assignment of every stage and image.
+    """Returns the cheapest one-to-one assignment of predictions and objects for every stage and image.
 
     Each image yields min(n, its objects) pairs, ordered by prediction. The costs go to the host in one copy, the only
-    wait for the device in a step. Raises NonFiniteError when a cost is NaN or infinite: a prediction is.
+    time that a step waits for the device. Raises NonFiniteError if a prediction or its cost is NaN or infinite.
     """
     cost = matching_cost(logits, boxes, targets, config)
-    # A finite box can still be so far away that its cost is not.
+    # A finite box can be so far away that its cost is infinite.
     finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()
     host_cost, host_finite = torch.cat([cost.flatten(), finite[None].to(cost.dtype)]).cpu().tensor_split([cost.numel()])
     if host_finite.tolist() != [1]:
@@ -128,7 +128,7 @@ def match(
 
 @cache
 def _solvers() -> ThreadPoolExecutor:
-    """Stages are solved side by side: scipy lets other threads run meanwhile."""
+    """Returns threads that solve the stages in parallel, which works because scipy releases the interpreter lock."""
     return ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8), thread_name_prefix="assignment")
 
 
