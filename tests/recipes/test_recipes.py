@@ -1,4 +1,4 @@
-"""The paper's runs are those of its Section 4, of Detectron2's schedule, and, for DETR, of Appendix C."""
+"""The paper's runs follow its Section 4 and Detectron2's schedules; those of DETR follow Appendix C."""
 
 from dataclasses import replace
 
@@ -62,7 +62,7 @@ def test_no_two_experiments_are_the_same() -> None:
     assert len(set(experiments)) == len(experiments)
 
 
-def test_nothing_of_the_paper_is_left_out() -> None:
+def test_every_run_of_the_paper_is_there() -> None:
     assert set(of_the_paper()) == {*SPARSE_RCNNS, "coco-detr-r50", "coco-detr-r50-iou-esa-dcw"}
 
 
@@ -99,7 +99,7 @@ def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
     ("name", "attention", "interaction"),
     [("coco-detr-r50", "content", "entangled"), ("coco-detr-r50-iou-esa-dcw", "iou", "dcw")],
 )
-def test_detr_trains_as_its_own_recipe_says_but_for_50_epochs(name: str, attention: str, interaction: str) -> None:
+def test_detr_trains_as_its_own_recipe_says_but_50_epochs(name: str, attention: str, interaction: str) -> None:
     experiment = EXPERIMENTS[name]()
     model, optim, loss, augment = experiment.model, experiment.optim, experiment.loss, experiment.augment
     assert isinstance(model, DETRConfig)
@@ -124,7 +124,7 @@ def test_resnets_are_frozen_up_to_res2_and_swin_is_not() -> None:
         assert backbone.norm == "frozen_batch", name
 
 
-def test_baseline_differs_in_the_two_modules_alone() -> None:
+def test_the_baseline_differs_in_the_two_modules_alone() -> None:
     ours, baseline = coco.coco_r50_100(), coco.coco_r50_100_sparse_rcnn()
     assert isinstance(ours.model, SparseRCNNConfig)
     stage = replace(ours.model.stage, attention="content", interaction="entangled")

@@ -1,7 +1,7 @@
 """The paper's COCO runs with all of their backbones (Tables 6 and 7), each with its Sparse R-CNN baseline.
 
-The paper drops the rate after epochs 27 and 33; the authors' released configuration after 210k and 250k of 270k
-iterations, that is after 28.4 and 33.8. Pretrained weights are ImageNet's, by timm's names.
+The paper drops the learning rate after epochs 27 and 33; the authors' released configuration drops it after 210k and
+250k of 270k iterations, which are epochs 28.4 and 33.8. Backbones start from ImageNet weights under timm's names.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from uncrowd.recipes.variants import sparse_rcnn
 R50 = BackboneConfig(name="resnet50.tv_in1k", pretrained="timm")
 R101 = BackboneConfig(name="resnet101.tv_in1k", pretrained="timm")
 SWIN_T = BackboneConfig(name="swin_tiny_patch4_window7_224.ms_in1k", pretrained="timm", frozen_stages=0, drop_path=0.2)
-# The paper names no ResNeXt-101 in particular; this is the usual one.
+# The paper does not say which ResNeXt-101 it uses; this is the usual one.
 RESNEXT101 = BackboneConfig(name="resnext101_64x4d.tv_in1k", pretrained="timm")
 
 
@@ -42,7 +42,7 @@ def coco_r101_100_sparse_rcnn() -> Experiment:
 
 
 def coco_r50_300() -> Experiment:
-    """R50 with 300 proposals and, as all with 300, random crops (Table 6, "*")."""
+    """R50, 300 proposals and, as in all runs with 300, random crops (Table 6, "*")."""
     few = coco_r50_100()
     return replace(
         few,
@@ -78,7 +78,7 @@ def coco_swin_t_300_sparse_rcnn() -> Experiment:
 
 
 def coco_resnext101_300_sparse_rcnn() -> Experiment:
-    """The baseline on ResNeXt-101 64x4d, 300 proposals (Table 7); the paper has no run of its own on it."""
+    """The baseline on ResNeXt-101 64x4d, 300 proposals (Table 7); the paper does not report its own method on it."""
     return sparse_rcnn(_with_backbone(coco_r50_300(), "coco-resnext101-300", RESNEXT101))
 
 

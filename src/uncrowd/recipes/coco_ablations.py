@@ -1,20 +1,20 @@
-"""What the paper takes apart on COCO, R50 and 100 proposals (Tables 1, 2 and 4), and its shorter runs (Fig. 6)."""
+"""The paper's ablations on COCO, with R50 and 100 proposals (Tables 1, 2 and 4), and its shorter runs (Fig. 6)."""
 
 from uncrowd.recipes import variants
 from uncrowd.recipes.coco import coco_r50_100, coco_r50_100_sparse_rcnn
 from uncrowd.recipes.experiment import Experiment
 
-# Where the shorter runs drop the rate is our choice, as Detectron2's 1x and 2x do: the paper does not say.
+# The paper does not say where its shorter runs drop the rate; we drop it where Detectron2's 1x and 2x schedules do.
 DROPS_OF_12, DROPS_OF_24 = (8.0, 11.0), (16.0, 22.0)
 
 
 def coco_r50_100_iou_esa() -> Experiment:
-    """IoU-ESA alone (Table 4)."""
+    """The baseline with IoU-ESA alone (Table 4)."""
     return variants.iou_esa(coco_r50_100())
 
 
 def coco_r50_100_dcw() -> Experiment:
-    """DCW alone (Table 4)."""
+    """The baseline with DCW alone (Table 4)."""
     return variants.dcw(coco_r50_100())
 
 
@@ -34,7 +34,7 @@ def coco_r50_100_half() -> Experiment:
 
 
 def coco_r50_100_full() -> Experiment:
-    """The same, widened again (Table 2)."""
+    """The baseline disentangled, half the channels for each task and widened again (Table 2)."""
     return variants.full(coco_r50_100())
 
 

@@ -1,8 +1,8 @@
 """DETR with and without the paper's two modules (Appendix C, Table 10): 50 epochs, all else DETR's.
 
-As DETR's own schedule, there is no warm-up, the backbone learns at a tenth of the rate, and images are cropped half
-of the time. The batch is the paper's 16 (Sec. 4, "all models"), as in DETR's published command of 2 images on each of
-8 GPUs; DETR's own paper has 64.
+As in DETR's own schedule, there is no warm-up, the backbone learns at a tenth of the rate, and half of the images are
+cropped. A batch has 16 images, as the paper says (Sec. 4, "all models") and as DETR's published command has them (2 on
+each of 8 GPUs); DETR's own paper has 64.
 """
 
 from uncrowd.data.transforms import CropConfig, TrainTransformConfig
@@ -16,12 +16,12 @@ from uncrowd.recipes.experiment import Experiment
 
 
 def coco_detr_r50() -> Experiment:
-    """The baseline (Table 10)."""
+    """The DETR baseline (Table 10)."""
     return _detr("coco-detr-r50", DETRConfig(num_classes=80, proposals=100, backbone=R50))
 
 
 def coco_detr_r50_iou_esa_dcw() -> Experiment:
-    """With both modules in its decoder (Table 10)."""
+    """DETR with both modules in its decoder (Table 10)."""
     return _detr(
         "coco-detr-r50-iou-esa-dcw",
         DETRConfig(num_classes=80, proposals=100, backbone=R50, attention="iou", interaction="dcw"),

@@ -1,7 +1,7 @@
 """The paper's CrowdHuman runs: R50, 500 proposals, 50 epochs, full bodies (Tables 3, 5, 8 and 9).
 
-Ignored boxes are not trained on, and what is found on them is punished as everywhere else; Iter-E2EDET gains a little
-by sparing it (`loss.ignore_above` 0.7). The long side is at most 1333 as the paper says; the authors' released
+Training drops ignored boxes, and predictions on them count as wrong; Iter-E2EDET gains a little by leaving these out of
+the class loss (`loss.ignore_above` 0.7). The long side is at most 1333, as the paper says; the authors' released
 configuration trains with up to 1500.
 """
 
@@ -32,12 +32,12 @@ def crowdhuman_r50_500_sparse_rcnn() -> Experiment:
 
 
 def crowdhuman_r50_500_iou_esa() -> Experiment:
-    """IoU-ESA alone (Table 3)."""
+    """The baseline with IoU-ESA alone (Table 3)."""
     return variants.iou_esa(crowdhuman_r50_500())
 
 
 def crowdhuman_r50_500_dcw() -> Experiment:
-    """DCW alone (Table 3)."""
+    """The baseline with DCW alone (Table 3)."""
     return variants.dcw(crowdhuman_r50_500())
 
 
@@ -57,5 +57,5 @@ def crowdhuman_r50_500_half() -> Experiment:
 
 
 def crowdhuman_r50_500_full() -> Experiment:
-    """The same, widened again (Table 9)."""
+    """The baseline disentangled, half the channels for each task and widened again (Table 9)."""
     return variants.full(crowdhuman_r50_500())

@@ -1,4 +1,4 @@
-"""The embedded tour's run: the full method, small enough to learn a crowd on two CPU cores in minutes."""
+"""The run of `uncrowd demo`: the full method, small enough to learn crowds on two CPU cores in minutes."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def demo() -> Experiment:
 
 
 def short_demo() -> Experiment:
-    """The same for a minute: it shows that everything works, not that much is learnt."""
+    """The same in a minute: it shows that everything works, but learns little."""
     whole = demo()
     return replace(
         whole,

@@ -1,4 +1,4 @@
-"""A complete run as data: nothing about it is written anywhere else."""
+"""A complete run as data: no setting of it is written anywhere else."""
 
 from dataclasses import dataclass, field
 
@@ -19,28 +19,28 @@ CLASS_LOSS: dict[ScoreKind, type[AnyClassConfig]] = {"sigmoid": FocalConfig, "so
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What to train and how; the data comes from the user. `model.num_classes` becomes what the data has."""
+    """What to train and how. The user gives the data, which sets `model.num_classes`."""
 
-    # What the run is called; another name than the experiment's goes without the paper's numbers beside its own.
+    # Name of the run. The paper's numbers appear beside its scores only if an experiment of the paper has this name.
     name: str
-    # How detections are scored: as COCO does, or, one class only, as CrowdHuman does. None leaves it to the format of
-    # the data: CrowdHuman's for odgt, COCO's for others.
+    # Protocol that scores detections: COCO's, or CrowdHuman's for a single class. None chooses by the format of the
+    # data: CrowdHuman's for odgt, COCO's for all others.
     protocol: ScoreProtocol | None = None
     # The detector.
     model: AnyDetectorConfig = field(default_factory=SparseRCNNConfig)
-    # What training does to images.
+    # Augmentation of training images.
     augment: TrainTransformConfig = field(default_factory=TrainTransformConfig)
-    # The size of images in evaluation, and wherever the weights are used.
+    # Size of images in evaluation and inference.
     resize: ResizeConfig = field(default_factory=ResizeConfig)
-    # The objective.
+    # Matching cost and loss.
     loss: LossConfig = field(default_factory=LossConfig)
-    # The optimiser and its schedule.
+    # Optimiser and its schedule.
     optim: OptimConfig = field(default_factory=OptimConfig)
-    # How long, and on how much at a time.
+    # Length of training and size of a batch.
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        """Raises InputError when the class loss reads the detector's logits in another way than its scores do."""
+        """Raises InputError if the class loss interprets the detector's logits differently from its scores."""
         wanted = CLASS_LOSS[self.model.scores]
         if not isinstance(self.loss.classes, wanted):
             raise InputError(

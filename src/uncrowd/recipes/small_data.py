@@ -1,4 +1,4 @@
-"""The recipe for one's own data: some hundred to some thousand images, from scratch, on one GPU or a CPU."""
+"""The recipe for your own data: hundreds to thousands of images, from scratch, on one GPU or a CPU."""
 
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
 from uncrowd.engine.optim import OptimConfig
@@ -10,10 +10,10 @@ from uncrowd.recipes.experiment import Experiment
 
 
 def small_data() -> Experiment:
-    """The full method with a small trunk and head: ResNet-18-D with GroupNorm, 4 stages of width 128.
+    """The full method with a small backbone and head: ResNet-18-D with GroupNorm, 4 stages of width 128.
 
-    A higher rate and fewer, narrower stages than the paper's, for there are thousands of steps, not hundreds of
-    thousands.
+    The learning rate is higher and the stages are fewer and narrower than the paper's, because a run has thousands of
+    steps instead of hundreds of thousands.
     """
     return Experiment(
         name="small-data",

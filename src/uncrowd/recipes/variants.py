@@ -1,4 +1,4 @@
-"""What the paper varies from run to run: the two modules, and how long is trained."""
+"""What the paper varies between runs: the two modules, and the length of training."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from uncrowd.recipes.experiment import Experiment
 
 
 def sparse_rcnn(experiment: Experiment) -> Experiment:
-    """The same run of the baseline, as NAME-sparse-rcnn: plain self attention, one feature for both tasks."""
+    """The same run with the baseline, as NAME-sparse-rcnn: plain self attention, one feature for both tasks."""
     return with_modules(experiment, "sparse-rcnn", attention="content", interaction="entangled")
 
 
@@ -39,14 +39,14 @@ def half(experiment: Experiment) -> Experiment:
 
 
 def full(experiment: Experiment) -> Experiment:
-    """The same, each half widened again (Fig. 3c), as NAME-full."""
+    """The baseline with half the channels for each task, widened again (Fig. 3c), as NAME-full."""
     return with_modules(experiment, "full", attention="content", interaction="full")
 
 
 def with_modules(
     experiment: Experiment, suffix: str, *, attention: AttentionKind, interaction: InteractionKind
 ) -> Experiment:
-    """The run of a Sparse R-CNN with other modules in its stages, as NAME-SUFFIX; all else stays."""
+    """The same run with other modules in the stages of its Sparse R-CNN, as NAME-SUFFIX."""
     model = experiment.model
     assert isinstance(model, SparseRCNNConfig)
     stage = replace(model.stage, attention=attention, interaction=interaction)
@@ -54,7 +54,7 @@ def with_modules(
 
 
 def shorter(experiment: Experiment, epochs: int, milestones: tuple[float, ...]) -> Experiment:
-    """The run with fewer epochs, as NAME-EPOCHS-epochs."""
+    """The same run with fewer epochs, as NAME-EPOCHS-epochs."""
     return replace(
         experiment,
         name=f"{experiment.name}-{epochs}-epochs",
