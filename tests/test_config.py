@@ -1,4 +1,4 @@
-"""Configurations go to JSON and come back the same; what is no configuration is refused in a sentence."""
+"""Configurations go to JSON and come back the same; anything else is refused in a sentence."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert config.load(Cake, tmp_path / "cake.json") == cake
 
 
-def test_the_whole_model_goes_through_json() -> None:
+def test_a_model_configuration_survives_json() -> None:
     model = SparseRCNNConfig(
         num_classes=3, backbone=BackboneConfig(pretrained="weights.pth"), stage=replace(StageConfig(), heads=4)
     )
@@ -67,19 +67,19 @@ class Kitchen:
 
 
 @pytest.mark.parametrize("heat", [Oven(fan=True), Kettle(litres=2.0)])
-def test_one_of_several_says_which(heat: Oven | Kettle) -> None:
+def test_one_of_several_dataclasses_is_named_by_its_kind(heat: Oven | Kettle) -> None:
     values = config.to_dict(Kitchen(heat=heat))
     assert values["heat"]["kind"] == type(heat).__name__
     assert config.from_dict(Kitchen, json.loads(json.dumps(values)), "here") == Kitchen(heat=heat)
 
 
 @pytest.mark.parametrize("heat", [{"kind": "Fire"}, {"litres": 1.0}, {"kind": "Oven", "litres": 1.0}, 3])
-def test_none_of_several_is_refused(heat: object) -> None:
-    with pytest.raises(InputError, match=r"Fire|null|litres|another form"):
+def test_a_value_of_none_of_the_dataclasses_is_refused(heat: object) -> None:
+    with pytest.raises(InputError, match=r"Fire|null|litres|wrong form"):
         config.from_dict(Kitchen, {"heat": heat}, "here")
 
 
-def test_what_is_left_out_takes_its_default() -> None:
+def test_a_missing_key_takes_its_default() -> None:
     assert config.from_dict(Cake, {"layers": 2}, "here") == Cake(layers=2)
 
 
@@ -90,46 +90,48 @@ def test_what_is_left_out_takes_its_default() -> None:
         ({"layers": 2, "oven": {"gas": True}}, "gas"),  # ... further in
         ({}, "layers"),  # a missing key
         ({"layers": "many"}, "layers"),  # a wrong type
-        ({"layers": 2, "icing": "mustard"}, "icing"),  # none of the choices
-        ({"layers": 2, "oven": 200}, "oven"),  # no object
+        ({"layers": 2, "icing": "mustard"}, "icing"),  # not one of the choices
+        ({"layers": 2, "oven": 200}, "oven"),  # not an object
         ({"layers": 2, "tins": ["round"]}, "tins"),
     ],
     ids=str,
 )
-def test_what_is_no_configuration_is_refused(values: dict[str, Any], named: str) -> None:
+def test_an_invalid_configuration_is_refused(values: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named) as error:
         config.from_dict(Cake, values, "cake.json")
     assert "cake.json" in str(error.value)
 
 
-def test_values_that_a_configuration_refuses_itself() -> None:
-    with pytest.raises(InputError, match=r"stage\.json is no StageConfig.*width is 20; give a multiple of 8 and"):
+def test_the_message_repeats_why_a_configuration_refuses_its_values() -> None:
+    with pytest.raises(
+        InputError, match=r"stage\.json is not a valid StageConfig.*width is 20; give a multiple of 8 and"
+    ):
         config.from_dict(StageConfig, {"width": 20}, "stage.json")
 
 
 @pytest.mark.parametrize("content", ["", "{", "layers: 2", "[" * 100_000])
-def test_a_file_that_holds_none(tmp_path: Path, content: str) -> None:
+def test_a_file_without_a_configuration_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "cake.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"cake\.json"):
         config.load(Cake, path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.json cannot be read"):
         config.load(Cake, tmp_path / "missing.json")
     with pytest.raises(InputError, match="cannot be read"):
         config.load(Cake, tmp_path)  # a folder
 
 
-def test_a_file_that_an_editor_marked_as_utf8(tmp_path: Path) -> None:
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "cake.json").write_text('{"layers": 2}', encoding="utf-8-sig")
     assert config.load(Cake, tmp_path / "cake.json") == Cake(layers=2)
 
 
 @pytest.mark.parametrize(("weighted", "interaction"), [(False, "entangled"), (True, "dcw")])
-def test_a_detr_may_say_channel_weighting(weighted: bool, interaction: Literal["entangled", "dcw"]) -> None:
-    """An earlier version wrote that key where this one writes `interaction`."""
+def test_a_detr_configuration_may_have_the_older_key(weighted: bool, interaction: Literal["entangled", "dcw"]) -> None:
+    """An earlier version wrote `channel_weighting` where this one writes `interaction`."""
     detr = DETRConfig(interaction=interaction)
     values = config.to_dict(detr)
     del values["interaction"]
@@ -138,6 +140,6 @@ def test_a_detr_may_say_channel_weighting(weighted: bool, interaction: Literal["
 
 
 @pytest.mark.parametrize("values", [{"channel_weighting": "yes"}, {"channel_weighting": True, "interaction": "dcw"}])
-def test_a_key_that_no_version_wrote_so_is_refused(values: dict[str, Any]) -> None:
+def test_an_older_key_is_refused_where_no_version_wrote_it(values: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="channel_weighting"):
         config.from_dict(DETRConfig, config.read_json(json.dumps(values)), "here")

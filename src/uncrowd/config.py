@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back: a run's configuration is saved with it and can be loaded again."""
+"""Frozen dataclasses to JSON and back: each run saves its configuration, which can be loaded again."""
 
 import json
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from uncrowd.whole_file import whole_file
 
 Config = TypeVar("Config")
 
-# Keys that earlier versions wrote -> the keys that are read in their place.
+# Keys that earlier versions wrote -> the keys of this version.
 RENAMED = {"pictures": "images"}
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
 
 
 def _exactly(value: Any, cls: type) -> Any:
-    """JSON's own types alone: Python would make 2 of 2.5, and true of "false"."""
+    """Accepts only the matching JSON type, because Python would convert 2.5 to 2 and "false" to true."""
     wanted = (int, float) if cls is float else (cls,)
     if type(value) not in wanted:
         raise ValueError(f"{json.dumps(value)} instead of {_IN_WORDS[cls]}")
@@ -34,7 +34,7 @@ for _cls in _IN_WORDS:
     _converter.register_structure_hook(_cls, _exactly)
 
 
-# One of several dataclasses: the JSON says which by its name, under this key.
+# Where a value is one of several dataclasses, the JSON names the class under this key.
 KIND = "kind"
 
 
@@ -64,15 +64,15 @@ def _choice_from_dict(cls: Any) -> Callable[[Any, Any], Any]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A configuration as JSON-able dictionaries, lists and scalars."""
+    """Returns a configuration as dictionaries, lists and scalars that JSON can hold."""
     return _converter.unstructure(config)
 
 
 def read_json(text: str) -> Any:
-    """Returns what `json.loads` does, with the keys of earlier versions replaced by those of this one.
+    """Returns what `json.loads` returns, with keys of earlier versions replaced by those of this version.
 
-    Everything that holds settings is read with it: runs, checkpoints, weights and ONNX files. Raises what `json.loads`
-    raises.
+    All files that hold settings are read with it: runs, checkpoints, weights and ONNX files. Raises the errors of
+    `json.loads`.
     """
     return json.loads(text, object_hook=_with_new_keys)
 
@@ -85,7 +85,7 @@ def _with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_dict(cls: type[Config], values: Any, source: str) -> Config:
-    """The configuration that `to_dict` wrote.
+    """Returns the configuration from which `to_dict` made `values`.
 
     Raises InputError, naming `source`, for unknown or missing keys and for values of the wrong type.
     """
@@ -96,19 +96,19 @@ def from_dict(cls: type[Config], values: Any, source: str) -> Config:
     except (BaseValidationError, TypeError, ValueError) as error:
         reasons = cattrs.transform_error(error, path=cls.__name__, format_exception=_reason)
         raise InputError(
-            f"{source} is no {cls.__name__} of this version: {'; '.join(reasons)}; correct it, or use the version of "
-            "uncrowd that wrote it."
+            f"{source} is not a valid {cls.__name__} of this version: {'; '.join(reasons)}; correct it, or use the "
+            "version of uncrowd that wrote it."
         ) from error
 
 
 def save(config: Any, path: Path) -> None:
-    """Writes `config` as indented JSON, whole or not at all. Raises InputError when it cannot be written."""
+    """Writes `config` as indented JSON, whole or not at all. Raises InputError if it cannot be written."""
     with whole_file(path) as file:
         file.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
 
 
 def load(cls: type[Config], path: Path) -> Config:
-    """Reads what `save` wrote. Raises InputError when the file is not such a configuration."""
+    """Reads what `save` wrote. Raises InputError if the file does not hold such a configuration."""
     try:
         values = read_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -117,7 +117,7 @@ def load(cls: type[Config], path: Path) -> Config:
 
 
 def differences(first: Any, second: Any, name: str = "") -> list[tuple[str, Any, Any]]:
-    """What differs between two configurations as `to_dict` gives them: dotted name, value in the one, in the other.
+    """Returns the differences of two configurations made by `to_dict`: dotted name, first value, second value.
 
     A value that is missing is None.
     """
@@ -128,9 +128,9 @@ def differences(first: Any, second: Any, name: str = "") -> list[tuple[str, Any,
 
 
 def _reason(error: BaseException, cls: Any) -> str:
-    """What is wrong in words; a class that refuses its values knows best why."""
-    if isinstance(error, TypeError | AttributeError):  # a number where a list is to be, a list where an object is
-        return "something of another form"
+    """Returns, in words, what is wrong; a class that refuses its values has said it best."""
+    if isinstance(error, TypeError | AttributeError):  # such as a number in place of a list
+        return "a value of the wrong form"
     if isinstance(error, KeyError | ForbiddenExtraKeysError):
         return cattrs.v.format_exception(error, cls)
     return str(error).replace("typing.Literal", "").rstrip(".")

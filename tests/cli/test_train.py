@@ -212,7 +212,7 @@ def test_settings_that_cannot_be_are_refused_in_a_file(refused, run, tmp_path, g
     saved["experiment"][group] |= setting
     (tmp_path / "config.json").write_text(json.dumps(saved))
     said = refused("train", "--resume", tmp_path)
-    assert f"{tmp_path / 'config.json'} is no Run" in said
+    assert f"{tmp_path / 'config.json'} is not a valid Run" in said
     assert sentence in said
 
 

@@ -93,7 +93,7 @@ def test_somebody_else_s_model_is_said(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(InputError, match=r"theirs\.onnx is an ONNX file without uncrowd's description of a detector"):
         uncrowd.load(tmp_path / "theirs.onnx")
-    for value, sentence in {"{": "has a damaged description", '{"model": 3}': "is no OnnxDescription"}.items():
+    for value, sentence in {"{": "has a damaged description", '{"model": 3}': "is not a valid OnnxDescription"}.items():
         helper.set_model_props(model, {METADATA: value})
         onnx.save(model, tmp_path / "theirs.onnx")
         with pytest.raises(InputError, match=rf"theirs\.onnx {sentence}"):

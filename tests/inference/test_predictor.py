@@ -238,7 +238,7 @@ def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, model: Spa
     with pytest.raises(InputError, match=r"nothing\.safetensors does not exist"):
         uncrowd.load(tmp_path / "nothing.safetensors")
     save_weights(weights, model, CATEGORIES, {"short": 3})
-    with pytest.raises(InputError, match=r"weights\.safetensors is no ResizeConfig"):
+    with pytest.raises(InputError, match=r"weights\.safetensors is not a valid ResizeConfig"):
         uncrowd.load(weights)
 
 

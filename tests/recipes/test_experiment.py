@@ -1,4 +1,4 @@
-"""A run whose parts do not fit each other is refused where it is put together, be it in Python or in JSON."""
+"""An experiment whose parts do not fit each other is refused when it is built, in Python or from JSON."""
 
 from dataclasses import replace
 
@@ -16,11 +16,11 @@ from uncrowd.recipes import EXPERIMENTS, Experiment
         ("coco-r50-100", "coco-detr-r50", "of a SparseRCNNConfig with a CrossEntropyConfig; give its loss a Focal"),
     ],
 )
-def test_the_objective_takes_the_logits_for_what_they_are(name: str, other: str, sentence: str) -> None:
-    """DETR's last logit is no object; for sigmoids the last class would be."""
+def test_the_loss_has_to_fit_the_logits(name: str, other: str, sentence: str) -> None:
+    """DETR's last logit stands for no object; a sigmoid loss would read it as a class."""
     experiment, loss = EXPERIMENTS[name](), EXPERIMENTS[other]().loss
     with pytest.raises(InputError, match=sentence):
         replace(experiment, loss=loss)
     values = config.to_dict(experiment) | {"loss": config.to_dict(loss)}
-    with pytest.raises(InputError, match=rf"config\.json is no Experiment of this version: .*{sentence}"):
+    with pytest.raises(InputError, match=rf"config\.json is not a valid Experiment of this version: .*{sentence}"):
         config.from_dict(Experiment, values, "config.json")
