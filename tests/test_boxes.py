@@ -1,4 +1,4 @@
-"""Boxes: whatever a network or a file comes up with, geometry answers with finite numbers and finite gradients."""
+"""Box geometry returns finite numbers and finite gradients for whatever boxes a network or a file contains."""
 
 import itertools
 import math
@@ -29,9 +29,9 @@ from uncrowd.boxes import (
 )
 
 INF, NAN = math.inf, math.nan
-# Sixteenths of a pixel: sides are either nothing or something one could see, and sums of them are exact.
+# Sixteenths of a pixel: sides are 0 or not tiny, and their sums are exact.
 coordinates = st.integers(-16_000, 32_000).map(lambda sixteenths: sixteenths / 16)
-anything = st.tuples(coordinates, coordinates, coordinates, coordinates)  # inverted and empty ones, too
+anything = st.tuples(coordinates, coordinates, coordinates, coordinates)  # inverted and empty boxes, too
 ODD = {
     "ordinary": [10.0, 10, 20, 30],
     "the same again": [10.0, 10, 20, 30],
@@ -73,7 +73,7 @@ def test_iou_is_symmetric_and_bounds_giou(a: tuple, b: tuple) -> None:
 
 @given(anything)
 @settings(max_examples=50, deadline=None)
-def test_a_box_is_itself_in_every_form(box: tuple) -> None:
+def test_conversions_return_the_same_box(box: tuple) -> None:
     x1, y1, x2, y2 = box
     assert xywh_to_xyxy(xyxy_to_xywh(double(box))).tolist() == list(box)
     cxcywh = double([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
@@ -102,14 +102,14 @@ def test_odd_boxes_have_finite_overlaps_and_gradients(function: Callable, dtype:
         assert b.grad.isfinite().all(), (name1, name2)
 
 
-def test_what_odd_boxes_overlap() -> None:
+def test_overlaps_of_odd_boxes() -> None:
     def of(name1: str, name2: str) -> float:
         return iou(torch.tensor(ODD[name1]), torch.tensor(ODD[name2])).item()
 
     assert of("ordinary", "the same again") == 1
     assert of("zero area", "zero area again") == 0  # 0 / 0
     assert of("ordinary", "inverted") == 0
-    assert of("huge", "infinite") == 1  # both as large as anything gets
+    assert of("huge", "infinite") == 1  # both are clamped to the largest coordinates
     assert of("NaN", "ordinary") == 0
 
 
@@ -135,7 +135,7 @@ def test_deltas_worked_by_hand() -> None:
     assert MOVE_WEIGHT == 2.0
 
 
-def test_no_deltas_leave_the_box() -> None:
+def test_deltas_of_zero_leave_the_box() -> None:
     box = double([-10.0, 20, 3000, 60])
     assert apply_deltas(double([0, 0, 0, 0]), box).tolist() == box.tolist()
 
@@ -150,7 +150,7 @@ def test_growth_is_clamped_above_only() -> None:
 
 def test_half_precision_deltas_move_boxes_in_single() -> None:
     moved = apply_deltas(torch.zeros(4, dtype=torch.bfloat16), torch.tensor([1001.0, 0, 1003, 10]))
-    assert moved.tolist() == [1001, 0, 1003, 10]  # bf16 would say 1000
+    assert moved.tolist() == [1001, 0, 1003, 10]  # bf16 would round to 1000
 
 
 def test_clip_cuts_to_the_image() -> None:
@@ -159,7 +159,7 @@ def test_clip_cuts_to_the_image() -> None:
 
 
 def test_boxes_grow_with_their_image() -> None:
-    # of 100 x 50 (height x width) and of 300 x 100: three times as high, twice as wide
+    # from 100 x 50 (height x width) to 300 x 100: three times as high, twice as wide
     assert rescale(double([[10, 20, 30, 40]]), (100, 50), (300, 100)).tolist() == [[20, 60, 60, 120]]
 
 

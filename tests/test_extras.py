@@ -1,4 +1,4 @@
-"""The core installed alone: inference and evaluation work, and the rest names the extra it needs."""
+"""With the core installed alone, inference and evaluation work, and everything else names the extra it needs."""
 
 import re
 import subprocess
@@ -79,12 +79,12 @@ def test_python_names_the_extra_it_needs() -> None:
     assert re.fullmatch(r"uncrowd\.train needs \w+, .*; pip install 'uncrowd\[train\]'\.\n", done.stdout)
 
 
-def test_the_recipes_are_read_without_what_training_needs() -> None:
+def test_the_recipes_need_no_extra() -> None:
     done = python_alone("import uncrowd.recipes\nfor complete in uncrowd.recipes.EXPERIMENTS.values(): complete()")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_missing_module_of_no_extra_is_a_defect() -> None:
+def test_a_missing_module_of_no_extra_stays_a_module_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_module"), extras_of("A test"):
         import no_such_module  # noqa: F401 # pyright: ignore[reportMissingImports]
 

@@ -1,4 +1,4 @@
-"""Freed memory is kept by whoever asks for it: seen by the page faults of a block like those before."""
+"""Freed memory is kept on request, so that another block of the same size causes no page faults."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(64 * 2**20 // 4)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-# small things that live on move in beside the first blocks, so that these are soon too short for another
+# the last calls count: small objects settle among the first blocks and make them too short for another
 seen = [faults() for _ in range(40)]
 print(kept, min(seen[-5:]))
 """
@@ -42,9 +42,9 @@ def test_a_block_that_was_freed_is_used_again() -> None:
     kept, faults = run("keep")
     assert kept
     assert faults < PAGES / 100
-    if "[always]" not in HUGE_PAGES.read_text():  # of which a block has few
-        assert run("leave")[1] > PAGES / 2, "what there is to gain"
+    if "[always]" not in HUGE_PAGES.read_text():  # with huge pages a block has few page faults anyway
+        assert run("leave")[1] > PAGES / 2, "without it there are page faults to save"
 
 
-def test_what_the_environment_says_stays() -> None:
+def test_an_allocator_configured_by_the_environment_is_left_alone() -> None:
     assert run("keep", MALLOC_ARENA_MAX="8")[0] is False

@@ -46,7 +46,7 @@ def test_a_run_can_be_resumed(trained: uncrowd.TrainedRun) -> None:
     assert said[-1].endswith("nothing was changed")
 
 
-def test_what_a_run_scored_is_what_its_weights_score(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+def test_the_weights_of_a_run_reach_the_scores_of_the_run(trained: uncrowd.TrainedRun, crowd: Path) -> None:
     val = uncrowd.open_dataset(crowd).val
     assert val is not None
     predictor = uncrowd.load(trained.weights, "cpu")

@@ -1,11 +1,11 @@
-"""Detections leave in other people's forms with the dataset's own ids and names."""
+"""Detections are converted to the formats of other libraries with the dataset's own ids and names."""
 
 import pytest
 import torch
 
 from uncrowd.structures import Categories, Detections, Target
 
-# COCO's ids have gaps; labels inside do not
+# as in COCO, ids have gaps; labels do not
 CATEGORIES = Categories(ids=(1, 7, 90), names=("person", "train", "toothbrush"))
 
 
@@ -52,7 +52,7 @@ def test_to_supervision(detections: Detections) -> None:
     assert list(theirs.data["class_name"]) == ["toothbrush", "person", "train"]
 
 
-def test_nothing_found_is_no_special_case() -> None:
+def test_no_detections_are_converted_too() -> None:
     nothing = Detections(
         boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64), categories=CATEGORIES
     )

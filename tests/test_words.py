@@ -22,10 +22,10 @@ def test_nouns_follow_their_number(number: int, noun: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("values", "text"), [([], ""), ([1], "1"), (["a", "b"], "a, b"), (iter("abc"), "a, b, ..."), ("abcd", "a, b, ...")]
 )
-def test_long_lists_end_in_dots(values: list[object], text: str) -> None:
+def test_a_list_that_is_cut_ends_in_dots(values: list[object], text: str) -> None:
     assert first(values, 2) == text
 
 
-def test_a_misspelt_word_is_met_with_the_nearest() -> None:
+def test_a_misspelt_word_gets_the_nearest_known_one() -> None:
     assert nearest("tomatos", ["potatoes", "tomatoes"]) == "; the nearest is tomatoes"
     assert nearest("car", ["potatoes", "tomatoes"]) == ""

@@ -14,7 +14,7 @@ from torch import Tensor
 FAR = 1e9
 # The largest growth of a side in one refinement (Faster R-CNN's convention: 1/16 of a 100,000 pixel image).
 MAX_LOG_SCALE = math.log(100_000 / 16)
-# What (dx, dy) are divided by before they move a box; (dw, dh) are taken as they are (Sparse R-CNN's 2, 2, 1, 1).
+# (dx, dy) are divided by this before they move a box; (dw, dh) are used as they are (Sparse R-CNN's 2, 2, 1, 1).
 MOVE_WEIGHT = 2.0
 
 
@@ -88,7 +88,7 @@ def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) ->
     deltas, boxes = at_least_fp32(deltas), at_least_fp32(boxes)
     size = boxes[..., 2:] - boxes[..., :2]
     centre = boxes[..., :2] + size / 2
-    # A tensor of the four weights would have to be copied to the device, and the host would wait for it.
+    # A tensor of the four weights would be copied to the device, and the host would wait for the copy.
     move, log_scale = deltas[..., :2] / MOVE_WEIGHT, deltas[..., 2:]
     centre = centre + move * size
     size = size * log_scale.clamp(max=MAX_LOG_SCALE).exp()

@@ -1,11 +1,11 @@
-"""The two errors that end a verb with one sentence instead of a stack trace, and the check most settings need."""
+"""The two errors that end a command with one sentence instead of a stack trace, and a check for settings."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Something that the user gave cannot be used.
 
     The message is one sentence that names the file, the record and the mend; the command line prints it and exits
-    with status 2. Anything else that escapes is a defect of ours (status 1).
+    with status 2. Any other error that escapes is a defect of uncrowd (status 1).
     """
 
 
@@ -14,7 +14,7 @@ class NonFiniteError(RuntimeError):
 
 
 def require_at_least(least: int | float, **values: int | float) -> None:
-    """Raises InputError, in words, for the first of the named values that is below `least` (NaN is)."""
+    """Raises InputError for the first of the named values that is below `least` or NaN."""
     for name, value in values.items():
         if not value >= least:
             raise InputError(f"{name} is {value}; give {least} or more.")

@@ -1,4 +1,4 @@
-"""The packages that come with an extra of `pip install 'uncrowd[EXTRA]'`, and the sentence where one is missing."""
+"""The packages that come with an extra of `pip install 'uncrowd[EXTRA]'`, and the error if one is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ EXTRA_OF = {
 
 @contextmanager
 def extras_of(what: str) -> Iterator[None]:
-    """Raises InputError, which names the extra to install, where the code inside imports a package that is missing.
+    """Raises InputError, which names the extra to install, if the code inside imports a package that is missing.
 
-    what: what needs the package, to begin the sentence. Any other missing module is a defect and stays as it is.
+    what: what needs the package; it begins the sentence. Any other missing module is a defect, and its error passes.
     """
     try:
         yield

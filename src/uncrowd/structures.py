@@ -1,6 +1,6 @@
 """The data that the packages exchange. It has no behaviour except conversion to the formats of other libraries.
 
-Frames: *image* pixels are those of the file as a person sees it (after its EXIF orientation is resolved);
+Coordinate frames: *image* pixels are those of the file as a person sees it, after its EXIF orientation is resolved;
 *network* pixels are those of the model's input tensor, after resizing.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ImageId = int | str
 
-# How detections are scored: as COCO does, or as CrowdHuman does, which scores a single class.
+# Whose protocol scores the detections: COCO's, or CrowdHuman's, which scores a single class.
 ScoreProtocol = Literal["coco", "crowdhuman"]
 
 
@@ -68,9 +68,9 @@ class Target:
 class Batch:
     """Images padded to one size (at the bottom and right, with 0), their targets and their origin.
 
-    images: RGB, 0-255. sizes: (height, width) of each image in it, before padding, in network pixels.
-    image_sizes: (height, width) of the file each came from. skipped: ids of images that could not be read;
-    in training another image took their place, at inference it stays empty.
+    images: RGB, 0-255. sizes: (height, width) of each image before padding, in network pixels. image_sizes: (height,
+    width) of the file of each image. skipped: ids of images that could not be read; in training other images take
+    their places, at inference they are left out.
     """
 
     images: Shaped[Tensor, "b 3 h w"]

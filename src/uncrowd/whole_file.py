@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writes files that appear whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,13 +9,15 @@ from uncrowd.errors import InputError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields where to write, beside `path`; what was written is moved into place once all went well.
+    """Yields a path beside `path` to write to; the file is moved to `path` when the block ends without an error.
 
-    So a full disk or a kill leaves what was there before. Raises InputError where a folder, a device or a pipe is in
-    the place, and for whatever the operating system refuses meanwhile.
+    A full disk or a kill therefore leaves the previous file untouched. Raises InputError if `path` is a folder, a
+    device or a pipe, and if the operating system refuses to write.
     """
-    _refuse_what_is_no_file(path)
-    beside = path.with_name(f".{path.name}.writing")  # always the same, so that what a kill leaves is replaced
+    _refuse_folder_device_or_pipe(path)
+    beside = path.with_name(
+        f".{path.name}.writing"
+    )  # always the same name, so that the next write replaces what a kill left
     try:
         yield beside
         beside.replace(path)
@@ -27,9 +29,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _refuse_folder_device_or_pipe(path: Path) -> None:
     try:
-        in_the_way = path.exists() and not path.is_file()  # an administrator could move files over /dev/null
+        in_the_way = path.exists() and not path.is_file()  # an administrator could replace /dev/null
     except OSError as error:  # such as a name that is too long
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
     if in_the_way:

@@ -6,19 +6,19 @@ from itertools import islice
 
 
 def counted(number: int, noun: str) -> str:
-    """The number and the noun in its plural, unless it is one: "1 image", "3 boxes", "2 classes"."""
+    """Returns the number and the noun, in the plural unless the number is 1: "1 image", "3 boxes", "2 classes"."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
 
 
 def first(values: Iterable[object], most: int) -> str:
-    """The first `most` of the values, and dots where there are more: "cat, dog, ..."."""
+    """Returns the first `most` of the values, and dots if there are more: "cat, dog, ..."."""
     values = iter(values)
     shown = [str(value) for value in islice(values, most)]
     return ", ".join([*shown, *("..." for _ in islice(values, 1))])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ "; the nearest is NAME", to go on a sentence that refuses the word, or nothing where none is near."""
+    """Returns "; the nearest is NAME", to continue a sentence that refuses `word`, or "" if no known word is near."""
     return "".join(f"; the nearest is {name}" for name in get_close_matches(word, list(known), n=1))
