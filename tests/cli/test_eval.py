@@ -199,7 +199,7 @@ BAD_RESULTS = {
     "box of NaN": ([GOOD | {"bbox": [1, 2, float("nan"), 4]}], "a bbox that is not finite"),
     "negative width": ([GOOD | {"bbox": [9, 9, -3, 4]}], "negative width or height"),
     "unknown image": ([GOOD | {"image_id": 4711}], "image_id 4711"),
-    "unknown class": ([GOOD | {"category_id": 1}], "its ids are 3, 17"),
+    "unknown class": ([GOOD | {"category_id": 1}], "the dataset's ids are 3, 17"),
     "no score": ([{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}], "it lacks score"),
     "ground truth": (content(images=[image(1)]), "is a ground-truth file"),
 }

@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
     if results is not None:
-        detections = results.by_image(dataset.categories, dataset.ids.tolist())
+        detections = results.by_image(dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
         most = max(map(len, detections.values()), default=0)
     else:
         predictor = _load(arguments, dataset)

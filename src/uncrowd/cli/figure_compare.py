@@ -104,7 +104,7 @@ def _detections(
 ) -> Mapping[ImageId, Detections]:
     """Returns the detections of a method in the shown images, or in all images if they come from a file."""
     if holds_detections(method):
-        return read_detections(method, dataset.categories, dataset.ids.tolist())
+        return read_detections(method, dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
     predictor = load_for(dataset, method, device)
     images = [read_image(sample.path, sample.size) for sample in shown]
     return dict(zip(shown.ids.tolist(), predictor.predict(images), strict=True))

@@ -53,6 +53,35 @@ def test_ids_may_be_numbers_here_and_text_there(tmp_path: Path) -> None:
     assert [len(found[id]) for id in ("12", 13, 14)] == [1, 1, 1]
 
 
+def test_classes_may_be_numbers_written_as_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "found.json", [record(category_id="7"), record(category_id=3.0, score=0.4)])
+    assert read_detections(path, CATEGORIES, [5])[5].labels.tolist() == [1, 0]
+
+
+FILE_NAMES = ["a/x.jpg", "a/y.jpg", "b/y.jpg", "b/12.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("named", "counts"),
+    [
+        (["x", "x.jpg", "a/x.jpg", "a/y.jpg", 12], [3, 1, 0, 1]),
+        (["1", "2", 3], [1, 1, 1, 0]),  # ids
+        ([1, 4], [1, 0, 0, 1]),
+    ],
+)
+def test_images_may_be_named_by_their_files(tmp_path: Path, named: list[Any], counts: list[int]) -> None:
+    path = write(tmp_path / "found.json", [record(image_id=name) for name in named])
+    found = read_detections(path, CATEGORIES, [1, 2, 3, 4], FILE_NAMES)
+    assert [len(found[id]) for id in (1, 2, 3, 4)] == counts
+
+
+@pytest.mark.parametrize("named", [["x", "y"], ["x", 1], ["x", "z.jpg"]], ids=["two have it", "an id", "none has it"])
+def test_names_that_do_not_say_which_image_are_refused(tmp_path: Path, named: list[Any]) -> None:
+    path = write(tmp_path / "found.json", [record(image_id=name) for name in named])
+    with pytest.raises(InputError, match="record 0 has the image_id 'x'"):
+        read_detections(path, CATEGORIES, [1, 2, 3, 4], FILE_NAMES)
+
+
 def test_no_detections_and_no_images(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [])
     assert len(read_detections(path, CATEGORIES, [5])[5]) == 0
@@ -133,11 +162,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ([record(), {"image_id": 5, "category_id": 7, "score": 1}], "record 1 is no detection, it lacks bbox"),
         ([record(), 17], "record 1 is no detection, it lacks image_id, category_id, bbox, score"),
         ([record(), None], "2 records but 1 detections"),
-        ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 image"),
+        ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 .* are 5, 6"),
         ([record(image_id=None)], "record 0 has an image_id or category_id that is neither"),
         ([record(category_id=[7])], "record 0 has an image_id or category_id that is neither"),
         ([record(image_id=True)], "record 0 has an image_id or category_id that is neither"),
-        ([record(), record(category_id=1)], "record 1 has the category_id 1, one of 1 .* its ids are 3, 7"),
+        ([record(), record(category_id=1)], "record 1 has the category_id 1, one of 1 .* ids are 3, 7"),
+        (
+            [record(category_id="dog")],
+            "category_id 'dog', which is no whole number; the dataset's ids are 3, 7",
+        ),
+        ([record(score=True)], r"record 0 has a bbox or score that is no number: \[10, 20, 30, 40\], True"),
+        ([record(bbox=[0, 0, True, 1])], "record 0 has a bbox or score that is no number"),
         ([record(), record(score=float("nan"))], "record 1 .*score that is not finite"),
         ([record(score=None)], "record 0 has a bbox or score that is no number"),
         ([record(bbox=[0, 0, float("inf"), 1])], "record 0 .*bbox that is not finite"),

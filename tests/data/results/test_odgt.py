@@ -73,6 +73,11 @@ def test_its_repeated_ground_truth_is_passed_over(tmp_path):
     assert len(read_detections(path, PERSON, ["a"])["a"]) == 1
 
 
+def test_images_may_be_named_by_their_files(tmp_path):
+    path = write(tmp_path / "found.odgt", [line("a"), line("b")])
+    assert [len(found) for found in read_detections(path, PERSON, [1, 2], ["x/a.jpg", "x/b.jpg"]).values()] == [1, 1]
+
+
 def test_sizes_are_read_where_they_are_said(tmp_path):
     lines = [line("a", height=30, width=40), line("b"), line("c", height=30), line("d", height=0, width=4)]
     assert read_results(write(tmp_path / "found.odgt", lines)).sizes == {"a": (30, 40)}
@@ -143,6 +148,8 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
             [line("a", [found(tag=2)])],
             r"line 1: detection 1 has the tag 2, but .* is 1; leave the others out",
         ),
+        ([line("a", [found(tag=True)])], r"line 1: detection 1 has the tag True"),
+        ([line("a", [found(score=True)])], r"line 1: detection 1 has a bbox or score that is no number: .*True"),
         ([line("a", [found(score="0.5")])], r"line 1: detection 1 has a bbox or score that is no number: .*'0\.5'"),
         ([line("a", [found((1, 2, 3))])], r"line 1: detection 1 has the bbox \[1, 2, 3\] instead of four numbers"),
         (

@@ -1,11 +1,16 @@
 """JSON values as programs write them: what has one meaning is understood, all else is None.
 
-Tables, databases and annotation tools export numbers and truth values as text, or with a decimal point.
+Tables, databases and annotation tools export ids and truth values as text, or with a decimal point.
 """
 
+import re
+from collections.abc import Container
 from typing import Any
 
+from uncrowd.structures import ImageId
+
 _TRUTHS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
+_WHOLE = re.compile(r"(0|-?[1-9]\d{0,17})(\.0)?", re.ASCII)
 
 
 def as_truth(value: Any) -> bool | None:
@@ -13,3 +18,24 @@ def as_truth(value: Any) -> bool | None:
     if isinstance(value, str):
         return _TRUTHS.get(value.strip().lower())
     return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def as_whole(value: Any) -> int | None:
+    """The value as a whole number of 64 bits, whether it is written 1, 1.0, "1" or "1.0"; None for all else.
+
+    Zeros in front belong to a name: "007" is no number.
+    """
+    if isinstance(value, str):
+        match = _WHOLE.fullmatch(value)
+        return int(match[1]) if match else None
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    return int(value) if whole and -(2**63) <= value < 2**63 else None
+
+
+def as_known(value: Any, known: Container[ImageId]) -> ImageId | None:
+    """The known id that the value means: itself, or the same number in another type; None where there is none."""
+    if type(value) in (int, str) and value in known:
+        return value
+    whole = as_whole(value)
+    spellings = () if whole is None else (whole, str(whole))
+    return next((id for id in spellings if id in known), None)

@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
+from uncrowd.data.formats.values import as_known, as_whole
 from uncrowd.data.results.columns import DetectionColumns
+from uncrowd.data.results.matching import FoundId, index_images
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
 from uncrowd.whole_file import whole_file
@@ -26,21 +29,24 @@ class CocoResults:
     """
 
     path: Path
-    image_ids: list[int | float | str] = field(default_factory=list)
-    category_ids: list[int | float] = field(default_factory=list)
+    image_ids: list[FoundId] = field(default_factory=list)
+    category_ids: list[int | float | str] = field(default_factory=list)
     detections: DetectionColumns = field(default_factory=DetectionColumns)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    def by_image(self, categories: Categories, ids: Iterable[ImageId]) -> dict[ImageId, Detections]:
+    def by_image(
+        self, categories: Categories, ids: Iterable[ImageId], file_names: Iterable[str] = ()
+    ) -> dict[ImageId, Detections]:
         """The detections of each of the dataset's images `ids`, best first, in fp64; empty where there are none.
 
-        Equal scores stay in the order of the file. An image's id may be a number in the file and text in the dataset
-        or the other way round. Raises InputError, naming the record, for images and categories the dataset does not
-        have.
+        Equal scores stay in the order of the file. An id may be a number in the file and text in the dataset or the
+        other way round; `index_images` says when an image may be named by one of the `file_names`. Raises InputError,
+        naming the record, for images and categories the dataset does not have.
         """
         ids = list(ids)
         labels = _labels(self.path, self.category_ids, categories)
-        return self.detections.by_image(ids, _images(self.path, self.image_ids, ids), labels, categories)
+        images = _images(self.path, self.image_ids, ids, list(file_names))
+        return self.detections.by_image(ids, images, labels, categories)
 
     def _take(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Keeps a detection and returns None; any other dictionary is returned as it is."""
@@ -49,7 +55,7 @@ class CocoResults:
         image_id, category_id = record["image_id"], record["category_id"]
         where = f"{self.path}: record {len(self.detections)}"
         # by type, for to Python true is a number
-        if type(image_id) not in (int, float, str) or type(category_id) not in (int, float):
+        if not {type(image_id), type(category_id)} <= {int, float, str}:
             raise InputError(f"{where} has an image_id or category_id that is neither a number nor text.")
         complaint = self.detections.add(record["bbox"], record["score"])
         if complaint is not None:
@@ -108,27 +114,30 @@ def _records(detections: Mapping[ImageId, Detections]) -> Iterator[dict[str, Any
         yield from replace(found, boxes=found.boxes.double()).to_coco(id)
 
 
-def _labels(path: Path, category_ids: list[int | float], categories: Categories) -> Int64[np.ndarray, " n"]:
-    label_of: dict[int | float, int] = {id: label for label, id in enumerate(categories.ids)}
-    unknown = sorted(set(category_ids) - label_of.keys())
+def _labels(path: Path, category_ids: list[int | float | str], categories: Categories) -> Int64[np.ndarray, " n"]:
+    label_of: dict[ImageId, int] = {id: label for label, id in enumerate(categories.ids)}
+    known = {id: as_known(id, label_of) for id in set(category_ids)}
+    unknown = sum(key is None for key in known.values())
     if unknown:
+        n, id = next((n, id) for n, id in enumerate(category_ids) if known[id] is None)
+        whole = as_whole(id) is not None
+        what = f"one of {unknown} that the dataset does not have" if whole else "which is no whole number"
         raise InputError(
-            f"{path}: record {category_ids.index(unknown[0])} has the category_id {unknown[0]}, one of {len(unknown)} "
-            f"that the dataset does not have: its ids are {first(categories.ids, 10)}."
+            f"{path}: record {n} has the category_id {short(id)}, {what}; the dataset's ids are "
+            f"{first(categories.ids, 10)}."
         )
-    return np.fromiter(map(label_of.__getitem__, category_ids), dtype=np.int64, count=len(category_ids))
+    labels = {id: label_of[key] for id, key in known.items() if key is not None}
+    return np.fromiter(map(labels.__getitem__, category_ids), dtype=np.int64, count=len(category_ids))
 
 
-def _images(path: Path, image_ids: list[int | float | str], ids: list[ImageId]) -> Int64[np.ndarray, " n"]:
-    """The position in `ids` of each record's image."""
-    position: dict[int | float | str, int] = {str(id): n for n, id in enumerate(ids)}
-    position.update({id: n for n, id in enumerate(ids)})
-    found = {id: position.get(id, position.get(str(id), -1)) for id in set(image_ids)}
-    unknown = sum(n < 0 for n in found.values())
+def _images(path: Path, image_ids: list[FoundId], ids: list[ImageId], file_names: list[str]) -> Int64[np.ndarray, " n"]:
+    """The index in `ids` of each record's image."""
+    index_of = index_images(image_ids, ids, file_names)
+    unknown = len(set(image_ids)) - len(index_of)
     if unknown:
-        n = next(n for n, id in enumerate(image_ids) if found[id] < 0)
+        n = next(n for n, id in enumerate(image_ids) if id not in index_of)
         raise InputError(
-            f"{path}: record {n} has the image_id {image_ids[n]!r}, one of {unknown} image(s) that the dataset does "
-            "not have: give the detections of this dataset and split."
+            f"{path}: record {n} has the image_id {short(image_ids[n])}, one of {unknown} image(s) that the dataset "
+            f"does not have, whose ids are {first(map(short, ids), 5)}: give the detections of this dataset and split."
         )
-    return np.fromiter(map(found.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))
+    return np.fromiter(map(index_of.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))

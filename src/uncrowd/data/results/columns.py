@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from reprlib import repr as short
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Int64
 
 from uncrowd.boxes import xywh_to_xyxy
+from uncrowd.data.formats.records import is_number
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
 
@@ -29,12 +31,12 @@ class DetectionColumns:
         """Takes one more detection as parsed, or says what it has instead of four numbers and one."""
         if not isinstance(box, list) or len(box) != 4:
             return f"the bbox {short(box)} instead of four numbers [x, y, width, height]"
-        try:
-            self.boxes_xywh.extend(box)
-            self.scores.append(score)
-        except (TypeError, OverflowError):
-            return f"a bbox or score that is no number: {short(box)}, {short(score)}"
-        return None
+        if all(map(is_number, (*box, score))):
+            with suppress(OverflowError):
+                self.boxes_xywh.extend(box)
+                self.scores.append(score)
+                return None
+        return f"a bbox or score that is no number: {short(box)}, {short(score)}"
 
     def refuse_nonsense(self, where: Callable[[int], str]) -> None:
         """Raises InputError for numbers that are not finite and sides that are negative; `where` names detection n."""

@@ -15,12 +15,15 @@ def read_results(path: Path) -> CocoResults | OdgtResults:
     return (read_odgt_results if as_odgt else read_coco_results)(path)
 
 
-def read_detections(path: Path, categories: Categories, ids: Iterable[ImageId]) -> dict[ImageId, Detections]:
+def read_detections(
+    path: Path, categories: Categories, ids: Iterable[ImageId], file_names: Iterable[str] = ()
+) -> dict[ImageId, Detections]:
     """The detections of each of the dataset's images `ids`, best first, in fp64; empty where the file has none.
 
-    Raises InputError as `read_results` and the `by_image` of what it returns do.
+    file_names: of these images, which the file may hold instead of their ids. Raises InputError as `read_results` and
+    the `by_image` of what it returns do.
     """
-    return read_results(path).by_image(categories, ids)
+    return read_results(path).by_image(categories, ids, file_names)
 
 
 def write_detections(

@@ -15,7 +15,9 @@ import numpy as np
 
 from uncrowd.boxes import xyxy_to_xywh
 from uncrowd.data.formats.odgt import image_id, image_size, read_lines
+from uncrowd.data.formats.values import as_whole
 from uncrowd.data.results.columns import DetectionColumns
+from uncrowd.data.results.matching import index_images
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
 from uncrowd.whole_file import whole_file
@@ -56,11 +58,14 @@ class OdgtResults:
     detections: DetectionColumns = field(default_factory=DetectionColumns)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def by_image(self, categories: Categories, ids: Iterable[ImageId]) -> dict[ImageId, Detections]:
+    def by_image(
+        self, categories: Categories, ids: Iterable[ImageId], file_names: Iterable[str] = ()
+    ) -> dict[ImageId, Detections]:
         """The detections of each of the dataset's images `ids`, best first, in fp64; empty where there are none.
 
-        Equal scores stay in the order of the file. An ID may be a number in the dataset. Raises InputError, naming the
-        line, for images the dataset does not have, and for a dataset of several classes.
+        Equal scores stay in the order of the file. An ID may be a number in the dataset; `index_images` says when it
+        may be one of the `file_names`. Raises InputError, naming the line, for images the dataset does not have, and
+        for a dataset of several classes.
         """
         if len(categories) > 1:
             raise InputError(
@@ -68,7 +73,7 @@ class OdgtResults:
                 "results file."
             )
         ids = list(ids)
-        index_of = {str(id): index for index, id in enumerate(ids)}
+        index_of = index_images(self.lines, ids, list(file_names))
         unknown = next((id for id in self.lines if id not in index_of), None)
         if unknown is not None:
             raise InputError(
@@ -113,7 +118,7 @@ def _take(dtboxes: list[Any], columns: DetectionColumns, where: str) -> None:
     for position, found in enumerate(dtboxes):
         if not isinstance(found, dict) or "box" not in found or "score" not in found:
             raise InputError(f"{where}: detection {position + 1} lacks its box or score.")
-        if found.get("tag", 1) != 1:
+        if as_whole(found.get("tag", 1)) != 1:
             raise InputError(
                 f"{where}: detection {position + 1} has the tag {short(found['tag'])}, but CrowdHuman's only class, "
                 "a person, is 1; leave the others out."
