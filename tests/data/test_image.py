@@ -2,6 +2,7 @@
 
 import io
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from uncrowd.data.image import image_sizes, is_turned, read_image, to_rgb, upright
+from uncrowd.data.image import image_sizes, read_content, read_image, to_rgb, upright
 from uncrowd.errors import InputError
 
 HEIGHT, WIDTH = 4, 6
@@ -119,7 +120,9 @@ def test_each_orientation_of_each_format_is_applied_once(tmp_path, suffix, optio
     expected = UPRIGHT[orientation](stored)
     assert np.array_equal(read_image(path), expected)
     assert image_sizes(path) == ((HEIGHT, WIDTH), expected.shape[:2])
-    assert is_turned(path) == (orientation > 1)
+    content = read_content(path)
+    assert (content.stored, content.displayed) == image_sizes(path)
+    assert content.turned == (orientation > 1)
     assert np.array_equal(read_image(path, size=expected.shape[:2]), expected)
     # A record of the stored size says that boxes were drawn on the stored image, unless both sizes are the same.
     assert np.array_equal(read_image(path, size=(HEIGHT, WIDTH)), stored if orientation > 4 else expected)
@@ -200,3 +203,39 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path_factory, data, suffix)
     except InputError:
         return
     assert image.dtype == np.uint8
+
+
+def test_only_the_first_page_is_read_and_the_others_are_noted(tmp_path):
+    pages = [Image.fromarray(gradient()), Image.new("RGB", (WIDTH, HEIGHT))]
+    for name in ("a.tif", "a.gif", "a.png", "a.webp"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], lossless=True)
+        content = read_content(tmp_path / name)
+        assert content.notes() == ["only the first of its 2 images is read"]
+        assert np.abs(content.pixels.astype(int) - gradient()).max() <= 8  # a palette has fewer colours
+    # The second image of a camera's JPEG is a preview.
+    pages[0].save(tmp_path / "a.mpo", save_all=True, append_images=pages[1:])
+    assert read_content(tmp_path / "a.mpo").notes() == []
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_12_bits_in_16_are_noted_as_dark(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.array([[5, 4095]], np.uint16)).save(path)
+    (note,) = read_content(path).notes()
+    assert note == "its 16-bit pixels use only 0 to 4095 of 65535 and become dark; rescale them"
+    for bright in (np.array([[0, 60_000]], np.uint16), np.zeros((1, 2), np.uint16), np.array([[0, 15]], np.uint8)):
+        Image.fromarray(bright).save(path)
+        assert read_content(path).notes() == []
+
+
+def test_12_bits_in_16_bit_colours_are_noted_too(tmp_path):
+    path = tmp_path / "a.png"
+    row = b"\0" + (4095).to_bytes(2, "big") * 3
+    header = (1).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(row)), (b"IEND", b"")):
+            file.write(len(content).to_bytes(4, "big") + kind + content)
+            file.write(zlib.crc32(kind + content).to_bytes(4, "big"))
+    assert read_content(path).pixels.tolist() == [[[15, 15, 15]]]
+    assert "use only 0 to 4095 of 65535" in read_content(path).notes()[0]

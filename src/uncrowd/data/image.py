@@ -1,12 +1,14 @@
 """Reads an image file as an RGB array, in the orientation in which its record in the dataset gives its size."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
+from uncrowd.data.image_file import MAX_PIXELS, ImageSource, open_image
 from uncrowd.errors import InputError
 
 # What undoes each EXIF orientation. ImageOps.exif_transpose does the same, but also rewrites the other tags, and fails
@@ -22,57 +24,98 @@ _UPRIGHT = {
 }
 # The orientation that undoes each; the others undo themselves.
 _INVERSE = {6: 8, 8: 6}
+# Of these formats the first image is the whole; those after it are previews or layers.
+_ONE_IMAGE = ("MPO", "PSD")
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
+class ImageContent(NamedTuple):
+    """What was read from an image file.
+
+    stored, displayed: (height, width) without and with EXIF. turned: whether EXIF turns or mirrors it. pages: how many
+    images the file has; the first is read. brightest: the largest value of 16-bit pixels, None for others.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    stored: tuple[int, int]
+    displayed: tuple[int, int]
+    turned: bool
+    pages: int
+    brightest: int | None
+
+    @property
+    def dark(self) -> bool:
+        """Whether 16-bit pixels use less than a quarter of their range, as 10-, 12- and 14-bit cameras write them."""
+        return self.brightest is not None and 0 < self.brightest < 2**14
+
+    def notes(self) -> list[str]:
+        """Returns what was left out and what makes the image hardly visible, without the name of the file."""
+        pages = [f"only the first of its {self.pages} images is read"] if self.pages > 1 else []
+        dark = [f"its 16-bit pixels use only 0 to {self.brightest} of 65535 and become dark; rescale them"]
+        return pages + dark if self.dark else pages
+
+
+def read_image(
+    source: ImageSource, size: tuple[int, int] | None = None, *, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "h w 3"]:
     """Reads an image as RGB, 0-255, in the orientation that fits its record in the dataset.
 
     size: (height, width) of the record. If only the stored or only the EXIF orientation has that size, the image is
-    returned in it. If both have it (a square image, a half turn), or no size is given, EXIF is applied.
+    returned in it. If both have it (a square image, a half turn), or no size is given, EXIF is applied. max_pixels:
+    width times height up to which an image is decoded.
 
-    Raises InputError when the file is missing, damaged or no image, or when neither orientation has that size.
+    Raises InputError when the file is missing, damaged, too large or no image, or when neither orientation has that
+    size.
     """
-    try:
-        with Image.open(path) as image:
-            stored, displayed = _sizes(image)
-            if size is not None and tuple(size) not in (stored, displayed):
-                raise InputError(
-                    f"the image is {_by(stored)} pixels, but its record says {_by(size)}; correct width and height "
-                    f"in the annotations or restore the original image."
-                )
-            return to_rgb(_as_stored(image) if size is not None and tuple(size) != displayed else upright(image))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
-        raise _unreadable(path, error) from error
+    return read_content(source, size, max_pixels=max_pixels).pixels
+
+
+def read_content(
+    source: ImageSource, size: tuple[int, int] | None = None, *, max_pixels: int = MAX_PIXELS
+) -> ImageContent:
+    """Reads an image as `read_image` does, and what else is to be known about the file."""
+    with open_image(source, max_pixels) as image:
+        has_16_bits = image.mode.startswith("I") or ";16" in str(getattr(image, "tile", ""))
+        orientation, turned_by_pillow = _load(image)
+        stored, displayed = _sizes(image, orientation)
+        if size is not None and tuple(size) not in (stored, displayed):
+            raise InputError(
+                f"the image is {_by(stored)} pixels, but its record says {_by(size)}; correct width and height "
+                f"in the annotations or restore the original image."
+            )
+        if size is None or tuple(size) == displayed:
+            wanted = image if turned_by_pillow else _turn(image, orientation)
+        else:
+            wanted = _turn(image, _INVERSE.get(orientation, orientation)) if turned_by_pillow else image
+        pixels = to_rgb(wanted)
+        return ImageContent(
+            pixels,
+            stored,
+            displayed,
+            turned=orientation in _UPRIGHT,
+            pages=_pages(image),
+            brightest=_brightest(image, pixels) if has_16_bits else None,
+        )
 
 
 def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Returns (height, width) as stored and as displayed after EXIF; reads only the header of the file.
+    """Returns (height, width) as stored and as displayed after EXIF; reads only the header of most files.
 
     Raises InputError when the file is missing or no image.
     """
-    try:
-        with Image.open(path) as image:
-            return _sizes(image)
-    except Exception as error:  # as above
-        raise _unreadable(path, error) from error
+    with open_image(path) as image:
+        return _sizes(image, _orientation(image))
+
+
+def is_turned(path: Path) -> bool:
+    """Returns whether EXIF turns or mirrors the image; reads and raises as `image_sizes` does."""
+    with open_image(path) as image:
+        return _orientation(image) in _UPRIGHT
 
 
 def upright(image: Image.Image) -> Image.Image:
     """Loads an image and applies its EXIF orientation; returns the same object if there is nothing to turn."""
-    image.load()  # first, because Pillow turns a TIFF while loading it, and then forgets the orientation
-    turn = _UPRIGHT.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def is_turned(path: Path) -> bool:
-    """Returns whether EXIF turns or mirrors the image; reads only the header and raises as `image_sizes` does."""
-    try:
-        with Image.open(path) as image:
-            return _orientation(image) in _UPRIGHT
-    except Exception as error:  # as above
-        raise _unreadable(path, error) from error
+    orientation, turned_by_pillow = _load(image)
+    return image if turned_by_pillow else _turn(image, orientation)
 
 
 def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
@@ -93,35 +136,46 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # Pillow copies what it converts
 
 
-def _as_stored(image: Image.Image) -> Image.Image:
-    orientation = _orientation(image)
+def _load(image: Image.Image) -> tuple[int, bool]:
+    """Decodes an image; returns its EXIF orientation and whether Pillow has applied it, as it does to a TIFF."""
+    if isinstance(image, TiffImageFile):
+        orientation = _orientation(image)  # Pillow forgets it once it has turned the pixels
+        image.load()
+        return orientation, True
     image.load()
-    if _orientation(image) == orientation:
-        return image
-    return image.transpose(_UPRIGHT[_INVERSE.get(orientation, orientation)])  # a TIFF, which Pillow has turned
+    return _orientation(image), False
+
+
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def _orientation(image: Image.Image) -> int:
     try:
-        # The base class's method: PNG's own decodes all pixels first, in case the tags come after them.
-        return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+        return image.getexif().get(ExifTags.Base.Orientation, 1)  # of a PNG it may come after the pixels
     except Exception:  # damaged tags do not make good pixels unusable
         return 1
 
 
-def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
+def _sizes(image: Image.Image, orientation: int) -> tuple[tuple[int, int], tuple[int, int]]:
     height, width = image.height, image.width
-    if isinstance(image, TiffImageFile):  # its `size` is the displayed one even before it is loaded and turned
+    if isinstance(image, TiffImageFile):  # its `size` is the displayed one, before it is loaded as well
         height, width = image.tag_v2[ExifTags.Base.ImageLength], image.tag_v2[ExifTags.Base.ImageWidth]
-    return (height, width), (width, height) if _orientation(image) in (5, 6, 7, 8) else (height, width)
+    return (height, width), (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
+def _pages(image: Image.Image) -> int:
+    try:
+        return 1 if image.format in _ONE_IMAGE else getattr(image, "n_frames", 1)
+    except Exception:  # the first one is good, whatever follows
+        return 1
+
+
+def _brightest(image: Image.Image, pixels: UInt8[np.ndarray, "h w 3"]) -> int:
+    if image.mode.startswith("I"):
+        return int(np.asarray(image).max())
+    return int(pixels.max()) * 256 + 255  # Pillow keeps the upper 8 bits of colours
 
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{path} does not exist; put the image there or correct its name.")
-    reason = str(error).rstrip(".") or type(error).__name__
-    return InputError(f"{path} cannot be read as an image ({reason}); replace the file or leave it out.")

@@ -1,0 +1,163 @@
+"""Opens image files: decides what is one, and refuses what cannot be read before a pixel of it is decoded."""
+
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from io import BytesIO, TextIOBase
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast, runtime_checkable
+
+from PIL import Image, UnidentifiedImageError
+
+from uncrowd.errors import InputError
+
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """A file that is open for reading bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Returns the next bytes."""
+        ...
+
+
+# A path, the bytes of a file, or an open file.
+ImageSource = Path | bytes | BinaryFile
+
+# Width times height up to which an image is decoded, which takes 3 bytes a pixel, unless the caller says otherwise.
+# It is the limit of Pillow.
+MAX_PIXELS = 178_956_970
+
+# Endings of images that are read only where Pillow has the format or a plugin for it.
+_OPTIONAL = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
+    ".avif": "AVIF",
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "camera raw"),
+}
+# HEIC and AVIF share a container; its bytes 4 to 12 tell them apart.
+_BRANDS = {
+    **dict.fromkeys((b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypheim", b"ftypheis", b"ftypmif1"), "HEIC"),
+    **dict.fromkeys((b"ftypavif", b"ftypavis"), "AVIF"),
+}
+_PLUGINS = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}
+# Formats whose first bytes cannot be mistaken for those of another file.
+_UNMISTAKABLE = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "HEIF")
+_NO_FILE = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+with suppress(ImportError):
+    import_module("pillow_heif").register_heif_opener()
+# Pillow warns from half of its limit on and suspects an attack; an image above `max_pixels` is refused in a sentence.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@contextmanager
+def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Opens an image for the code inside, which decodes it, and turns an error of either into an InputError.
+
+    max_pixels: width times height up to which an image is accepted. Pillow's own limit, which holds for the whole
+    process, is raised where this one is higher than `MAX_PIXELS`.
+
+    Raises InputError, with the name of the file, for what is no regular file, no image, damaged or too large, and for
+    an InputError of the code inside.
+    """
+    _allow(max_pixels)
+    if isinstance(source, Path):
+        require_regular(source)
+    file = BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(cast(Path | BinaryIO, file)) as image:
+            if image.width * image.height > max_pixels:
+                raise _too_large(max_pixels)
+            yield image
+    except InputError as error:
+        raise InputError(f"{_name(source)}: {error}") from error
+    except Image.DecompressionBombError as error:
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise InputError(f"{_name(source)}: {_too_large(limit)}") from error
+    except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
+        raise _unreadable(source, error) from error
+
+
+def require_regular(path: Path) -> None:
+    """Raises InputError for what is no regular file. It is not opened: to read a pipe or a device may never end."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; put the image there or correct its name.") from error
+    except (OSError, ValueError) as error:  # no permission, a loop of links, an impossible name
+        raise _unreadable(path, error) from error
+    if kind != stat.S_IFREG:
+        raise InputError(f"{path} is {_NO_FILE.get(kind, 'no regular file')}, not an image file; give the file itself.")
+
+
+def is_image_file(path: Path) -> bool:
+    """Returns whether a path is that of an image: by its ending, or by its first bytes where it has no ending.
+
+    Images that cannot be read are also images. Files are opened only where they have no ending.
+    """
+    if path.suffix:
+        return path.suffix.lower() in _OPTIONAL or path.suffix.lower() in _read_endings()
+    if not path.is_file():
+        return False
+    try:
+        if _optional_format(path) is not None:
+            return True
+        with Image.open(path, formats=[name for name in _UNMISTAKABLE if name in Image.OPEN]):
+            return True
+    except Exception:  # as above
+        return False
+
+
+def _read_endings() -> set[str]:
+    return {ending for ending, format in Image.registered_extensions().items() if format in Image.OPEN}
+
+
+def _allow(max_pixels: int) -> None:
+    ours = -(-max_pixels // 2)  # Pillow refuses from twice its number on
+    if max_pixels > MAX_PIXELS and Image.MAX_IMAGE_PIXELS is not None and ours > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = ours
+
+
+def _too_large(max_pixels: int) -> InputError:
+    return InputError(
+        f"the image has more than {max_pixels:,} pixels, which is the limit; cut it into tiles, or raise the limit "
+        "(--max-pixels, in Python max_pixels)."
+    )
+
+
+def _unreadable(source: ImageSource, error: Exception) -> InputError:
+    name = _name(source)
+    if isinstance(source, TextIOBase):
+        return InputError(f"{name} is open as text; open it with mode 'rb'.")
+    if isinstance(source, Path) and (format := _optional_format(source)) is not None:
+        plugin = f"pip install {_PLUGINS[format]}, or " if format in _PLUGINS else ""
+        return InputError(f"{name} is a {format} image, which cannot be read here; {plugin}save it as JPEG.")
+    reason = "no known image format" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")
+    return InputError(
+        f"{name} cannot be read as an image ({reason or type(error).__name__}); replace the file or leave it out."
+    )
+
+
+def _optional_format(path: Path) -> str | None:
+    """Returns the name of the format where Pillow alone may be unable to read it."""
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        by_bytes = _BRANDS.get(file.read(12)[4:])
+        return by_bytes or _OPTIONAL.get(path.suffix.lower())
+    return None
+
+
+def _name(source: ImageSource) -> str:
+    if isinstance(source, Path):
+        return str(source)
+    if isinstance(source, bytes):
+        return "An image given as bytes"
+    return f"The open file {getattr(source, 'name', None) or type(source).__name__}"
