@@ -1,6 +1,7 @@
 """A checkpoint that cannot be written or read ends in a sentence, and leaves the one before it."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -172,4 +173,26 @@ def test_tensors_of_another_model_are_refused(saved: Trainer, build: Build, name
     header = json.dumps({"facts": saved.facts, "progress": {"position": [0, 2], "best": None}})
     save_file(tensors, saved.checkpoint, {"uncrowd.checkpoint": header})
     with pytest.raises(InputError, match="of_another_model"):
+        build().resume()
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"position": [0, 5], "best": None},
+        {"position": [10**9, 0], "best": None},
+        {"position": [2, 1], "best": None},
+        {"position": [-1, 0], "best": None},
+        {"position": [0.5, 0], "best": None},
+        {"position": [0], "best": None},
+        {"position": [0, 2], "best": math.nan},
+        {"position": [0, 2]},
+    ],
+    ids=["step", "epoch", "after the end", "negative", "a fraction", "one number", "best", "no best"],
+)
+def test_progress_that_no_run_can_have_is_refused(saved: Trainer, build: Build, progress: dict[str, object]) -> None:
+    """The run has 2 epochs of 4 steps."""
+    header = json.dumps({"facts": saved.facts, "progress": progress})
+    save_file(load_file(saved.checkpoint), saved.checkpoint, {"uncrowd.checkpoint": header})
+    with pytest.raises(InputError, match=r"damaged record of its progress, .*: this run has 2 epochs of 4 steps, "):
         build().resume()

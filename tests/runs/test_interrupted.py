@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.runs.process import Process, prepare
 from tests.tiny import tiny_experiment
 from uncrowd.engine.metrics import read_metrics
+from uncrowd.engine.train import Trainer
+from uncrowd.errors import InputError
 from uncrowd.runs.run import Run, begin, resume
 from uncrowd.runs.scoring import Scoring
 from uncrowd.weights.file import read_safetensors, write_safetensors
@@ -176,6 +179,25 @@ def test_interrupted_before_the_first_checkpoint(crowd: Path, finished: Path, tm
     assert not (folder / "last.safetensors").exists()
     assert resume(folder, device="cpu", say=said.append)
     assert "the run was interrupted before its first checkpoint, so it begins again" in said
+    assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_memory_that_ran_out(crowd: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In step 5, with the allocator's own error; the checkpoint is from step 4."""
+
+    def use_too_much(self: Trainer, *arguments: Any, original: Callable[..., Any] = Trainer._losses) -> Any:
+        if self.global_step == 5:
+            torch.empty(1 << 50)  # 4 PiB
+        return original(self, *arguments)
+
+    folder, said = tmp_path / "run", []
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_losses", use_too_much)
+        with pytest.raises(InputError, match=r"^Memory ran out at step 5, with 4 images padded to "):
+            begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    assert resume(folder, device="cpu", say=said.append)
+    assert "resumed at epoch 1, step 0" in said
     assert_same_end(folder, finished)
 
 

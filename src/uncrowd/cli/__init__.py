@@ -11,6 +11,7 @@ from importlib import import_module
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.extras import extras_of
 from uncrowd.freed_memory import keep_freed_memory
+from uncrowd.out_of_memory import is_out_of_memory
 
 # verb -> (module of this package, what it does). A module is imported only when its verb is used.
 VERBS = {
@@ -72,6 +73,8 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             return _refuse(f"{error.filename or 'a file'} cannot be used: {error.strerror}.")
+        if is_out_of_memory(error):
+            return _refuse("memory ran out; smaller batches and smaller images need less.")
         traceback.print_exc()
         print("uncrowd: the above is a fault of uncrowd, not of your input; please report it.", file=sys.stderr)
         return 1

@@ -30,6 +30,7 @@ from uncrowd.data.transforms import (
     resized_size,
 )
 from uncrowd.errors import InputError
+from uncrowd.out_of_memory import memory_for
 from uncrowd.structures import Batch, ImageId, Sample, Target
 
 
@@ -258,10 +259,11 @@ def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batc
         # DataLoader draws a seed for its workers; without its own generator it would advance the training's.
         generator=torch.Generator(),
     )
-    for packed in loader:
-        if isinstance(packed, InputError):
-            raise packed
-        yield _unpack(packed)
+    with memory_for("while images were loaded", "fewer loading processes (workers) and smaller images need less"):
+        for packed in loader:
+            if isinstance(packed, InputError):
+                raise packed
+            yield _unpack(packed)
 
 
 def _unpack(packed: _Packed) -> Batch:

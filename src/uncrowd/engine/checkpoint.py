@@ -1,9 +1,10 @@
-"""The state of a run in one safetensors file: weights, optimiser, average, and the position in the data.
+"""Saves and restores the state of a run in one safetensors file: weights, average, optimiser and position in the data.
 
-The file is written beside and moved into place, so a full disk or a kill leaves the checkpoint before it.
+The new file replaces the previous checkpoint only once it is complete, so a full disk or a kill leaves that one.
 """
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def save_checkpoint(
     facts: dict[str, Any],
     progress: dict[str, Any],
 ) -> None:
-    """Writes everything a run needs to go on.
+    """Writes everything that a run needs to continue.
 
-    facts, progress: JSON. The former a resumed run must share, such as its configuration and data; the latter is how
-    far it came. Raises InputError when the file cannot be written; an older one is then untouched.
+    facts: JSON that a resumed run must share, such as configuration and data. progress: JSON that says how far the run
+    has come. Raises InputError when the file cannot be written; an older file then stays as it is.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(model, optimizer).items()}
@@ -41,17 +42,23 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, average: nn.Module | None, *, facts: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    average: nn.Module | None,
+    *,
+    facts: dict[str, Any],
+    may_differ: Container[str] = (),
 ) -> dict[str, Any]:
     """Restores what `save_checkpoint` wrote and returns `progress`.
 
-    Raises InputError when the file is no checkpoint, a damaged one, or of a run with other `facts`: nothing is
-    restored then.
+    may_differ: dotted names of those facts that the checkpoint need not share. Raises InputError, before anything is
+    restored, when the file is no checkpoint, is damaged, or belongs to a run with other facts.
     """
     tensors, header = read_safetensors(path)
     if HEADER not in header:
         raise InputError(
-            f"{path} is no checkpoint of a run, for it has no position in the data; "
+            f"{path} is no checkpoint of a run, because it has no position in the data; "
             "weights alone can begin a new run with --start-from."
         )
     try:
@@ -59,12 +66,16 @@ def load_checkpoint(
         saved, progress = small["facts"], small["progress"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged description of its run ({error!r}); begin a new run.") from error
-    given = json.loads(json.dumps(facts))  # in JSON tuples are lists
-    differing = [f"{name} was {_short(was)} and is {_short(now)}" for name, was, now in differences(saved, given)]
+    given = json.loads(json.dumps(facts))  # tuples become lists, as in the file
+    differing = [
+        f"{name} was {_short(was)} and is {_short(now)}"
+        for name, was, now in differences(saved, given)
+        if name not in may_differ
+    ]
     if differing:
         more = f" and {len(differing) - SHOWN_DIFFERENCES} more" if len(differing) > SHOWN_DIFFERENCES else ""
         raise InputError(
-            f"{path} is of a run that differs: {', '.join(differing[:SHOWN_DIFFERENCES])}{more}; "
+            f"{path} belongs to a run that differs: {', '.join(differing[:SHOWN_DIFFERENCES])}{more}; "
             "resume it with the settings and data it began with, or begin a new run."
         )
     load_exactly(model, _under(tensors, "model."), str(path))
@@ -98,8 +109,8 @@ def _restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: dict[str
         parameter = by_name.get(name)
         if parameter is None or (tensor.dim() and tensor.shape != parameter.shape):
             raise InputError(f"{path} holds optimiser state for {name}, which the model does not have in that shape.")
-        if key == "step":  # AdamW keeps it on the host unless it is fused
+        if key == "step":  # AdamW keeps the count on the host unless it is fused
             fused = optimizer.defaults.get("fused")
             optimizer.state[parameter][key] = tensor.to(parameter.device) if fused else tensor.clone()
-        else:  # laid out in memory as its parameter is, or each update would go through the two in different orders
+        else:  # in the memory layout of its parameter; otherwise each update would be slower
             optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(tensor)

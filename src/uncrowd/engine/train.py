@@ -1,28 +1,30 @@
-"""The training loop. It receives built objects, and is told what to do at events; it knows no model by name."""
+"""The training loop. It receives built objects and calls `Events` between epochs; it knows no model by name."""
 
 import math
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import nullcontext
-from copy import deepcopy
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import distribute
+from uncrowd.engine.average import averaged, update_average
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
+from uncrowd.engine.failed_step import StepRecord, memory_for_step, not_finite
 from uncrowd.engine.forecast import Forecast, StepTimer, peak_memory
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.micro_batches import split, sum_losses, to_device
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
+from uncrowd.engine.position import Position, read_progress
 from uncrowd.engine.stop import StopRequest
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.engine.watch import Watch
@@ -34,38 +36,20 @@ from uncrowd.words import counted, first
 
 @runtime_checkable
 class Events(Protocol):
-    """What a run does beside its steps; called on every rank."""
+    """What a run does after its epochs. Every rank calls these methods."""
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
-        """Scores the model after `epoch` epochs; the higher the better, None where there is no score."""
+        """Returns the score of the model after `epoch` epochs, higher is better; None if there is no score."""
 
     def improved(self, model: nn.Module, epoch: int, step: int) -> None:
-        """The score is the best so far."""
+        """Is called when the score is the best so far."""
 
     def finished(self, model: nn.Module) -> None:
-        """The last epoch is done and scored; called again if the run is killed before its last checkpoint."""
-
-
-class Position(NamedTuple):
-    """Where in the data a run stands: the step of the epoch that comes next.
-
-    Past the last step of an epoch, its evaluation comes next.
-    """
-
-    epoch: int
-    step: int
-
-
-class StepRecord(NamedTuple):
-    """What is needed to say where a step went wrong, after the next one has started."""
-
-    step: int
-    learning_rate: float
-    ids: list[ImageId]
+        """Is called after the last epoch was scored, and again if the run was killed before its last checkpoint."""
 
 
 class Trainer:
-    """A model on its way through its epochs; everything that changes is in the checkpoint."""
+    """Trains a model for a number of epochs. Everything that changes meanwhile is in the checkpoint."""
 
     def __init__(
         self,
@@ -78,54 +62,65 @@ class Trainer:
         checkpoint: Path,
         facts: dict[str, Any],
     ):
-        """`facts`: see `save_checkpoint`."""
+        """checkpoint: the file to write. facts: see `save_checkpoint`."""
         self.config, self.optim, self.accelerator = config, optim, accelerator
         self.criterion, self.loader = criterion, loader
         self.checkpoint, self.facts = checkpoint, facts
         self.bare_model = model.to(accelerator.device)
         self.optimizer = build_optimizer(optim, model)
-        # Not AveragedModel, whose update waits for the device. Its buffers stay as they are: no model here learns any.
-        self.average = deepcopy(model).requires_grad_(False) if config.ema_decay is not None else None
+        self.average = averaged(model) if config.ema_decay is not None else None
         self.model = distribute(model, accelerator)
         self.position = Position(0, 0)
         self.best: float | None = None
-        self._watch = Watch(3, accelerator.device)  # loss and gradient norm of the last step, stop asked in this one
+        # The loss and the gradient norm of the last step, and whether a rank was asked to stop in this one.
+        self._watch = Watch(3, accelerator.device)
         self._last: StepRecord | None = None
         self._stop = StopRequest()
         self._unreadable: set[ImageId] = set()
 
     @property
     def global_step(self) -> int:
-        """Steps done since the run began."""
+        """The number of steps since the run began."""
         return self.position.epoch * self.loader.steps_per_epoch + self.position.step
 
     @property
     def steps_left(self) -> int:
-        """Steps from here to the end of the last epoch."""
+        """The number of steps from here to the end of the last epoch."""
         return self.config.epochs * self.loader.steps_per_epoch - self.global_step
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The model to score and deploy: the average where there is one."""
+        """The model to score and deploy: the average of the weights if there is one."""
         return self.average if self.average is not None else self.bare_model
 
     @property
     def is_finished(self) -> bool:
-        """Nothing is left to do."""
+        """Whether all epochs are done and scored."""
         return self.position.epoch >= self.config.epochs
 
     @property
     def awaits_evaluation(self) -> bool:
-        """All steps of an epoch are done, but not what comes after them."""
+        """Whether all steps of an epoch are done, but not yet its evaluation."""
         return self.position.step == self.loader.steps_per_epoch
 
-    def resume(self) -> None:
-        """Goes back to the state of the checkpoint. Raises InputError when it is of another run."""
-        progress = load_checkpoint(self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts)
-        self.position, self.best = Position(*progress["position"]), progress["best"]
+    @property
+    def stopped_by(self) -> int:
+        """The signal that stopped `train`; SIGTERM if only another rank received one."""
+        return self._stop.signal or signal.SIGTERM
+
+    def resume(self, may_differ: Container[str] = ()) -> None:
+        """Restores the state in the checkpoint. may_differ: see `load_checkpoint`.
+
+        Raises InputError when the checkpoint belongs to another run, or when its position is none that a run can have.
+        """
+        progress = load_checkpoint(
+            self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, may_differ=may_differ
+        )
+        limits = self.config.epochs, self.loader.steps_per_epoch
+        self.position, self.best = read_progress(progress, *limits, str(self.checkpoint))
 
     def rehearse(self) -> Forecast:
-        """Takes the first steps to measure them, and writes nothing. The trainer must not be used afterwards."""
+        """Measures the first steps and writes nothing. The trainer must not be used afterwards."""
         timer = StepTimer(self.accelerator.device)
         for batch in chain.from_iterable(map(self.loader.epoch, count(self.position.epoch))):
             self._step(batch)
@@ -135,17 +130,17 @@ class Trainer:
         raise AssertionError("epochs never end")
 
     def train(self, log: RunLog | None, events: Events) -> bool:
-        """Runs to the end of the last epoch and returns True, or False when SIGTERM or Ctrl-C asked it to stop.
+        """Trains to the end of the last epoch and returns True, or False if SIGTERM or Ctrl-C stopped it.
 
-        Either way the checkpoint is written. log: None on every rank but the first. Raises NonFiniteError, with
-        the step, the learning rate and the images, when a loss or gradient is not finite.
+        In both cases the checkpoint is written. log: None on all ranks but the first. Raises NonFiniteError when a
+        loss or a gradient is not finite, and InputError when memory runs out; both name the step and its images.
         """
         with self._stop:
             timer = StepTimer(self.accelerator.device)
             while not self.is_finished:
                 finished_epoch = self._train_epoch(log, timer)
-                timer = None  # an evaluation comes between the next step and this one
-                self._save()  # before an evaluation too: if that is killed, it is repeated, but no step is
+                timer = None  # because an evaluation would be timed with the next step
+                self._save()  # so that after a kill in the evaluation, no step has to be repeated
                 if not finished_epoch:
                     return False
                 epoch = self.position.epoch + 1
@@ -188,7 +183,7 @@ class Trainer:
                 self._save()
 
     def _forecast(self, batch: Batch, timer: StepTimer) -> Forecast | None:
-        """Counts a step on `batch`; returns the forecast once, when all measured steps are done."""
+        """Counts a step. Returns the forecast once, after the last step that is measured."""
         height, width = batch.images.shape[-2:]
         measured = timer.step_done((height, width))
         if measured is None:
@@ -205,15 +200,34 @@ class Trainer:
         )
 
     def _step(self, batch: Batch) -> tuple[Losses, Tensor, float, bool]:
-        """One update. The step before is checked here, where the matching waits for the device anyway."""
-        device, rate = self.accelerator.device, self._learning_rate()
-        # A seed of its own for each step and rank, so that dropout in a resumed run draws the same numbers.
+        """Makes one update. Returns losses, gradient norm and learning rate, and whether a rank was asked to stop.
+
+        The numbers of the previous step are checked here, because the matching waits for the device anyway.
+        """
+        rate = self._learning_rate()
+        # Each step and rank has its own seed, so that dropout draws the same numbers in a resumed run.
         entropy = (self.config.seed, self.global_step, self.accelerator.process_index)
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_factor"]
         num_boxes = self._num_boxes(batch)
         self._watch.send()
+        record = StepRecord(self.global_step, rate, batch.ids)
+        with memory_for_step(self.global_step, batch, self.config):
+            losses = self._backward(batch, num_boxes, record)
+            trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None and self.config.ema_decay is not None:
+            update_average(self.average, self.bare_model, self.config.ema_decay, self.global_step)
+        self._watch.values[:2] = torch.stack([losses.total.float(), norm.float()])
+        self._last = record
+        return losses, norm, rate, self._watch.seen()[2] > 0
+
+    def _backward(self, batch: Batch, num_boxes: float | Tensor, record: StepRecord) -> Losses:
+        """Adds the gradients of all micro-batches and returns the losses of the batch."""
+        device = self.accelerator.device
         micro_batches = split(to_device(batch, device), self.config.accumulate)
         parts: list[Losses] = []
         for i, micro in enumerate(micro_batches):
@@ -221,39 +235,26 @@ class Trainer:
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16):
                     outputs = self.model(micro.images, micro.sizes)
-                record = StepRecord(self.global_step, rate, batch.ids)
                 parts.append(self._losses(outputs, micro.targets, num_boxes, record))
                 parts[-1].total.backward()
-        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None and self.config.ema_decay is not None:
-            # rises to its value, or a short run would deploy what is mostly its random beginning
-            decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-            average_in = get_ema_multi_avg_fn(decay)
-            average_in(list(self.average.parameters()), list(self.bare_model.parameters()), self.global_step)
-        losses = sum_losses(parts)
-        self._watch.values[:2] = torch.stack([losses.total.float(), norm.float()])
-        self._last = StepRecord(self.global_step, rate, batch.ids)
-        return losses, norm, rate, self._watch.seen()[2] > 0
+        return sum_losses(parts)
 
     def _losses(self, outputs: Any, targets: list[Target], num_boxes: float | Tensor, record: StepRecord) -> Losses:
         try:
             losses = self.criterion(outputs, targets, num_boxes, len(record.ids))
         except NonFiniteError as error:
-            self._check_finite(self._watch.seen())  # the step before may be the cause
-            raise NonFiniteError(_where(record, str(error))) from error
+            self._check_finite(self._watch.seen())  # the previous step may be the cause
+            raise not_finite(record, str(error)) from error
         self._check_finite(self._watch.seen())
         return losses
 
     def _num_boxes(self, batch: Batch) -> float | Tensor:
-        """Objects of the whole step over the number of ranks, at least 1; with it the ranks agree on stopping."""
-        boxes = float(sum(len(target.labels) for target in batch.targets))
+        """Returns the mean number of objects of a rank, at least 1. The ranks also agree here on whether to stop."""
+        boxes, asked = float(sum(len(target.labels) for target in batch.targets)), self._stop.signal is not None
         if self.accelerator.num_processes == 1:
-            self._watch.values[2:].fill_(float(self._stop.asked))  # assigning a number would wait for the device
+            self._watch.values[2:].fill_(float(asked))  # assigning a number would wait for the device
             return max(boxes, 1.0)
-        local = torch.tensor([boxes, float(self._stop.asked)]).to(self.accelerator.device, non_blocking=True)
+        local = torch.tensor([boxes, float(asked)]).to(self.accelerator.device, non_blocking=True)
         boxes_and_stop = self.accelerator.reduce(local, "sum")
         assert isinstance(boxes_and_stop, Tensor)
         self._watch.values[2] = boxes_and_stop[1]
@@ -265,7 +266,7 @@ class Trainer:
     def _check_finite(self, watched: list[float]) -> None:
         if self._last is not None and not all(math.isfinite(value) for value in watched[:2]):
             loss, norm = watched[:2]
-            raise NonFiniteError(_where(self._last, f"the loss is {loss:g} and the gradient's norm {norm:g}"))
+            raise not_finite(self._last, f"the loss is {loss:g} and the gradient's norm {norm:g}")
 
     def _evaluate(self, events: Events, epoch: int) -> None:
         score = events.evaluate(self.evaluated_model, epoch, self.global_step)
@@ -274,7 +275,7 @@ class Trainer:
             events.improved(self.evaluated_model, epoch, self.global_step)
 
     def _say_unreadable(self, log: RunLog | None, images: list[ImageId]) -> None:
-        """Says, once, which images others took the place of; all ranks' are told here."""
+        """Says once which images could not be read and were replaced. images: those of all ranks in this epoch."""
         new = [image for image in images if image not in self._unreadable]
         self._unreadable |= set(new)
         if log is not None and new:
@@ -284,7 +285,7 @@ class Trainer:
     def _report(
         self, log: RunLog | None, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float
     ) -> None:
-        """Logs the losses of the whole step, over all ranks."""
+        """Logs the losses of the step, averaged over the ranks."""
         terms = torch.stack([losses.total, losses.class_[-1], losses.l1[-1], losses.giou[-1]])
         terms = self.accelerator.reduce(terms, "mean")
         assert isinstance(terms, Tensor)
@@ -313,11 +314,3 @@ class Trainer:
             save_checkpoint(
                 self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, progress=progress
             )
-
-
-def _where(record: StepRecord, what: str) -> str:
-    ids = ", ".join(str(image) for image in record.ids)
-    return (
-        f"Training stopped at step {record.step} (learning rate {record.learning_rate:g}): {what}; images: {ids}. "
-        "What is on disk is from before; a lower learning rate or a longer warm-up usually mends it."
-    )

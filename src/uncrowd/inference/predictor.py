@@ -23,6 +23,7 @@ from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
+from uncrowd.out_of_memory import memory_for
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 from uncrowd.weights.file import load_weights
 
@@ -123,8 +124,15 @@ class Predictor:
 
         images: (b, 3, h, w) RGB in 0-255. sizes: (b, 2), the (height, width) of each before padding.
         """
-        images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
-        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
+        count, (height, width) = len(images), images.shape[-2:]
+        with (
+            memory_for(
+                f"while detecting in a batch of {count} of {height} x {width} pixels",
+                "smaller batches, smaller images and bf16 need less",
+            ),
+            torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext(),
+        ):
+            images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
             if isinstance(self.model, Detector):
                 images = self.model.padded(images)  # so that one captured or compiled graph serves a padded size
             detect = self.model.detect if self.cuda_graphs is None else self.cuda_graphs

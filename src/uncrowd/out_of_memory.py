@@ -1,0 +1,37 @@
+"""Memory that runs out is said in one sentence, wherever it is noticed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from uncrowd.errors import InputError
+
+# torch, cuBLAS, ONNX Runtime and the loading processes report it as plain errors; only their texts tell.
+_SIGNS = (
+    "out of memory",  # CUDA: torch.OutOfMemoryError and others
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator",
+    "std::bad_alloc",
+    "bad allocation",
+    "Cannot allocate memory",
+    "Failed to allocate memory",
+    "is killed by signal: Killed",  # a loading process, by the system
+    "out of shared memory",  # likewise, where /dev/shm is full
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Returns whether an error of Python, torch, ONNX Runtime or the system says that memory ran out."""
+    if isinstance(error, InputError):
+        return False
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS)
+
+
+@contextmanager
+def memory_for(what: str, mend: str) -> Iterator[None]:
+    """Raises InputError, "Memory ran out WHAT; MEND.", where the code inside runs out of memory."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"Memory ran out {what}; {mend}.") from error
