@@ -1,4 +1,4 @@
-"""How a benchmark is started: wrong input gets a sentence."""
+"""Starts a benchmark, and reports unusable input in one sentence."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from uncrowd.errors import InputError
 
 
 def run(main: Callable[[Sequence[str]], int]) -> None:
-    """Ends the process with what `main` returns, or with status 2 and a sentence when its input cannot be used."""
+    """Ends the process with the status that `main` returns, or with status 2 and a sentence for unusable input."""
     try:
         sys.exit(main(sys.argv[1:]))
     except InputError as error:

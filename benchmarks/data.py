@@ -1,8 +1,9 @@
-"""How fast images are read: `python -m benchmarks.data` from the project's root.
+"""Times the reading of images: `python -m benchmarks.data` from the project's root.
 
-The training loader and the inference loader beside nothing but the decoding of the same JPEGs, in turn, round after
-round; then what workers add, and what reading an image for training consists of. All but the workers share one thread,
-for within a worker torch has no more either, and all read files that the system holds in memory after the first round.
+Compares the training loader and the inference loader with the bare decoding of the same JPEGs. They take turns, round
+after round. Then shows what worker processes gain, and how the time of the training loader splits into parts.
+Everything but the workers runs in one thread, because torch has only one thread within a worker too. After the first
+round the system holds all files in memory.
 """
 
 import os
@@ -55,29 +56,29 @@ def _up_to_one_a_core() -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time both loaders beside the decoding of the same JPEGs."""
+    """Compare the speed of both loaders with that of decoding the same JPEGs."""
 
-    # A dataset's folder or annotation file; without it scenes of COCO's usual 640 x 480 are drawn.
+    # A dataset's folder or annotation file. Without it, scenes of COCO's usual 640 x 480 are drawn.
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
-    # Images to draw, or to take from the data: its first JPEGs, as many as fill whole batches.
+    # Number of images: drawn, or the first JPEGs of the data, rounded down to whole batches.
     images: int = 256
-    # Images in a batch, which are padded to one size.
+    # Images in a batch; they are padded to one size.
     batch_size: int = 16
-    # Numbers of worker processes to compare with none, by default up to one a core; starting them takes of their time.
+    # Numbers of worker processes to compare with none, by default up to one per core. Their time includes their start.
     workers: tuple[int, ...] = field(default_factory=_up_to_one_a_core)
     # Rounds, after one that is not counted.
     rounds: int = 5
-    # Of the drawn scenes, and of the augmentation, which is the same in every round.
+    # Seed of the drawn scenes and of the augmentation, which is the same in every round.
     seed: int = 0
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be timed or written."""
+        """Raises InputError when there is nothing to time, or the file to append to cannot be written."""
         require_at_least(1, **{"--images": self.images, "--batch-size": self.batch_size, "--rounds": self.rounds})
         require_at_least(1, **{"--workers": min(self.workers, default=1)})
         require_at_least(0, **{"--seed": self.seed})
-        require_appendable(self.append)  # last, for it makes the file
+        require_appendable(self.append)  # last, because it creates the file
 
 
 def main(argv: Sequence[str]) -> int:
@@ -92,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
         decoders = {name: partial(_each, decode, paths) for name, decode in _decoders().items()}
         in_parts = {IN_PARTS: lambda: parts.append(_seconds_by_part(dataset, arguments))}
         seconds = take_turns(decoders | _loaders(dataset, arguments) | in_parts, arguments.rounds)
-    del parts[: -arguments.rounds]  # the round that does not count
+    del parts[: -arguments.rounds]  # the warm-up round
     pixels = dataset.sizes.prod(axis=1).mean() / 1e6
     print(f"{machine()}, torch {torch.__version__} with 1 thread, Pillow {PIL.__version__}")
     print(
@@ -111,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _images(arguments: Arguments, folder: Path) -> DetectionDataset:
-    """The JPEGs to read: drawn into the folder, or the first ones of a dataset; for whole batches."""
+    """Returns JPEGs for whole batches: drawn into the folder, or the first ones of the dataset."""
     if arguments.data is None:
         write_dataset(folder, "train", SceneConfig(size=(480, 640)), arguments.images, arguments.seed)
     dataset = open_dataset(arguments.data or folder).present[0]
@@ -132,7 +133,7 @@ def _is_jpeg(path: Path) -> bool:
 
 
 def _decoders() -> dict[str, Callable[[Path], object]]:
-    """From a file to RGB in memory, by those that are installed."""
+    """Returns the decoders that are installed; each reads a file into RGB in memory."""
     decoders: dict[str, Callable[[Path], object]] = {
         PILLOW: lambda path: np.asarray(Image.open(path).convert("RGB")),
         "torchvision": lambda path: decode_jpeg(read_file(str(path)), ImageReadMode.RGB),
@@ -144,7 +145,7 @@ def _decoders() -> dict[str, Callable[[Path], object]]:
 
 
 def _loaders(dataset: DetectionDataset, arguments: Arguments) -> dict[str, Callable[[], object]]:
-    """Every image once, by each loader without workers, and for training with."""
+    """Returns functions that read every image once: both loaders without workers, and the training loader with them."""
     inference = InferenceLoader(dataset, ResizeConfig(), multiple=32, batch_size=arguments.batch_size)
     loaders: dict[str, Callable[[], object]] = {INFERENCE: partial(_exhaust, inference)}
     for workers in (0, *arguments.workers):
@@ -155,7 +156,7 @@ def _loaders(dataset: DetectionDataset, arguments: Arguments) -> dict[str, Calla
 
 
 def _seconds_by_part(dataset: DetectionDataset, arguments: Arguments) -> dict[str, float]:
-    """Of what the training loader does to the same batches."""
+    """Returns the seconds of each part of the training loader's work on the same batches."""
     seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
 
     def timed(part: str, call: Callable[[], Returned]) -> Returned:
@@ -173,7 +174,7 @@ def _seconds_by_part(dataset: DetectionDataset, arguments: Arguments) -> dict[st
             image, _ = timed(AUGMENT, partial(augment, TRANSFORM, pixels, sample, rng))
             images.append(image)
         timed(PAD, partial(pad, images))
-    seconds[DECODE] -= seconds[READ]  # which it begins with, and which was timed on its own
+    seconds[DECODE] -= seconds[READ]  # `read_image` also reads the file, which was timed on its own
     return seconds
 
 
@@ -193,7 +194,7 @@ def _fastest(decoders: Rounds) -> str:
 
 
 def _parts_table(parts: Sequence[dict[str, float]], loader: Sequence[float], images: int) -> str:
-    """A line for each part and for what the loader does beyond them."""
+    """Returns one line for each part, and one for the rest of the loader's time."""
     rests = {"the rest, by difference": [whole - sum(part.values()) for part, whole in zip(parts, loader, strict=True)]}
     lines = [f"{'':26}ms per image   of the {TRAINING}'s time"]
     for name, times in ({part: [some[part] for some in parts] for part in PARTS} | rests).items():

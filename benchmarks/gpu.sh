@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# All that wants a GPU: `bash benchmarks/gpu.sh FOLDER`, then read FOLDER/*.txt; the limits add up to under ten minutes.
-# Tests on the GPU come first, then the figures of docs/results/speed_details.md and docs/scale.md, and last memory, for
-# which each detector has a process of its own, and the compiler's tests. A step that fails or is cut short leaves the
-# others be, and its file has the turns that were taken; the script then ends with status 1. `TOY=1` takes the same
-# steps at a size for any machine, without CUDA graphs, compiling and the tests of both.
-# PYTHON (by default .venv's, or python3) needs uncrowd installed (`pip install --no-deps .` will do) and the packages
-# of pyproject.toml; without transformers its detectors are left out.
+# Runs everything that needs a GPU: `bash benchmarks/gpu.sh FOLDER`. Results are in FOLDER/*.txt. The time limits of the
+# steps add up to less than ten minutes.
+# The tests on the GPU come first, then the numbers of docs/results/speed_details.md and docs/scale.md. Memory, for which
+# each detector has a process of its own, and the tests of compilation come last. If a step fails or is cut short, the
+# others still run, its file holds the turns that it took, and the script ends with status 1.
+# `TOY=1` runs the same steps at a size for any machine, without CUDA graphs, compilation and the tests of both.
+# PYTHON (by default that of .venv, or python3) needs uncrowd (`pip install --no-deps .` is enough) and the packages of
+# pyproject.toml. Without transformers, its detectors are left out.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?give a folder for the results}
-mkdir -p -- "$out" && out=$(cd -- "$out" && pwd) || { echo "$out is no folder that can be written to" >&2; exit 2; }
+mkdir -p -- "$out" && out=$(cd -- "$out" && pwd) || { echo "$out is not a folder that can be written to" >&2; exit 2; }
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 export PYTHONPATH="src:.${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 failed=0
 
-step() { # NAME SECONDS ARGUMENTS...: runs python with a limit, its output in a file and on the screen
+step() { # NAME SECONDS ARGUMENTS...: runs python with a time limit; its output goes to a file and to the screen
     local name=$1 seconds=$2
     shift 2
     echo "== $name: python $*"
@@ -48,7 +49,7 @@ if [ -n "${TOY:-}" ]; then
 else
     paper=(--height 800 --width 1333)
     step tests 60 -m pytest -q "${tests[@]}" tests/acceleration/test_fuse.py
-    # both precisions in the same rounds, so that ours in bf16 has a ratio to the twin in fp32
+    # both precisions in the same rounds, so that ours in bf16 can be compared with the twin in fp32
     benchmark training 150 training "${paper[@]}" --batch-size 16 --rounds 5 --compile --no-memory
     benchmark inference-1 130 inference "${paper[@]}" --rounds 10 --proposals 100 500 \
         --ways eager graphs compiled plain --heads --bf16

@@ -1,13 +1,13 @@
-"""How time and memory grow with what is asked for: `python -m benchmarks.growth` from the project's root.
+"""Measures how time and memory grow with the input: `python -m benchmarks.growth` from the project's root.
 
-Four lines, in each of which one quantity grows and all others stay:
-- proposals and pixels: inference, and training from an image to its gradients (the optimiser grows with neither);
-- objects of an image: the matching, the loss and its gradients, of made-up outputs;
-- boxes of a dataset: reading its file, what it takes in memory, the plans of an epoch and of an inference.
+There are four lines. In each of them one quantity grows and all others stay the same:
+- proposals, and pixels: inference, and training from an image to its gradients (the optimiser grows with neither);
+- objects of an image: matching, loss and gradients, for made-up outputs of a model;
+- boxes of a dataset: reading its file, the memory it takes, and the plans of an epoch and of inference.
 
-All sizes of a line take turns, round after round. How something grows is the slope of its logarithm over that of the
-size, fitted to the larger half of the sizes in each round: 1 is linear. Parts are timed in the same runs, the device
-waited for between them. Memory is the most in use, the model being part of it, once, in a process of its own.
+All sizes of a line take turns, round after round. The exponent of growth is the slope of log(time) over log(size),
+fitted to the larger half of the sizes in each round; 1 is linear. Parts are timed in the same runs, with a wait for the
+device after each. Memory is the peak including the model, measured once in a process of its own.
 """
 
 import statistics
@@ -35,8 +35,8 @@ from uncrowd.words import counted
 
 Quantity = Literal["proposals", "pixels", "objects", "boxes"]
 
-LEAST_SHARE = 0.02  # of the time at the largest size; of parts below it nothing is said
-# What a part has to do for one more, by the quantity that grows.
+LEAST_SHARE = 0.02  # parts with a smaller share of the time at the largest size are not shown
+# Why a part grows, by the quantity that grows.
 REASONS = {
     ("proposals", ATTENTION): "each query attends to each",
     ("proposals", KERNELS): "each query makes its own kernels",
@@ -49,27 +49,27 @@ REASONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Fit how time and memory grow with proposals, pixels, objects and boxes."""
+    """Measure how time and memory grow with proposals, pixels, objects and boxes."""
 
-    # What grows, one after another.
+    # The quantities that grow, one after the other.
     lines: tuple[Quantity, ...] = ("proposals", "pixels", "objects", "boxes")
-    # Numbers of proposals; the first stays where pixels grow.
+    # Numbers of proposals. The first one is used while pixels grow.
     proposals: tuple[int, ...] = (50, 100, 200, 400, 700, 1000)
-    # Sides of square images, in pixels; the first stays where proposals grow.
+    # Sides of square images, in pixels. The first one is used while proposals grow.
     sides: tuple[int, ...] = (320, 480, 640, 960, 1280)
     # Numbers of objects in an image.
     objects: tuple[int, ...] = (1, 10, 50, 125, 250, 500)
     # Numbers of boxes in a dataset.
     boxes: tuple[int, ...] = (1_000, 10_000, 100_000, 300_000, 1_000_000)
-    # Of the model.
+    # Stages of the model.
     stages: int = 6
-    # What each stage is made of.
+    # The parts of each stage.
     stage: StageConfig = field(default_factory=StageConfig)
-    # A timm network.
+    # Backbone: a timm network.
     backbone: str = "resnet50"
     # Rounds, after one that is not counted.
     rounds: int = 2
-    # Whether memory is measured, for which each size starts anew.
+    # Also measure memory, in a new process for each size.
     memory: bool = True
     # Keep freed memory, as the `uncrowd` command does on a CPU.
     keep_freed_memory: bool = False
@@ -77,7 +77,7 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be timed, fitted or written."""
+        """Raises InputError when there is nothing to time or to fit, or the file to append to cannot be written."""
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages})
         if not self.lines:
             raise InputError("--lines is empty; there is nothing to measure.")
@@ -85,12 +85,12 @@ class Arguments:
             require_at_least(2, **{f"the number of --{name}": len(set(getattr(self, name)))})
             require_at_least(32 if name == "sides" else 1, **{f"--{name}": min(getattr(self, name))})
         if self.memory and self.keep_freed_memory:
-            raise InputError("Memory is measured as the library comes; give --no-memory with --keep-freed-memory.")
-        require_appendable(self.append)  # last, for it makes the file
+            raise InputError("Memory is measured without --keep-freed-memory; give --no-memory with it.")
+        require_appendable(self.append)  # last, because it creates the file
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints a table for each line, and how what is in it grows."""
+    """Prints a table for each line, and how its times and its memory grow."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.growth")
     kept = arguments.keep_freed_memory and keep_freed_memory()
     print(conditions(kept=kept))
@@ -132,19 +132,19 @@ def _measure(quantity: Quantity, arguments: Arguments) -> Line:
 
 
 def slope(values: Mapping[int, float]) -> float:
-    """Of the logarithms, by least squares over the larger half of the sizes."""
+    """Returns the slope of log(value) over log(size), by least squares over the larger half of the sizes."""
     half = _larger_half(values)
     return float(np.polyfit(np.log(half), np.log([max(values[size], 1e-9) for size in half]), 1)[0])
 
 
 def _larger_half(sizes: Iterable[int]) -> list[int]:
-    """At least two, the smallest first."""
+    """Returns the larger half of the sizes in ascending order, and at least two of them."""
     ascending = sorted(sizes)
     return ascending[-max(2, (len(ascending) + 1) // 2) :]
 
 
 def in_words(slopes: Sequence[float], quantity: str) -> str:
-    """ "proposals^0.61 (0.60 to 0.63): less than linear"."""
+    """Returns the growth in words, such as "proposals^0.61 (0.60 to 0.63): less than linear"."""
     middle = statistics.median(slopes)
     match middle:
         case _ if middle < 0.1:
@@ -162,11 +162,11 @@ def in_words(slopes: Sequence[float], quantity: str) -> str:
 
 
 def _power(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"  # the sum makes 0 of -0
+    return f"{round(value, 2) + 0.0:.2f}"  # the sum turns -0 into 0
 
 
 def _slopes(by_size: Mapping[int, Sequence[float]]) -> list[float]:
-    """One a round."""
+    """Returns the slope in each round."""
     return [slope(dict(zip(by_size, of_round, strict=True))) for of_round in zip(*by_size.values(), strict=True)]
 
 
@@ -175,11 +175,11 @@ def _wholes(line: Line, what: str) -> dict[int, list[float]]:
 
 
 def _parts(line: Line, what: str) -> dict[str, dict[int, list[float]]]:
-    """By part and size, one a round; those that count at the largest size, in the order of their time there."""
+    """Returns the seconds by part, size and round, of parts with at least `LEAST_SHARE`; the slowest part first."""
     of_size = line.seconds[what]
     last_of = of_size[max(of_size)]
     last = {name: statistics.median(parts.get(name, 0) for parts in last_of) for name in last_of[0]}
-    if len(last) == 1:  # it was not taken apart
+    if len(last) == 1:  # it was timed as a whole
         return {}
     counting = [name for name, time in last.items() if time >= LEAST_SHARE * sum(last.values())]
     return {
@@ -223,7 +223,7 @@ def _in_words(line: Line) -> Iterator[str]:
 
 
 def what_forces_it(line: Line, what: str, parts: Mapping[str, Mapping[int, Sequence[float]]]) -> str:
-    """The part that most of the growth is in, and the steepest one."""
+    """Returns a sentence about the part that contributes most to the growth and the one that grows fastest."""
     wholes = _wholes(line, what)
     smallest, *_, largest = _larger_half(wholes)
 

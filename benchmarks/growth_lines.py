@@ -1,4 +1,4 @@
-"""What grows, and what is timed at each of its sizes: the lines of `benchmarks.growth`."""
+"""The lines of `benchmarks.growth`: what is timed at each size of the quantity that grows."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -30,16 +30,16 @@ from uncrowd.words import counted
 
 INFERENCE, TRAINING = "inference", "training without optimiser"
 LOSS_AND_GRADIENTS = "matching, loss, gradients"
-READING, EPOCH, INFERENCE_PLAN = "reading the file", "plan of an epoch", "plan of an inference"
+READING, EPOCH, INFERENCE_PLAN = "reading the file", "plan of an epoch", "plan of inference"
 PEAK_TRAINING, PEAK_LOSS, HELD, PEAK_READING = "of training", "of the loss", "held afterwards", "of reading"
 OBJECTS_PER_IMAGE = 7
 
-# By what is timed and by size, for each round the seconds of each part.
+# Seconds of each part in each round, by what is timed and by size.
 Seconds = dict[str, dict[int, list[dict[str, float]]]]
 
 
 class Timed(NamedTuple):
-    """What is timed, and what of it is a part of its own."""
+    """A function to time, and the parts of it that are timed on their own."""
 
     call: Callable[[], object]
     watched: Sequence[Watched] = ()
@@ -47,7 +47,7 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """All that was measured while `quantity` grew. bytes: the most in use, by what it is of and by size."""
+    """All measurements while `quantity` grew. bytes: peaks of memory, by what was measured and by size."""
 
     quantity: str
     where: str
@@ -63,7 +63,7 @@ class ModelCase(NamedTuple):
 
 
 def model_line(quantity: str, where: str, cases: Mapping[int, ModelCase], rounds: int, *, memory: bool) -> Line:
-    """Inference and training of each case."""
+    """Measures inference and training of each case."""
     configs = {case.config for case in cases.values()}
     inferring, training = {c: _inferring(c) for c in configs}, {c: _training(c) for c in configs}
     timed: dict[int, dict[str, Timed]] = {}
@@ -83,7 +83,7 @@ def model_line(quantity: str, where: str, cases: Mapping[int, ModelCase], rounds
 
 
 def objects_line(sizes: Sequence[int], stages: int, rounds: int, *, memory: bool) -> Line:
-    """As many predictions as there are objects at most."""
+    """Measures matching and loss. There are always as many predictions as the largest number of objects."""
     predictions, images = max(sizes), 2
     timed: dict[int, dict[str, Timed]] = {}
     for size in sizes:
@@ -100,7 +100,7 @@ def objects_line(sizes: Sequence[int], stages: int, rounds: int, *, memory: bool
 
 
 def boxes_line(sizes: Sequence[int], folder: Path, rounds: int, *, memory: bool) -> Line:
-    """A COCO file of so many boxes."""
+    """Measures how a COCO file with each number of boxes is read, and how its images are planned."""
     timed: dict[int, dict[str, Timed]] = {}
     held: dict[int, int | None] = {}
     files = {size: _write_annotations(folder / f"{size}.json", size) for size in sizes}
@@ -124,7 +124,7 @@ def boxes_line(sizes: Sequence[int], folder: Path, rounds: int, *, memory: bool)
 
 
 def _in_turns(timed: Mapping[int, Mapping[str, Timed]], rounds: int) -> Seconds:
-    """Every size in every round, after one that does not count."""
+    """Returns the seconds of every size in every round, after one warm-up round."""
     seconds: Seconds = {}
     for number in range(-1, rounds):
         for size, calls in timed.items():
@@ -167,7 +167,7 @@ def _learn_once(case: ModelCase) -> None:
 def _match_and_compare(
     criterion: nn.Module, images: int, predictions: int, objects: int, stages: int
 ) -> Callable[[], None]:
-    """What a model would have put out is made up here, and what is returned compares it with made-up objects."""
+    """Returns a function that matches and compares made-up outputs of a model with made-up objects."""
     size, classes, rng = (800, 1088), 80, np.random.default_rng(0)
     outputs = []
     for _ in range(stages):
@@ -197,7 +197,7 @@ def _bytes_held(dataset: DetectionDataset) -> int:
 
 
 def _write_annotations(file: Path, boxes: int) -> Path:
-    """COCO JSON of so many boxes in images of three sizes, which are nowhere. Returns the file."""
+    """Writes COCO JSON with so many boxes, in images of three sizes that do not exist. Returns the file."""
     rng = np.random.default_rng(0)
     images = max(1, boxes // OBJECTS_PER_IMAGE)
     sides = np.array([(480, 640), (640, 480), (426, 640)])[rng.integers(3, size=images)]

@@ -1,8 +1,8 @@
-"""How fast images go through each detector: `python -m benchmarks.inference` from the project's root.
+"""Compares the speed of detectors: `python -m benchmarks.inference` from the project's root.
 
-All weights are random and all detectors see the same images, in turn, round after round; what counts is the ratio of
-a round's times. Our proposals are spread over the image and its sizes, as a trained model's boxes are. With random
-weights torchvision's detectors have little to suppress.
+All weights are random. All detectors run on the same images and take turns, round after round; the ratios of the times
+within a round are what counts. Our proposals have many places and sizes, like the boxes of a trained model. With random
+weights, torchvision's detectors have little to suppress.
 """
 
 import tempfile
@@ -54,43 +54,43 @@ IN_WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time the detectors of the paper and their peers on the same images."""
+    """Compare the speed of the paper's detectors and of others on the same images."""
 
     # Height of the images, in pixels.
     height: int = 800
     # Width of the images.
     width: int = 1088
-    # Images at once.
+    # Images in a batch.
     batch: int = 1
-    # Rounds, after one that is not counted, or three if --ways has graphs or compiled.
+    # Rounds, after one that is not counted; after three if --ways has graphs or compiled.
     rounds: int = 5
-    # Of our detectors.
+    # Numbers of proposals of our detectors.
     proposals: tuple[int, ...] = (100, 300, 500)
-    # How ours are run: torch as it is, CUDA graphs of that (what `uncrowd.load` gives on a GPU), torch.compile, ONNX
-    # Runtime, the literal twin of the tests.
+    # How our detectors run: eager torch, CUDA graphs (as `uncrowd.load` uses on a GPU), torch.compile, ONNX Runtime, or
+    # as the plain twin of the tests.
     ways: tuple[Way, ...] = ("eager",)
     # Stages of our detectors, and layers of DETR's encoder and decoder.
     stages: int = 6
-    # A timm network for our detectors; the peers stay on ResNet-50.
+    # Backbone of our detectors: a timm network. The other detectors keep ResNet-50.
     backbone: str = "resnet50"
-    # Compute in bf16 under autocast, ours and the peers; ONNX Runtime stays in fp32.
+    # Run all detectors in bf16 under autocast, but ONNX Runtime in fp32.
     bf16: bool = False
-    # Leave out transformers' detectors.
+    # Leave out the detectors of transformers.
     torchvision_only: bool = False
-    # Also time the stages alone, ours beside those of the plain twin.
+    # Also time the stages alone, ours and those of the plain twin.
     heads: bool = False
-    # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
+    # Keep freed memory, as the `uncrowd` command does on a CPU, for all detectors.
     keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be timed or written."""
+        """Raises InputError when there is nothing to time, or the file to append to cannot be written."""
         require_at_least(32, **{"--height": self.height, "--width": self.width})
         require_at_least(1, **{"--rounds": self.rounds, "--stages": self.stages, "--batch": self.batch})
         if not self.proposals or not self.ways:
-            raise InputError("--proposals or --ways is empty; there is nothing of ours to time.")
-        require_appendable(self.append)  # last, for it makes the file
+            raise InputError("--proposals or --ways is empty; give at least one value of each.")
+        require_appendable(self.append)  # last, because it creates the file
 
 
 def main(argv: Sequence[str]) -> int:
@@ -138,11 +138,11 @@ def _config(arguments: Arguments, proposals: int) -> SparseRCNNConfig:
 
 
 def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:
-    """What ours is built on, in our own code."""
+    """Returns Sparse R-CNN and DETR, the paper's baselines, in our code."""
     ours = _config(arguments, arguments.proposals[0])
     plain = StageConfig(attention="content", interaction="entangled")
     sparse_rcnn = SparseRCNNConfig(backbone=ours.backbone, stages=ours.stages, proposals=ours.proposals, stage=plain)
-    # on ResNet-50, as all peers
+    # with ResNet-50, like the other detectors
     detr = DETRConfig(encoder_layers=ours.stages, decoder_layers=ours.stages)
     models = {
         f"Sparse R-CNN, {ours.proposals} proposals": build_model(sparse_rcnn),
@@ -179,17 +179,17 @@ def _detect(detect: Callable[[Tensor, Tensor], Decoded], device: torch.device, i
 
 
 def _plain_twin(model: SparseRCNN) -> PlainSparseRCNN:
-    """Its weights are laid out as torch does by itself, for its convolutions follow them."""
+    """Returns the twin in torch's default memory layout, which its convolutions then use."""
     return PlainSparseRCNN(deepcopy(model).to(memory_format=torch.contiguous_format)).eval()
 
 
 def _detect_plainly(twin: PlainSparseRCNN, device: torch.device, images: Tensor) -> Decoded:
-    sizes = torch.tensor([images.shape[-2:]] * len(images))  # on the host, where the twin looks at them
+    sizes = torch.tensor([images.shape[-2:]] * len(images))  # on the host, where the twin reads them
     return twin.decode(twin(images.to(device, non_blocking=True), sizes))
 
 
 def _heads(arguments: Arguments, proposals: int, images: Tensor) -> Rounds:
-    """Seconds of the stages, ours and the twin's, each given the features as its own pyramid lays them out."""
+    """Returns the seconds of our stages and the twin's, each with features in the memory layout of its own pyramid."""
     plain = build_model(_config(arguments, proposals)).eval().to(images.device)
     model, twin = for_inference(plain, bf16=arguments.bf16), _plain_twin(plain)
     height, width = images.shape[-2:]

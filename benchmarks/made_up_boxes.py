@@ -1,4 +1,4 @@
-"""Ground truth and detections drawn at random, in the numbers of COCO's and of CrowdHuman's validation images."""
+"""Draws random ground truth and detections, with about as many boxes per image as COCO and CrowdHuman have."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ CROWD_SIZE = (800, 1200)
 
 
 def draw_coco(images: int, detections: int, seed: int) -> tuple[DetectionDataset, dict[ImageId, Detections]]:
-    """80 classes, few of them frequent, and about 7 objects per image; one in a hundred is a crowd to ignore."""
+    """Draws about 7 objects per image. Few of the 80 classes are frequent; one object in a hundred is to be ignored."""
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(1, len(CLASSES) + 1)
     frequency /= frequency.sum()
@@ -44,7 +44,7 @@ def draw_coco(images: int, detections: int, seed: int) -> tuple[DetectionDataset
         boxes=boxes,
         labels=labels,
         ignore=rng.random(len(boxes)) < 0.01,
-        areas=0.6 * np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),  # COCO's are those of masks
+        areas=0.6 * np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),  # COCO's areas are those of masks
     )
     return dataset, found
 
@@ -52,7 +52,7 @@ def draw_coco(images: int, detections: int, seed: int) -> tuple[DetectionDataset
 def _coco_detections(
     boxes: Boxes, labels: Labels, count: int, frequency: Float64[np.ndarray, " c"], rng: np.random.Generator
 ) -> Detections:
-    """As of a detector of `count` queries: most objects once and surely, then doubles of them, the rest anywhere."""
+    """Draws the detections of `count` queries: most objects with high scores, then duplicates, the rest anywhere."""
     once = np.flatnonzero(rng.random(len(boxes)) < 0.8)[:count]
     twice = rng.integers(0, len(boxes), (count - len(once)) // 2) if len(boxes) else once[:0]
     rest = count - len(once) - len(twice)
@@ -63,7 +63,7 @@ def _coco_detections(
 
 
 def _scattered(count: int, rng: np.random.Generator) -> Boxes:
-    """Boxes anywhere, with sides from a few pixels to most of the image: each of COCO's three sizes."""
+    """Draws boxes anywhere, with sides from a few pixels to most of the image: all three of COCO's size ranges."""
     height, width = COCO_SIZE
     sides = rng.lognormal(np.log(70), 0.9, (count, 2)).clip(4, (width - 1, height - 1))
     corner = rng.uniform(0, 1, (count, 2)) * ((width, height) - sides)
@@ -71,7 +71,7 @@ def _scattered(count: int, rng: np.random.Generator) -> Boxes:
 
 
 def write_crowds(truth: Path, found: Path, *, images: int, detections: int, seed: int) -> None:
-    """Writes both as odgt: about 23 people and 3 ignore regions an image, and so many detections of each image."""
+    """Writes ground truth and detections as odgt: about 23 people, 3 ignore regions and `detections` per image."""
     rng = np.random.default_rng(seed)
     drawn: dict[ImageId, Detections] = {}
     height, width = CROWD_SIZE
@@ -87,7 +87,7 @@ def write_crowds(truth: Path, found: Path, *, images: int, detections: int, seed
 
 
 def _crowd_detections(people: Boxes, count: int, rng: np.random.Generator) -> Detections:
-    """As in `_coco_detections`; what is left over is where people may stand."""
+    """Draws as `_coco_detections` does; the rest are boxes where people may stand."""
     found = people[rng.random(len(people)) < 0.93][:count]
     doubles = people[rng.integers(0, len(people), int(0.4 * (count - len(found))))]
     boxes = np.concatenate([_moved(found, 0.03, rng), _moved(doubles, 0.12, rng)])
@@ -99,7 +99,7 @@ def _crowd_detections(people: Boxes, count: int, rng: np.random.Generator) -> De
 
 
 def _people(rng: np.random.Generator) -> Boxes:
-    """About 23 people in a few groups; within a group they stand before each other."""
+    """Draws about 23 people in a few groups; within a group they stand in front of each other."""
     height, width = CROWD_SIZE
     groups = rng.uniform((0, height / 4), (width, height), (rng.integers(1, 5), 2))
     centres = groups[rng.integers(0, len(groups), max(1, rng.poisson(23)))]
@@ -107,14 +107,14 @@ def _people(rng: np.random.Generator) -> Boxes:
 
 
 def _standing(centres: Float64[np.ndarray, "n 2"], rng: np.random.Generator) -> Boxes:
-    """Standing boxes, most of them between 70 and 400 pixels high; they may reach out of the image."""
+    """Returns upright boxes, most of them 70 to 400 pixels high; they may reach outside the image."""
     height = rng.lognormal(np.log(170), 0.5, (len(centres), 1))
     half = np.concatenate([height * rng.normal(0.42, 0.05, height.shape).clip(0.2), height], axis=1) / 2
     return np.concatenate([centres - half, centres + half], axis=1)
 
 
 def _moved(boxes: Boxes, by: float, rng: np.random.Generator) -> Boxes:
-    """Each corner moved by about this share of the sides."""
+    """Returns the boxes with each corner moved by about this share of the sides."""
     return boxes + rng.normal(0, by, boxes.shape) * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
 
 
@@ -129,5 +129,5 @@ def _ranked(boxes: Boxes, scores: Float64[np.ndarray, " n"], labels: Labels, cat
 
 
 def _as_xywh(boxes: Boxes) -> list[list[float]]:
-    """Whole pixels, as people draw them."""
+    """Returns the boxes in whole pixels, as annotators draw them."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round().tolist()

@@ -1,6 +1,6 @@
-"""A model of random weights that costs what a trained one does, and batches of noise for it to look at or learn from.
+"""A model with random weights that takes as much time as a trained one, and batches of noise to run it on.
 
-What would make random weights cost what trained ones do not is put right: see `calm` and `_spread`.
+`calm` and `_spread` change the random weights where they would take more or less time than trained ones.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from uncrowd.structures import Batch, Target
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
-    """Images of noise, and boxes anywhere in them."""
+    """Size of a batch of noise with boxes anywhere in its images."""
 
     images: int
     height: int
     width: int
-    objects: float  # of an image, on average
+    objects: float  # per image, on average
     classes: int = 80
     seed: int = 0
 
 
 def made_up_batch(config: BatchConfig) -> Batch:
-    """A batch as the training loader hands it over, pinned where there is a GPU."""
+    """Returns a batch as the training loader does, in pinned memory if there is a GPU."""
     rng = np.random.default_rng(config.seed)
     size = (config.height, config.width)
     images = torch.from_numpy(rng.integers(256, size=(config.images, 3, *size), dtype=np.uint8))
@@ -43,7 +43,7 @@ def made_up_batch(config: BatchConfig) -> Batch:
 
 
 def made_up_target(objects: int, size: tuple[int, int], classes: int, rng: np.random.Generator) -> Target:
-    """Boxes with sides from 3 % to 60 % of the image's short one, none of them ignored."""
+    """Returns boxes with sides from 3 % to 60 % of the image's short side, none of them ignored."""
     sides = np.exp(rng.uniform(np.log(0.03), np.log(0.6), (objects, 2))) * min(size)
     corner = rng.uniform(0, 1, (objects, 2)) * (size[::-1] - sides)
     return Target(
@@ -55,7 +55,7 @@ def made_up_target(objects: int, size: tuple[int, int], classes: int, rng: np.ra
 
 
 def build_model(config: SparseRCNNConfig, device: torch.device | None = None) -> SparseRCNN:
-    """Returns a model with the same random weights for the same configuration, laid out for the device."""
+    """Returns a model on the device, whose random weights are always the same for the same configuration."""
     torch.manual_seed(0)
     model = build_detector(config, device)
     assert isinstance(model, SparseRCNN)
@@ -65,9 +65,10 @@ def build_model(config: SparseRCNNConfig, device: torch.device | None = None) ->
 
 
 def calm(model: nn.Module) -> None:
-    """The last frozen norm of every residual block multiplies by a fifth.
+    """Sets the scale of the last frozen norm of every residual block to 0.2.
 
-    By 1, a deep trunk of random weights would explode; by the 0 that networks start with, most gradients would be 0.
+    With 1, the features of a deep backbone with random weights would explode; with the usual initial 0, most gradients
+    would be 0.
     """
     for name, buffer in model.named_buffers():
         if name.endswith("bn3.weight"):
@@ -76,9 +77,9 @@ def calm(model: nn.Module) -> None:
 
 @torch.no_grad()
 def _spread(model: SparseRCNN) -> None:
-    """Proposals are all over the image, and stages move them a little.
+    """Spreads the proposals over the image, and lets the stages move them only a little.
 
-    At first they all are the whole image, which random stages enlarge to many times its size.
+    Initially each proposal is the whole image, and random stages would enlarge it to many times that size.
     """
     centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
     centre.uniform_(0.1, 0.9)

@@ -1,4 +1,4 @@
-"""The most memory that a call takes, in a process of its own: what others have used, and kept, is not in it."""
+"""Measures the peak memory of a call in a process of its own, so that memory kept from other calls does not count."""
 
 import multiprocessing
 import sys
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import torch
 
-# Imported once, by a process that does nothing else, from which those that measure are forked.
+# Modules that the fork server imports once; the processes that measure are forked from it.
 PRELOADED = ["torch", "torchvision", "timm", "accelerate", "scipy.optimize", "torch.utils.tensorboard", "tyro"]
 
 
 def peak(call: Callable[..., object], *args: object) -> int | None:
-    """Bytes that were in use at most during `call(*args)`, beyond those before; None where nobody counts.
+    """Returns the peak memory of `call(*args)` in bytes, or None where it cannot be measured.
 
-    Of a GPU's memory where there is one, as torch's allocator counts it; else of the host's, as `peak_on_host` has it.
+    If there is a GPU, this is its memory as torch's allocator counts it; otherwise it is that of `peak_on_host`.
     """
     return _in_fresh_process(_peak_on_gpu, call, args) if torch.cuda.is_available() else peak_on_host(call, *args)
 
 
 def peak_on_host(call: Callable[..., object], *args: object) -> int | None:
-    """The same of the process's memory, which Linux alone counts well."""
+    """Returns the peak of the process's memory beyond what it had before the call, or None if this is not Linux."""
     return _in_fresh_process(_peak_of_process, call, args) if sys.platform == "linux" else None
 
 
@@ -30,7 +30,7 @@ def _in_fresh_process(
     call: Callable[..., object],
     args: tuple[object, ...],
 ) -> int:
-    """`call` and its arguments are pickled; what it returns is thrown away."""
+    """Runs `measure(call, args)` in a new process. `call` and its arguments are pickled, and its result is dropped."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     threads = torch.get_num_threads()
@@ -50,6 +50,6 @@ def _peak_of_process(call: Callable[..., object], args: tuple[object, ...]) -> i
 
 
 def _of_process(field: str) -> int:
-    # Not `getrusage`, whose maximum a process inherits from the one that started it.
+    # `getrusage` would not do: a process inherits its maximum from its parent.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

@@ -1,7 +1,7 @@
-"""What belongs to which part of a computation: its seconds, its FLOPs, the bytes it moves.
+"""Splits the cost of a computation, such as its seconds, FLOPs or bytes, into parts.
 
-The computation runs as it always does, while some of its callables are watched. What a reading grows by (a clock, a
-counter) belongs to the watched callable that is running, the innermost one; so parts add up to the whole.
+The computation runs unchanged while some of its callables are watched. The increase of a counter, such as a clock, is
+assigned to the innermost watched callable that is running, so the parts add up to the whole.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ MASKS, RESIDUALS = "masks", "projected queries"
 OUT, FEEDFORWARD, TOWERS = "out layers", "feed-forward", "towers, logits, deltas"
 OF_STAGES = "the rest of the stages"
 
-# In the order in which an image goes through them.
+# In the order in which they process an image.
 MODEL_PARTS = (
     NORMALISING,
     BACKBONE,
@@ -65,7 +65,7 @@ _OF_NAME = {
 
 
 class Watched(NamedTuple):
-    """A callable by its owner (a module, a class, an object) and its name there, and the part that it is."""
+    """A callable, given by its owner (a module, a class, an object) and its name there, and the part it belongs to."""
 
     owner: Any
     name: str
@@ -73,7 +73,7 @@ class Watched(NamedTuple):
 
 
 class Parts:
-    """Adds up what `read()` grows by in each part."""
+    """Adds up the increase of `read()` during each part."""
 
     def __init__(self, read: Callable[[], float]):
         self._read = read
@@ -83,7 +83,7 @@ class Parts:
 
     @contextmanager
     def watching(self, watched: Iterable[Watched]) -> Iterator[None]:
-        """What happens within, outside of all that is watched, belongs to `REST`."""
+        """Watches these callables within the context; all other work in it belongs to `REST`."""
         with ExitStack() as stack:
             for owner, name, part in watched:
                 stack.enter_context(patch.object(owner, name, self.within(part, getattr(owner, name))))
@@ -92,7 +92,7 @@ class Parts:
             self._charge()
 
     def within(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same callable, as this part."""
+        """Returns the callable, watched as this part."""
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             self._charge()
@@ -112,14 +112,14 @@ class Parts:
 
 
 def clock() -> float:
-    """Seconds, once the device has done all that it was told to: what a part leaves to be done is its own."""
+    """Returns the time in seconds after the device has finished, so that each part includes the work it launched."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return perf_counter()
 
 
 def parts_of(model: SparseRCNN) -> list[Watched]:
-    """Our model's, by `MODEL_PARTS`."""
+    """Returns the callables of our model to watch, with their parts of `MODEL_PARTS`."""
     watched = [
         Watched(model, "normalise", NORMALISING),
         Watched(model.backbone, "forward", BACKBONE),

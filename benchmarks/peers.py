@@ -1,9 +1,8 @@
-"""Other people's detectors, with random weights, at the same input: bytes in, what they find out.
+"""Detectors of torchvision and transformers with random weights. They take images as bytes and return detections.
 
-torchvision's come with the resizing and suppression that they are used with. transformers' are their networks alone,
-given images standardised and padded: what remains of their processors does little beside. Its Deformable DETR samples
-in operations of PyTorch where it is not given its compiled kernel, and RT-DETR is made for 640 x 640, so both may look
-worse here than they are.
+torchvision's detectors include their resizing and suppression. transformers' detectors are only the networks, which get
+standardised and padded images; the rest of their processors takes little time. Without its compiled kernel, Deformable
+DETR samples with PyTorch operations, and RT-DETR is made for 640 x 640, so both may appear slower here than they are.
 """
 
 from collections.abc import Callable
@@ -16,14 +15,14 @@ from torchvision.models import detection
 
 from uncrowd.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 
-Detect = Callable[[Tensor], object]  # of images (b, 3, h, w), uint8, on the host
+Detect = Callable[[Tensor], object]  # takes images (b, 3, h, w), uint8, on the host
 
 FASTER_RCNN = "Faster R-CNN R50-FPN (torchvision)"
-CHANNELS_LAST = "Faster R-CNN, channels last"  # the same, given the one line of code that ours has inside
+CHANNELS_LAST = "Faster R-CNN, channels last"  # the same with one more line of code, which ours has too
 
 
 def torchvision_detectors(height: int, width: int, device: torch.device) -> dict[str, Detect]:
-    """Each resizes images itself, here to the size that they have."""
+    """Returns torchvision's detectors. Each resizes images itself, here to the size that they already have."""
     sides = {"min_size": min(height, width), "max_size": max(height, width)}
     models: dict[str, nn.Module] = {
         FASTER_RCNN: detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **sides),
@@ -47,7 +46,7 @@ def _of_torchvision(model: nn.Module, device: torch.device) -> Detect:
 
 
 def transformers_detectors(device: torch.device) -> dict[str, Detect]:
-    """DETR, Deformable DETR and RT-DETR on ResNet-50; nothing where transformers is not installed."""
+    """Returns DETR, Deformable DETR and RT-DETR with ResNet-50, or nothing if transformers is not installed."""
     if find_spec("transformers") is None:
         return {}
     import transformers as hf
@@ -71,7 +70,7 @@ def _of_transformers(model: nn.Module, device: torch.device) -> Detect:
     def detect(images: Tensor) -> object:
         height, width = images.shape[-2:]
         standardised = (images.to(device, non_blocking=True) - mean) / std
-        # the feature maps of RT-DETR fit on one another only where 32 divides both sides
+        # the feature maps of RT-DETR fit together only if 32 divides both sides
         return model(pixel_values=F.pad(standardised, (0, -width % 32, 0, -height % 32)))
 
     return detect

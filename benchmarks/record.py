@@ -1,4 +1,4 @@
-"""What was timed where: the machine in words, the commit, and a line of JSON for each run."""
+"""Records a run of a benchmark as a line of JSON: the machine, the commit, the settings and the results."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from uncrowd.errors import InputError
 
 
 def machine() -> str:
-    """The processor, what there is of it, and the GPU, in words."""
+    """Returns the processor, its number of cores, the GPU and the version of Python, in words."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -23,13 +23,13 @@ def machine() -> str:
 
 
 def conditions(*, kept: bool = False) -> str:
-    """What a table was taken under, in words. kept: whether the process keeps freed memory."""
+    """Returns the conditions of a measurement in words. kept: whether the process keeps freed memory."""
     threads = f"torch {torch.__version__} with {torch.get_num_threads()} threads"
     return f"{machine()}, {threads}{', freed memory kept' * kept}"
 
 
 def require_appendable(file: Path | None) -> None:
-    """Raises InputError, before anything is timed, where no line can be added to the file."""
+    """Raises InputError, before anything is timed, when no line can be added to the file."""
     try:
         if file is not None:
             file.open("a").close()
@@ -38,7 +38,7 @@ def require_appendable(file: Path | None) -> None:
 
 
 def append(file: Path, benchmark: str, arguments: Any, results: dict[str, Any]) -> None:
-    """Adds a line to a file of JSON lines: what was timed where, the fields of `arguments` (a dataclass), the results.
+    """Adds a line of JSON to the file: benchmark, commit, machine, arguments (a dataclass) and results.
 
     A result replaces an argument of the same name.
     """
@@ -54,7 +54,7 @@ def _gpu() -> str:
 
 
 def _commit() -> str | None:
-    """The commit that is timed, with a + where files differ from it; None outside a repository."""
+    """Returns the commit that is timed, with a + if files differ from it, or None outside a repository."""
     git = ["git", "-C", str(Path(__file__).parent)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode == 1

@@ -1,18 +1,17 @@
-"""How much of the machine each part of our model makes use of: `python -m benchmarks.roofline` from the project's root.
+"""Compares each part of our model with the machine's limits: `python -m benchmarks.roofline` from the project's root.
 
-In the same rounds as the model, in the form in which it looks at images, a large matrix product and a copy of a large
-tensor say what this machine can do in the precision in question: FLOP/s and bytes/s. The product is taken twice, as one
-of matrices and as a 1 x 1 convolution, which on a CPU are two libraries' work, and the faster counts. The least time
-that a part can take is that of its FLOPs or that of its bytes, whichever is longer, and how many times it is off is its
-own time over that one.
+A large matrix product gives the machine's FLOP/s and the copy of a large tensor its bytes/s, in the same precision and
+in the same rounds as the model, which is converted for inference. The product is computed both as a matrix product and
+as a 1 x 1 convolution, because a CPU uses two libraries for them, and the faster one counts. The least time of a part
+is that of its FLOPs or that of its bytes, whichever is longer. "Times off" is its measured time divided by its least
+time.
 
-FLOPs are counted on the meta device, two for a multiply-accumulate, as in `uncrowd.models.cost` without its addition
-for norms. Bytes are those of the tensors that operations read and write, one operation after another: of a table that
-rows are looked up in, at most as many rows as are looked up. A part that could do with fewer operations is no nearer to
-its limit for that; what is counted is how well the operations that there are use the machine. One whose tensors stay in
-a cache can be faster than a copy. Time is taken part by part, the device waited for between them, so a part that
-launches many small operations on a GPU shows what that costs. The last line has no such stops, and on a GPU it
-replays a CUDA graph, as users get it.
+FLOPs are counted on the meta device, two for each multiply-accumulate, as in `uncrowd.models.cost` but without norms.
+Bytes are those of the tensors that each operation reads and writes; a lookup reads at most as many rows of its table as
+it looks up. This measures how well the existing operations use the machine, not whether fewer of them would do. A part
+whose tensors stay in a cache can be faster than a copy. Parts are timed with a wait for the device after each, so the
+cost of many small operations on a GPU shows. The last line has no such waits, and on a GPU it replays a CUDA graph, as
+users do.
 """
 
 import statistics
@@ -50,36 +49,36 @@ from uncrowd.words import counted
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
-WARM_UP = 2  # rounds; a GPU records in the second
-FAR_OFF = 3  # times; a part that is farther off is marked
+WARM_UP = 2  # rounds; on a GPU, the CUDA graph is captured in the second
+FAR_OFF = 3  # parts that are more times off are marked
 UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Compare each part of our model with a matrix product and a copy."""
+    """Compare the speed of each part of our model with a matrix product and a copy."""
 
     # Height of the images, in pixels.
     height: int = 800
     # Width of the images.
     width: int = 1088
-    # Images at once.
+    # Images in a batch.
     batch_size: int = 1
-    # Of the model.
+    # Proposals of the model.
     proposals: int = 100
-    # Of the model.
+    # Stages of the model.
     stages: int = 6
-    # What each stage is made of.
+    # The parts of each stage.
     stage: StageConfig = field(default_factory=StageConfig)
-    # A timm network.
+    # Backbone: a timm network.
     backbone: str = "resnet50"
-    # tf32 is for GPUs alone; bf16 is autocast, which pays on a CPU that has AMX or avx512_bf16. By default fp32, and on
-    # a GPU all three.
+    # tf32 exists only on GPUs. bf16 is autocast, which on a CPU pays only with AMX or avx512_bf16. By default fp32, and
+    # on a GPU all three.
     precisions: tuple[Precision, ...] = field(
         default_factory=lambda: ("fp32", "tf32", "bf16") if torch.cuda.is_available() else ("fp32",)
     )
-    # Rows and columns of the matrices, by default 2048, and on a GPU 8192; the tensor that is copied is as large as one
-    # of 4 times as many.
+    # Rows and columns of the matrices, by default 2048, and on a GPU 8192. The copied tensor has 4 times as many of
+    # each.
     matrix: int = field(default_factory=lambda: 8192 if torch.cuda.is_available() else 2048)
     # Rounds, after two that are not counted.
     rounds: int = 5
@@ -89,7 +88,7 @@ class Arguments:
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be timed or written."""
+        """Raises InputError when there is nothing to time, or the file to append to cannot be written."""
         require_at_least(32, **{"--height": self.height, "--width": self.width, "--matrix": self.matrix})
         require_at_least(1, **{"--batch-size": self.batch_size, "--proposals": self.proposals})
         require_at_least(1, **{"--stages": self.stages, "--rounds": self.rounds})
@@ -97,18 +96,18 @@ class Arguments:
             raise InputError("--precisions is empty; there is nothing to time.")
         if "tf32" in self.precisions and not torch.cuda.is_available():
             raise InputError("tf32 is a precision of GPUs, and there is none here; leave it out of --precisions.")
-        require_appendable(self.append)  # last, for it makes the file
+        require_appendable(self.append)  # last, because it creates the file
 
 
 class Work(NamedTuple):
-    """Of each part."""
+    """FLOPs and bytes of each part."""
 
     flops: Counter[str]
     bytes: Counter[str]
 
 
 class Limits(NamedTuple):
-    """What the machine does in a second, at its best round: FLOPs of a product taken two ways, bytes of a copy."""
+    """The machine's speeds in their best rounds: FLOP/s of the product, computed in two ways, and bytes/s of a copy."""
 
     product: float
     convolution: float
@@ -116,12 +115,12 @@ class Limits(NamedTuple):
 
     @property
     def flops(self) -> float:
-        """Of the faster way."""
+        """FLOP/s of the faster way."""
         return max(self.product, self.convolution)
 
 
 class Seconds(NamedTuple):
-    """Round by round: of each part, and of all of it without stops."""
+    """Seconds in each round: of each part, and of the whole model without waits."""
 
     parts: list[dict[str, float]]
     whole: list[float]
@@ -163,7 +162,7 @@ def main(argv: Sequence[str]) -> int:
 
 @contextmanager
 def _in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Convolutions and matrix products alike; torch's default is tf32 for the former alone."""
+    """Runs convolutions and matrix products in this precision; torch's default is tf32 for convolutions only."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
     try:
@@ -204,7 +203,7 @@ class BytesMoved(TorchDispatchMode):
 
 
 def _looked_up(operation: str, read: list[Tensor], written: list[Tensor]) -> int | None:
-    """Rows that an operation looks up in its first tensor; None if it reads all of that."""
+    """Returns how many rows an operation looks up in its first tensor, or None if it reads all of it."""
     if "_embedding_bag" in operation:
         return read[1].numel()
     if operation == "uncrowd::roi_align":
@@ -225,15 +224,15 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _size(tensor: Tensor) -> int:
-    """Bytes; of what is expanded, those that there are."""
+    """Returns the bytes of a tensor; those of an expanded tensor count once."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 def _measure(model: SparseRCNN, batch: Batch, precision: Precision, arguments: Arguments) -> tuple[Limits, Seconds]:
-    """What the machine does at most, and how long the model takes. The model is in its form for this precision."""
+    """Measures the machine's limits and the times of the model, which was converted for this precision."""
     side, device = arguments.matrix, batch.images.device
     matrices = torch.randn(2, side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
-    # the same product, channels last: one operand's rows are pixels, the other's columns kernels
+    # the same product in channels last: rows of one matrix are pixels, columns of the other are kernels
     pixels = matrices[0].view(1, 1, side, side).permute(0, 3, 1, 2)
     kernels = matrices[1].T.contiguous()[:, :, None, None]
     original = torch.zeros(4 * side, 4 * side, device=device)
@@ -262,7 +261,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def table(precision: str, work: Work, limits: Limits, seconds: Seconds) -> str:
-    """A line a part, and what is to be compared."""
+    """Returns the machine's limits and one line for each part."""
     lines = [
         f"{precision}: a matrix product does {limits.product / 1e9:,.0f} GFLOP/s, as a 1 x 1 convolution "
         f"{limits.convolution / 1e9:,.0f}; a copy {limits.bytes / 1e9:,.1f} GB/s",
@@ -274,7 +273,7 @@ def table(precision: str, work: Work, limits: Limits, seconds: Seconds) -> str:
     for name, times in (rows | totals).items():
         flops, bytes_ = (count.total() if name in totals else count[name] for count in work)
         middle, least = statistics.median(times), max(flops / limits.flops, bytes_ / limits.bytes)
-        off = [] if name == REST else [time / least for time in times]  # there is next to nothing to compute in it
+        off = [] if name == REST else [time / least for time in times]  # it computes next to nothing
         line = f"{name:24}{1000 * middle:9.2f}"
         for count, limit, width in ((flops, limits.flops, 10), (bytes_, limits.bytes, 8)):
             speed = count / middle

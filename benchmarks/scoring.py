@@ -1,11 +1,12 @@
-"""How long scoring takes: `python -m benchmarks.scoring` from the project's root.
+"""Times the scoring of detections: `python -m benchmarks.scoring` from the project's root.
 
-Boxes are made up. Everyone scores the same ones in every round, and has to find the same numbers.
+The boxes are made up. In every round all implementations score the same boxes, and they must compute the same numbers.
 
-COCO's scores, from what is in memory to numbers. Ours start from samples and detections, as a dataset and a predictor
-hold them, and handing these to hotcoco counts; pycocotools starts from records made for it beforehand, and indexing
-these (`createIndex`, `loadRes`) counts. CrowdHuman's, which no kept package computes: reading both odgt files, AP with
-mMR and Recall, and JI apart; then all four beside the plain twin of the tests, on the same images, reading left out.
+COCO's scores are timed from data in memory to numbers. Ours starts from samples and detections, as a dataset and a
+predictor hold them, and its time includes handing them to hotcoco. pycocotools starts from records that were made for
+it beforehand, and its time includes indexing them (`createIndex`, `loadRes`). No maintained package computes
+CrowdHuman's scores. Reading both odgt files, the scores AP, mMR and Recall, and JI are timed apart. Then all four
+scores, without reading, are compared with the plain twin of the tests on the same images.
 """
 
 import contextlib
@@ -45,33 +46,33 @@ Found = dict[ImageId, Detections]
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time COCO's and CrowdHuman's scores on made-up boxes, and who else computes them."""
+    """Compare the speed of COCO's and CrowdHuman's scores with other implementations, on made-up boxes."""
 
-    # Whose scores.
+    # The scores to time.
     protocols: tuple[ScoreProtocol, ...] = ("coco", "crowdhuman")
-    # Images of each; COCO's val2017 has 5000, CrowdHuman's validation split 4370.
+    # Images of each dataset. COCO's val2017 has 5000, CrowdHuman's validation split 4370.
     images: int = 5000
-    # Detections of each of COCO's images.
+    # Detections per image of COCO.
     coco_detections: int = 100
-    # Detections of each of CrowdHuman's.
+    # Detections per image of CrowdHuman.
     crowd_detections: int = 500
-    # CrowdHuman's images that the plain twin scores too, at about 20 a second; as many as there are: all; 0: none.
+    # Number of CrowdHuman's images that the plain twin scores too, at about 20 per second; 0 leaves it out.
     twin_images: int = 100
-    # Rounds. In one of 5000 images, pycocotools takes about a minute.
+    # Rounds. In each, pycocotools takes about a minute for 5000 images.
     rounds: int = 3
-    # What the boxes are drawn from.
+    # Seed of the made-up boxes.
     seed: int = 0
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be timed or written."""
+        """Raises InputError when there is nothing to time, or the file to append to cannot be written."""
         detections = {"--coco-detections": self.coco_detections, "--crowd-detections": self.crowd_detections}
         require_at_least(1, **{"--images": self.images, "--rounds": self.rounds}, **detections)
         if not self.protocols:
             raise InputError("--protocols is empty; there is nothing to score.")
         require_at_least(0, **{"--twin-images": self.twin_images, "--seed": self.seed})
-        require_appendable(self.append)  # last, for it makes the file
+        require_appendable(self.append)  # last, because it creates the file
 
 
 def main(argv: Sequence[str]) -> int:
@@ -91,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
 def _coco(arguments: Arguments) -> Rounds:
     dataset, found = draw_coco(arguments.images, arguments.coco_detections, arguments.seed)
     ours = partial(CocoEvaluator().evaluate, dataset, found, dataset.categories)
-    scores = ours()  # and a warm-up, which pycocotools does not need
+    scores = ours()  # also the warm-up, which pycocotools does not need
     truth, records = _coco_truth(dataset), _coco_results(found)
 
     def theirs() -> None:
@@ -104,8 +105,8 @@ def _coco(arguments: Arguments) -> Rounds:
 
 
 def _pycocotools(truth: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, float | None]:
-    """COCO's twelve numbers from records in memory, by our names for them; None where there is nothing to find."""
-    ground_truth: Any = COCO()  # its annotations name types that it does not ask for
+    """Returns COCO's twelve scores under our names, computed from records in memory; None if there are no objects."""
+    ground_truth: Any = COCO()  # its type hints are narrower than what it accepts
     ground_truth.dataset = truth
     with contextlib.redirect_stdout(io.StringIO()):
         ground_truth.createIndex()
@@ -140,19 +141,19 @@ def _coco_truth(dataset: DetectionDataset) -> dict[str, Any]:
 
 
 def _coco_results(found: Found) -> list[dict[str, Any]]:
-    # In fp64, in which we score, too: there the difference of two fp32 corners is exact.
+    # In fp64, in which ours scores too, the difference of two fp32 corners is exact.
     return [record for id, some in found.items() for record in replace(some, boxes=some.boxes.double()).to_coco(id)]
 
 
 def _crowdhuman(arguments: Arguments) -> dict[str, Rounds]:
-    """Seconds of the parts, and of the twin's comparison where there is one."""
+    """Returns the seconds of each part, and those of the comparison with the twin if there is one."""
     with tempfile.TemporaryDirectory() as folder:
         truth, results = Path(folder) / "truth.odgt", Path(folder) / "found.odgt"
         sizes = {"images": arguments.images, "detections": arguments.crowd_detections}
         write_crowds(truth, results, **sizes, seed=arguments.seed)
         mebibytes = (truth.stat().st_size + results.stat().st_size) / 2**20
         dataset, found = _read(truth, results)
-        scores = CrowdHumanEvaluator().evaluate(dataset, found, PERSON)  # and a warm-up
+        scores = CrowdHumanEvaluator().evaluate(dataset, found, PERSON)  # also the warm-up
         curve = partial(CrowdHumanEvaluator(with_jaccard_index=False).evaluate, dataset, found, PERSON)
         parts: dict[str, Callable[[], object]] = {
             "reading": lambda: _read(truth, results),
@@ -202,7 +203,7 @@ def _require_same(ours: Mapping[str, float | None], theirs: Mapping[str, float |
     for name, value in theirs.items():
         own = ours[name]
         same = own is None if value is None else own is not None and abs(own - value) < 1e-9
-        assert same, f"{name} is {own} by us and {value} by the other"
+        assert same, f"{name} is {own} by ours and {value} by the other"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""How fast detectors train, and in how much memory: `python -m benchmarks.training` from the project's root.
+"""Compares the training speed and memory of detectors: `python -m benchmarks.training` from the project's root.
 
-A step is everything from a batch on the host to changed weights: the copy to the device, forward pass, matching, loss,
-backward pass, clipping of the gradient, optimiser. Ours is the engine's own step, so what is timed is what `uncrowd
-train` does with each batch. Beside it stand the literal twin that the tests hold it to (the same model and loss, each
-operation as the public code has it), Sparse R-CNN without the paper's modules on our engine, and torchvision's Faster
-R-CNN. All see the same images and boxes, in turn, round after round, in fp32 and under bf16 autocast; what counts is
-the ratio of a round's times.
+A step goes from a batch on the host to changed weights: copy to the device, forward pass, matching, loss, backward
+pass, clipping of the gradient, optimiser. Ours is the engine's own step, so it is what `uncrowd train` does with each
+batch. It is compared with the plain twin of the tests (the same model and loss, each operation as in the public code),
+with Sparse R-CNN without the paper's modules in our engine, and with torchvision's Faster R-CNN. All of them train on
+the same images and boxes and take turns, round after round, in fp32 and under bf16 autocast. The ratios of the times
+within a round are what counts.
 
-The most memory that a detector needs is that of two steps in a process of its own. Last come the parts of our step: see
+The peak memory of a detector is that of two steps in a process of its own. Last, the parts of our step are timed: see
 `benchmarks.training_parts`.
 """
 
@@ -54,7 +54,7 @@ CLASSES = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time training steps of the paper's detectors and their peers on one batch."""
+    """Compare the training speed of the paper's detectors and of others on one batch."""
 
     # Height of the images, in pixels.
     height: int = 800
@@ -64,36 +64,36 @@ class Arguments:
     batch_size: int = 2
     # Objects in an image, on average: COCO has 7, CrowdHuman 23.
     objects: float = 7
-    # Of our detectors; Sparse R-CNN and the plain twin have the first of these numbers.
+    # Numbers of proposals of our detectors. Sparse R-CNN and the plain twin have the first number.
     proposals: tuple[int, ...] = (100,)
-    # Of all but Faster R-CNN.
+    # Stages of all detectors but Faster R-CNN.
     stages: int = 6
-    # What all but Faster R-CNN are made of; Sparse R-CNN does without the two modules.
+    # The parts of their stages; Sparse R-CNN leaves out the two modules.
     stage: StageConfig = field(default_factory=StageConfig)
-    # A timm network for all but Faster R-CNN: a ResNet, or a Swin such as swin_tiny_patch4_window7_224.
+    # Their backbone, a timm network: a ResNet, or a Swin such as swin_tiny_patch4_window7_224.
     backbone: str = "resnet50"
-    # Under bf16 autocast, weights stay in fp32.
+    # Precisions to time. bf16 is autocast; weights stay in fp32.
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    # Also time our first detector compiled.
+    # Also time the first of our detectors with torch.compile.
     compile: bool = False
-    # Also time our first detector with images that so many processes load, and show the parts of that; 0 loads them
-    # between the steps. A turn is a whole epoch of drawn scenes then, and starting the processes is part of it.
+    # Also time the first of our detectors with images that so many processes load (0: between the steps), and take the
+    # parts from that. Its turn is then a whole epoch of drawn scenes, including the start of the processes.
     workers: int | None = None
-    # Steps in a turn.
+    # Steps per turn.
     steps: int = 1
     # Rounds, after one that is not counted.
     rounds: int = 5
-    # Whether memory is measured, for which each detector starts anew.
+    # Also measure memory, in a new process for each detector.
     memory: bool = True
-    # Of images and boxes.
+    # Seed of the images and boxes.
     seed: int = 0
-    # Keep freed memory, as the `uncrowd` command does on a CPU, for ours and for the others.
+    # Keep freed memory, as the `uncrowd` command does on a CPU, for all detectors.
     keep_freed_memory: bool = False
     # Also append the result as a line of JSON to this file.
     append: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what cannot be timed or written."""
+        """Raises InputError when there is nothing to time, or the file to append to cannot be written."""
         require_at_least(64, **{"--height": self.height, "--width": self.width})
         require_at_least(1, **{"--batch-size": self.batch_size, "--steps": self.steps, "--rounds": self.rounds})
         require_at_least(1, **{"--stages": self.stages, "--objects": self.objects})
@@ -101,7 +101,7 @@ class Arguments:
         if not self.precisions:
             raise InputError("--precisions is empty; there is nothing to time.")
         require_at_least(0, **{"--workers": self.workers or 0, "--seed": self.seed})
-        require_appendable(self.append)  # last, for it makes the file
+        require_appendable(self.append)  # last, because it creates the file
 
 
 def main(argv: Sequence[str]) -> int:
@@ -135,7 +135,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _detectors(arguments: Arguments) -> dict[str, Callable[[], Step]]:
-    """What builds each; nothing is built yet."""
+    """Returns functions that build the detectors; nothing is built yet."""
     images, first = arguments.batch_size, arguments.proposals[0]
 
     def config(proposals: int, stage: StageConfig) -> SparseRCNNConfig:
@@ -174,8 +174,8 @@ def _batch(arguments: Arguments) -> Batch:
 
 
 def _two_steps(arguments: Arguments, name: str, precision: Precision) -> None:
-    """The second has what the optimiser keeps beside what a step needs."""
-    if arguments.keep_freed_memory:  # in a process of its own
+    """Takes two steps: in the second, the optimiser's state is in memory as well."""
+    if arguments.keep_freed_memory:  # again, because this is a process of its own
         keep_freed_memory()
     step, batch = _detectors(arguments)[name](), _batch(arguments)
     for _ in range(2):
@@ -183,7 +183,7 @@ def _two_steps(arguments: Arguments, name: str, precision: Precision) -> None:
 
 
 def _loader(arguments: Arguments, folder: Path) -> TrainLoader | None:
-    """Drawn scenes, of which an epoch is a turn; enlarged to the size of the other images, to a few pixels."""
+    """Returns a loader of drawn scenes, enlarged to about the size of the other images. One turn is an epoch of it."""
     if arguments.workers is None:
         return None
     sides = arguments.height, arguments.width
@@ -201,7 +201,7 @@ def _loader(arguments: Arguments, folder: Path) -> TrainLoader | None:
 def _times(
     arguments: Arguments, steps: dict[str, Step], loader: TrainLoader | None
 ) -> tuple[dict[str, dict[str, float]], dict[str, Rounds]]:
-    """By precision and detector: the loss of a first step, and the seconds of each turn."""
+    """Returns the loss of the first step and the seconds of each turn, by precision and detector."""
     batch, first, epochs = _batch(arguments), _ours(arguments.proposals[0]), count()
     losses: dict[str, dict[str, float]] = {}
     contestants: dict[tuple[str, str], Callable[[], None]] = {}
@@ -211,7 +211,9 @@ def _times(
         for name, step in steps.items():
             losses[precision][name] = step(batch, bf16).item()
             print(f"first loss: {name} in {precision}, {losses[precision][name]:.4g}", file=sys.stderr, flush=True)
-        assert all(map(math.isfinite, losses[precision].values())), f"what random weights find explodes: {losses}"
+        assert all(map(math.isfinite, losses[precision].values())), (
+            f"a loss with random weights is not finite: {losses}"
+        )
         for name, step in steps.items():
             contestants[precision, name] = partial(_same_batch, step, batch, bf16, arguments.steps)
         if loader is not None:
@@ -241,7 +243,7 @@ def _table(
     losses: dict[str, float],
     memory: dict[str, int | None],
 ) -> str:
-    """A line a detector in this precision; bf16 is also compared with the plain twin in fp32, where that was timed."""
+    """Returns one line per detector in this precision; bf16 is also compared with the plain twin in fp32 if timed."""
     times_of, references = seconds[precision], {name: seconds[precision][name] for name in REFERENCES}
     if precision == "bf16" and "fp32" in seconds:
         references[f"{TWIN} in fp32"] = seconds["fp32"][TWIN]
@@ -266,7 +268,7 @@ def _shares(arguments: Arguments, ours: EngineStep, loader: TrainLoader | None, 
     print(f"\nour step in {'bf16' if bf16 else 'fp32'}, part by part\n{parts_table(shares)}")
     if torch.cuda.is_available():
         waiting = share_of_waiting(ours, batches, bf16, steps)
-        print(f"In steps that nothing interrupts, the host waits for the device for {100 * waiting:.0f} % of the time.")
+        print(f"Without waits between parts, the host waits for the device for {100 * waiting:.0f} % of the time.")
     return shares
 
 

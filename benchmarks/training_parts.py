@@ -1,9 +1,9 @@
-"""Where the time of our training step goes: one pass with a stop after each part, and on a GPU one without.
+"""Splits the time of our training step into parts.
 
-In the first the device is waited for whenever a part begins or ends, so that what a part launches is done within it;
-then nothing overlaps, and a step takes longer than it does in truth. The second waits only where the step itself does,
-and says for how much of the time the host does so: the rest is the host's own work, or, where it is so far ahead that
-the device's queue is full, waiting too, which is not told apart.
+`seconds_by_part` waits for the device before and after each part, so that a part includes the work that it launches.
+Then nothing overlaps, and a step takes longer than it really does. `share_of_waiting` adds no waits and measures how
+much of the time the host waits for the device. The rest is the host's own work, or waiting because the device's queue
+is full, which cannot be told apart.
 """
 
 import statistics
@@ -43,7 +43,7 @@ Shares = list[dict[str, float]]  # seconds of each part, step by step
 
 
 def seconds_by_part(step: EngineStep, batches: Iterator[Batch], bf16: bool, steps: int) -> Shares:
-    """Of so many steps, after one that does not count; everything is finished before the next part begins."""
+    """Returns the seconds of each part in each of so many steps, after one warm-up step."""
     found: Shares = []
     for _ in range(1 + steps):
         parts = Parts(clock)
@@ -54,9 +54,9 @@ def seconds_by_part(step: EngineStep, batches: Iterator[Batch], bf16: bool, step
 
 
 def share_of_waiting(step: EngineStep, batches: Iterator[Batch], bf16: bool, steps: int) -> float:
-    """For which share of the time the host waits for the device while it takes so many steps, one behind the other.
+    """Returns the share of the time for which the host waits for the device during so many consecutive steps.
 
-    A step waits where the costs of the matching are copied to the host; the last one is also waited for.
+    A step waits when the costs of the matching are copied to the host. After the last step, its end is awaited too.
     """
     clock()
     parts = Parts(perf_counter)
@@ -68,7 +68,7 @@ def share_of_waiting(step: EngineStep, batches: Iterator[Batch], bf16: bool, ste
 
 
 def table(shares: Shares) -> str:
-    """A line a part: its time, and its share of the step."""
+    """Returns one line for each part, with its time and its share of the step."""
     wholes = [sum(of_step.values()) for of_step in shares]
     lines = [f"{'':24}{'ms':>9}   % of the step"]
     for part in STEP_PARTS:
@@ -85,7 +85,7 @@ def _share(times: Sequence[float], wholes: Sequence[float]) -> str:
 
 
 def parts_of_loss(criterion: nn.Module) -> list[Watched]:
-    """From the outputs of a model to the gradients of whatever they were made of."""
+    """Returns the callables to watch between the outputs of a model and the gradients."""
     return [
         Watched(criterion, "forward", LOSS),
         Watched(criterion_module, "match", ASSIGNMENT),

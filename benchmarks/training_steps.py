@@ -1,6 +1,6 @@
-"""A whole training step of each detector: from a batch on the host to changed weights, as its own recipe has it.
+"""Training steps of each detector by its own recipe, from a batch on the host to changed weights.
 
-Weights are random, and learning rates so low that they stay what they are.
+Weights are random, and learning rates are so low that the weights hardly change.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.structures import Batch, Categories, Sample
 
-# Takes a batch on the host and whether to compute in bf16 under autocast; returns the loss.
+# Takes a batch on the host, and whether to run under bf16 autocast; returns the loss.
 Step = Callable[[Batch, bool], Tensor]
 
 LEARNING_RATE = 1e-8
@@ -55,15 +55,15 @@ class EngineStep:
         )
 
     def __call__(self, batch: Batch, bf16: bool) -> Tensor:
-        """Takes the first step of training: always the first, for that costs what any other does."""
+        """Takes the first step of training. It is always the first, because every step costs the same."""
         self.trainer.config = replace(self.trainer.config, bf16=bf16)
-        return self.trainer._step(batch)[0].total  # private: nothing but the loop around it is left out
+        return self.trainer._step(batch)[0].total  # private, because only the loop around it is left out
 
 
 def plain_step(config: SparseRCNNConfig) -> Step:
-    """The literal twin of model and loss, trained as the public code trains: AdamW that is not fused."""
+    """Returns the step of the plain twin of model and loss, with an AdamW that is not fused, as in the public code."""
     device = build_accelerator().device
-    # weights laid out as torch does by itself, for the twin's convolutions follow them
+    # in torch's default memory layout, which the twin's convolutions then use
     model = PlainSparseRCNN(build_model(config).to(memory_format=torch.contiguous_format)).to(device).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     settings = OptimConfig()
@@ -84,9 +84,9 @@ def plain_step(config: SparseRCNNConfig) -> Step:
 
 
 def faster_rcnn_step(height: int, width: int, classes: int) -> Step:
-    """torchvision's Faster R-CNN on R50-FPN, its norms, stem and first stage frozen; SGD, as its recipe has it.
+    """Returns the step of torchvision's Faster R-CNN R50-FPN with frozen norms, stem and first stage, and with SGD.
 
-    It resizes images itself, here to the size that they have.
+    The model resizes images itself, here to the size that they already have.
     """
     device = build_accelerator().device
     torch.manual_seed(0)
@@ -114,7 +114,7 @@ def faster_rcnn_step(height: int, width: int, classes: int) -> Step:
 
 
 def _loader_of_nothing(images: int) -> TrainLoader:
-    """A step asks for nothing but how many there are in an epoch."""
+    """Returns a loader of which a step reads only the length."""
     size, empty = (1, 1), np.zeros(0)
     sample = Sample(
         id=0,

@@ -1,4 +1,4 @@
-"""Contestants take turns, round after round: a round's ratio compares times taken under the same conditions."""
+"""Lets contestants take turns, round after round, so that a ratio compares times under the same conditions."""
 
 import statistics
 import sys
@@ -11,10 +11,10 @@ Rounds = dict[str, list[float]]  # seconds of each round, by contestant
 
 
 def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> Rounds:
-    """Seconds of each contestant in each of so many rounds, after `warm_up` rounds that are not counted.
+    """Returns the seconds of each contestant in each of so many rounds, after `warm_up` rounds that are not counted.
 
-    What a contestant leaves for the GPU to do is waited for, and belongs to its time. Each turn is reported on standard
-    error as soon as it is taken, so that something is known where a run is cut short.
+    The time of a contestant includes waiting for its work on the GPU. Each turn is reported on standard error at once,
+    so that its time is known even if the run is cut short.
     """
     seconds: Rounds = {name: [] for name in contestants}
     for number in range(-warm_up, rounds):
@@ -35,17 +35,17 @@ def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int, war
 
 
 def ratios(seconds: Sequence[float], reference: Sequence[float]) -> list[float]:
-    """How many times as fast as the reference something was, round by round."""
+    """Returns how many times as fast as the reference something was in each round."""
     return [theirs / ours for theirs, ours in zip(reference, seconds, strict=True)]
 
 
 def with_spread(values: list[float]) -> str:
-    """The median and the range: "1.66 times (1.60 to 1.98)"."""
+    """Returns the median and the range, such as "1.66 times (1.60 to 1.98)"."""
     return f"{statistics.median(values):.2f} times ({min(values):.2f} to {max(values):.2f})"
 
 
 def table(seconds: Rounds, reference: str) -> str:
-    """A line a contestant: its median time, and the ratio to the reference with its range."""
+    """Returns one line per contestant: its median time, and the ratio to the reference with its range."""
     width = max(map(len, seconds)) + 2
     lines = [f"{'':{width}}{'seconds':>9}   as fast as {reference}"]
     for name, times in seconds.items():

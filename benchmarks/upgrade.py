@@ -1,7 +1,7 @@
-"""What an upgraded Sparse R-CNN keeps: `python -m benchmarks.upgrade` from the project's root, some minutes on a CPU.
+"""Measures what an upgraded Sparse R-CNN keeps: `python -m benchmarks.upgrade` from the project's root, in minutes.
 
-Trains a small Sparse R-CNN on scenes drawn for it, upgrades it to IoU-ESA and DCW, and compares the two with a model
-whose head is fresh: first their outputs stage by stage, then their scores.
+Trains a small Sparse R-CNN on drawn scenes and upgrades it to IoU-ESA and DCW. Compares both with a model whose head is
+newly initialised: first their outputs stage by stage, then their scores.
 """
 
 import tempfile
@@ -52,7 +52,7 @@ BASELINE = Experiment(
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints both comparisons; `argv` may hold a number of epochs, for a quick look."""
+    """Prints both comparisons. `argv` may hold a number of epochs, for a quick trial."""
     torch.set_num_threads(1)
     epochs = int(argv[0]) if argv else BASELINE.train.epochs
     experiment = replace(BASELINE, train=replace(BASELINE.train, epochs=epochs, evaluate_every=epochs))
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def compare(trained: Weights, val: DetectionDataset) -> None:
-    """Prints how far the outputs of each model are from the trained one's, and their scores."""
+    """Prints how far the outputs of each model are from those of the trained one, and the scores of all."""
     old = trained.model
     assert isinstance(old, SparseRCNN)
     resize = config.from_dict(ResizeConfig, trained.preprocessing, "the run's weights")
@@ -82,7 +82,7 @@ def compare(trained: Weights, val: DetectionDataset) -> None:
     fresh = SparseRCNN(upgraded.config).eval()
     kept = {name: tensor for name, tensor in old.state_dict().items() if not name.startswith("head.")}
     fresh.load_state_dict(kept, strict=False)
-    others = {"upgraded": upgraded, "... with the old attention": old_attention, "fresh head": fresh}
+    others = {"upgraded": upgraded, "... with the old attention": old_attention, "new head": fresh}
 
     loader = InferenceLoader(val.subset(range(16)), resize, multiple=old.multiple, batch_size=16)
     batch = next(iter(loader))
