@@ -1,3 +1,5 @@
+"""Drawn scenes have exact boxes and the overlap that was asked for, and are written as a COCO dataset."""
+
 import json
 from dataclasses import replace
 
@@ -39,7 +41,7 @@ def test_another_texture_family_has_other_grounds():
 @pytest.mark.parametrize("size", [(97, 131), (131, 97), (480, 640)])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_box_is_the_tight_box_of_its_silhouette(size: tuple[int, int], seed: int):
-    # The ground does not depend on what stands on it, so the object is where the two images differ.
+    # The ground does not depend on the objects, so the object is where the two images differ.
     alone = SceneConfig(size=size, objects=(1, 1))
     scene = draw_scene(alone, seed)
     ground = draw_scene(replace(alone, objects=(0, 0)), seed).image
@@ -51,7 +53,7 @@ def test_a_box_is_the_tight_box_of_its_silhouette(size: tuple[int, int], seed: i
 
 
 @pytest.mark.parametrize("overlap", [0.1, 0.3, 0.45])
-def test_overlap_and_number_of_objects_are_as_asked(overlap: float):
+def test_scenes_have_the_overlap_and_the_number_of_objects_asked_for(overlap: float):
     config = SceneConfig(size=(120, 160), overlap=overlap, objects=(8, 14))
     scenes = [draw_scene(config, seed) for seed in range(20)]
     assert mean_best_iou([scene.boxes for scene in scenes]) == pytest.approx(overlap, abs=0.05)
@@ -59,7 +61,7 @@ def test_overlap_and_number_of_objects_are_as_asked(overlap: float):
     assert {label for scene in scenes for label in scene.labels} == {0, 1, 2}
 
 
-def test_mean_best_iou_is_each_objects_largest_with_another_of_its_image():
+def test_mean_best_iou_averages_each_objects_largest_iou_in_its_image():
     square = [0.0, 0.0, 10.0, 10.0]
     half = [0.0, 0.0, 10.0, 5.0]
     far = [50.0, 50.0, 60.0, 60.0]
@@ -70,7 +72,7 @@ def test_mean_best_iou_is_each_objects_largest_with_another_of_its_image():
 
 
 def test_a_hidden_object_keeps_its_full_box():
-    # Five objects more leave the first four where they are: their boxes stay, however much of them gets hidden.
+    # Five more objects do not move the first four: their boxes stay, however much of them gets hidden.
     config = replace(SMALL, overlap=0.45)
     hidden = []
     for seed in range(4):
@@ -144,10 +146,10 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         ({"size": (20, 256)}, "too small"),
         ({"objects": (5, 2)}, "the fewest, then the most"),
         ({"textures": -1}, "use 0 or more"),
-        ({"overlap": 0.9}, "use 0 to 0.5"),
-        ({"min_visible": 1.0}, "use 0 to 0.5"),
+        ({"overlap": 0.9}, "overlap is 0.9; use 0 to 0.5"),
+        ({"min_visible": 1.0}, "min_visible is 1.0; use 0 to 0.5"),
     ],
 )
-def test_scenes_that_cannot_be_are_refused(values: dict, reason: str):
+def test_scenes_that_cannot_be_drawn_are_refused(values: dict, reason: str):
     with pytest.raises(InputError, match=reason):
         SceneConfig(**values)

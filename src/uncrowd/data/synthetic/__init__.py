@@ -1,1 +1,1 @@
-"""Drawn crowds with exact ground truth."""
+"""Draws crowded scenes with exact ground truth."""

@@ -1,7 +1,7 @@
-"""People, dogs and balls as coloured polygons, and how they are drawn.
+"""Makes people, dogs and balls from coloured polygons, and draws them.
 
-A figure lives in its own frame: x to the right, y down, (0, 0) where it touches the ground, a person 1 high. So its
-box is known, to the fraction of a pixel, before it is drawn at any place and size.
+A figure has its own frame: x to the right, y down, (0, 0) where it touches the ground, and a person 1 high. So its box
+is known, to a fraction of a pixel, before it is drawn at any place and size.
 """
 
 import colorsys
@@ -15,7 +15,7 @@ Polygon = Float[np.ndarray, "k 2"]
 Point = tuple[float, float] | Float[np.ndarray, " 2"]
 Colour = tuple[float, float, float]
 
-# Figures are drawn this much larger, then reduced: smooth edges.
+# Figures are drawn this many times larger and then reduced, which smooths their edges.
 SUPERSAMPLING = 3
 
 SKINS: tuple[Colour, ...] = (
@@ -45,7 +45,7 @@ WHITE: Colour = (0.97, 0.97, 0.95)
 
 
 def _arc(start: float, stop: float, points: int) -> Polygon:
-    """Points on the circle of radius 1 from one angle to another; y down, so angles turn clockwise."""
+    """Returns points on the circle of radius 1 between two angles; as y points down, angles turn clockwise."""
     angles = np.linspace(start, stop, points)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
@@ -62,10 +62,10 @@ class Part(NamedTuple):
 
 
 class Sprite(NamedTuple):
-    """A drawn figure: the pixels of its box, whose first is the image's (left, top).
+    """A drawn figure: the pixels of its box, the first of which lies at (left, top) in the image.
 
-    rgb: in [0, 1]. cover: the share of each pixel that is the figure's. shadow: the share of its light that it takes
-    from the ground there.
+    rgb: in [0, 1]. cover: the share of each pixel that the figure covers. shadow: the share of its light that the
+    ground loses in each pixel.
     """
 
     rgb: Float[np.ndarray, "h w 3"]
@@ -76,7 +76,7 @@ class Sprite(NamedTuple):
 
 
 def person(rng: np.random.Generator) -> list[Part]:
-    """A person from the front, about 1 high: some wave, some wear a skirt, a hat, stripes, long hair."""
+    """Returns a person from the front, about 1 high; some wave, some have a skirt, a hat, stripes or long hair."""
     skin, hair = _choose(SKINS, rng), _choose(HAIRS, rng)
     shirt, trousers, shoes = _bright(rng), _bright(rng, value=(0.2, 0.65)), _bright(rng, value=(0.1, 0.5))
     build = rng.uniform(0.9, 1.25)
@@ -109,7 +109,7 @@ def person(rng: np.random.Generator) -> list[Part]:
 
 
 def dog(rng: np.random.Generator) -> list[Part]:
-    """A dog from the side, about half as high as a person, facing either way."""
+    """Returns a dog from the side, about half as high as a person, facing left or right."""
     coat, other, collar = _choose(COATS, rng), _choose(COATS, rng), _bright(rng)
     length, snout = rng.uniform(0.15, 0.23), rng.uniform(0.09, 0.14)
     head = (length + 0.13, -0.43 - rng.uniform(0, 0.06))
@@ -131,7 +131,7 @@ def dog(rng: np.random.Generator) -> list[Part]:
 
 
 def ball(rng: np.random.Generator) -> list[Part]:
-    """A beach ball, about two fifths as high as a person, with panels of two or three colours."""
+    """Returns a beach ball, about two fifths as high as a person, with panels of two or three colours."""
     radius = rng.uniform(0.17, 0.21)
     colours = [_bright(rng), WHITE, _bright(rng), WHITE]
     panels, turn = 8, rng.uniform(0, 2 * np.pi)
@@ -145,15 +145,15 @@ def ball(rng: np.random.Generator) -> list[Part]:
 
 
 def bounds(figure: list[Part]) -> Float[np.ndarray, " 4"]:
-    """The tight xyxy box of a figure in its own frame."""
+    """Returns the tight xyxy box of a figure in its own frame."""
     points = np.concatenate([part.polygon for part in figure])
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def render(figure: list[Part], x: float, y: float, scale: float, grain: Float[np.ndarray, "gh gw"]) -> Sprite:
-    """Draws a figure that touches the ground at (x, y), `scale` pixels to its unit, lit from the upper left.
+    """Draws a figure that touches the ground at (x, y), with `scale` pixels for each of its units.
 
-    `grain` is the texture of its surface, brightness around 0, repeated as needed.
+    The light comes from the upper left. grain: the texture of the surface, as brightness around 0, repeated as needed.
     """
     x1, y1, x2, y2 = bounds(figure) * scale + (x, y, x, y)
     left, top = int(np.floor(x1)), int(np.floor(y1))
@@ -161,7 +161,7 @@ def render(figure: list[Part], x: float, y: float, scale: float, grain: Float[np
     image = Image.new("RGBA", (width * SUPERSAMPLING, height * SUPERSAMPLING))
     draw = ImageDraw.Draw(image)
     for polygon, colour in figure:
-        # Pillow fills the pixels that a polygon's outline runs through: half a pixel less keeps it in its box.
+        # Pillow also fills the pixels under the outline; moving it by half a pixel keeps the figure in its box.
         points = (polygon * scale + (x - left, y - top)) * SUPERSAMPLING - 0.5
         draw.polygon(points.ravel().tolist(), fill=tuple(round(255 * channel) for channel in colour))
     image = image.reduce(SUPERSAMPLING)
@@ -205,7 +205,7 @@ def _ellipse(x: float, y: float, x_radius: float, y_radius: float) -> Polygon:
 
 
 def _limb(start: Point, end: Point, r1: float, r2: float) -> Polygon:
-    """A bar with round ends, as thick as its ends are."""
+    """Returns a bar between two points, with round ends of the radii r1 and r2."""
     start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     x, y = (end - start) / np.hypot(*(end - start))
     cap = RIGHT_HALF @ np.array([(x, y), (-y, x)])
@@ -213,7 +213,7 @@ def _limb(start: Point, end: Point, r1: float, r2: float) -> Polygon:
 
 
 def _relief(cover: Image.Image, radius: float) -> Float[np.ndarray, "h w"]:
-    """Light from the upper left on something as round as its outline."""
+    """Returns the brightness of a surface that is as round as its outline, lit from the upper left."""
     step = max(round(radius), 1)
     padded = np.pad(np.asarray(cover), step)
     smooth = (
@@ -224,7 +224,7 @@ def _relief(cover: Image.Image, radius: float) -> Float[np.ndarray, "h w"]:
 
 
 def _shadow(height: int, width: int) -> Float[np.ndarray, "h w"]:
-    """A soft ellipse at the feet, no larger than the figure's box."""
+    """Returns a soft ellipse at the feet, inside the figure's box."""
     x, y = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
     depth = 0.07 * height
     return 0.5 * np.maximum(1 - (2 * x / width - 1) ** 2 - ((y - height + depth) / depth) ** 2, 0)

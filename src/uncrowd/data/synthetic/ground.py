@@ -1,7 +1,7 @@
-"""What the synthetic scenes' figures stand on and before: a textured ground in perspective, a hedge, the sky.
+"""Draws the background of synthetic scenes: a textured ground in perspective, a hedge and the sky.
 
-Textures come in families. Each of a family's textures is drawn from (family, number), colours, patterns and grain
-alike, so another family has other ones.
+Textures come in families. (family, number) is the seed of a texture's colours, patterns and grain, so no two families
+share a texture.
 """
 
 import colorsys
@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-# How many grounds, and how many surfaces of figures, a texture family has.
+# The number of grounds in a texture family, and of surfaces for figures.
 TEXTURES = 12
 
 
 def draw_ground(
     family: int, rng: np.random.Generator, height: int, width: int, horizon: float
 ) -> Float[np.ndarray, "h w 3"]:
-    """A landscape without figures: one of the family's grounds from `horizon` (pixels) down. RGB in [0, 1]."""
+    """Returns a landscape without figures, RGB in [0, 1]: one of the family's grounds, from `horizon` (pixels) down."""
     style = np.random.default_rng((family, 0, int(rng.integers(TEXTURES))))
     image = _paving(style, rng, height, width, horizon)
     far = image[: int(horizon) + 2]
@@ -30,7 +30,7 @@ def draw_ground(
 
 
 def draw_grain(family: int, rng: np.random.Generator, side: int) -> Float[np.ndarray, "side side"]:
-    """One of the family's surfaces for figures in an image whose short side is `side`: brightness around 0."""
+    """Returns one of the family's surfaces for figures, as brightness around 0; `side` is the image's short side."""
     style = np.random.default_rng((family, 1, int(rng.integers(TEXTURES))))
     return style.uniform(0.05, 0.13) * _fractal_noise(rng, side, side, side * style.uniform(0.01, 0.05))
 
@@ -38,7 +38,7 @@ def draw_grain(family: int, rng: np.random.Generator, side: int) -> Float[np.nda
 def _paving(
     style: np.random.Generator, rng: np.random.Generator, height: int, width: int, horizon: float
 ) -> Float[np.ndarray, "h w 3"]:
-    """Grass, sand or stone: plain, striped or paved in perspective, fainter far away, where lines would flicker."""
+    """Returns grass, sand or stone in perspective: plain, striped or paved; patterns fade far away, as they alias."""
     unit = min(height, width)
     colour = _colour(style, hue=(0.06, 0.38), saturation=(0.1, 0.4), value=(0.5, 0.78))
     depth = unit / np.maximum(np.arange(height, dtype=np.float32)[:, None] - horizon + 0.12 * unit, 1)
@@ -63,14 +63,14 @@ def _below(
     edge: float | Float[np.ndarray, "1 w"],
     upper: Float[np.ndarray, "h _ 3"],
 ) -> Float[np.ndarray, "h w 3"]:
-    """One image below a (smooth) edge and another above."""
+    """Returns an image that is `lower` below a smooth edge and `upper` above it."""
     rows = np.arange(len(lower), dtype=np.float32)[:, None]
     share = np.clip(rows - edge + 1, 0, 1)[..., None]
     return upper + share * (lower - upper)
 
 
 def _fractal_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> Float[np.ndarray, "h w"]:
-    """Smooth random brightness, about -1 to 1: cells of `cell` pixels, finer and weaker ones on top."""
+    """Returns smooth random brightness, about -1 to 1: cells of `cell` pixels, plus finer and weaker ones."""
     total = np.zeros((height, width), dtype=np.float32)
     for octave in range(3):
         size = max(cell / 2**octave, 1)

@@ -1,8 +1,8 @@
-"""Seeded crowded scenes with controlled overlap, written out as a COCO dataset like a user's own.
+"""Draws seeded crowded scenes with controlled overlap, and writes them as a COCO dataset.
 
-People, dogs and balls stand on a textured ground seen from a little above: the lower in the image, the nearer, the
-larger, and in front of those farther away. An object that others hide keeps its full box, as in CrowdHuman; what of
-it leaves the image, at most about a third, is cut off, as in COCO.
+People, dogs and balls stand on a textured ground that is seen from slightly above. An object that is lower in the image
+is nearer: it is larger and in front of those farther away. An object that others hide keeps its full box, as in
+CrowdHuman. A box that leaves the image, by at most about a third, is clipped, as in COCO.
 """
 
 import json
@@ -21,32 +21,32 @@ from uncrowd.data.synthetic.ground import draw_grain, draw_ground
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
-# The ids these three have in COCO: not contiguous, so nothing works that takes an id for a label.
+# COCO's ids of these classes; they are not contiguous, so code that takes an id for a label fails.
 CATEGORIES = Categories(ids=(1, 18, 37), names=("person", "dog", "sports ball"))
 FIGURES = (person, dog, ball)
 FREQUENCIES = (0.5, 0.25, 0.25)
 
-# A person's height far away and near, as a share of the image's short side.
+# The height of a person far away and nearby, as a share of the image's short side.
 SCALES = (0.26, 0.62)
-# The share of a box that must be in the image; more than half, so its centre is, too.
+# The share of a box that must be in the image; it is more than half, so the centre is inside too.
 MIN_INSIDE = 0.65
-# Places that are compared for each object, and how many of the best are tried before it is left out.
+# The number of places compared for each object, and of the best ones tried before the object is left out.
 PLACES = 128
 TRIES = 32
-# How far the sum of best IoUs may stray while a scene is built: overlaps within it vary.
+# How far the sum of best IoUs may stray from its aim while a scene is built, so that overlaps vary.
 STRAY = 0.3
-# What overlapping more than one object costs: many small groups rather than one heap.
+# The cost of overlapping more than one object, which makes many small groups instead of one heap.
 EXTRA_COST = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneConfig:
-    """A kind of scene.
+    """The kind of scenes to draw. Raises InputError if a value is out of range.
 
-    size: (height, width) of the image. objects: the fewest and the most in an image, all numbers between equally
-    likely. overlap: the mean best-pair IoU (see `mean_best_iou`) that scenes have on average. textures: the family
-    of grounds and surfaces; families share none, so that scenes to test on can be of another one than those to train
-    on. min_visible: the share of each object that must be seen. Raises InputError where a value is out of range.
+    size: (height, width) of the image. objects: the fewest and the most objects in an image; all numbers between are
+    equally likely. overlap: the average of `mean_best_iou` over scenes. textures: the family of grounds and surfaces;
+    families share no texture, so test scenes can differ from training scenes. min_visible: the share of each object
+    that must be visible.
     """
 
     size: tuple[int, int] = (192, 256)
@@ -57,22 +57,22 @@ class SceneConfig:
 
     def __post_init__(self) -> None:
         if min(self.size) < 32:
-            raise InputError(f"Scenes of {self.size} pixels are too small to draw in; use 32 or more a side.")
+            raise InputError(f"Scenes of {self.size} pixels are too small to draw in; use 32 or more for each side.")
         if not 0 <= self.objects[0] <= self.objects[1]:
-            raise InputError(f"Scenes with {self.objects} objects cannot be; give the fewest, then the most.")
+            raise InputError(f"objects is {self.objects}; give the fewest, then the most.")
         if self.textures < 0:
             raise InputError(f"There is no texture family {self.textures}; use 0 or more.")
         if not 0 <= self.overlap <= 0.5:
-            raise InputError(f"Scenes with an overlap of {self.overlap} cannot be; use 0 to 0.5.")
+            raise InputError(f"overlap is {self.overlap}; use 0 to 0.5.")
         if not 0 <= self.min_visible <= 0.5:
-            raise InputError(f"Scenes with {self.min_visible} of each object visible cannot be; use 0 to 0.5.")
+            raise InputError(f"min_visible is {self.min_visible}; use 0 to 0.5.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """An image (RGB) and its objects, the farthest first.
+    """An image (RGB) and its objects, farthest first.
 
-    boxes: of the whole silhouettes, hidden or not, cut to the image, in image pixels. labels: indices into
+    boxes: those of the whole silhouettes, hidden or not, clipped to the image, in image pixels. labels: indices into
     `CATEGORIES`. visible: the share of each silhouette in the image that no other object hides.
     """
 
@@ -91,16 +91,16 @@ class _Object:
 
 
 def mean_best_iou(boxes: list[Float[np.ndarray, "_ 4"]]) -> float:
-    """How crowded images are: each object's largest IoU with another of its image, averaged over all objects.
+    """Returns how crowded images are: each object's largest IoU with another in its image, averaged over all objects.
 
-    `boxes`: xyxy, one array an image. An object that is alone counts 0, and so does no object at all.
+    boxes: one array of xyxy boxes for each image. An object that is alone counts as 0. Without objects, it returns 0.
     """
     best = [_best_ious(torch.from_numpy(image)) for image in boxes if len(image)]
     return torch.cat(best).mean().item() if best else 0.0
 
 
 def draw_scene(config: SceneConfig, seed: int | tuple[int, ...]) -> Scene:
-    """The scene of this seed: always the same. An object for which a crowded image has no place left is left out."""
+    """Draws the scene of this seed, which is always the same. An object is left out if a crowd has no place for it."""
     ground_rng, rng = np.random.default_rng(seed).spawn(2)
     height, width = config.size
     horizon = float(height * ground_rng.uniform(0.12, 0.28))
@@ -123,8 +123,8 @@ def draw_scene(config: SceneConfig, seed: int | tuple[int, ...]) -> Scene:
 def write_dataset(folder: Path, split: str, config: SceneConfig, images: int, seed: int) -> Path:
     """Writes scenes as FOLDER/SPLIT/000001.jpg ... and FOLDER/annotations/instances_SPLIT.json, and returns the latter.
 
-    The same arguments write the same bytes; splits with other images need other seeds. Raises InputError where the
-    folder cannot be written to.
+    The same arguments write the same bytes, so splits need different seeds to have different images. Raises InputError
+    if the folder cannot be written to.
     """
     scenes = (draw_scene(config, (seed, index)) for index in range(images))
     annotation_file = folder / "annotations" / f"instances_{split}.json"
@@ -150,7 +150,7 @@ def _place(
     grain: Float[np.ndarray, "gh gw"],
     rng: np.random.Generator,
 ) -> _Object | None:
-    """One more object, where it brings the overlap closest to what is asked; None where each place hides too much."""
+    """Places one more object where the overlap gets closest to its aim; None if every place hides too much."""
     label = int(rng.choice(len(FIGURES), p=FREQUENCIES))
     figure = FIGURES[label](rng)
     places = _candidates(config, others, horizon, rng)
@@ -174,7 +174,7 @@ def _place(
 def _candidates(
     config: SceneConfig, others: list[_Object], horizon: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "places 3"]:
-    """Places to stand and the scale there: (x, y, pixels to a figure's unit). Half anywhere, half beside another."""
+    """Returns places to stand and their scales, (x, y, pixels for a figure's unit): half random, half beside others."""
     height, width = config.size
     x = rng.uniform(0.02 * width, 0.98 * width, PLACES)
     y = rng.uniform(horizon + 0.08 * height, 1.05 * height, PLACES)
@@ -192,7 +192,7 @@ def _candidates(
 def _overlaps(
     candidates: Float[Tensor, "places 4"], others: list[_Object]
 ) -> tuple[Float[Tensor, " places"], Float[Tensor, " places"]]:
-    """Were a further object at each of the candidates: the sum of all best IoUs, and its own IoUs beyond its best."""
+    """Returns, for a further object at each candidate, the sum of all best IoUs, and the sum of its own other IoUs."""
     if not others:
         return candidates.new_zeros(len(candidates)), candidates.new_zeros(len(candidates))
     boxes = torch.from_numpy(np.array([other.box for other in others]))
@@ -206,7 +206,7 @@ def _best_ious(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
 
 
 def _cut(sprite: Sprite, size: tuple[int, int]) -> Sprite:
-    """What of a sprite is in the image."""
+    """Returns the part of a sprite inside the image."""
     top, left = max(-sprite.top, 0), max(-sprite.left, 0)
     part = slice(top, size[0] - sprite.top), slice(left, size[1] - sprite.left)
     return Sprite(
@@ -235,7 +235,7 @@ def _paint(ground: Float[np.ndarray, "h w 3"], objects: list[_Object]) -> UInt8[
 
 
 def _visible(objects: list[_Object], size: tuple[int, int]) -> Float[np.ndarray, " n"]:
-    """The share of each silhouette in the image that those after it, which are nearer, leave to be seen."""
+    """Returns the share of each silhouette in the image that the nearer objects after it do not hide."""
     front = np.zeros(size, dtype=np.int64)
     totals = np.zeros(len(objects))
     for index, placed in enumerate(objects):
@@ -246,7 +246,7 @@ def _visible(objects: list[_Object], size: tuple[int, int]) -> Float[np.ndarray,
 
 
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, object]]:
-    # Rounded before they become sizes, so that no box reaches past the image.
+    # Corners are rounded before they become sizes, so that no box leaves the image.
     boxes_xywh = box_ops.xyxy_to_xywh(torch.from_numpy(scene.boxes.round(2))).tolist()
     return [
         {
