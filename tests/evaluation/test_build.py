@@ -1,4 +1,4 @@
-"""A protocol decides how detections are scored, and which data it can score."""
+"""The protocol decides how detections are scored, and which datasets can be scored."""
 
 import pytest
 
@@ -23,11 +23,11 @@ PETS = Categories(ids=(1, 2), names=("cat", "dog"))
 def test_the_protocol_decides_the_evaluator(
     protocol: ScoreProtocol, proposals: int, evaluator: CocoEvaluator | CrowdHumanEvaluator
 ) -> None:
-    """COCO's own numbers stay at 100 detections; those of 300 proposals are scored beside them."""
+    """With more than 100 proposals, COCO's evaluator also scores all of them."""
     assert build_evaluator(protocol, limits_up_to(proposals)) == evaluator
 
 
-def test_crowdhuman_s_protocol_scores_one_class() -> None:
+def test_crowdhumans_protocol_scores_one_class() -> None:
     require_scorable("crowdhuman", PERSON)
     require_scorable("coco", PETS)
     with pytest.raises(InputError, match=r"CrowdHuman's protocol scores one class, but the dataset has 2 \(cat, dog\)"):

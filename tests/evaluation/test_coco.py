@@ -1,4 +1,4 @@
-"""Our COCO scores are those of pycocotools, and also defined where pycocotools prints -1 or fails."""
+"""COCO scores equal those of pycocotools, and are also defined where pycocotools prints -1 or fails."""
 
 import contextlib
 import io
@@ -47,13 +47,13 @@ def make_detections(boxes, scores, labels=None, categories=CATEGORIES) -> Detect
 
 
 def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
-    # Sides from 5 to 160 pixels: all three of COCO's sizes; corners also outside of the image.
+    # Sides from 5 to 160 pixels give all three of COCO's sizes; some corners are outside the image.
     corner = rng.uniform(-30, 250, (n, 2)).round()
     return np.concatenate([corner, corner + rng.choice([5, 20, 31, 60, 95, 120, 160], (n, 2))], axis=1)
 
 
 def random_data(seed: int) -> tuple[list[Sample], dict[ImageId, Detections]]:
-    """A few images with crowd boxes, areas that are not the box's, equal scores; some empty, some without finds."""
+    """Returns images with crowds, areas smaller than the box and equal scores; some have no boxes or no detections."""
     rng = np.random.default_rng(seed)
     samples, detections = [], {}
     for id in rng.permutation(50)[:8].tolist():
@@ -72,7 +72,7 @@ def random_data(seed: int) -> tuple[list[Sample], dict[ImageId, Detections]]:
 
 
 def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    truth: Any = COCO()  # its annotations name types that it does not ask for
+    truth: Any = COCO()  # pycocotools' type annotations are stricter than its code
     truth.dataset = {
         "images": [{"id": s.id, "height": s.size[0], "width": s.size[1]} for s in samples],
         "categories": [{"id": id, "name": name} for id, name in zip(CATEGORIES.ids, CATEGORIES.names, strict=True)],
@@ -116,7 +116,7 @@ def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float |
         **{f"AP@{k}": mean(precision[:, :, :, 0, i]) for i, k in enumerate(max_dets) if k > 100},
     }
     per_class = {name: mean(precision[:, :, label, 0, own]) for label, name in enumerate(CATEGORIES.names)}
-    if tuple(max_dets) == (1, 10, 100):  # here pycocotools' own summary speaks as well
+    if tuple(max_dets) == (1, 10, 100):  # the only limits that pycocotools' own summary supports
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation.summarize()
         assert [-1 if v is None else v for v in values.values()] == pytest.approx(evaluation.stats.tolist(), abs=1e-12)
@@ -128,7 +128,7 @@ def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float |
     seed=st.integers(0, 2**32 - 1),
     max_dets=st.sampled_from([(1, 10, 100), (1, 10, 300), (1, 10, 100, 500), (2, 5), (3,), (1, 2, 3, 9)]),
 )
-def test_every_number_is_that_of_pycocotools(seed: int, max_dets: tuple[int, ...]) -> None:
+def test_every_score_equals_that_of_pycocotools(seed: int, max_dets: tuple[int, ...]) -> None:
     samples, detections = random_data(seed)
     if not detections:
         return
@@ -138,8 +138,8 @@ def test_every_number_is_that_of_pycocotools(seed: int, max_dets: tuple[int, ...
     assert scores.per_class == pytest.approx(per_class, abs=1e-9)
 
 
-def test_beyond_100_detections_cocos_own_numbers_stay_and_the_crowds_stand_beside_them() -> None:
-    # 150 people side by side, all found: 100 detections per image can reach two thirds of them.
+def test_limits_above_100_add_scores_and_leave_cocos_own_unchanged() -> None:
+    # 150 people side by side, all found, of whom 100 detections per image can reach two thirds.
     left = np.arange(150.0) * 10
     boxes = np.stack([left, np.zeros(150), left + 8, np.full(150, 20.0)], axis=1)
     samples = [make_sample(1, boxes)]
@@ -153,7 +153,7 @@ def test_beyond_100_detections_cocos_own_numbers_stay_and_the_crowds_stand_besid
     assert more.values == pytest.approx(pycocotools_scores(samples, detections, (1, 10, 100, 120, 300))[0], abs=1e-9)
     beside = {key: value for key, value in more.values.items() if key not in own.values}
     assert beside == pytest.approx({"AR@120": 120 / 150, "AP@120": 81 / 101, "AR@300": 1, "AP@300": 1})
-    # Without 100 among them the last counts.
+    # If 100 is not among the limits, the last one counts.
     enough = CocoEvaluator(max_dets=(1, 10, 300)).evaluate(samples, detections, CATEGORIES)
     assert enough.main == enough.values["AP@300"] == pytest.approx(1)
 
@@ -168,17 +168,17 @@ def test_ids_may_be_text_and_categories_anything() -> None:
     assert CocoEvaluator().evaluate(text_samples, renamed, odd) == expected
 
 
-def test_what_is_not_defined_is_none_and_nothing_warns() -> None:
-    box = [[10, 10, 50, 50]]  # 1600 square pixels: of medium size
+def test_undefined_scores_are_none_and_nothing_warns() -> None:
+    box = [[10, 10, 50, 50]]  # 1600 square pixels, a medium object
     evaluator = CocoEvaluator()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # Nothing found: 0 where there is something to find, None elsewhere.
+        # Without detections, scores are 0 if there is ground truth for them, else None.
         scores = evaluator.evaluate([make_sample(1, box), make_sample(2, [])], {}, CATEGORIES)
         assert scores.values["AP"] == scores.values["APm"] == scores.values["AR@100"] == 0
         assert scores.values["APs"] is scores.values["ARl"] is None
         assert scores.per_class == {"person": 0, "dog": None, "kite": None}
-        # No ground truth, only ground truth to ignore, no images at all: nothing is defined.
+        # Without ground truth, with only ignored ground truth, or without images, no score is defined.
         found: dict[ImageId, Detections] = {1: make_detections(box, [0.9])}
         cases: list[tuple[list[Sample], dict[ImageId, Detections]]] = [
             ([make_sample(1, [])], found),
@@ -202,10 +202,10 @@ def test_the_table_is_plain_text_in_percent() -> None:
     assert lines[3:] == ["person  100.0", "dog         -", "kite        -"]
 
 
-def test_many_classes_are_listed_in_columns_without_those_that_have_nothing_to_find() -> None:
+def test_many_classes_are_listed_in_columns_without_those_that_have_no_ground_truth() -> None:
     per_class = {f"class {n}": None if n % 4 == 0 else n / 100 for n in range(80)}
     lines = Scores(headline="AP", values={"AP": 0.5}, per_class=per_class).table().splitlines()
-    assert lines[-1] == "20 classes have nothing to find"
+    assert lines[-1] == "20 classes have no ground truth"
     assert max(map(len, lines)) <= 120
     assert len(lines) < 20
     listed = " ".join(lines[3:-1])
@@ -213,7 +213,7 @@ def test_many_classes_are_listed_in_columns_without_those_that_have_nothing_to_f
     assert "class 79   79.0" in listed
 
 
-def test_classes_of_the_same_name_are_told_apart() -> None:
+def test_classes_with_the_same_name_are_followed_by_their_ids() -> None:
     twins = Categories(ids=(1, 2), names=("cell", "cell"))
     samples = [make_sample(1, [[0, 0, 9, 9], [50, 50, 59, 59]], labels=[0, 1])]
     found: dict[ImageId, Detections] = {1: make_detections([[0, 0, 9, 9]], [0.9], [0], twins)}
@@ -239,7 +239,7 @@ def test_limits_must_ascend(max_dets: tuple[int, ...]) -> None:
         CocoEvaluator(max_dets=max_dets)
 
 
-def test_images_are_ranked_the_worst_first() -> None:
+def test_images_are_ranked_worst_first() -> None:
     two = [[0, 0, 20, 20], [40, 0, 60, 20]]
     samples = [
         make_sample("all found", two),
@@ -275,5 +275,5 @@ def test_images_are_ranked_the_worst_first() -> None:
 
 
 @pytest.mark.parametrize(("most", "limits"), [(7, (1, 10, 100)), (100, (1, 10, 100)), (500, (1, 10, 100, 500))])
-def test_limits_reach_up_to_all_that_a_detector_finds(most: int, limits: tuple[int, ...]) -> None:
+def test_limits_include_the_most_detections_of_an_image_if_above_100(most: int, limits: tuple[int, ...]) -> None:
     assert limits_up_to(most) == limits

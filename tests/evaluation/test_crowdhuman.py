@@ -1,4 +1,4 @@
-"""Our CrowdHuman scores are CrowdDet's on its own fixtures, and those of a plain twin wherever it gets odd."""
+"""CrowdHuman scores equal those of CrowdDet on a fixture, and those of a plain twin on unusual data."""
 
 import itertools
 import json
@@ -84,7 +84,7 @@ def corners(box_xywh: list[float]) -> list[float]:
     return [x, y, x + width, y + height]
 
 
-def test_the_scores_of_crowddet() -> None:
+def test_scores_equal_those_of_crowddet() -> None:
     samples, detections = crowddet_fixture()
     expected = json.loads((FIXTURES / "expected.json").read_text())
     assert sum(map(len, detections.values())) == expected["detections"]
@@ -94,7 +94,7 @@ def test_the_scores_of_crowddet() -> None:
     assert jaccard_index(counts).tolist() == pytest.approx(expected["JI_by_threshold"], abs=1e-9)
 
 
-def test_the_plain_twin_is_crowddets_too() -> None:
+def test_the_plain_twin_equals_crowddet_too() -> None:
     samples, detections = crowddet_fixture()
     expected = json.loads((FIXTURES / "expected.json").read_text())
     twin = plain.scores([as_plain(sample, detections.get(sample.id)) for sample in samples])
@@ -102,9 +102,9 @@ def test_the_plain_twin_is_crowddets_too() -> None:
 
 
 def crowd(seed: int, images: int) -> tuple[list[Sample], dict[ImageId, Detections]]:
-    """Images with clustered people, ignore regions, equal scores and boxes of every kind; some have none of these.
+    """Returns images with clustered people, ignore regions, equal scores and boxes of every kind; some have none.
 
-    The corners are no round numbers: where two pairings have the same total IoU either one may be counted.
+    Corners are not round numbers, because either of two pairings with the same total IoU may be counted.
     """
     rng = np.random.default_rng(seed)
     samples, detections = [], {}
@@ -129,7 +129,7 @@ def crowd(seed: int, images: int) -> tuple[list[Sample], dict[ImageId, Detection
 
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), images=st.integers(0, 6))
-def test_every_number_is_that_of_the_plain_twin(seed: int, images: int) -> None:
+def test_every_score_equals_that_of_the_plain_twin(seed: int, images: int) -> None:
     samples, detections = crowd(seed, images)
     expected = plain.scores([as_plain(sample, detections.get(sample.id)) for sample in samples])
     assert evaluate(samples, detections) == pytest.approx(expected, abs=1e-9)
@@ -137,7 +137,7 @@ def test_every_number_is_that_of_the_plain_twin(seed: int, images: int) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_the_pairs_have_the_largest_total_iou_there_is(seed: int) -> None:
+def test_the_pairs_have_the_largest_total_iou(seed: int) -> None:
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 12, (7, 2))
     boxes = np.concatenate([corner, corner + 40], axis=1)
@@ -171,8 +171,8 @@ PERSON_BOX, REGION = [0, 0, 100, 100], [150, 0, 250, 100]
         ([[160, 10, 160.0005, 10.0005]], 0, 1),  # on the region, but too small for the 1e-6 in the denominator
     ],
 )
-def test_what_a_detection_is(boxes: list[list[float]], right: int, wrong: int) -> None:
-    # A sure detection of a second person behind those in question gives the curve a last point to read them off.
+def test_a_detection_is_right_wrong_or_ignored(boxes: list[list[float]], right: int, wrong: int) -> None:
+    # A right detection of a second person with a lower score gives the curve a last point, from which they are read.
     other = [0, 120, 60, 190]
     samples = [make_sample(1, [PERSON_BOX, other], [REGION])]
     found: dict[ImageId, Detections] = {1: make_detections([*boxes, other], [*[0.9] * len(boxes), 0.5])}
@@ -181,8 +181,8 @@ def test_what_a_detection_is(boxes: list[list[float]], right: int, wrong: int) -
     assert values["JI"] == pytest.approx((right + 1) / (2 + wrong), abs=1e-6)
 
 
-def test_images_come_in_the_order_of_the_ground_truth() -> None:
-    # Two detections of the same score, one right, one wrong: which is first decides AP.
+def test_the_order_of_the_ground_truths_images_breaks_ties() -> None:
+    # Of two detections with the same score, one is right and one is wrong: AP depends on which comes first.
     right_first = [make_sample("a", [PERSON_BOX]), make_sample("b", [PERSON_BOX])]
     found: dict[ImageId, Detections] = {
         "b": make_detections([[200, 100, 250, 150], PERSON_BOX], [0.5, 0.25]),
@@ -192,15 +192,15 @@ def test_images_come_in_the_order_of_the_ground_truth() -> None:
     assert evaluate(right_first[::-1], found)["AP"] == pytest.approx(0.5 * (0 + 1 / 2) / 2 + 0.5 * (1 / 2 + 2 / 3) / 2)
 
 
-def test_numbers_at_the_edges() -> None:
+def test_scores_without_detections_or_without_objects() -> None:
     nothing = {"AP": 0, "mMR": 1, "Recall": 0, "JI": 0}
     undefined = dict.fromkeys(nothing)
     found: dict[ImageId, Detections] = {1: make_detections([PERSON_BOX], [0.9])}
     assert evaluate([make_sample(1, [PERSON_BOX])], {}) == nothing
     assert evaluate([make_sample(1, [PERSON_BOX])], {1: make_detections([], [])}) == nothing
-    assert evaluate([make_sample(1, [[0, 100, 50, 190]], [PERSON_BOX])], found) == nothing  # ignored, as if not there
+    assert evaluate([make_sample(1, [[0, 100, 50, 190]], [PERSON_BOX])], found) == nothing  # ignored: no score
     assert evaluate([make_sample(1, [PERSON_BOX])], found) == pytest.approx({**nothing, "mMR": 0, "Recall": 1, "JI": 1})
-    speck = [10, 10, 10.0005, 10.0005]  # too small to be found, for the same reason
+    speck = [10, 10, 10.0005, 10.0005]  # too small to be found, because of the 1e-6 in the denominator
     assert evaluate([make_sample(1, [speck])], {1: make_detections([speck], [0.9])}) == nothing
     for sample in (make_sample(1, []), make_sample(1, [], [PERSON_BOX])):
         assert evaluate([sample], found) == undefined
@@ -214,7 +214,7 @@ def test_fp32_detections_are_scored_in_fp64() -> None:
     assert evaluate(samples, fp32) == evaluate(samples, fp64)
 
 
-def test_without_jaccard_index_the_rest_is_the_same() -> None:
+def test_without_the_jaccard_index_the_other_scores_are_the_same() -> None:
     samples, detections = crowd(seed=4, images=5)
     scores = CrowdHumanEvaluator(with_jaccard_index=False).evaluate(samples, detections, PERSON)
     everything = CrowdHumanEvaluator().evaluate(samples, detections, PERSON)

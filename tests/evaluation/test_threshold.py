@@ -1,4 +1,4 @@
-"""One matching answers for every score threshold, and the suggested one is where F1 is highest."""
+"""One matching gives precision and recall at every score threshold, and the suggested threshold has the highest F1."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ def make_detections(boxes, scores, labels=None) -> Detections:
     )
 
 
-def test_the_best_detection_takes_the_object_and_the_next_on_it_is_wrong() -> None:
+def test_the_detection_with_the_highest_score_takes_the_object_and_the_next_is_wrong() -> None:
     sample = make_sample([[0, 0, 100, 100]])
     match = match_image(sample, make_detections([[0, 0, 100, 90], [0, 0, 100, 100]], [0.9, 0.8]))
     assert match.right.tolist() == [True, False]
@@ -55,25 +55,25 @@ def test_an_object_of_another_class_is_not_found() -> None:
     assert not match.found.any()
 
 
-def test_any_number_of_detections_may_lie_on_ground_truth_to_ignore() -> None:
+def test_any_number_of_detections_may_lie_on_ignored_ground_truth() -> None:
     crowd = make_sample([[0, 0, 200, 200]], ignore=[True])
-    # each lies on it wholly, though its IoU with it is small; the last is mostly outside
+    # The first two lie fully on it, though with a small IoU; the last is mostly outside.
     match = match_image(crowd, make_detections([[0, 0, 20, 20], [50, 50, 70, 90], [190, 0, 300, 50]], [0.9, 0.8, 0.7]))
     assert match.ignored.tolist() == [True, True, False]
     assert not match.right.any()
     assert not match.found.any()
 
 
-def test_the_suggestion_keeps_the_right_and_drops_the_wrong() -> None:
+def test_the_suggested_threshold_keeps_right_and_drops_wrong_detections() -> None:
     sample = make_sample([[0, 0, 50, 50], [100, 100, 150, 150]])
     found = make_detections([[0, 0, 50, 50], [100, 100, 150, 150], [60, 0, 90, 30]], [0.8, 0.6, 0.3])
     best = operating_curve([sample], {1: found}, CATEGORIES).best
     assert best is not None
     assert (best.precision, best.recall, best.f1) == (1, 1, 1)
-    assert best.threshold == pytest.approx(0.45, abs=0.002)  # of all between 0.3 and 0.6 the middle one
+    assert best.threshold == pytest.approx(0.45, abs=0.002)  # the middle one of all between 0.3 and 0.6
 
 
-def test_a_weak_detection_is_worth_a_mistake_where_that_raises_f1() -> None:
+def test_the_suggested_threshold_accepts_a_mistake_if_that_raises_f1() -> None:
     sample = make_sample([[0, 0, 50, 50], [100, 100, 150, 150]])
     found = make_detections([[0, 0, 50, 50], [60, 0, 90, 30], [100, 100, 150, 150]], [0.8, 0.5, 0.2])
     best = operating_curve([sample], {1: found}, CATEGORIES).best
@@ -87,7 +87,7 @@ def test_a_weak_detection_is_worth_a_mistake_where_that_raises_f1() -> None:
     [([], []), ([[0, 0, 50, 50]], []), ([], [[0, 0, 50, 50]]), ([[0, 0, 50, 50]], [[60, 60, 90, 90]])],
     ids=["nothing at all", "no detections", "no objects", "only wrong"],
 )
-def test_without_a_right_detection_nothing_is_suggested(boxes, detected) -> None:
+def test_without_a_right_detection_no_threshold_is_suggested(boxes, detected) -> None:
     curve = operating_curve(
         [make_sample(boxes)], {1: make_detections(detected, [0.5] * len(detected))} if detected else {}, CATEGORIES
     )
@@ -103,8 +103,8 @@ def test_detections_of_other_images_are_refused() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), step=st.integers(0, len(THRESHOLDS) - 1))
-def test_each_point_counts_what_matching_at_that_threshold_counts(seed: int, step: int) -> None:
-    """hotcoco, given only the detections at or above the threshold, says the same."""
+def test_each_point_equals_a_matching_at_that_threshold(seed: int, step: int) -> None:
+    """hotcoco counts the same, given only the detections at or above the threshold."""
     rng = np.random.default_rng(seed)
     samples, detections = [], {}
     for id in range(4):

@@ -46,7 +46,7 @@ class Scores:
             width = max(map(len, shown))
             lines += ["", *_in_columns([f"{name.ljust(width)}  {_percent(ap).rjust(5)}" for name, ap in shown.items()])]
         if len(shown) < len(self.per_class):
-            lines.append(f"{len(self.per_class) - len(shown)} classes have nothing to find")
+            lines.append(f"{len(self.per_class) - len(shown)} classes have no ground truth")
         return "\n".join(lines)
 
 
