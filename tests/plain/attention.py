@@ -1,6 +1,6 @@
-"""Algorithm 1 and Equation 3 of the paper to the letter: one head and one query at a time.
+"""Algorithm 1 and Equation 3 of the paper, literally: one head and one query at a time.
 
-It differs from Algorithm 1 in one thing, the scale 1 / sqrt(d_head) of Equation 2, which the algorithm leaves out.
+The only difference from Algorithm 1 is the scale 1 / sqrt(d_head) of Equation 2, which the algorithm leaves out.
 """
 
 import math

@@ -24,7 +24,7 @@ def focal_loss(logit: float, wanted: bool) -> float:
 
 
 def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[list[list[tuple[int, int]]]]:
-    """(prediction, object) pairs of each stage and image, by trying every assignment: tiny problems only."""
+    """Returns the (prediction, object) pairs of each stage and image. It tries every assignment of tiny problems."""
     stages = []
     for output in outputs:
         images = []
@@ -40,7 +40,7 @@ def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[lis
 
 
 def losses(outputs: list[StageOutput], targets: list[Target], num_boxes: float) -> list[tuple[float, float, float]]:
-    """The unweighted class, L1 and GIoU loss of each stage."""
+    """Returns the unweighted class, L1 and GIoU loss of each stage."""
     results = []
     for output, images in zip(outputs, matched_pairs(outputs, targets), strict=True):
         class_loss = l1_loss = giou_loss = 0.0

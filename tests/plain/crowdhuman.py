@@ -1,4 +1,4 @@
-"""CrowdHuman's protocol one box at a time, in the order of its description."""
+"""CrowdHuman's evaluation protocol, one box at a time and in the order of its description."""
 
 import itertools
 import math
@@ -49,7 +49,7 @@ def clipped(image: Image) -> Image:
 
 
 def outcomes(image: Image) -> list[tuple[float, bool]]:
-    """The score of each detection that counts, and whether it is a true positive."""
+    """Returns the score of each detection that counts, and whether it is a true positive."""
     free = list(range(len(image.objects)))
     result = []
     for box, score in image.detections:

@@ -1,4 +1,4 @@
-"""DETR's matching cost and losses of one layer in loops: softmax with no object last, L1 of centre and size."""
+"""DETR's matching cost and losses of one layer, in loops: a softmax with no object last, L1 of centre and size."""
 
 import math
 
@@ -40,9 +40,9 @@ def pair_cost(output: StageOutput, target: Target, image: int, prediction: int, 
 
 
 def losses(output: StageOutput, targets: list[Target]) -> tuple[float, float, float]:
-    """The unweighted class, L1 and GIoU loss; the class loss is the weighted mean over all predictions."""
+    """Returns the unweighted class, L1 and GIoU loss; the class loss is the weighted mean over all predictions."""
     class_loss = weights = l1_loss = giou_loss = 0.0
-    objects = max(sum(len(target.labels) for target in targets), 1)  # also those that are left over
+    objects = max(sum(len(target.labels) for target in targets), 1)  # including those without a match
     for image, target in enumerate(targets):
         predictions = range(output.logits.shape[1])
         cost = [[pair_cost(output, target, image, p, t) for t in range(len(target.labels))] for p in predictions]

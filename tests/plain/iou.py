@@ -32,5 +32,5 @@ def pairwise_iou(boxes1: Sequence[Box], boxes2: Sequence[Box]) -> list[list[floa
 
 
 def self_iou(boxes: Sequence[Box]) -> list[list[float]]:
-    """As the attention uses it: a box without area overlaps itself, and nothing else."""
+    """Returns IoU as the attention uses it: a box without area overlaps itself and nothing else."""
     return [[1.0 if i == j else iou(a, b) for j, b in enumerate(boxes)] for i, a in enumerate(boxes)]

@@ -1,4 +1,4 @@
-"""What it costs to pair one prediction with one object, and the cheapest assignment by trying them all."""
+"""The cost of pairing one prediction with one object, and the cheapest of all assignments, found by trying each."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ ALPHA, GAMMA = 0.25, 2.0
 
 
 def class_cost(logit: float) -> float:
-    """Focal loss were the object there, minus focal loss were it not."""
+    """Returns the focal loss with the object minus the focal loss without it."""
     p = 1 / (1 + math.exp(-logit))
     positive = -ALPHA * (1 - p) ** GAMMA * math.log(p + 1e-8)
     negative = -(1 - ALPHA) * p**GAMMA * math.log(1 - p + 1e-8)
@@ -19,7 +19,7 @@ def class_cost(logit: float) -> float:
 
 
 def l1_cost(box: Box, target: Box, size: tuple[int, int]) -> float:
-    """size: (height, width) of the image, unpadded."""
+    """size: (height, width) of the unpadded image."""
     height, width = size
     return sum(abs(a - b) / side for a, b, side in zip(box, target, (width, height, width, height), strict=True))
 
@@ -33,7 +33,7 @@ def pair_cost(logits: Sequence[float], box: Box, label: int, target: Box, size: 
 
 
 def cheapest_assignment(cost: Sequence[Sequence[float]]) -> tuple[float, list[tuple[int, int]]]:
-    """cost[prediction][object]. Returns the least total and its pairs by prediction; tries every assignment."""
+    """cost[prediction][object]. Tries every assignment; returns the least total and its pairs, by prediction."""
     predictions, objects = len(cost), len(cost[0]) if cost else 0
     best: tuple[float, list[tuple[int, int]]] = (math.inf, [])
     if predictions <= objects:

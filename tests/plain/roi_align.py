@@ -1,4 +1,4 @@
-"""RoIAlign of one box from one level, sample by sample, and FPN's rule for the level."""
+"""RoIAlign of one box from one level, sample by sample, and FPN's rule for the level of a box."""
 
 import math
 
@@ -9,13 +9,13 @@ from tests.plain.iou import Box, area
 
 
 def fpn_level(box: Box) -> int:
-    """2 for P2 ... 5 for P5: k = floor(4 + log2(sqrt(area) / 224)), clamped."""
+    """Returns 2 for P2 ... 5 for P5: k = floor(4 + log2(sqrt(area) / 224)), clamped."""
     side = math.sqrt(area(box))
     return min(max(math.floor(4 + math.log2(side / 224 + 1e-8)), 2), 5)
 
 
 def bilinear(feature: Tensor, y: float, x: float) -> Tensor:
-    """feature: (c, h, w), whose values stand at whole coordinates. 0 more than one cell outside, else clamped."""
+    """feature: (c, h, w), values at whole coordinates. Points more than one cell outside give 0, others are clamped."""
     _, height, width = feature.shape
     if y < -1 or y > height or x < -1 or x > width:
         return torch.zeros_like(feature[:, 0, 0])
@@ -29,7 +29,7 @@ def bilinear(feature: Tensor, y: float, x: float) -> Tensor:
 
 
 def roi_align(feature: Tensor, box: Box, stride: int, size: int, samples: int = 2) -> Tensor:
-    """Returns (c, size, size): each cell the mean of samples x samples points; aligned, hence the half pixel."""
+    """Returns (c, size, size): each cell is the mean of samples x samples points. Alignment subtracts half a cell."""
     x1, y1, x2, y2 = (coordinate / stride - 0.5 for coordinate in box)
     cell_height, cell_width = (y2 - y1) / size, (x2 - x1) / size
     pooled = feature.new_zeros(len(feature), size, size)

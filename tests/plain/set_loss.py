@@ -1,8 +1,8 @@
-"""The training objective operation for operation as Sparse R-CNN's public code computes it, on whole tensors.
+"""The training objective, operation for operation as Sparse R-CNN's public code computes it, on whole tensors.
 
-Stage by stage: the costs of all predictions with all objects of the batch go to the host, one image after another is
-matched there, and then come the losses. Shapes: b images, n predictions, c classes, t objects of all images, m
-matched pairs.
+For each stage, the costs of all predictions and all objects of the batch go to the host, where the images are matched
+one after another; the losses follow. Shapes: b images, n predictions, c classes, t objects of all images, m matched
+pairs.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from uncrowd.structures import StageOutput, Target
 
 
 class Objects(NamedTuple):
-    """Those of all images in a row: boxes (t, 4), labels (t,), and scale (t, 4), the image's (w, h, w, h)."""
+    """The objects of all images in a row: boxes (t, 4), labels (t,), and scale (t, 4), each image's (w, h, w, h)."""
 
     boxes: Tensor
     labels: Tensor
@@ -26,7 +26,7 @@ class Objects(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """On the host, (m,) each; objects are counted through all images."""
+    """Matched pairs on the host, (m,) each; `object` counts through the objects of all images."""
 
     image: Tensor
     prediction: Tensor
@@ -52,7 +52,7 @@ def total_loss(outputs: list[StageOutput], targets: list[Target], num_boxes: flo
 
 @torch.no_grad()
 def match(output: StageOutput, objects: Objects, scale: Tensor, counts: list[int]) -> Pairs:
-    """scale: (b, 4). counts: objects of each image."""
+    """scale: (b, 4). counts: the number of objects of each image."""
     cost = matching_cost(output, objects, scale).cpu()
     pairs, before = [], 0
     for image, (of_image, count) in enumerate(zip(cost, counts, strict=True)):
@@ -64,7 +64,7 @@ def match(output: StageOutput, objects: Objects, scale: Tensor, counts: list[int
 
 
 def matching_cost(output: StageOutput, objects: Objects, scale: Tensor) -> Tensor:
-    """Returns (b, n, t): also what the objects of other images would cost, which nobody reads."""
+    """Returns (b, n, t), including the costs of the objects of other images, which are not used."""
     b, n, _ = output.boxes.shape
     p = output.logits.flatten(0, 1).sigmoid()
     boxes, scale = output.boxes.flatten(0, 1), scale[:, None].repeat(1, n, 1).flatten(0, 1)
@@ -77,10 +77,10 @@ def matching_cost(output: StageOutput, objects: Objects, scale: Tensor) -> Tenso
 
 
 def stage_losses(output: StageOutput, objects: Objects, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
-    """The class, L1 and GIoU loss of a stage, summed."""
+    """Returns the class, L1 and GIoU loss of a stage, each summed over its terms."""
     logits = output.logits
     classes = logits.shape[-1]
-    wanted = torch.full(logits.shape[:2], classes, device=logits.device)  # one more, for no object
+    wanted = torch.full(logits.shape[:2], classes, device=logits.device)  # one class more, for no object
     wanted[pairs.image, pairs.prediction] = objects.labels[pairs.object]
     one_hot = F.one_hot(wanted, classes + 1)[..., :classes].to(logits.dtype)
 

@@ -1,7 +1,7 @@
 """Sparse R-CNN, with the paper's modules or without, operation for operation as the public code computes it.
 
-Whole tensors go through it and gradients come back, so it is what the model is held to and timed against: nothing is
-folded, fused, regrouped or laid out anew. Modules of the model lend only their weights.
+It works on whole tensors and has gradients, so the model is compared with it and timed against it. Nothing is fused,
+regrouped or laid out differently in memory. It uses only the weights of the model's modules.
 
 Shapes: b images, n queries of width d, k = b * n boxes, p positions of a pooled box.
 """
@@ -27,8 +27,8 @@ from uncrowd.structures import Decoded, StageOutput
 class PlainSparseRCNN(nn.Module):
     """`model(images, sizes)` and `model.decode(outputs)` as they would be if nobody had made them faster.
 
-    It shares the model's parameters and takes its buffers as they are now: move and cast the model before, or hand over
-    a copy of it.
+    It shares the model's parameters and takes its buffers as they are now: move and cast the model before, or pass a
+    copy of it.
     """
 
     mean: Tensor
@@ -49,7 +49,7 @@ class PlainSparseRCNN(nn.Module):
         self.stages = model.head.stages
 
     def forward(self, images: Tensor, sizes: Tensor) -> list[StageOutput]:
-        """images: (b, 3, h, w), RGB in 0-255. sizes: (b, 2), on the host or not, height and width before padding."""
+        """images: (b, 3, h, w), RGB in 0-255. sizes: (b, 2), (height, width) before padding, on any device."""
         heights_widths: list[tuple[int, int]] = sizes.tolist()
         features = self.features(normalised(images, heights_widths, self.mean, self.std))
         scale = self.proposal_queries.new_tensor([[w, h, w, h] for h, w in heights_widths])
@@ -67,14 +67,14 @@ class PlainSparseRCNN(nn.Module):
         return outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """P2 to P5 of normalised images."""
+        """Returns P2 to P5 of normalised images."""
         features = self.body(images)
         if self.norms is not None:  # Swin's, which are channels last
             features = [norm(n, f).permute(0, 3, 1, 2).contiguous() for n, f in zip(self.norms, features, strict=True)]
         return list(self.fpn({str(level): feature for level, feature in enumerate(features)}).values())
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
-        """The n best of the n * classes scores, image by image."""
+        """Returns the n best of the n * classes scores, image by image."""
         found = []
         for logits, boxes in zip(outputs[-1].logits, outputs[-1].boxes, strict=True):
             n, classes = logits.shape
@@ -85,7 +85,7 @@ class PlainSparseRCNN(nn.Module):
 
 
 class FrozenNorm(nn.Module):
-    """Detectron2's frozen batch norm: where a gradient passes, without what would be saved for that of its weights."""
+    """Detectron2's frozen batch norm; with a gradient, it saves nothing for the gradient of its own weights."""
 
     weight: Tensor
     bias: Tensor
@@ -107,7 +107,7 @@ class FrozenNorm(nn.Module):
 
 
 def body_with_norms(model: SparseRCNN) -> nn.Module:
-    """The model's trunk as timm builds it, each norm an operation of its own, with the model's parameters."""
+    """Returns the backbone as timm builds it, with the model's parameters and each norm as a separate operation."""
     config = model.backbone.config
     assert config.norm == "frozen_batch"
     assert not config.drop_path
@@ -116,17 +116,17 @@ def body_with_norms(model: SparseRCNN) -> nn.Module:
     body = timm.create_model(config.name, features_only=True, out_indices=(-4, -3, -2, -1), **options)
     for name, module in list(body.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
-            assert type(module) is nn.BatchNorm2d  # timm has some with an activation
+            assert type(module) is nn.BatchNorm2d  # some of timm's norms include an activation
             body.set_submodule(name, FrozenNorm(module))
     lent = model.backbone.body.state_dict(keep_vars=True)
     for name in body.state_dict():
         owner, _, own_name = name.rpartition(".")
         setattr(body.get_submodule(owner), own_name, lent[name])
-    return body.to(model.proposal_queries)  # Swin's tables of positions, which no state has
+    return body.to(model.proposal_queries)  # Swin's position tables, which are not in the state
 
 
 def normalised(images: Tensor, heights_widths: list[tuple[int, int]], mean: Tensor, std: Tensor) -> Tensor:
-    """Each image is normalised, and then padded with 0 to sides that 32 divides."""
+    """Normalises each image, and then pads it with 0 to sides that are multiples of 32."""
     height, width = (32 * math.ceil(side / 32) for side in images.shape[-2:])
     batch = mean.new_zeros(len(images), 3, height, width)
     for place, image, (h, w) in zip(batch, images, heights_widths, strict=True):
@@ -158,7 +158,7 @@ def stage_output(
 
 
 def pooled(features: list[Tensor], boxes: Tensor, size: int) -> Tensor:
-    """Detectron2's pooler: level by level, put back where the boxes came from. Returns (k, d, size, size)."""
+    """Detectron2's pooler: pools level by level and restores the order of the boxes. Returns (k, d, size, size)."""
     image = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
     boxes = boxes.flatten(0, 1)
     rois = torch.cat([image[:, None].to(boxes.dtype), boxes], dim=1)
@@ -172,7 +172,7 @@ def pooled(features: list[Tensor], boxes: Tensor, size: int) -> Tensor:
 
 
 def pairwise_iou(boxes: Tensor) -> Tensor:
-    """boxes: (b, n, 4), all of them with an area. Returns (b, n, n)."""
+    """boxes: (b, n, 4), all with an area above 0. Returns (b, n, n)."""
     area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
     top_left = torch.max(boxes[:, :, None, :2], boxes[:, None, :, :2])
     bottom_right = torch.min(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
@@ -182,7 +182,7 @@ def pairwise_iou(boxes: Tensor) -> Tensor:
 
 
 def self_attention(attention: MultiHeadAttention, heads: int, queries: Tensor, overlap: Tensor | None) -> Tensor:
-    """Equation 2 or, with the overlap (b, n, n), Equation 3, whose exponential the release takes as it stands."""
+    """Equation 2 or, with the overlap (b, n, n), Equation 3 with its plain exponential, as in the release."""
     b, n, d = queries.shape
     q, k, v = linear(attention.qkv, queries).view(b, n, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
     weights = q @ k.transpose(-2, -1) / math.sqrt(d // heads)

@@ -1,4 +1,4 @@
-"""DETR's transformer one cell, head and query at a time; dropout is left out, and modules lend only their weights."""
+"""DETR's transformer without dropout, one cell, head and query at a time, with only the weights of the modules."""
 
 import math
 
@@ -13,7 +13,7 @@ from uncrowd.models.transformer import ChannelWeightedFeatures, DecoderLayer, Sh
 
 
 def sine_position(row: int, column: int, rows: int, columns: int, width: int) -> list[float]:
-    """Of a cell, counted from 0, of an image of so many rows and columns without its padding."""
+    """Returns the encoding of a cell (counted from 0) of an image with these rows and columns without padding."""
     encoding = []
     for number, count in ((row, rows), (column, columns)):
         share = (number + 1) / (count + 1e-6) * 2 * math.pi
@@ -24,7 +24,7 @@ def sine_position(row: int, column: int, rows: int, columns: int, width: int) ->
 
 
 def attention(module: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor, factor: Tensor) -> Tensor:
-    """query: (n, d). key, value: (k, d). factor: (n, k), what exp(attn) is multiplied by. Returns (n, d)."""
+    """query: (n, d). key, value: (k, d). factor: (n, k), multiplies exp(attn). Returns (n, d)."""
     (wq, wk, wv), (bq, bk, bv) = module.qkv.weight.chunk(3), module.qkv.bias.chunk(3)
     q, k, v = query @ wq.T + bq, key @ wk.T + bk, value @ wv.T + bv
     d_head = q.shape[1] // module.heads
@@ -52,7 +52,7 @@ def norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
 def decoder_layer(
     layer: DecoderLayer, queries: Tensor, positions: Tensor, overlap: Tensor, cells: Tensor, cell_positions: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Class features, box features, next queries of one image without padding. overlap: (n, n), IoU or ones."""
+    """Returns class features, box features and next queries of an unpadded image. overlap: (n, n), IoU or ones."""
     placed = queries + positions
     q1 = norm(layer.self_norm, queries + attention(layer.self_attention, placed, placed, queries, overlap))
     everywhere = torch.ones(len(queries), len(cells), dtype=cells.dtype)
@@ -73,7 +73,7 @@ def decoder_layer(
 def decoder(
     model: DETR, cells: Tensor, cell_positions: Tensor, size: tuple[int, int]
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Logits, boxes in pixels and next queries of every layer, for one image of (height, width) `size`."""
+    """Returns logits, boxes in pixels and next queries of every layer, for one image of (height, width) `size`."""
     height, width = size
     positions, last = model.query_positions, model.decoder
     queries, overlap = torch.zeros_like(positions), torch.ones(len(positions), len(positions), dtype=cells.dtype)

@@ -1,4 +1,4 @@
-"""The vote of test-time augmentation, one class, one group and one box at a time."""
+"""The box voting of test-time augmentation, one class, one group and one box at a time."""
 
 from typing import NamedTuple
 
