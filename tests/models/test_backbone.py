@@ -1,4 +1,4 @@
-"""Any timm network serves, frozen and normalised as asked, from weights that are checked before they are used."""
+"""Any timm network can be the backbone, frozen and normalised as configured, from weights that are checked."""
 
 import pickle
 from collections import OrderedDict
@@ -52,14 +52,14 @@ def test_swin_gets_a_norm_on_each_map() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
-def test_stochastic_depth_is_what_was_asked_for(rate: float) -> None:
-    """timm's Swin has a tenth of it unless told otherwise, and no rate is what 0 means to timm."""
+def test_stochastic_depth_has_the_configured_rate(rate: float) -> None:
+    """timm's Swin has a rate of 0.1 by default; our default of 0 switches it off."""
     backbone = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0, drop_path=rate))
     rates = [module.drop_prob for module in backbone.body.modules() if isinstance(module, DropPath)]
     assert max(rates) == pytest.approx(rate)
 
 
-def test_group_norm_replaces_every_batch_norm_and_keeps_how_it_starts() -> None:
+def test_group_norm_replaces_every_batch_norm_and_keeps_its_initial_weights() -> None:
     backbone = Backbone(BackboneConfig(name="resnet18", norm="group", frozen_stages=0))
     norms = [m for m in backbone.modules() if isinstance(m, nn.GroupNorm)]
     assert len(norms) == 20
@@ -69,7 +69,7 @@ def test_group_norm_replaces_every_batch_norm_and_keeps_how_it_starts() -> None:
     assert backbone.body.get_parameter("layer1.0.bn1.weight").eq(1).all()
 
 
-def test_group_norm_keeps_the_activation_timm_puts_into_a_norm() -> None:
+def test_group_norm_keeps_the_activation_of_timms_norm() -> None:
     backbone = Backbone(BackboneConfig(name="mobilenetv2_100", norm="group", frozen_stages=0))
     norm = backbone.body.get_submodule("bn1")
     assert isinstance(norm, GroupNormAct)
@@ -77,7 +77,7 @@ def test_group_norm_keeps_the_activation_timm_puts_into_a_norm() -> None:
     assert norm.num_channels % norm.num_groups == 0
 
 
-def test_a_image_does_not_depend_on_the_rest_of_its_batch() -> None:
+def test_an_image_does_not_depend_on_the_rest_of_its_batch() -> None:
     backbone = Backbone(BackboneConfig(name=TINY, norm="group", frozen_stages=0))
     images = torch.randn(2, 3, 64, 64)
     for together, alone in zip(backbone(images), backbone(images[:1]), strict=True):
@@ -102,14 +102,14 @@ def test_frozen_batch_norm_does_not_learn_and_does_not_drift() -> None:
         ("swin_tiny_patch4_window7_224", 2, {"patch_embed", "layers_0"}),
     ],
 )
-def test_frozen_stages_freeze_exactly_those(name: str, stages: int, frozen: set[str]) -> None:
+def test_exactly_the_frozen_stages_are_frozen(name: str, stages: int, frozen: set[str]) -> None:
     body = Backbone(BackboneConfig(name=name, norm="group", frozen_stages=stages)).body
     parameters = list(body.named_parameters())
     assert {n.split(".")[0] for n, p in parameters if not p.requires_grad} == frozen
     assert not {n.split(".")[0] for n, p in parameters if p.requires_grad} & frozen
 
 
-def test_what_stands_between_two_maps_is_frozen_with_the_later() -> None:
+def test_a_module_between_two_maps_is_frozen_with_the_later() -> None:
     """MobileNetV2's maps of stride 4, 8, 16 come from blocks 1, 2, 4; block 3 leads to the third."""
     body = Backbone(BackboneConfig(name="mobilenetv2_100", norm="group", frozen_stages=3)).body
     frozen = {name for name, p in body.named_parameters() if not p.requires_grad}
@@ -119,7 +119,7 @@ def test_what_stands_between_two_maps_is_frozen_with_the_later() -> None:
 def test_loading_by_name(tmp_path: Path) -> None:
     config = BackboneConfig(name=TINY, pretrained=str(tmp_path / "weights.safetensors"))
     backbone = Backbone(config)
-    state = {**random_state(backbone.body), "classifier.weight": torch.zeros(10, 64)}  # left over
+    state = {**random_state(backbone.body), "classifier.weight": torch.zeros(10, 64)}  # not used
     save_file(state, tmp_path / "weights.safetensors")
     assert "loaded by name" in backbone.load_pretrained()
     assert all(torch.equal(tensor, state[name]) for name, tensor in backbone.body.state_dict().items())
@@ -139,7 +139,7 @@ def torchvision_mobilenet() -> dict[str, Tensor]:
     return random_state(torchvision.models.mobilenet_v2(weights=None))
 
 
-def test_loading_the_same_network_under_other_names_by_order(tmp_path: Path) -> None:
+def test_the_same_network_under_other_names_is_loaded_by_order(tmp_path: Path) -> None:
     state = torchvision_mobilenet()
     torch.save(OrderedDict(state), tmp_path / "mobilenet.pth")
     backbone = Backbone(BackboneConfig(name="mobilenetv2_100", pretrained=str(tmp_path / "mobilenet.pth")))
@@ -151,20 +151,20 @@ def test_loading_the_same_network_under_other_names_by_order(tmp_path: Path) -> 
     assert torch.equal(body["blocks.6.0.bn3.weight"], state["features.17.conv.3.weight"])
 
 
-def test_group_norm_is_no_place_for_weights_trained_with_batch_norm(tmp_path: Path) -> None:
+def test_weights_trained_with_batch_norm_are_refused_for_group_norm(tmp_path: Path) -> None:
     torch.save(torchvision_mobilenet(), tmp_path / "mobilenet.pth")
     config = BackboneConfig(name="mobilenetv2_100", pretrained=str(tmp_path / "mobilenet.pth"), norm="group")
     with pytest.raises(InputError, match="choose `norm` 'frozen_batch'"):
         Backbone(config).load_pretrained()
 
 
-def test_weights_of_timm_that_expect_other_pixels_are_refused() -> None:
+def test_timms_weights_for_other_mean_and_std_are_refused() -> None:
     config = BackboneConfig(name="tf_efficientnetv2_s.in21k_ft_in1k", pretrained="timm")
     with pytest.raises(InputError, match=r"expect pixels of mean \[127.5, 127.5, 127.5\]"):
         Backbone(config).load_pretrained()
 
 
-def test_torchvisions_weights_compute_what_torchvision_computes(tmp_path: Path) -> None:
+def test_with_torchvisions_weights_features_equal_torchvisions(tmp_path: Path) -> None:
     theirs = torchvision.models.mobilenet_v2(weights=None).eval()
     torch.save(theirs.state_dict(), tmp_path / "mobilenet.pth")
     ours = Backbone(BackboneConfig(name="mobilenetv2_100", pretrained=str(tmp_path / "mobilenet.pth"))).eval()
@@ -183,7 +183,7 @@ class RunsCode:
         return Path.mkdir, (self.folder,)
 
 
-def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     def load(path: Path) -> None:
         Backbone(BackboneConfig(name=TINY, pretrained=str(path))).load_pretrained()
 
@@ -198,7 +198,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "list.pth")
 
 
-def test_a_pickle_that_runs_code_is_refused_and_does_not(tmp_path: Path) -> None:
+def test_a_pickle_that_runs_code_is_refused_before_it_runs(tmp_path: Path) -> None:
     torch.save({"model": RunsCode(tmp_path / "run by torch")}, tmp_path / "evil.pth")
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(RunsCode(tmp_path / "run by pickle"), protocol=2))
     for name in ("evil.pth", "evil.pkl"):
@@ -219,7 +219,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         backbone.load_pretrained()
 
 
-def test_nothing_frozen_starts_at_random() -> None:
+def test_frozen_parts_need_pretrained_weights() -> None:
     with pytest.raises(InputError, match=r"needs pretrained weights: .* `norm` 'group' and `frozen_stages` 0"):
         Backbone(BackboneConfig(name=TINY)).load_pretrained()
     with pytest.raises(InputError, match="would freeze 2 stages at random values"):
@@ -239,16 +239,18 @@ def test_timm_without_a_network_connection_says_what_to_do(monkeypatch: pytest.M
         backbone.load_pretrained()
 
 
-def test_networks_that_do_not_serve_are_refused() -> None:
+def test_unsuitable_networks_are_refused() -> None:
     for name in ("resnet51", "microsoft/resnet-50", "hf-hub:timm/resnet18", "local-dir:nowhere"):
         with pytest.raises(InputError, match=f"timm has no backbone '{name}'"):
             Backbone(BackboneConfig(name=name))
     with pytest.raises(InputError, match="choose one with 4, 8, 16, 32"):
         Backbone(BackboneConfig(name="test_vit"))
-    # convolutions without padding, and windows that cannot be cut: not for a pyramid
-    with pytest.raises(InputError, match=r"'legacy_xception' makes of 96 x 96 pixels maps of 23 x 23, 12 x 12"):
+    # a pyramid cannot use convolutions without padding, nor windows that do not divide the map
+    with pytest.raises(InputError, match=r"'legacy_xception' turns 96 x 96 pixels into maps of 23 x 23, 12 x 12"):
         Backbone(BackboneConfig(name="legacy_xception")).require_exact_strides()
-    with pytest.raises(InputError, match=r"'maxvit_tiny_tf_224' takes no image of 96 x 96 \(.* divisible by window"):
+    with pytest.raises(
+        InputError, match=r"'maxvit_tiny_tf_224' does not accept images of 96 x 96 \(.* divisible by window"
+    ):
         Backbone(BackboneConfig(name="maxvit_tiny_tf_224")).require_exact_strides()
     with pytest.raises(ValueError, match="frozen_stages is 6"):
         BackboneConfig(frozen_stages=6)

@@ -1,4 +1,4 @@
-"""How a model lies in memory changes neither what it computes nor what it learns, and is chosen by processor."""
+"""The memory layout changes neither outputs nor gradients, and is chosen by processor."""
 
 from copy import deepcopy
 from dataclasses import replace

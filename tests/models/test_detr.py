@@ -1,4 +1,4 @@
-"""The whole DETR: raw pixels in, one output a decoder layer; with the paper's modules and without."""
+"""The whole DETR, with the paper's modules and without: raw pixels go in, one output a decoder layer comes out."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ COCO_SIZE = (800, 1120)
 
 
 def detr(settings: DETRConfig) -> DETR:
-    """With weights no training would start from: fresh ones hide much, for timm starts the last norms at zero."""
+    """A model with noise on its weights: initial ones hide errors, because timm starts the last norms at zero."""
     torch.manual_seed(0)
     model = DETR(settings)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_training_without_dropout_and_evaluation_compute_the_same(settings: DETR
 
 @torch.no_grad()
 @BOTH
-def test_what_is_in_the_padding_does_not_matter(settings: DETRConfig) -> None:
+def test_the_content_of_the_padding_does_not_matter(settings: DETRConfig) -> None:
     model, clean = detr(settings), torch.zeros(1, 3, 64, 96)
     clean[..., :50, :70] = random_images(1, 50, 70)
     dirty = torch.full_like(clean, torch.nan)
@@ -105,7 +105,7 @@ def test_what_is_in_the_padding_does_not_matter(settings: DETRConfig) -> None:
 
 @torch.no_grad()
 @BOTH
-def test_a_image_alone_is_the_image_in_its_batch(settings: DETRConfig) -> None:
+def test_an_image_alone_gives_what_it_gives_in_a_batch(settings: DETRConfig) -> None:
     model = detr(settings).double()
     images, sizes = random_images(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
     together = model(images, sizes)
@@ -115,7 +115,7 @@ def test_a_image_alone_is_the_image_in_its_batch(settings: DETRConfig) -> None:
 
 
 class Patches(nn.Module):
-    """A backbone that sees each cell alone: no convolution reaches into the padding or is cut off by it."""
+    """A backbone that computes each cell alone, so that no convolution reaches into the padding."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -127,8 +127,8 @@ class Patches(nn.Module):
 
 @torch.no_grad()
 @BOTH
-def test_all_but_the_backbone_is_the_same_with_more_padding(settings: DETRConfig) -> None:
-    """Encoder, positions, cross attention and boxes, for images of whole cells."""
+def test_after_the_backbone_more_padding_changes_nothing(settings: DETRConfig) -> None:
+    """Neither in the encoder nor in positions, cross attention and boxes, for images of whole cells."""
     model = detr(settings)
     model.add_module("backbone", Patches(model.projection.in_channels))
     model.double()
@@ -139,7 +139,7 @@ def test_all_but_the_backbone_is_the_same_with_more_padding(settings: DETRConfig
 
 @torch.no_grad()
 @BOTH
-def test_the_decoder_is_the_plain_loops(settings: DETRConfig) -> None:
+def test_the_decoder_equals_the_plain_loops(settings: DETRConfig) -> None:
     model, seen = detr(settings).double(), []
     model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     outputs = model(random_images(1, 64, 96), sizes_of((64, 96)))
@@ -151,7 +151,7 @@ def test_the_decoder_is_the_plain_loops(settings: DETRConfig) -> None:
 
 @torch.no_grad()
 def test_a_cell_is_padding_where_its_upper_left_pixel_is() -> None:
-    """As nearest neighbours say, rounding down."""
+    """As nearest-neighbour interpolation has it, which rounds down."""
     model, seen = detr(ORIGINAL), []
     model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].inside))
     model(random_images(4, 64, 96), sizes_of((64, 96), (33, 65), (32, 64), (1, 1)))
@@ -198,7 +198,7 @@ def test_every_parameter_learns(settings: DETRConfig) -> None:
     model = detr(replace(settings, dropout=0.0)).train()
     outputs = model(random_images(2, 64, 96), sizes_of((64, 96), (50, 70)))
     torch.stack([output.logits.square().sum() + output.boxes.square().mean() for output in outputs]).sum().backward()
-    # A bias of a key shifts all weights of a row alike, so the softmax takes it out again.
+    # The bias of the keys adds the same number to all logits of a row, so the softmax cancels it.
     width = settings.width
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -219,15 +219,15 @@ def test_gradients_are_finite_in_mixed_precision(settings: DETRConfig) -> None:
 
 
 def test_on_swin_every_parameter_that_is_trained_gets_a_gradient() -> None:
-    """Swin's other maps end in norms that nothing reads."""
+    """Nothing reads the norms of Swin's other maps, so they must not be trained."""
     swin = BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0)
     model = detr(DETRConfig(num_classes=2, proposals=3, width=16, heads=2, backbone=swin, decoder_layers=1))
-    model.backbone.body.requires_grad_(False)  # in the interest of time
+    model.backbone.body.requires_grad_(False)  # to save time
     last = model(random_images(1, 64, 64), sizes_of((64, 64)))[-1]
     (last.logits.sum() + last.boxes.sum()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
-    # its patches have sides of 4 pixels; what an image is padded with for them is not looked at
+    # its patches have sides of 4 pixels; the values of the padding up to whole patches do not matter
     assert model.multiple == 4
     image, sizes = random_images(1, 61, 70), sizes_of((61, 70))
     padded = F.pad(image, (0, 2, 0, 3), value=200)
@@ -236,13 +236,13 @@ def test_on_swin_every_parameter_that_is_trained_gets_a_gradient() -> None:
 
 
 def test_decode_ranks_each_query_once_by_its_best_class() -> None:
-    # 4 queries, 3 classes and no object, which wins for the second: its best class counts all the same
+    # 4 queries, 3 classes and no object. No object wins for the second query; its best class counts nevertheless.
     probabilities = torch.tensor(
         [[[0.5, 0.2, 0.1, 0.2], [0.1, 0.2, 0.0, 0.7], [0.0, 0.1, 0.9, 0.0], [0.3, 0.4, 0, 0.3]]]
     )
     boxes = torch.arange(16.0).view(1, 4, 4)
     last = StageOutput(logits=(probabilities + 1e-9).log(), boxes=boxes, queries=torch.zeros(1, 4, 16))
-    other = StageOutput(logits=-last.logits, boxes=-boxes, queries=last.queries)  # earlier layers have no say
+    other = StageOutput(logits=-last.logits, boxes=-boxes, queries=last.queries)  # earlier layers do not count
     decoded = detr(ORIGINAL).decode([other, last])
     assert decoded.labels.tolist() == [[2, 0, 1, 1]]
     torch.testing.assert_close(decoded.scores, torch.tensor([[0.9, 0.5, 0.4, 0.2]]))
@@ -250,7 +250,7 @@ def test_decode_ranks_each_query_once_by_its_best_class() -> None:
 
 
 @BOTH
-def test_two_images_are_learnt_by_heart(settings: DETRConfig) -> None:
+def test_detr_overfits_two_images(settings: DETRConfig) -> None:
     """With DETR's own loss. The images are of different sizes, so one of them is padded."""
     torch.manual_seed(0)
     model = DETR(replace(settings, width=32, dropout=0.0, backbone=replace(settings.backbone, name="test_resnet")))
@@ -292,8 +292,8 @@ def parameters(model: DETR, *, trained: bool) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trained)
 
 
-def test_parameters_are_the_originals() -> None:
-    """41,302,368 is what its training prints: with rows for 91 category ids, without the frozen stem and res2."""
+def test_parameter_counts_are_the_originals() -> None:
+    """DETR's training prints 41,302,368: with rows for 91 category ids, without the frozen stem and res2."""
     model = on_meta(num_classes=91)
     frozen = 7 * 7 * 3 * 64 + (3 * 3 * 64 * 64) * 3 + 64 * 64 + 64 * 256 * 5 + 64 * 256
     assert parameters(model, trained=True) == 41_302_368
@@ -302,7 +302,7 @@ def test_parameters_are_the_originals() -> None:
 
 
 def test_parameters_of_table_10() -> None:
-    """41M to 48M, as the original counts: a second feed-forward with its norm, and two masks, in each of 6 layers."""
+    """41M and 48M, counted as the original does: each layer gets a second feed-forward with norm, and two masks."""
     original, ours = on_meta(), on_meta(attention="iou", interaction="dcw")
     assert round(parameters(original, trained=True) / 1e6) == 41
     assert round(parameters(ours, trained=True) / 1e6) == 48
@@ -313,9 +313,9 @@ def test_parameters_of_table_10() -> None:
 
 
 def test_macs_of_table_10() -> None:
-    """For an average padded image: 85.4G and 86.05G, where the table has 86G twice.
+    """For an average padded image: 85.4G and 86.05G. The table has 86G twice.
 
-    That is DETR's own figure, the average of COCO val's first 100 images, not padded. The modules add 0.65G.
+    86G is DETR's own figure, the average of COCO val's first 100 images without padding. The modules add 0.65G.
     """
     original = measure(on_meta(), *COCO_SIZE)
     ours = measure(on_meta(attention="iou", interaction="dcw"), *COCO_SIZE)
@@ -326,7 +326,7 @@ def test_macs_of_table_10() -> None:
 
 
 def test_macs_by_hand() -> None:
-    """Of the encoder and of one decoder layer with both modules, for k cells and 100 queries."""
+    """For the encoder and one decoder layer with both modules, with k cells and 100 queries."""
     model = on_meta(attention="iou", interaction="dcw", decoder_layers=1)
     counted = measure(model, *COCO_SIZE).macs
     k, n, d, hidden = 25 * 35, 100, 256, 2048
@@ -340,13 +340,13 @@ def test_macs_by_hand() -> None:
     assert counted["decoder"] == self_attention + cross_attention + 2 * branch + heads
 
 
-def test_scaling_to_a_near_size_is_near() -> None:
+def test_scaling_to_a_similar_size_is_close() -> None:
     counted, larger = measure(on_meta(), *COCO_SIZE), measure(on_meta(), 832, 1088)
     assert counted.macs_at(larger.pixels) == pytest.approx(larger.macs_at(larger.pixels), rel=5e-4)
 
 
 @BOTH
-def test_the_configuration_goes_through_json(settings: DETRConfig) -> None:
+def test_the_configuration_survives_json(settings: DETRConfig) -> None:
     again = config.from_dict(DETRConfig, config.to_dict(settings), "here")
     assert again == settings
     assert isinstance(build_detector(again), DETR)
@@ -355,6 +355,6 @@ def test_the_configuration_goes_through_json(settings: DETRConfig) -> None:
 @pytest.mark.parametrize(
     "bad", [{"width": 20}, {"width": 24, "heads": 5}, {"dropout": 1.0}, {"proposals": 0}, {"decoder_layers": 0}]
 )
-def test_settings_without_sense_are_refused(bad: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         replace(ORIGINAL, **bad)

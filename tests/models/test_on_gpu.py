@@ -1,7 +1,6 @@
-"""What a GPU computes is what the CPU computes. Left out where there is no GPU.
+"""A GPU computes what the CPU computes. These tests are skipped where there is no GPU.
 
-What is compiled is in test_compile.py, which uses the GPU where there is one; so do test_roi_align.py,
-test_bias_relu_triton.py and test_fuse.py.
+test_compile.py, test_roi_align.py, test_bias_relu_triton.py and test_fuse.py also use a GPU where there is one.
 """
 
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ SIZES = torch.tensor([[128, 160], [96, 121]])
 
 @pytest.fixture(autouse=True)
 def exact_products() -> Iterator[None]:
-    """No TF32, whose 10 bits would be all that differs."""
+    """Switches TF32 off, because its 10 bits of mantissa would dominate all differences."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     yield
@@ -40,7 +39,7 @@ def exact_products() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def model() -> SparseRCNN:
-    """Proposals of all levels, some of them outside the image."""
+    """A model with proposals on all levels, some of them outside the image."""
     torch.manual_seed(0)
     model = SparseRCNN(SMALL).eval()
     as_if_trained(model)
@@ -62,7 +61,7 @@ def assert_near(found: Tensor, expected: Tensor, share: float) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1e-9), (torch.float32, 2e-3)], ids=str)
-def test_every_stage_is_the_twins(model: SparseRCNN, images: Tensor, dtype: torch.dtype, share: float) -> None:
+def test_every_stage_equals_the_plain_twin(model: SparseRCNN, images: Tensor, dtype: torch.dtype, share: float) -> None:
     own = deepcopy(model).to(dtype)
     with torch.no_grad():
         expected = PlainSparseRCNN(deepcopy(own)).eval()(images, SIZES)
@@ -73,8 +72,8 @@ def test_every_stage_is_the_twins(model: SparseRCNN, images: Tensor, dtype: torc
 
 
 @pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1e-9), (torch.float32, 5e-2)], ids=str)
-def test_gradients_are_those_of_the_cpu(model: SparseRCNN, images: Tensor, dtype: torch.dtype, share: float) -> None:
-    """In single precision a ReLU near 0 falls on the other side."""
+def test_gradients_equal_those_of_the_cpu(model: SparseRCNN, images: Tensor, dtype: torch.dtype, share: float) -> None:
+    """In single precision some inputs of a ReLU change their sign, hence the tolerance."""
     gradients = []
     for device in (torch.device("cpu"), CUDA):
         own = deepcopy(model).to(device, dtype).train()
@@ -86,8 +85,8 @@ def test_gradients_are_those_of_the_cpu(model: SparseRCNN, images: Tensor, dtype
         assert_near(gradients[1][name], expected, share)
 
 
-def test_pooling_is_torchvisions_on_the_gpu_forward_and_backward() -> None:
-    """Level by level; boxes outside the image, inverted and without area among them."""
+def test_pooling_equals_torchvisions_forward_and_backward() -> None:
+    """Torchvision pools level by level. Some boxes are outside the image, inverted or without area."""
     torch.manual_seed(0)
     features = [torch.randn(1, 8, 704 // s, 960 // s, device=CUDA).requires_grad_() for s in (4, 8, 16, 32)]
     corner, side = torch.rand(60, 2, device=CUDA) * 1400 - 250, torch.exp(torch.rand(60, 2, device=CUDA) * 6.5) - 5
@@ -122,8 +121,8 @@ def test_pooling_far_away_and_in_half_precision() -> None:
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("config", [SMALL, SMALL_DETR], ids=["sparse-rcnn", "detr"])
-def test_what_is_replayed_is_what_is_computed(config: AnyDetectorConfig, bf16: bool) -> None:
-    """Two sizes in turn, with other images each time."""
+def test_a_replayed_cuda_graph_equals_the_eager_model(config: AnyDetectorConfig, bf16: bool) -> None:
+    """Two image sizes in turn, with new images each time."""
     torch.manual_seed(0)
     model = build_detector(config).to(CUDA)
     as_if_trained(model)
@@ -149,7 +148,7 @@ def random_images(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def test_threads_and_streams_of_their_own_capture_and_replay() -> None:
-    """Each thread, in which libraries initialise themselves, has its own images and a stream of its own."""
+    """Each thread has its own images and its own stream; CUDA's libraries initialise themselves in each."""
     torch.manual_seed(0)
     model = SparseRCNN(SMALL).to(CUDA)
     as_if_trained(model)
@@ -159,19 +158,19 @@ def test_threads_and_streams_of_their_own_capture_and_replay() -> None:
     detect = torch.inference_mode()(graphs)
     detect(*random_images(0, 96, 128))
 
-    def ask(first: int) -> list[tuple[int, Tensor]]:
+    def detect_in_a_stream(first: int) -> list[tuple[int, Tensor]]:
         with torch.cuda.stream(torch.cuda.Stream()):
             seeds = [(first + step) % 6 for step in range(12)]
             return [(seed, detect(*random_images(seed, 96, 128)).scores.cpu()) for seed in seeds]
 
     with ThreadPoolExecutor(3) as pool:
-        for seed, scores in chain.from_iterable(pool.map(ask, range(3))):
+        for seed, scores in chain.from_iterable(pool.map(detect_in_a_stream, range(3))):
             assert_near(scores, expected[seed], 1e-5)
     assert len(graphs) == 1
 
 
 def test_bf16_learns_in_the_same_direction(model: SparseRCNN, images: Tensor) -> None:
-    """Trunk and rest apart, for each of many numbers; and no parameter learns in one precision alone."""
+    """The gradients of the backbone and of the rest each point the same way, and the same parameters learn."""
     gradients = []
     for bf16 in (False, True):
         own = deepcopy(model).to(CUDA).train()
@@ -181,7 +180,7 @@ def test_bf16_learns_in_the_same_direction(model: SparseRCNN, images: Tensor) ->
         torch.stack(losses).sum().backward()
         gradients.append({name: p.grad for name, p in own.named_parameters() if p.grad is not None and p.grad.any()})
     assert gradients[0].keys() == gradients[1].keys()
-    for trunk in (True, False):
-        names = [name for name in gradients[0] if name.startswith("backbone.") == trunk]
+    for of_backbone in (True, False):
+        names = [name for name in gradients[0] if name.startswith("backbone.") == of_backbone]
         exact, rounded = (torch.cat([of[name].flatten() for name in names]) for of in gradients)
-        assert torch.cosine_similarity(exact, rounded, dim=0) > 0.7  # on a CPU 0.89 for the trunk
+        assert torch.cosine_similarity(exact, rounded, dim=0) > 0.7  # on a CPU 0.89 for the backbone

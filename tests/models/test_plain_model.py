@@ -1,4 +1,4 @@
-"""The model and its loss compute, and learn, what the public code's operations do, each done as it is written there."""
+"""The model and its loss give the outputs and gradients of a twin that repeats the public code's operations."""
 
 from typing import NamedTuple
 
@@ -22,16 +22,16 @@ WHOLE_METHOD = StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width
 SPARSE_RCNN = StageConfig(
     attention="content", interaction="entangled", width=32, heads=4, dynamic_width=8, feedforward_width=64
 )
-# Basic blocks; and bottlenecks with a deep stem, of which one norm follows no convolution directly.
+# ResNets with basic blocks, and with bottlenecks and a deep stem, where one norm follows no convolution directly.
 MODELS = {"iou-dcw": (WHOLE_METHOD, "resnet18"), "sparse-rcnn": (SPARSE_RCNN, "resnet14t")}
 SIZES = [(90, 120), (70, 96)]
-# Of a tensor's largest value, for outputs and for gradients. Measured in double precision: 1e-13. In single: 5e-5, and
-# for gradients up to 6e-3, where rounding carries one ReLU of a million to the other side of 0, of either network.
+# Shares of a tensor's largest value, for outputs and for gradients. Measured in double precision: 1e-13. In single:
+# 5e-5, and for gradients up to 6e-3, because rounding changes the sign of one ReLU input in a million in either one.
 TOLERANCE = {torch.float64: (1e-11, 1e-11), torch.float32: (1e-3, 2e-2)}
 
 
 class Run(NamedTuple):
-    """Two images through a network and its loss. `inferred` is what it gives where no gradient is asked for."""
+    """Two images through a network and its loss. `inferred`: the outputs without gradient, in evaluation mode."""
 
     network: SparseRCNN | PlainSparseRCNN
     outputs: list[StageOutput]
@@ -67,7 +67,7 @@ def runs(request: pytest.FixtureRequest) -> Runs:
 
 
 def detector(stage: StageConfig, backbone: str) -> SparseRCNN:
-    """No number is the 0 or 1 it is before training, and proposals are of all sizes, many past the image's edge."""
+    """A detector with no weight at its initial 0 or 1, and with proposals of all sizes, many beyond the image."""
     torch.manual_seed(0)
     proposals = 24
     model = SparseRCNN(
@@ -122,7 +122,7 @@ def test_both_have_the_same_parameters(runs: Runs) -> None:
 
 
 def test_boxes_are_on_all_levels_and_beyond_the_image(runs: Runs) -> None:
-    """Or else what follows would say little."""
+    """Otherwise the other tests would show little."""
     for output in runs.plain.outputs[:-1]:
         assert {fpn_level(box) for box in output.boxes.flatten(0, 1).tolist()} == {2, 3, 4, 5}
         assert output.boxes.min() < -100
@@ -134,7 +134,7 @@ def test_stage_outputs(runs: Runs) -> None:
 
 
 def test_stage_outputs_without_gradient(runs: Runs) -> None:
-    """Where the model may take other ways to the same numbers."""
+    """Without gradients the model may compute the same numbers in other ways."""
     assert_all_close(runs.ours.inferred, runs.plain.inferred, TOLERANCE[runs.dtype][0])
 
 
@@ -158,7 +158,7 @@ def test_gradients_of_all_parameters(runs: Runs) -> None:
 
 @pytest.mark.parametrize("counts", [(3, 2), (0, 4), (0, 0), (7, 1)], ids=str)
 def test_loss_of_odd_images(counts: tuple[int, int]) -> None:
-    """Some without objects, all without, more objects than proposals."""
+    """Some images without objects, all images without, more objects than proposals."""
     torch.manual_seed(0)
     stages, targets = random_stages(), [image_with(count) for count in counts]
     predicted = [tensor for stage in stages for tensor in (stage.logits, stage.boxes)]

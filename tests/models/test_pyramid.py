@@ -1,4 +1,4 @@
-"""The feature pyramid: one width, the strides of its inputs, started as in Detectron2."""
+"""The feature pyramid has one width and the strides of its inputs, and starts as in Detectron2."""
 
 import math
 
@@ -35,4 +35,4 @@ def test_convolutions_have_biases_that_start_at_zero_and_no_norm() -> None:
         fan_in = convolution.weight[0].numel()
         bound = math.sqrt(3 / fan_in)  # Caffe2's Xavier: kaiming_uniform with a = 1
         assert 0.9 * bound < convolution.weight.abs().max() <= bound
-    assert len(list(pyramid.parameters())) == 2 * len(convolutions)  # and there is nothing else to learn
+    assert len(list(pyramid.parameters())) == 2 * len(convolutions)  # and there are no other parameters

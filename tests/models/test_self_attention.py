@@ -1,4 +1,4 @@
-"""IoU-enhanced attention stays finite for whatever boxes a stage hands over, forwards and backwards."""
+"""IoU-enhanced attention and its gradients are finite for all boxes that a stage may receive."""
 
 import math
 
@@ -39,7 +39,7 @@ def module_and_queries(kind: AttentionKind) -> tuple[nn.Module, Tensor]:
 
 @pytest.mark.parametrize("kind", ["iou", "iou_only"])
 @pytest.mark.parametrize("boxes", DEGENERATE.values(), ids=DEGENERATE.keys())
-def test_degenerate_boxes(kind: AttentionKind, boxes: list[list[float]]) -> None:
+def test_degenerate_boxes_give_finite_outputs_and_gradients(kind: AttentionKind, boxes: list[list[float]]) -> None:
     module, queries = module_and_queries(kind)
     given = torch.tensor([boxes], requires_grad=True)
     gathered = module(queries, given)
@@ -63,7 +63,7 @@ def test_pairs_that_do_not_overlap_pass_no_gradient_to_their_boxes() -> None:
     assert boxes.grad.tolist() == torch.zeros(1, 3, 4).tolist()
 
 
-def test_queries_of_disjoint_boxes_do_not_see_each_other() -> None:
+def test_queries_of_disjoint_boxes_do_not_attend_to_each_other() -> None:
     module, queries = module_and_queries("iou")
     boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 5, 15, 15], [100, 100, 110, 110]]])
     changed = queries.detach().clone()
@@ -73,7 +73,7 @@ def test_queries_of_disjoint_boxes_do_not_see_each_other() -> None:
     assert not torch.allclose(before[0, 2], after[0, 2])
 
 
-def test_gradient_reaches_boxes_that_are_learned() -> None:
+def test_the_gradient_reaches_learned_boxes() -> None:
     module, queries = module_and_queries("iou")
     boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 5, 15, 15], [2, 2, 12, 12]]], requires_grad=True)
     module(queries, boxes).square().sum().backward()
@@ -81,7 +81,7 @@ def test_gradient_reaches_boxes_that_are_learned() -> None:
     assert boxes.grad.abs().min() > 0
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     module = IoUEnhancedAttention(WIDTH, HEADS).double()
     boxes = torch.tensor([[[0.0, 0, 10, 10], [5, 4, 15, 13], [2, 3, 12, 14]]], dtype=torch.float64, requires_grad=True)
     queries = torch.randn(1, 3, WIDTH, dtype=torch.float64, requires_grad=True)

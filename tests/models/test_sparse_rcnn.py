@@ -1,4 +1,4 @@
-"""The whole model: raw pixels in, one output a stage, the same for an image alone and in a batch."""
+"""The whole model: raw pixels go in, one output a stage comes out, the same for an image alone and in a batch."""
 
 import jaxtyping
 import pytest
@@ -23,7 +23,7 @@ TINY = SparseRCNNConfig(
 
 @pytest.fixture
 def model() -> SparseRCNN:
-    """With weights no training would start from: fresh ones hide much, for timm starts the last norms at zero."""
+    """A model with noise on its weights: initial ones hide errors, because timm starts the last norms at zero."""
     torch.manual_seed(0)
     model = SparseRCNN(TINY)
     with torch.no_grad():
@@ -47,10 +47,13 @@ def assert_same(actual: list[StageOutput], expected: list[StageOutput], toleranc
             torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max().item())
 
 
-def test_a_trunk_whose_maps_no_pyramid_can_add_up_is_refused_at_once() -> None:
-    trunk = BackboneConfig(name="legacy_xception", frozen_stages=0)
-    with torch.device("meta"), pytest.raises(InputError, match="'legacy_xception' makes of 96 x 96 pixels maps of 23"):
-        SparseRCNN(SparseRCNNConfig(backbone=trunk))
+def test_a_backbone_whose_maps_a_pyramid_cannot_add_is_refused_at_once() -> None:
+    backbone = BackboneConfig(name="legacy_xception", frozen_stages=0)
+    with (
+        torch.device("meta"),
+        pytest.raises(InputError, match="'legacy_xception' turns 96 x 96 pixels into maps of 23"),
+    ):
+        SparseRCNN(SparseRCNNConfig(backbone=backbone))
 
 
 @torch.no_grad()
@@ -76,7 +79,7 @@ def test_training_and_evaluation_compute_the_same(model: SparseRCNN) -> None:
 
 
 @torch.no_grad()
-def test_what_is_in_the_padding_does_not_matter(model: SparseRCNN) -> None:
+def test_the_content_of_the_padding_does_not_matter(model: SparseRCNN) -> None:
     clean = torch.zeros(1, 3, 64, 96)
     clean[..., :50, :70] = random_images(1, 50, 70)
     dirty = torch.full_like(clean, torch.nan)
@@ -92,8 +95,8 @@ def test_the_model_pads_to_its_own_multiple(model: SparseRCNN) -> None:
 
 
 @torch.no_grad()
-def test_a_image_alone_is_the_image_in_its_batch(model: SparseRCNN) -> None:
-    """In double precision, so that what differs is more than the rounding of another order of sums."""
+def test_an_image_alone_gives_what_it_gives_in_a_batch(model: SparseRCNN) -> None:
+    """In double precision, so that the tolerance can be far below what another padding would change."""
     model.double()
     images, sizes = random_images(3, 64, 96), sizes_of((64, 96), (50, 96), (64, 70))
     together = model(images, sizes)
@@ -126,14 +129,14 @@ def test_decode_ranks_the_best_n_of_all_classes(model: SparseRCNN) -> None:
     logits = torch.tensor([[[0.0, 3, -5], [2, -5, -5], [-5, -5, 1], [-9, -9, -9]]])  # 4 proposals, 3 classes
     boxes = torch.arange(16.0).view(1, 4, 4)
     last = StageOutput(logits=logits, boxes=boxes, queries=torch.zeros(1, 4, 16))
-    other = StageOutput(logits=-logits, boxes=-boxes, queries=last.queries)  # earlier stages have no say
+    other = StageOutput(logits=-logits, boxes=-boxes, queries=last.queries)  # earlier stages do not count
     decoded = model.decode([other, last])
     assert decoded.labels.tolist() == [[1, 0, 2, 0]]
     torch.testing.assert_close(decoded.scores, torch.tensor([[3.0, 2, 1, 0]]).sigmoid())
     assert decoded.boxes.tolist() == boxes[:, [0, 1, 2, 0]].tolist()  # the first box comes back with two labels
 
 
-def test_a_gradient_for_a_batch_is_finite_in_mixed_precision(model: SparseRCNN) -> None:
+def test_gradients_are_finite_in_mixed_precision(model: SparseRCNN) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = model(random_images(2, 64, 64), sizes_of((64, 64), (64, 64)))
     assert all(output.boxes.dtype == torch.float32 for output in outputs)
@@ -145,7 +148,7 @@ def test_a_gradient_for_a_batch_is_finite_in_mixed_precision(model: SparseRCNN) 
 
 @torch.no_grad()
 def test_it_can_be_exported(model: SparseRCNN, monkeypatch: pytest.MonkeyPatch) -> None:
-    # While tracing, the number of boxes on a level is a symbol, which the shape checks of the tests do not understand.
+    # While tracing, sizes are symbols, which the shape checks of the tests do not understand.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     images, sizes = random_images(1, 64, 96), sizes_of((64, 96))
     exported = torch.export.export(model, (images, sizes)).module()

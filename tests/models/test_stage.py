@@ -1,4 +1,4 @@
-"""One stage, and stages in a row: what is refined, what is detached, how it starts."""
+"""One stage, and stages in a row: what they refine, what they detach, and how they are initialised."""
 
 import math
 
@@ -20,7 +20,7 @@ def _seed() -> None:
 
 
 def inputs(images: int = 2, queries: int = 3) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Of a head; a stage has pooled features instead of the pyramid."""
+    """Returns the inputs of a head: features, boxes and queries."""
     features = [torch.randn(images, 16, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)]
     boxes = torch.tensor([[0.0, 0, 20, 30], [10, 5, 60, 50], [0, 0, 64, 64]]).expand(images, queries, 4)
     return features, boxes, torch.randn(images, queries, 16)
@@ -40,7 +40,7 @@ def test_shapes() -> None:
 
 @pytest.mark.parametrize("num_classes", [1, 4, 80])
 def test_the_prior_is_on_the_class_bias_only(num_classes: int) -> None:
-    """With 4 classes, too, where a rule by shape would also hit the four numbers of a box."""
+    """Also with 4 classes, where a rule by shape would change the four biases of the box deltas, too."""
     stage = Stage(TINY, num_classes)
     assert stage.class_logits.bias.tolist() == pytest.approx([PRIOR_LOGIT] * num_classes)
     others = {name: p for name, p in stage.named_parameters() if name != "class_logits.bias"}
@@ -56,7 +56,7 @@ def test_matrices_start_as_xavier_uniform() -> None:
 
 
 @pytest.mark.parametrize(("delta", "growth"), [(100.0, 100_000 / 16), (-5.0, math.exp(-5))], ids=["grown", "shrunk"])
-def test_sides_grow_to_a_limit_and_shrink_without(delta: float, growth: float) -> None:
+def test_growth_of_sides_is_limited_and_shrinking_is_not(delta: float, growth: float) -> None:
     stage = Stage(TINY, num_classes=5)
     nn.init.zeros_(stage.box_deltas.weight)
     with torch.no_grad():
@@ -71,20 +71,20 @@ def test_a_box_is_not_clipped() -> None:
     stage = Stage(TINY, num_classes=5)
     nn.init.zeros_(stage.box_deltas.weight)
     with torch.no_grad():
-        stage.box_deltas.bias.copy_(torch.tensor([2.0, 0, 0, 0]))  # 2 / 2 of its width to the right
+        stage.box_deltas.bias.copy_(torch.tensor([2.0, 0, 0, 0]))  # moves it to the right by 2 / 2 of its width
     features, _, queries = inputs()
     boxes = torch.tensor([0.0, 0, 64, 64]).expand(2, 3, 4)
     assert stage(boxes, queries, pooled(features, boxes)).boxes[0, 0].tolist() == pytest.approx([64, 0, 128, 64])
 
 
-def test_stages_hand_on_queries_with_and_boxes_without_gradient() -> None:
+def test_stages_pass_on_queries_with_gradient_and_boxes_without() -> None:
     head = DynamicHead(TINY, stages=2, num_classes=5)
     first, second = head(*inputs())
     second.boxes.sum().backward(retain_graph=True)
     stage = head.stages[0]
-    # the second stage's boxes never say anything to the first stage's box layer ...
+    # the second stage's boxes give no gradient to the first stage's box layer ...
     assert stage.get_parameter("box_deltas.weight").grad is None
-    # ... but its queries do to what made them
+    # ... but its queries do, to the layers that made them
     through_queries = stage.get_parameter("interaction.box_branch.feedforward.linear2.weight").grad
     assert through_queries is not None
     assert through_queries.any()
@@ -92,22 +92,22 @@ def test_stages_hand_on_queries_with_and_boxes_without_gradient() -> None:
     assert stage.get_parameter("box_deltas.weight").grad is not None
 
 
-def test_boxes_of_the_first_stage_learn_from_the_first_stage_only() -> None:
+def test_learned_boxes_get_a_gradient_from_the_first_stage() -> None:
     features, boxes, queries = inputs()
     learned = boxes.clone().requires_grad_()
     outputs: list[StageOutput] = DynamicHead(TINY, stages=2, num_classes=5)(features, learned, queries)
     (of_first,) = torch.autograd.grad(outputs[0].boxes.sum(), learned, retain_graph=True)
     assert of_first.any()
-    # and, through the IoU in the first stage's attention, from the queries it hands on
+    # and, through the IoU in the first stage's attention, from the queries that it passes on
     (of_second,) = torch.autograd.grad(outputs[1].logits.sum(), learned)
     assert of_second.isfinite().all()
 
 
-def test_without_attention_there_is_no_norm_for_it_either() -> None:
+def test_without_attention_there_is_no_attention_norm() -> None:
     names = dict(Stage(StageConfig(attention="none", width=16, heads=2), num_classes=5).named_parameters())
     assert not [name for name in names if name.startswith("attention")]
 
 
-def test_a_width_the_heads_do_not_divide_is_refused() -> None:
+def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="width is 20; give a multiple of 8 and of heads, which is 8"):
         StageConfig(width=20)

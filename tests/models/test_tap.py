@@ -1,4 +1,4 @@
-"""The tap hears what the stages do, to the last bit, and leaves nothing behind."""
+"""The tap records what the stages compute, changes no bit of it, and leaves no hooks behind."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +23,7 @@ KINDS: list[AttentionKind] = ["content", "iou", "iou_only"]
 
 
 def detector(attention: AttentionKind = "iou", interaction: InteractionKind = "dcw") -> SparseRCNN:
-    """A tiny one whose boxes are small and scattered, as those of a trained one."""
+    """A tiny detector whose boxes are small and scattered, as those of a trained one."""
     torch.manual_seed(0)
     config = TINY_MODEL
     model = SparseRCNN(replace(config, stage=replace(config.stage, attention=attention, interaction=interaction)))
@@ -49,29 +49,29 @@ def hooks(model: nn.Module) -> int:
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
-def test_it_changes_nothing_and_leaves_nothing() -> None:
+def test_it_changes_no_output_and_leaves_no_hooks() -> None:
     model = detector()
     before = model(images(), SIZES)
     with tap(model) as taps:
         during = model(images(), SIZES)
         assert hooks(model) > 0
     assert hooks(model) == 0
-    heard = len(taps)
+    recorded = len(taps)
     after = model(images(), SIZES)
-    assert len(taps) == heard == 2
+    assert len(taps) == recorded == 2
     for one, two, three in zip(before, during, after, strict=True):
         assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(one, two, three, strict=True))
 
 
-def test_the_hooks_go_also_when_something_fails() -> None:
+def test_an_error_removes_the_hooks_too() -> None:
     model = detector()
     with pytest.raises(RuntimeError), tap(model):
         raise RuntimeError
     assert hooks(model) == 0
 
 
-def test_what_is_compiled_is_heard_and_stays_compiled() -> None:
-    """By a compiler that counts its graphs: none is made of a forward with hooks in it, nor taken for one."""
+def test_a_compiled_stage_is_recorded_and_stays_compiled() -> None:
+    """The compiler counts its graphs: the tap causes none, and later calls use those made before."""
     model = detector()
     graphs: list[object] = []
 
@@ -82,16 +82,16 @@ def test_what_is_compiled_is_heard_and_stays_compiled() -> None:
     with symbolic_shapes():
         for stage in model.layers:
             stage.compile(backend=compiler)
-        with tap(model) as heard_first:
+        with tap(model) as taps_before:
             model(images(), SIZES)
-        assert (len(heard_first), len(graphs)) == (2, 0)
+        assert (len(taps_before), len(graphs)) == (2, 0)
         model(images(), SIZES)
         made = len(graphs)
         assert made > 0
-        with tap(model) as heard_later:
+        with tap(model) as taps_after:
             model(images(), SIZES)
         model(images(), SIZES)
-        assert (len(heard_later), len(graphs)) == (2, made)
+        assert (len(taps_after), len(graphs)) == (2, made)
 
 
 def test_stages_come_in_order_each_with_the_boxes_it_received() -> None:
@@ -104,21 +104,21 @@ def test_stages_come_in_order_each_with_the_boxes_it_received() -> None:
     assert torch.equal(taps[1].boxes, outputs[0].boxes)
     width, height = taps[0].boxes[1, 0, 2:] - taps[0].boxes[1, 0, :2]
     assert (float(width), float(height)) == pytest.approx((0.3 * 80, 0.3 * 48))
-    assert not any(tensor.requires_grad for heard in taps for tensor in (heard.boxes, *heard.output))
+    assert not any(tensor.requires_grad for entry in taps for tensor in (entry.boxes, *entry.output))
 
 
-def test_another_forward_takes_the_place_of_the_first() -> None:
+def test_another_forward_replaces_the_taps_of_the_first() -> None:
     model = detector()
     with tap(model) as taps:
         model(images(), SIZES)
         model(images()[:1], SIZES[:1])
-    assert [len(heard.boxes) for heard in taps] == [1, 1]
+    assert [len(entry.boxes) for entry in taps] == [1, 1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_rows_route_the_values_to_what_the_module_returns(kind: AttentionKind) -> None:
+def test_the_rows_route_the_values_to_the_output_of_the_module(kind: AttentionKind) -> None:
     model = detector(kind)
-    for stage, heard in zip(model.head.stages, tapped(model), strict=True):
+    for stage, entry in zip(model.head.stages, tapped(model), strict=True):
         assert isinstance(stage, Stage)
         module = stage.attention
         assert isinstance(module, ContentAttention | IoUEnhancedAttention | IoUOnlyAttention)
@@ -126,8 +126,8 @@ def test_the_rows_route_the_values_to_what_the_module_returns(kind: AttentionKin
         with module.register_forward_hook(lambda module, inputs, output, to=attended: to.append((inputs[0], output))):
             model(images(), SIZES)
         [(queries, output)] = attended
-        assert heard.attention is not None
-        rows = heard.attention.after if heard.attention.after is not None else heard.attention.before
+        assert entry.attention is not None
+        rows = entry.attention.after if entry.attention.after is not None else entry.attention.before
         assert rows is not None
         assert rows.shape == (2, 1 if kind == "iou_only" else 4, 10, 10)
         torch.testing.assert_close(rows.sum(-1), torch.ones_like(rows[..., 0]))
@@ -136,7 +136,7 @@ def test_the_rows_route_the_values_to_what_the_module_returns(kind: AttentionKin
 
 
 def value_of(module: nn.Module, queries: Tensor) -> Tensor:
-    """The values a module routes, (b, heads, n, d / heads)."""
+    """Returns the values that a module routes: (b, heads, n, d / heads)."""
     if isinstance(module, IoUOnlyAttention):
         return module.value(queries)[:, None]
     assert isinstance(module, ContentAttention | IoUEnhancedAttention)
@@ -157,7 +157,7 @@ def test_before_and_after_are_equation_1_and_3() -> None:
     torch.testing.assert_close(after[0, 1, 0], weighted / weighted.sum())
 
 
-def test_what_a_kind_of_attention_has() -> None:
+def test_which_rows_each_kind_of_attention_has() -> None:
     def has(kind: AttentionKind) -> tuple[bool, bool] | None:
         attention = tapped(detector(kind))[0].attention
         return None if attention is None else (attention.before is not None, attention.after is not None)
@@ -198,7 +198,7 @@ def test_without_channel_weighting_there_are_no_masks() -> None:
     assert (first.class_mask, first.box_mask) == (None, None)
 
 
-def test_a_model_without_stages_has_nothing_to_hear() -> None:
+def test_a_model_without_stages_gives_no_taps() -> None:
     with tap(nn.Linear(2, 2)) as taps:
         pass
     assert taps == []

@@ -1,4 +1,4 @@
-"""DETR's layers are torch's own where those exist, and the loops of tests/plain with the paper's modules."""
+"""DETR's layers equal torch's own where those exist, and the loops of tests/plain with the paper's modules."""
 
 from typing import TypeVar
 
@@ -32,8 +32,8 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def worn(module: Module) -> Module:
-    """In double precision, with biases and norms that are no longer what they began as."""
+def with_noise(module: Module) -> Module:
+    """Returns the module in double precision, with noise on all parameters, also on biases and norms."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
@@ -41,7 +41,7 @@ def worn(module: Module) -> Module:
 
 
 def decoder_layer(attention: DecoderAttentionKind = "iou", interaction: DecoderInteractionKind = "dcw") -> DecoderLayer:
-    return worn(DecoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1, attention=attention, interaction=interaction))
+    return with_noise(DecoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1, attention=attention, interaction=interaction))
 
 
 def random(*shape: int) -> Tensor:
@@ -54,7 +54,7 @@ def image(images: int = 1, rows: int = ROWS, columns: int = COLUMNS) -> Memory:
 
 
 def padded(memory: Memory) -> Memory:
-    """The same image of 2 x 3 cells in 4 x 5, with rubbish where it is padded."""
+    """Returns the same image of 2 x 3 cells in 4 x 5, with large numbers in the padding."""
     features, positions = (torch.full((len(memory.inside), 4, 5, WIDTH), 1e3, dtype=torch.float64) for _ in range(2))
     features[:, :ROWS, :COLUMNS] = memory.features.unflatten(1, (ROWS, COLUMNS))
     positions[:, :ROWS, :COLUMNS] = memory.positions.unflatten(1, (ROWS, COLUMNS))
@@ -79,15 +79,15 @@ def copy_feedforward(
     ours.norm.load_state_dict(norm.state_dict())
 
 
-# In training, the same seed gives the same dropout, in the same order, for one image.
+# In training, the same seed gives both layers the same dropout, but only for a single image.
 IN_TRAINING = pytest.mark.parametrize(("training", "images"), [(False, 2), (True, 1)], ids=["evaluation", "training"])
 
 
 @torch.no_grad()
 @IN_TRAINING
-def test_an_encoder_layer_is_torchs_own(training: bool, images: int) -> None:
-    """Without positions, which torch's does not have."""
-    theirs = worn(nn.TransformerEncoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
+def test_an_encoder_layer_equals_torchs_own(training: bool, images: int) -> None:
+    """Without positions, which torch's layer does not have."""
+    theirs = with_noise(nn.TransformerEncoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
     ours = EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1).double().eval()
     copy_attention(theirs.self_attn, ours.attention)
     ours.attention_norm.load_state_dict(theirs.norm1.state_dict())
@@ -102,8 +102,8 @@ def test_an_encoder_layer_is_torchs_own(training: bool, images: int) -> None:
 
 @torch.no_grad()
 @IN_TRAINING
-def test_a_decoder_layer_is_torchs_own(training: bool, images: int) -> None:
-    theirs = worn(nn.TransformerDecoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
+def test_a_decoder_layer_equals_torchs_own(training: bool, images: int) -> None:
+    theirs = with_noise(nn.TransformerDecoderLayer(WIDTH, HEADS, HIDDEN, batch_first=True))
     ours = decoder_layer("content", "entangled")
     copy_attention(theirs.self_attn, ours.self_attention)
     copy_attention(theirs.multihead_attn, ours.cross_attention)
@@ -124,8 +124,8 @@ def test_a_decoder_layer_is_torchs_own(training: bool, images: int) -> None:
 
 
 @torch.no_grad()
-def test_an_encoder_layer_is_the_plain_loops() -> None:
-    layer, memory = worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)), image()
+def test_an_encoder_layer_equals_the_plain_loops() -> None:
+    layer, memory = with_noise(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)), image()
     cells, placed = memory.features[0], memory.features[0] + memory.positions[0]
     everywhere = torch.ones(len(cells), len(cells), dtype=cells.dtype)
     gathered = plain.attention(layer.attention, placed, placed, cells, everywhere)
@@ -135,7 +135,7 @@ def test_an_encoder_layer_is_the_plain_loops() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize(("attention", "interaction"), VARIANTS)
-def test_a_decoder_layer_is_the_plain_loops(
+def test_a_decoder_layer_equals_the_plain_loops(
     attention: DecoderAttentionKind, interaction: DecoderInteractionKind
 ) -> None:
     layer, memory = decoder_layer(attention, interaction), image()
@@ -155,9 +155,9 @@ def test_a_decoder_layer_is_the_plain_loops(
 
 @torch.no_grad()
 @pytest.mark.parametrize(("attention", "interaction"), VARIANTS)
-def test_padding_is_not_looked_at(attention: DecoderAttentionKind, interaction: DecoderInteractionKind) -> None:
+def test_padding_is_not_attended_to(attention: DecoderAttentionKind, interaction: DecoderInteractionKind) -> None:
     encoder, decoder = (
-        worn(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)),
+        with_noise(EncoderLayer(WIDTH, HEADS, HIDDEN, dropout=0.1)),
         decoder_layer(attention, interaction),
     )
     memory, queries = image(2), random(2, 4, WIDTH)
@@ -169,7 +169,7 @@ def test_padding_is_not_looked_at(attention: DecoderAttentionKind, interaction: 
 
 
 @torch.no_grad()
-def test_equal_boxes_make_iou_attention_plain() -> None:
+def test_equal_boxes_turn_iou_attention_into_plain_attention() -> None:
     enhanced, plain_one = decoder_layer("iou"), decoder_layer("content")
     plain_one.load_state_dict(enhanced.state_dict())
     memory, queries, positions = image(), random(1, 4, WIDTH), random(1, 4, WIDTH)
@@ -180,7 +180,7 @@ def test_equal_boxes_make_iou_attention_plain() -> None:
 
 
 def test_the_two_tasks_share_no_feed_forward_and_no_mask() -> None:
-    """A loss of the class features alone leaves the box branch as it is, and the other way round."""
+    """A loss on the class features alone gives the box branch no gradient, and vice versa."""
     layer, memory, queries = decoder_layer(), image(), random(1, 4, WIDTH)
     for task, other in (("class", "box"), ("box", "class")):
         layer.zero_grad()
@@ -194,7 +194,7 @@ def test_the_two_tasks_share_no_feed_forward_and_no_mask() -> None:
 
 
 @pytest.mark.parametrize("width", [8, 16])
-def test_positions_are_the_plain_loops_of_the_unpadded_image(width: int) -> None:
+def test_positions_equal_the_plain_loops_over_the_unpadded_image(width: int) -> None:
     sizes = [(3, 4), (2, 4), (3, 1)]
     inside = torch.zeros(3, 3, 4, dtype=torch.bool)
     for mask, (rows, columns) in zip(inside, sizes, strict=True):
@@ -215,7 +215,7 @@ def test_positions_of_padding_are_finite() -> None:
 
 
 def test_layers_start_as_detrs_do() -> None:
-    """nn.MultiheadAttention's projections are one matrix to Xavier, and their biases are zero."""
+    """As in nn.MultiheadAttention, Xavier treats the three projections as one matrix, and their biases are zero."""
     layer = DecoderLayer(64, 8, 128, dropout=0.1, attention="iou", interaction="dcw")
     for attention in (layer.self_attention, layer.cross_attention):
         assert not attention.qkv.bias.any()

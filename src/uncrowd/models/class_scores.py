@@ -12,6 +12,6 @@ ScoreKind = Literal["sigmoid", "softmax"]
 
 
 def class_scores(logits: Float[Tensor, "*n logits"], kind: ScoreKind) -> Float[Tensor, "*n classes"]:
-    """Returns the probability of each class, in at least fp32; the softmax's share of no object is left out."""
+    """Returns the probability of each class, in at least fp32; that of no object (softmax) is left out."""
     logits = at_least_fp32(logits)
     return logits.sigmoid() if kind == "sigmoid" else logits.softmax(dim=-1)[..., :-1]

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 LAYER_NORM_MACS = 5  # per output element
-COCO_PIXELS = (
-    904_000  # average of the padded images of COCO val, with short sides of 800 and long sides of at most 1333
-)
+# Average of the padded images of COCO val, with short sides of 800 and long sides of at most 1333.
+COCO_PIXELS = 904_000
 
 
 class Cost(NamedTuple):

@@ -1,4 +1,4 @@
-"""What every detector has in common: raw pixels in, what each stage predicts out, and how that is ranked."""
+"""What all detectors share: raw pixels go in, predictions of each stage come out, and those of the last are ranked."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol, runtime_checkable
@@ -14,9 +14,9 @@ from uncrowd.structures import Decoded, StageOutput
 
 @runtime_checkable
 class DetectorConfig(Protocol):
-    """What the configuration of any detector says of it, so that nothing else has to ask which detector it is.
+    """What the configuration of any detector says about it, so that no other code depends on which detector it is.
 
-    scores: how class logits become scores; the class loss has to fit it.
+    scores: how class logits become scores; the class loss has to fit.
     """
 
     scores: ClassVar[ScoreKind]
@@ -47,11 +47,11 @@ class DetectorConfig(Protocol):
 
 
 class Detector(nn.Module, ABC):
-    """`forward(images, sizes)` gives what every stage predicts; `decode` ranks the last stage's predictions.
+    """`forward(images, sizes)` returns the predictions of every stage; `decode` ranks those of the last stage.
 
     Both are the same in training and in evaluation. Nothing is resized, clipped, thresholded or suppressed here.
-    multiple: what sides images are padded to by `forward`; only images of the same padded size share a batch where
-    results must not depend on it.
+    multiple: `forward` pads the sides of images to multiples of it. At inference, only images of the same padded size
+    share a batch, so that results do not depend on the batch.
     """
 
     multiple: int
@@ -67,16 +67,16 @@ class Detector(nn.Module, ABC):
     @property
     @abstractmethod
     def config(self) -> DetectorConfig:
-        """The frozen dataclass it was built from."""
+        """The frozen dataclass from which the detector was built."""
 
     @property
     @abstractmethod
     def layers(self) -> list[nn.Module]:
-        """What features or queries go through one after another: stages, or layers of a transformer."""
+        """The modules that features or queries pass one after another: stages, or layers of a transformer."""
 
     @abstractmethod
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
-        """Returns one StageOutput a stage, in network pixels.
+        """Returns one StageOutput for each stage, in network pixels.
 
         images: RGB in 0-255, uint8 or float, of any size. sizes: (height, width) of each before padding.
         """
@@ -91,20 +91,20 @@ class Detector(nn.Module, ABC):
         return self.decode(self(images, sizes))
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
-        """Pads to the multiple and standardises; the padding is 0 afterwards, whatever it was before."""
+        """Pads images to the multiple and standardises them; the padding is then 0, whatever it was before."""
         images = self.padded(images.to(self.mean.dtype))
         inside = inside_image(sizes, *images.shape[-2:])
         return ((images - self.mean) / self.std).where(inside[:, None], 0)
 
     def padded(self, images: Shaped[Tensor, "b 3 h w"]) -> Shaped[Tensor, "b 3 H W"]:
-        """Pads with 0, at the right and the bottom, to the next multiple; `forward` does so by itself."""
-        # Rounded up in a form that torch.export can go on dividing, where sizes are symbols.
+        """Pads images with 0, at the right and the bottom, to the next multiple; `forward` does this itself."""
+        # Sides are symbols to torch.export, which can divide them further if they are rounded up in this form.
         height, width = ((side + self.multiple - 1) // self.multiple * self.multiple for side in images.shape[-2:])
         return nn.functional.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
 
 
 def inside_image(sizes: Int64[Tensor, "b 2"], height: int, width: int) -> Shaped[Tensor, "b {height} {width}"]:
-    """True for the pixels of each image, False for its padding. sizes: (height, width) before padding."""
+    """Returns True for the pixels of each image and False for its padding. sizes: (height, width) before padding."""
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
     return rows[:, :, None] & columns[:, None, :]

@@ -27,31 +27,31 @@ from uncrowd.structures import Decoded, StageOutput
 
 @dataclass(frozen=True, kw_only=True)
 class DETRConfig:
-    """The whole model; the defaults are the original's, to which attention 'iou' and channel weighting are added."""
+    """Settings of a DETR: by default the original; attention 'iou' and interaction 'dcw' are the paper's modules."""
 
     scores: ClassVar[ScoreKind] = "softmax"
 
-    # Classes; training sets it to what the data has.
+    # Number of classes; training sets it from the dataset.
     num_classes: int = 80
-    # Learnable object queries, which is also how many detections come out.
+    # Number of learnable object queries; an image gets as many detections.
     proposals: int = 100
-    # The trunk, of which only the coarsest map is used.
+    # The backbone, of which only the coarsest map is used.
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    # Self attention among the queries: iou is IoU-ESA (Eq. 3) of the boxes of the layer before, content is DETR's.
+    # Self attention among the queries: iou is IoU-ESA (Eq. 3) with the boxes of the layer before, content is DETR's.
     attention: DecoderAttentionKind = "content"
     # Features for class and box: dcw gives each its own by dynamic channel weighting (Eq. 4), entangled is DETR's.
     interaction: DecoderInteractionKind = "entangled"
-    # Of the queries and the encoded image (d).
+    # Channels of the queries and of the encoded image (d).
     width: int = 256
-    # Attention heads.
+    # Number of attention heads.
     heads: int = 8
-    # Layers in which the cells of an image attend to each other.
+    # Number of encoder layers, in which the cells of an image attend to each other.
     encoder_layers: int = 6
-    # Layers that refine the queries, each with predictions of its own.
+    # Number of decoder layers, which refine the queries; each makes its own predictions.
     decoder_layers: int = 6
     # Hidden channels of the feed-forward layers.
     feedforward_width: int = 2048
-    # Of attention weights and of what each part of a layer adds, in training.
+    # Dropout in training, on attention weights and on what each part of a layer adds to its input.
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class DETRConfig:
         if self.width % self.heads or self.width % 8:
             raise InputError(f"width is {self.width}; give a multiple of 8 and of heads, which is {self.heads}.")
         if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
+            raise InputError(f"dropout is {self.dropout}; give a share of at least 0 and below 1.")
 
     @property
     def modules(self) -> tuple[str, str]:
@@ -77,15 +77,16 @@ class DETRConfig:
 class DETR(Detector):
     """A transformer between the coarsest feature map and a set of queries.
 
-    An image alone is not padded, but for a trunk that cuts it into patches; in a batch, attention leaves padding out.
-    (A convolution does not, so features near it are not quite those of the image alone.)
+    A single image is not padded, unless the backbone cuts it into patches. In a batch, attention leaves padding out,
+    but convolutions do not, so features near the padding differ slightly from those of the single image.
     """
 
     def __init__(self, config: DETRConfig):
         super().__init__(config)
         self._config = config
         self.multiple = self.backbone.patch_side
-        if self.backbone.norms is not None:  # those of the other maps get no gradient, which ranks would wait for
+        # Nothing reads the other maps, so their norms would get no gradient, for which distributed ranks would wait.
+        if self.backbone.norms is not None:
             self.backbone.norms[:-1].requires_grad_(False)
         self.projection = nn.Conv2d(self.backbone.channels[-1], config.width, kernel_size=1)
         self.query_positions = nn.Parameter(torch.randn(config.proposals, config.width))
@@ -99,32 +100,32 @@ class DETR(Detector):
 
     @property
     def config(self) -> DETRConfig:
-        """What it was built from."""
+        """The configuration from which the model was built."""
         return self._config
 
     @property
     def layers(self) -> list[nn.Module]:
-        """Those of encoder and decoder: see `Detector.layers`."""
+        """The layers of encoder and decoder: see `Detector.layers`."""
         return [*self.encoder, *self.decoder.layers]
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
-        """Returns one StageOutput a decoder layer, in network pixels: see `Detector.forward`.
+        """Returns one StageOutput for each decoder layer, in network pixels: see `Detector.forward`.
 
-        Logits have one column more than there are classes: the last is for no object.
+        Logits have one column for each class and a last column for no object.
         """
         images = self.normalise(images, sizes)
         features = self.projection(self.backbone(images)[-1])
         inside = inside_image(sizes, *images.shape[-2:])
-        # A cell is padding where the pixel at its upper left corner is, as nearest neighbours have it.
+        # By nearest neighbours, a cell is padding if the pixel at its upper left corner is.
         inside = F.interpolate(inside[:, None].float(), features.shape[-2:])[:, 0].bool()
         positions = sine_positions(inside, self.config.width, at_least_fp32(features).dtype)
         memory = Memory(features.flatten(2).transpose(1, 2), positions.flatten(1, 2), inside.flatten(1))
         return self.decoder(self.encoder(memory), self.query_positions.expand(images.shape[0], -1, -1), sizes)
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
-        """Returns each query of the last layer once, under the best of its classes, best first: no threshold, no NMS.
+        """Returns each query of the last layer once, with its best class, best first, without a threshold and NMS.
 
-        Scores are a softmax over the classes and no object.
+        Scores come from a softmax over the classes and no object.
         """
         last = outputs[-1]
         scores, labels = class_scores(last.logits, self.config.scores).max(dim=-1)
@@ -134,10 +135,10 @@ class DETR(Detector):
 
 
 class Decoder(nn.Module):
-    """Layers in a row, and the norm and the two heads that all of them share.
+    """Runs the decoder layers, which share one norm and two heads.
 
-    Each layer gets the queries and the detached boxes of the one before. The first gets zeros and, for there are no
-    boxes yet, the whole image for each query, so that every IoU is 1 and its attention is plain attention (App. C).
+    Each layer gets the queries and the detached boxes of the one before. There are none before the first, so it gets
+    zeros as queries and the whole image as every box: each IoU is 1, and its attention is plain attention (App. C).
     """
 
     def __init__(self, config: DETRConfig):
@@ -168,10 +169,10 @@ class Decoder(nn.Module):
     def forward(
         self, memory: Memory, positions: Float[Tensor, "b n d"], sizes: Int64[Tensor, "b 2"]
     ) -> list[StageOutput]:
-        """Returns the predictions of all layers, first to last; their `queries` are those handed on, not normalised.
+        """Returns the predictions of all layers in order; their `queries` go to the next layer, not to the norm.
 
-        positions: of the queries, learned. sizes: (height, width) of each image before padding, which boxes are
-        shares of.
+        positions: of the queries, learned. sizes: (height, width) of each image before padding; predicted boxes are
+        shares of it.
         """
         height, width = sizes.to(at_least_fp32(self.norm.weight).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)[:, None]
@@ -181,9 +182,9 @@ class Decoder(nn.Module):
         boxes = whole[:, None].expand(-1, positions.shape[1], -1)
         outputs = []
         for layer in self.layers:
-            found = layer(queries, positions, boxes, memory)
-            logits = self.class_logits(self.norm(found.class_features))
-            predicted = cxcywh_to_xyxy(self.boxes_cxcywh_norm(self.norm(found.box_features)) * scale)
-            outputs.append(StageOutput(logits=logits, boxes=predicted, queries=found.queries))
-            boxes, queries = predicted.detach(), found.queries
+            features = layer(queries, positions, boxes, memory)
+            logits = self.class_logits(self.norm(features.class_features))
+            predicted = cxcywh_to_xyxy(self.boxes_cxcywh_norm(self.norm(features.box_features)) * scale)
+            outputs.append(StageOutput(logits=logits, boxes=predicted, queries=features.queries))
+            boxes, queries = predicted.detach(), features.queries
         return outputs

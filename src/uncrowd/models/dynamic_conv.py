@@ -22,7 +22,7 @@ class DynamicConv(nn.Module):
 
     def forward(self, queries: Float[Tensor, "k d"], roi: Float[Tensor, "k p c"]) -> Float[Tensor, "k p c"]:
         """Returns RoI features (k boxes, p positions, c channels) after two convolutions, each with norm and ReLU."""
-        # The second kernels are made once the first are freed: both together would take most of a stage's memory.
+        # The second kernels are made after the first are freed: both together would take most of a stage's memory.
         roi = F.relu(self.norm1(torch.bmm(roi, self.reducing(queries))), inplace=True)
         return F.relu(self.norm2(torch.bmm(roi, self.expanding(queries))), inplace=True)
 

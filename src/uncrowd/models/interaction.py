@@ -138,8 +138,8 @@ class _FullBranch(nn.Module):
 class ChannelWeighted(nn.Module):
     """DCW (Eq. 4, Fig. 5): the output of one dynamic convolution is weighted by a mask for each task.
 
-    `literal` follows Algorithm 2 exactly: mask, flatten, linear layer. Otherwise it has what the authors' release adds:
-    a norm and ReLU after each mask, and a linear layer and norm on the residual query.
+    `literal` follows Algorithm 2 exactly: mask, flatten, linear layer. Without it, the module has what the authors'
+    release adds: a norm and ReLU after each mask, and a linear layer and norm on the residual query.
     """
 
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int, *, literal: bool):

@@ -12,7 +12,7 @@ from uncrowd.ops.precision import without_autocast
 class Pyramid(nn.Module):
     """FPN (arXiv:1612.03144): 1x1 laterals, nearest top-down, 3x3 outputs; biases, no norm, kaiming_uniform(a=1).
 
-    The layers are torchvision's; on a CPU their sum is taken without the upsampled map ever being written.
+    The layers are torchvision's. On a CPU their sum is computed without writing the upsampled map.
     """
 
     def __init__(self, in_channels: list[int], width: int):
@@ -20,7 +20,7 @@ class Pyramid(nn.Module):
         self.fpn = FeaturePyramidNetwork(in_channels, width)
 
     def forward(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b d _ _"]]:
-        """Returns one map a level, finest first, at the strides of `features`: each has half the sides of the last."""
+        """Returns one map for each of `features`, at its stride; each has to have half the sides of the one before."""
         levels = [lateral(feature) for lateral, feature in zip(self.fpn.inner_blocks, features, strict=True)]
         for finer, coarser in zip(levels[-2::-1], levels[:0:-1], strict=True):
             _add_upsampled(coarser, finer)
@@ -28,11 +28,11 @@ class Pyramid(nn.Module):
 
 
 def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 2*h 2*w"]) -> None:
-    """Adds to each 2 x 2 cells of `finer`, in place, the one of `coarser` that covers them: nearest upsampling."""
-    # What stands below spares the upsampled map, which pays on a CPU. Other runtimes are slow at it, and so is a GPU at
-    # its gradient, for which torch copies the finer map three times.
+    """Adds `coarser`, upsampled by nearest neighbours, to `finer` in place."""
+    # The last line below does not write the upsampled map, which is faster on a CPU. Other runtimes are slow at it, and
+    # so is a GPU at its gradient, for which torch copies the finer map three times.
     if torch.compiler.is_compiling() or finer.is_cuda:
-        with without_autocast(finer.device):  # autocast would upsample in fp32, to copies of the same halves
+        with without_autocast(finer.device):  # autocast would upsample in fp32, with equal values
             finer.add_(F.interpolate(coarser, size=finer.shape[-2:], mode="nearest"))
         return
     height, width = coarser.shape[-2:]

@@ -1,4 +1,4 @@
-"""Attention rows and channel masks for those who ask: Figure 1. The model itself computes and keeps none of them."""
+"""Attention rows and channel masks of a forward pass, as in Figure 1. The model itself does not keep them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,10 +25,10 @@ from uncrowd.structures import StageOutput
 
 
 class Attention(NamedTuple):
-    """How much each query (row) takes from each of an image's queries, by head; every row sums to 1.
+    """How much each query (row) takes from each query of its image, by head; every row sums to 1.
 
-    before: softmax(q k / sqrt(d_head)), Eq. 1; None where only the IoU routes the values. after: with the IoU of the
-    boxes, Eq. 3; None where attention does not look at the boxes.
+    before: softmax(q k / sqrt(d_head)), Eq. 1; None where only the IoU routes the values. after: the same with the IoU
+    of the boxes, Eq. 3; None where attention does not use the boxes.
     """
 
     before: Float[Tensor, "b heads n n"] | None
@@ -38,8 +38,8 @@ class Attention(NamedTuple):
 class Masked(NamedTuple):
     """One branch of Eq. 4.
 
-    mask: the weight in (0, 1) of each channel. response: the RoI features times it, before any norm, at the p cells
-    of the pooled box, row by row.
+    mask: the weight in (0, 1) of each channel. response: the RoI features times the mask, before any norm, at the p
+    cells of the pooled box, row by row.
     """
 
     mask: Float[Tensor, "b n d"]
@@ -48,10 +48,10 @@ class Masked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StageTap:
-    """What happened in one stage, of b images and n queries.
+    """What one stage received and computed, for b images and n queries.
 
-    boxes: as the stage received them, in network pixels: attention compared these, RoI features were pooled from
-    these. output: what it made of them. attention: None without self attention. class_mask, box_mask: None without
+    boxes: those the stage received, in network pixels; attention compares them, and RoI features are pooled from them.
+    output: the predictions of the stage. attention: None without self attention. class_mask, box_mask: None without
     dynamic channel weighting.
     """
 
@@ -64,42 +64,42 @@ class StageTap:
 
 @contextmanager
 def tap(model: nn.Module) -> Iterator[list[StageTap]]:
-    """`with tap(model) as taps: model(images, sizes)`: then `taps` has one entry a stage, of the last forward.
+    """`with tap(model) as taps: model(images, sizes)` fills `taps` with one entry a stage, of the last forward pass.
 
-    It listens with forward hooks, which are removed afterwards; it changes no result and passes no gradient. A model
-    without stages, such as DETR, gives no entries. If any part of the model is compiled, compiled code runs uncompiled
-    in the whole process meanwhile, because it calls no hooks. Neither does the replay of a CUDA graph: call the model
-    itself, not a predictor that has seen this size of image.
+    The entries come from forward hooks, which are removed afterwards. They change no result and carry no gradient. A
+    model without stages, such as DETR, gives no entries. Compiled code calls no hooks, so if any part of the model is
+    compiled, the whole process runs uncompiled meanwhile. The replay of a CUDA graph calls no hooks either: call the
+    model itself, not a predictor that has seen this size of image.
     """
     stages = [module for module in model.modules() if isinstance(module, Stage)]
     taps: list[StageTap] = []
-    heard: dict[nn.Module, _Call] = {}
+    calls: dict[nn.Module, _Call] = {}
 
-    def hear(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        heard[module] = _Call(inputs, output)
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[module] = _Call(inputs, output)
 
     def finish(stage: nn.Module, inputs: tuple[Tensor, Tensor, Tensor], output: StageOutput) -> None:
         assert isinstance(stage, Stage)
         if stage is stages[0]:
             taps.clear()
-        taps.append(_tapped(stage, inputs[0], output, heard))
-        heard.clear()
+        taps.append(_tapped(stage, inputs[0], output, calls))
+        calls.clear()
 
     with ExitStack() as hooks:
-        # asked first, for it holds for the whole process and loads the compiler
+        # only if needed, because it affects the whole process and loads the compiler
         if any(module._compiled_call_impl is not None for module in model.modules()):
             hooks.enter_context(torch.compiler.set_stance("force_eager"))
         for stage in stages:
             hooks.enter_context(stage.register_forward_hook(finish))
             for module in stage.modules():
                 if module is stage.attention or isinstance(module, ChannelMask):
-                    hooks.enter_context(module.register_forward_hook(hear))
+                    hooks.enter_context(module.register_forward_hook(record))
         yield taps
 
 
 @torch.no_grad()
 def attention_weights(module: nn.Module, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Attention:
-    """What a self attention module routes its values with, in at least fp32, given what its forward is given."""
+    """Returns the weights with which a self attention module gathers its values for these inputs, in at least fp32."""
     if isinstance(module, IoUOnlyAttention):
         overlap = self_iou(boxes)
         return Attention(before=None, after=(overlap / overlap.sum(dim=-1, keepdim=True))[:, None])
@@ -119,20 +119,20 @@ class _Call(NamedTuple):
 
 
 @torch.no_grad()
-def _tapped(stage: Stage, boxes: Tensor, output: StageOutput, heard: Mapping[nn.Module, _Call]) -> StageTap:
+def _tapped(stage: Stage, boxes: Tensor, output: StageOutput, calls: Mapping[nn.Module, _Call]) -> StageTap:
     module, branches = stage.attention, stage.interaction
     weighted = isinstance(branches, ChannelWeighted)
     return StageTap(
         boxes=boxes.detach(),
         output=StageOutput(*(tensor.detach() for tensor in output)),
-        attention=None if module is None else attention_weights(module, *heard[module].inputs),
-        class_mask=_masked(branches.class_branch.mask, heard, len(boxes)) if weighted else None,
-        box_mask=_masked(branches.box_branch.mask, heard, len(boxes)) if weighted else None,
+        attention=None if module is None else attention_weights(module, *calls[module].inputs),
+        class_mask=_masked(branches.class_branch.mask, calls, len(boxes)) if weighted else None,
+        box_mask=_masked(branches.box_branch.mask, calls, len(boxes)) if weighted else None,
     )
 
 
-def _masked(module: ChannelMask, heard: Mapping[nn.Module, _Call], images: int) -> Masked:
-    """Images and queries, which the stage runs together, apart again."""
-    (queries, _), response = heard[module]
+def _masked(module: ChannelMask, calls: Mapping[nn.Module, _Call], images: int) -> Masked:
+    """Returns what a mask did, with the queries of each image apart; the stage runs those of all images together."""
+    (queries, _), response = calls[module]
     per_image = (images, -1)
     return Masked(module.mask(queries).unflatten(0, per_image), response.detach().unflatten(0, per_image))

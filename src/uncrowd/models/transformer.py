@@ -23,7 +23,7 @@ EPSILON = 1e-6
 
 
 class Memory(NamedTuple):
-    """The cells of a feature map. positions: what tells them apart. inside: False for padding."""
+    """The cells of a feature map. positions: the encoding of where each lies. inside: False for padding."""
 
     features: Float[Tensor, "b k d"]
     positions: Float[Tensor, "b k d"]
@@ -31,10 +31,10 @@ class Memory(NamedTuple):
 
 
 def sine_positions(inside: Bool[Tensor, "b h w"], width: int, dtype: torch.dtype) -> Float[Tensor, "b h w {width}"]:
-    """Returns DETR's encoding of where a cell lies in its image, padding not counted.
+    """Returns DETR's encoding of where each cell lies in its image, not counting padding.
 
-    The first half of the channels is for the row, the second for the column: sine and cosine in turn of the share of
-    the image up to and with this cell, times 2 pi, at frequencies from 1 down to nearly 1 / 10000.
+    The first half of the channels encodes the row, the second the column. Each is the share of the image up to and
+    including the cell, times 2 pi; sine and cosine of it alternate, at frequencies from 1 down to nearly 1 / 10000.
     """
     half = width // 2
     channels = torch.arange(0, half, 2, dtype=dtype, device=inside.device)
@@ -59,7 +59,7 @@ class EncoderLayer(nn.Module):
         _initialise(self)
 
     def forward(self, memory: Memory) -> Memory:
-        """Returns the memory with other features; those of padding mean nothing, and nothing attends to them."""
+        """Returns the memory with new features; those of padding mean nothing, and nothing attends to them."""
         features, positions, inside = memory
         placed = features + positions
         gathered = self.attention(placed, placed, features, inside)
@@ -101,9 +101,9 @@ class DecoderLayer(nn.Module):
         boxes: Float[Tensor, "b n 4"],
         memory: Memory,
     ) -> Interacted:
-        """Returns what the two heads read, before the decoder's norm, and the next queries.
+        """Returns the inputs of the two heads, before the decoder's norm, and the next queries.
 
-        positions: learned, the same in all layers. boxes: network pixels, as the layer before predicted them.
+        positions: learned, the same in all layers. boxes: network pixels, predicted by the layer before.
         """
         features, cells, inside = memory
         gathered = self.self_attention(queries, boxes, positions)
@@ -114,7 +114,7 @@ class DecoderLayer(nn.Module):
 
 
 class SharedFeatures(nn.Module):
-    """DETR's: one feature serves class, box and the next query."""
+    """DETR's own design: one feature serves class, box and the next query."""
 
     def __init__(self, width: int, feedforward_width: int, dropout: float):
         super().__init__()
@@ -127,13 +127,13 @@ class SharedFeatures(nn.Module):
 
 
 class ChannelWeightedFeatures(nn.Module):
-    """DCW in DETR: masks from the queries before cross attention weigh those after it, once for each task.
+    """DCW in DETR: masks from the queries before cross attention weight the queries after it, once for each task.
 
-    Appendix C says no more than that. Read here: "before" is after self attention and its norm, which is what the
-    cross attention is given; "after" is with its residual and norm, in the place of Sparse R-CNN's RoI features. What
-    follows is each task's own, as in Algorithm 2: feed-forward, its residual and its norm; their sum is the next query.
-    No norm, projection or residual is added, unlike in the authors' release for Sparse R-CNN: a second feed-forward
-    and two masks make the 48M parameters of Table 10, with room for nothing else of that size.
+    Appendix C says no more than that. We read "before" as after self attention and its norm, which is the input of
+    cross attention, and "after" as after its residual and norm, in the place of Sparse R-CNN's RoI features. Then each
+    task has its own feed-forward with residual and norm, as in Algorithm 2, and the next query is their sum. Unlike the
+    authors' release for Sparse R-CNN, no norm, projection or residual is added: a second feed-forward and two masks
+    already make the 48M parameters of Table 10.
     """
 
     def __init__(self, width: int, feedforward_width: int, dropout: float):
@@ -159,7 +159,7 @@ class _WeightedQueryBranch(nn.Module):
 
 
 def _initialise(layer: nn.Module) -> None:
-    """As DETR does; the biases of attention start at 0 in nn.MultiheadAttention, which it is made of."""
+    """Starts matrices with Xavier and attention biases at 0, as DETR with its nn.MultiheadAttention does."""
     for parameter in layer.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)
