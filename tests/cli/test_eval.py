@@ -195,7 +195,7 @@ def test_a_path_that_does_not_exist_and_a_folder_without_a_run(refused, shapes, 
 
 GOOD = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
 BAD_RESULTS = {
-    "score of NaN": ([GOOD, GOOD | {"score": float("nan")}], "record 1 (of 1 such) has a score that is not finite"),
+    "score of NaN": ([GOOD, GOOD | {"score": float("nan")}], "record 1 has a score that is not finite (1 in all)"),
     "box of NaN": ([GOOD | {"bbox": [1, 2, float("nan"), 4]}], "a bbox that is not finite"),
     "negative width": ([GOOD | {"bbox": [9, 9, -3, 4]}], "negative width or height"),
     "unknown image": ([GOOD | {"image_id": 4711}], "image_id 4711"),
@@ -215,7 +215,7 @@ def test_results_that_are_none_of_this_dataset(refused, shapes, tmp_path, name):
 def test_results_cut_off_in_the_middle(refused, shapes, run, tmp_path):
     text = (run / "detections.json").read_text()
     (tmp_path / "found.json").write_text(text[: len(text) // 2])
-    assert "found.json is no complete JSON file" in refused("eval", tmp_path / "found.json", "--data", shapes)
+    assert "found.json is not a complete JSON file" in refused("eval", tmp_path / "found.json", "--data", shapes)
 
 
 def results(file: Path, annotations: Path) -> Path:

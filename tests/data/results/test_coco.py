@@ -1,4 +1,4 @@
-"""Detections written as a COCO results file come back the same, and other files are refused in one sentence."""
+"""Detections written as COCO results are read unchanged, and other files are refused in one sentence."""
 
 import json
 from pathlib import Path
@@ -35,19 +35,19 @@ def test_ids_become_labels_and_boxes_corners(tmp_path: Path) -> None:
     assert len(found[6]) == 0  # an image the file does not mention
 
 
-def test_equal_scores_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_equal_scores_keep_the_order_of_the_file(tmp_path: Path) -> None:
     records = [record(image_id=5 + n % 2, bbox=[n, 0, 1, 1], score=[0.5, 0.9][n // 4 % 2]) for n in range(12)]
     found = read_detections(write(tmp_path / "found.json", records), CATEGORIES, [6, 5])
     assert found[5].boxes[:, 0].tolist() == [4, 6, 0, 2, 8, 10]
     assert found[6].boxes[:, 0].tolist() == [5, 7, 1, 3, 9, 11]
 
 
-def test_other_keys_are_passed_over(tmp_path: Path) -> None:
+def test_other_keys_are_ignored(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [record(id=1, area=3.5, segmentation={"size": [4, 4], "counts": "abc"})])
     assert read_detections(path, CATEGORIES, [5])[5].scores.tolist() == [0.5]
 
 
-def test_ids_may_be_numbers_here_and_text_there(tmp_path: Path) -> None:
+def test_image_ids_may_be_numbers_or_text(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [record(image_id=12), record(image_id="13"), record(image_id=14.0)])
     found = read_detections(path, CATEGORIES, ["12", 13, 14])
     assert [len(found[id]) for id in ("12", 13, 14)] == [1, 1, 1]
@@ -76,13 +76,13 @@ def test_images_may_be_named_by_their_files(tmp_path: Path, named: list[Any], co
 
 
 @pytest.mark.parametrize("named", [["x", "y"], ["x", 1], ["x", "z.jpg"]], ids=["two have it", "an id", "none has it"])
-def test_names_that_do_not_say_which_image_are_refused(tmp_path: Path, named: list[Any]) -> None:
+def test_ambiguous_file_names_are_refused(tmp_path: Path, named: list[Any]) -> None:
     path = write(tmp_path / "found.json", [record(image_id=name) for name in named])
     with pytest.raises(InputError, match="record 0 has the image_id 'x'"):
         read_detections(path, CATEGORIES, [1, 2, 3, 4], FILE_NAMES)
 
 
-def test_no_detections_and_no_images(tmp_path: Path) -> None:
+def test_files_without_detections_and_datasets_without_images_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "found.json", [])
     assert len(read_detections(path, CATEGORIES, [5])[5]) == 0
     assert read_detections(path, CATEGORIES, []) == {}
@@ -123,7 +123,7 @@ def test_written_and_read_again_is_the_same_to_the_last_bit(
         torch.testing.assert_close(again[id].boxes, found.boxes.double(), rtol=0, atol=1e-11)
         assert torch.equal(again[id].scores, found.scores.double())
         assert torch.equal(again[id].labels, found.labels)
-    assert [file.name for file in path.parent.iterdir()] == ["found.json"]  # nothing is left beside it
+    assert [file.name for file in path.parent.iterdir()] == ["found.json"]  # no temporary file is left
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -152,16 +152,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (json.dumps([record(), record()])[:-9], "no complete JSON"),
-        ("", "no complete JSON"),
-        ("[" * 100_000, "no complete JSON"),
+        (json.dumps([record(), record()])[:-9], "not a complete JSON"),
+        ("", "not a complete JSON"),
+        ("[" * 100_000, "not a complete JSON"),
         ({"images": [], "annotations": [record()], "categories": []}, "ground-truth file"),
         ({"detections": [record()]}, "not a list of detections"),
         (record(), "not a list of detections"),
         ("3", "not a list of detections"),
-        ([record(), {"image_id": 5, "category_id": 7, "score": 1}], "record 1 is no detection, it lacks bbox"),
-        ([record(), 17], "record 1 is no detection, it lacks image_id, category_id, bbox, score"),
-        ([record(), None], "2 records but 1 detections"),
+        ([record(), {"image_id": 5, "category_id": 7, "score": 1}], "record 1 is not a detection: it lacks bbox"),
+        ([record(), 17], "record 1 is not a detection: it lacks image_id, category_id, bbox, score"),
+        ([record(), None], "2 records, but they hold 1 detections"),
         ([record(), record(image_id=99), record(image_id=98)], "record 1 has the image_id 99, one of 2 .* are 5, 6"),
         ([record(image_id=None)], "record 0 has an image_id or category_id that is neither"),
         ([record(category_id=[7])], "record 0 has an image_id or category_id that is neither"),
@@ -169,21 +169,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ([record(), record(category_id=1)], "record 1 has the category_id 1, one of 1 .* ids are 3, 7"),
         (
             [record(category_id="dog")],
-            "category_id 'dog', which is no whole number; the dataset's ids are 3, 7",
+            "category_id 'dog', which is not a whole number; the dataset's ids are 3, 7",
         ),
-        ([record(score=True)], r"record 0 has a bbox or score that is no number: \[10, 20, 30, 40\], True"),
-        ([record(bbox=[0, 0, True, 1])], "record 0 has a bbox or score that is no number"),
+        ([record(score=True)], r"record 0 has a bbox or score that is not a number: \[10, 20, 30, 40\], True"),
+        ([record(bbox=[0, 0, True, 1])], "record 0 has a bbox or score that is not a number"),
         ([record(), record(score=float("nan"))], "record 1 .*score that is not finite"),
-        ([record(score=None)], "record 0 has a bbox or score that is no number"),
+        ([record(score=None)], "record 0 has a bbox or score that is not a number"),
         ([record(bbox=[0, 0, float("inf"), 1])], "record 0 .*bbox that is not finite"),
-        ([record(bbox=[0, 0, 10**400, 1])], "record 0 has a bbox or score that is no number"),
+        ([record(bbox=[0, 0, 10**400, 1])], "record 0 has a bbox or score that is not a number"),
         ([record(bbox=[1e308, 0, 1e308, 1])], "record 0 .*bbox that is not finite"),  # its far corner
         ([record(bbox=[0, 0, 1])], "record 0 has the bbox .* instead of four numbers"),
-        ([record(bbox=[0, 0, 1, "2"])], "record 0 has a bbox or score that is no number"),
-        ([record(), record(bbox=[30, 40, -10, 20])], r"record 1 .*negative width or height.*\[x, y, width, height\]"),
+        ([record(bbox=[0, 0, 1, "2"])], "record 0 has a bbox or score that is not a number"),
+        ([record(), record(bbox=[30, 40, -10, 20])], r"record 1 .*\[x, y, width, height\] with a negative width"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, content: Any, sentence: str) -> None:
+def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, content: Any, sentence: str) -> None:
     path = write(tmp_path / "found.json", content)
     with pytest.raises(InputError, match=sentence) as error:
         read_detections(path, CATEGORIES, [5, 6])
@@ -209,7 +209,7 @@ records = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(content=st.lists(records | anything, max_size=3) | anything)
-def test_whatever_it_holds_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
+def test_any_json_is_read_completely_or_refused(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
     path = write(tmp_path_factory.getbasetemp() / "anything.json", content)
     found, refusal = {}, ""
     try:

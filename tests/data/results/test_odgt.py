@@ -1,4 +1,4 @@
-"""Detections written as odgt come back the same, CrowdDet's are read, other files are refused in one sentence."""
+"""Detections written as odgt are read unchanged, and so are CrowdDet's; other files are refused in one sentence."""
 
 import json
 from pathlib import Path
@@ -41,16 +41,16 @@ def test_boxes_become_corners_best_first(tmp_path):
     assert detections["a"].boxes.tolist() == [[1, 2, 1.5, 2], [10, 20, 40, 60]]
     assert detections["a"].scores.tolist() == [0.75, 0.5]
     assert detections["a"].labels.tolist() == [0, 0]
-    assert [len(detections[id]) for id in ("b", "c")] == [0, 0]  # with an empty line, and with none
+    assert [len(detections[id]) for id in ("b", "c")] == [0, 0]  # a line without detections, and no line
 
 
-def test_equal_scores_stay_in_the_order_of_the_file(tmp_path):
+def test_equal_scores_keep_the_order_of_the_file(tmp_path):
     lines = [line(id, [found((n, 0, 1, 1), [0.5, 0.9][n // 2]) for n in range(4)]) for id in ("b", "a")]
     detections = read_detections(write(tmp_path / "found.odgt", lines), PERSON, ["a", "b"])
     assert all(detections[id].boxes[:, 0].tolist() == [2, 3, 0, 1] for id in ("a", "b"))
 
 
-def test_the_content_says_which_format_it_is(tmp_path):
+def test_the_content_of_a_file_says_its_format(tmp_path):
     odgt = write(tmp_path / "odgt.json", [line("a")])
     assert len(read_detections(odgt, PERSON, ["a"])["a"]) == 1
     coco = tmp_path / "coco.json"
@@ -60,15 +60,15 @@ def test_the_content_says_which_format_it_is(tmp_path):
     assert len(read_detections(nothing, PERSON, ["a"])["a"]) == 0
 
 
-def test_what_crowddet_writes_is_read():
-    """CrowdDet's own evaluation counts as many; `expected.json` is what it says."""
+def test_all_detections_of_crowddet_are_read():
+    """`expected.json` holds what CrowdDet's own evaluation counts."""
     ids = [json.loads(text)["ID"] for text in (CROWDHUMAN_EVAL / "gt.odgt").read_text().splitlines()]
     detections = read_detections(CROWDHUMAN_EVAL / "detections.odgt", PERSON, ids)
     expected = json.loads((CROWDHUMAN_EVAL / "expected.json").read_text())
     assert sum(map(len, detections.values())) == expected["detections"]
 
 
-def test_its_repeated_ground_truth_is_passed_over(tmp_path):
+def test_ground_truth_beside_the_detections_is_ignored(tmp_path):
     path = write(tmp_path / "found.odgt", [line("a", gtboxes=[{"box": [1, 2, 3, 4], "tag": -1}])])
     assert len(read_detections(path, PERSON, ["a"])["a"]) == 1
 
@@ -78,7 +78,7 @@ def test_images_may_be_named_by_their_files(tmp_path):
     assert [len(found) for found in read_detections(path, PERSON, [1, 2], ["x/a.jpg", "x/b.jpg"]).values()] == [1, 1]
 
 
-def test_sizes_are_read_where_they_are_said(tmp_path):
+def test_sizes_are_read_from_lines_that_give_them(tmp_path):
     lines = [line("a", height=30, width=40), line("b"), line("c", height=30), line("d", height=0, width=4)]
     assert read_results(write(tmp_path / "found.odgt", lines)).sizes == {"a": (30, 40)}
     write_coco_results(tmp_path / "found.json", {})
@@ -117,7 +117,7 @@ def test_written_and_read_again_is_the_same_to_the_last_bit(tmp_path_factory, im
         assert torch.equal(again[id].boxes.float(), before.boxes)
         assert torch.equal(again[id].scores, before.scores.double())
     assert read_results(path).sizes == {str(id): size for id, size in sizes.items()}
-    assert [file.name for file in path.parent.iterdir()] == ["found.odgt"]  # nothing is left beside it
+    assert [file.name for file in path.parent.iterdir()] == ["found.odgt"]  # no temporary file is left
 
 
 def test_odgt_has_one_class(tmp_path):
@@ -135,11 +135,11 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ([line("b"), json.dumps(line("a"))[:-5]], r"line 2 is no JSON object \(.*\); the file may be cut off"),
-        (["3"], r"line 1 is no JSON object"),
-        ([GROUND_TRUTH], r"is ground truth \('gtboxes' in it\), not detections: give the results file"),
-        ([{"dtboxes": []}], r"line 1 has no ID that names an image, but None"),
-        ([line("a", 3)], r"line 1 has no list of dtboxes; write an empty one"),
+        ([line("b"), json.dumps(line("a"))[:-5]], r"line 2 is not a JSON object \(.*\); the file may be cut off"),
+        (["3"], r"line 1 is not a JSON object"),
+        ([GROUND_TRUTH], r"is ground truth \(it has 'gtboxes'\), not detections; give a results file"),
+        ([{"dtboxes": []}], r"line 1 has no ID that names an image; its ID is None"),
+        ([line("a", 3)], r"line 1 has no list of dtboxes; give an empty one"),
         ([line("a"), line("c")], r"line 2 has the ID c, which the dataset does not have: give the detections of"),
         ([line("a"), "", line("a")], r"line 3 has the ID a, which line 1 has too; merge them"),
         ([line("a", [found(), 3])], r"line 1: detection 2 lacks its box or score"),
@@ -149,8 +149,8 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
             r"line 1: detection 1 has the tag 2, but .* is 1; leave the others out",
         ),
         ([line("a", [found(tag=True)])], r"line 1: detection 1 has the tag True"),
-        ([line("a", [found(score=True)])], r"line 1: detection 1 has a bbox or score that is no number: .*True"),
-        ([line("a", [found(score="0.5")])], r"line 1: detection 1 has a bbox or score that is no number: .*'0\.5'"),
+        ([line("a", [found(score=True)])], r"line 1: detection 1 has a bbox or score that is not a number: .*True"),
+        ([line("a", [found(score="0.5")])], r"line 1: detection 1 has a bbox or score that is not a number: .*'0\.5'"),
         ([line("a", [found((1, 2, 3))])], r"line 1: detection 1 has the bbox \[1, 2, 3\] instead of four numbers"),
         (
             [line("b", []), line("a", [found(), found(score=float("nan"))])],
@@ -160,11 +160,11 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
         ([line("b"), line("a", [found((0, 1e308, 1, 1e308))])], r"line 2: detection 1 .*bbox that is not finite"),
         (
             [line("b"), line("a", [found((0, 0, 1, -1))])],
-            r"line 2: detection 1 \(of 1 such\) .*negative width",
+            r"line 2: detection 1 .*negative width or height \(1 in all\)",
         ),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path, lines, sentence):
+def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path, lines, sentence):
     path = write(tmp_path / "found.odgt", lines)
     with pytest.raises(InputError, match=sentence) as error:
         read_detections(path, PERSON, ["a", "b"])
@@ -181,7 +181,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_damage_is_read_or_refused_but_never_anything_else(tmp_path_factory, data):
+def test_a_damaged_file_is_read_completely_or_refused(tmp_path_factory, data):
     text = bytearray(b"".join(json.dumps(line(id, height=3, width=4)).encode() + b"\n" for id in ("a", "b")))
     text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.getbasetemp() / "damaged.odgt"
@@ -211,7 +211,7 @@ records = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(content=st.lists(records | anything, max_size=3))
-def test_whatever_its_lines_hold_is_read_or_refused(tmp_path_factory, content):
+def test_any_lines_are_read_completely_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "anything.odgt"
     path.write_text("".join(json.dumps(record) + "\n" for record in content))
     detections, refusal = {}, ""

@@ -1,1 +1,1 @@
-"""Files of detections, anyone's and ours."""
+"""Reads and writes files of detections."""

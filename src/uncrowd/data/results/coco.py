@@ -1,4 +1,4 @@
-"""Detections in and out as a COCO results file: a list of {"image_id", "category_id", "bbox", "score"}."""
+"""Reads and writes detections as COCO results: a list of {"image_id", "category_id", "bbox", "score"}."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,9 +23,9 @@ KEYS = ("image_id", "category_id", "bbox", "score")
 
 @dataclass(frozen=True, kw_only=True)
 class CocoResults:
-    """The records of a file, in its order, before it is known which dataset they are of.
+    """The records of a file, in its order, not yet assigned to the images of a dataset.
 
-    sizes: none, for COCO's results do not say how large the images are.
+    sizes: always empty, because COCO results do not hold the sizes of images.
     """
 
     path: Path
@@ -37,11 +37,11 @@ class CocoResults:
     def by_image(
         self, categories: Categories, ids: Iterable[ImageId], file_names: Iterable[str] = ()
     ) -> dict[ImageId, Detections]:
-        """The detections of each of the dataset's images `ids`, best first, in fp64; empty where there are none.
+        """Returns the detections of each of the dataset's images `ids`, best first, in fp64; an image may have none.
 
-        Equal scores stay in the order of the file. An id may be a number in the file and text in the dataset or the
-        other way round; `index_images` says when an image may be named by one of the `file_names`. Raises InputError,
-        naming the record, for images and categories the dataset does not have.
+        Equal scores keep the order of the file. An id may be a number in the file and text in the dataset, or the other
+        way round; `index_images` says when one of the `file_names` may name an image. Raises InputError, naming the
+        record, for images and categories that the dataset does not have.
         """
         ids = list(ids)
         labels = _labels(self.path, self.category_ids, categories)
@@ -49,12 +49,12 @@ class CocoResults:
         return self.detections.by_image(ids, images, labels, categories)
 
     def _take(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """Keeps a detection and returns None; any other dictionary is returned as it is."""
+        """Keeps the record and returns None if it is a detection; returns any other dictionary unchanged."""
         if any(key not in record for key in KEYS):
             return record
         image_id, category_id = record["image_id"], record["category_id"]
         where = f"{self.path}: record {len(self.detections)}"
-        # by type, for to Python true is a number
+        # Types are compared, because isinstance(True, int) holds.
         if not {type(image_id), type(category_id)} <= {int, float, str}:
             raise InputError(f"{where} has an image_id or category_id that is neither a number nor text.")
         complaint = self.detections.add(record["bbox"], record["score"])
@@ -66,10 +66,10 @@ class CocoResults:
 
 
 def write_coco_results(path: Path, detections: Mapping[ImageId, Detections]) -> None:
-    """Writes all detections, with the dataset's own ids, one record a line.
+    """Writes all detections with the dataset's ids, one record on each line.
 
-    Reading it again gives the same numbers to the last bit. Raises InputError when the file cannot be written, which is
-    there whole or not at all.
+    Reading the file gives the same numbers to the last bit. It is written completely or not at all. Raises InputError
+    if it cannot be written.
     """
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         for n, record in enumerate(_records(detections)):
@@ -78,10 +78,10 @@ def write_coco_results(path: Path, detections: Mapping[ImageId, Detections]) -> 
 
 
 def read_coco_results(path: Path) -> CocoResults:
-    """What a COCO results file holds.
+    """Reads a COCO results file.
 
-    Raises InputError, naming the record, for a file that is missing, cut off or something else than detections, and for
-    values that are not finite or sides that are negative.
+    Raises InputError if the file is missing, cut off or does not hold detections, and, naming the record, for values
+    that are not finite and for negative sides.
     """
     results = CocoResults(path=path)
     try:
@@ -90,27 +90,27 @@ def read_coco_results(path: Path) -> CocoResults:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:  # no UTF-8, endless numbers, endless brackets
-        raise InputError(f"{path} is no complete JSON file: {error}.") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, too long numbers, too many brackets
+        raise InputError(f"{path} is not a complete JSON file: {error}.") from error
     if isinstance(content, dict) and "annotations" in content:
         raise InputError(
-            f"{path} is a ground-truth file ('annotations' in it), not a list of detections: give the results file."
+            f"{path} is a ground-truth file (it has 'annotations'), not a list of detections; give a results file."
         )
     if not isinstance(content, list):
         raise InputError(f"{path} is not a list of detections, each with {', '.join(KEYS)}.")
     for n, record in enumerate(content):
         if record is not None:
             missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else KEYS
-            raise InputError(f"{path}: record {n} is no detection, it lacks {', '.join(missing)}.")
+            raise InputError(f"{path}: record {n} is not a detection: it lacks {', '.join(missing)}.")
     if len(content) != len(results.detections):
-        raise InputError(f"{path} has {len(content)} records but {len(results.detections)} detections in them.")
+        raise InputError(f"{path} has {len(content)} records, but they hold {len(results.detections)} detections.")
     results.detections.refuse_nonsense(lambda n: f"{path}: record {n}")
     return results
 
 
 def _records(detections: Mapping[ImageId, Detections]) -> Iterator[dict[str, Any]]:
     for id, found in detections.items():
-        # In fp64, where a side of a box with fp32 corners, and the corner from that side, are exact.
+        # In fp64 the side of a box with fp32 corners is exact, and so is the corner computed from it.
         yield from replace(found, boxes=found.boxes.double()).to_coco(id)
 
 
@@ -121,7 +121,7 @@ def _labels(path: Path, category_ids: list[int | float | str], categories: Categ
     if unknown:
         n, id = next((n, id) for n, id in enumerate(category_ids) if known[id] is None)
         whole = as_whole(id) is not None
-        what = f"one of {unknown} that the dataset does not have" if whole else "which is no whole number"
+        what = f"one of {unknown} that the dataset does not have" if whole else "which is not a whole number"
         raise InputError(
             f"{path}: record {n} has the category_id {short(id)}, {what}; the dataset's ids are "
             f"{first(categories.ids, 10)}."
@@ -131,13 +131,13 @@ def _labels(path: Path, category_ids: list[int | float | str], categories: Categ
 
 
 def _images(path: Path, image_ids: list[FoundId], ids: list[ImageId], file_names: list[str]) -> Int64[np.ndarray, " n"]:
-    """The index in `ids` of each record's image."""
+    """Returns the index in `ids` of each record's image."""
     index_of = index_images(image_ids, ids, file_names)
     unknown = len(set(image_ids)) - len(index_of)
     if unknown:
         n = next(n for n, id in enumerate(image_ids) if id not in index_of)
         raise InputError(
             f"{path}: record {n} has the image_id {short(image_ids[n])}, one of {unknown} image(s) that the dataset "
-            f"does not have, whose ids are {first(map(short, ids), 5)}: give the detections of this dataset and split."
+            f"does not have; its ids are {first(map(short, ids), 5)}: give the detections of this dataset and split."
         )
     return np.fromiter(map(index_of.__getitem__, image_ids), dtype=np.int64, count=len(image_ids))

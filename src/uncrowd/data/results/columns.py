@@ -1,4 +1,4 @@
-"""Detections taken apart while a file is parsed: millions of dictionaries would not fit in memory."""
+"""Stores detections as columns while a file is parsed, because millions of dictionaries would not fit in memory."""
 
 from array import array
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from uncrowd.structures import Categories, Detections, ImageId
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionColumns:
-    """The boxes and scores of a file, in its order."""
+    """The boxes and scores of a file's detections, in the order of the file."""
 
     boxes_xywh: array = field(default_factory=lambda: array("d"))
     scores: array = field(default_factory=lambda: array("d"))
@@ -28,7 +28,7 @@ class DetectionColumns:
         return len(self.scores)
 
     def add(self, box: Any, score: Any) -> str | None:
-        """Takes one more detection as parsed, or says what it has instead of four numbers and one."""
+        """Adds a detection as parsed; if it is not four numbers and a score, returns what it has instead."""
         if not isinstance(box, list) or len(box) != 4:
             return f"the bbox {short(box)} instead of four numbers [x, y, width, height]"
         if all(map(is_number, (*box, score))):
@@ -36,10 +36,10 @@ class DetectionColumns:
                 self.boxes_xywh.extend(box)
                 self.scores.append(score)
                 return None
-        return f"a bbox or score that is no number: {short(box)}, {short(score)}"
+        return f"a bbox or score that is not a number: {short(box)}, {short(score)}"
 
     def refuse_nonsense(self, where: Callable[[int], str]) -> None:
-        """Raises InputError for numbers that are not finite and sides that are negative; `where` names detection n."""
+        """Raises InputError for numbers that are not finite and for negative sides; `where` names detection n."""
         boxes_xywh, scores = self._arrays()
         with np.errstate(over="ignore", invalid="ignore"):
             far_corners = boxes_xywh[:, :2] + boxes_xywh[:, 2:]
@@ -47,11 +47,11 @@ class DetectionColumns:
         for bad, complaint in (
             (~np.isfinite(scores), "a score that is not finite"),
             (~finite, "a bbox that is not finite"),
-            ((boxes_xywh[:, 2:] < 0).any(axis=1), "a bbox of negative width or height, [x, y, width, height]"),
+            ((boxes_xywh[:, 2:] < 0).any(axis=1), "a bbox [x, y, width, height] with a negative width or height"),
         ):
             if bad.any():
                 raise InputError(
-                    f"{where(int(bad.argmax()))} (of {bad.sum()} such) has {complaint}; correct or remove it."
+                    f"{where(int(bad.argmax()))} has {complaint} ({bad.sum()} in all); correct or remove it."
                 )
 
     def by_image(
@@ -61,9 +61,9 @@ class DetectionColumns:
         labels: Int64[np.ndarray, " n"],
         categories: Categories,
     ) -> dict[ImageId, Detections]:
-        """The detections of each of `ids`, best first, equal scores in the file's order; `images` are their indices.
+        """Returns the detections of each image in `ids`, best first; equal scores keep the order of the file.
 
-        An image without any has empty ones.
+        images: the index in `ids` of each detection's image. An image may have no detections.
         """
         boxes_xywh, scores = self._arrays()
         order = np.lexsort((-scores, images))  # stable
@@ -75,7 +75,7 @@ class DetectionColumns:
                 labels=torch.from_numpy(labels[rows]),
                 categories=categories,
             )
-            for id, rows in zip(ids, np.split(order, ends), strict=False)  # no ids: one empty part
+            for id, rows in zip(ids, np.split(order, ends), strict=False)  # without ids there is one empty part
         }
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:

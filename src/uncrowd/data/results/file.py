@@ -1,4 +1,4 @@
-"""Anyone's detections in, ours out: COCO results or CrowdHuman's odgt, which the content of a file tells apart."""
+"""Reads and writes detections as COCO results or CrowdHuman's odgt; the content of a file says which it is."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from uncrowd.structures import Categories, Detections, ImageId
 
 
 def read_results(path: Path) -> CocoResults | OdgtResults:
-    """What a file of detections holds. Raises InputError as `read_coco_results` and `read_odgt_results` do."""
+    """Reads a file of detections. Raises InputError as `read_coco_results` and `read_odgt_results` do."""
     as_odgt = path.is_file() and is_odgt(path)
     return (read_odgt_results if as_odgt else read_coco_results)(path)
 
@@ -18,10 +18,10 @@ def read_results(path: Path) -> CocoResults | OdgtResults:
 def read_detections(
     path: Path, categories: Categories, ids: Iterable[ImageId], file_names: Iterable[str] = ()
 ) -> dict[ImageId, Detections]:
-    """The detections of each of the dataset's images `ids`, best first, in fp64; empty where the file has none.
+    """Returns the detections of each of the dataset's images `ids`, best first, in fp64; an image may have none.
 
-    file_names: of these images, which the file may hold instead of their ids. Raises InputError as `read_results` and
-    the `by_image` of what it returns do.
+    file_names: those of the images, which the file may give instead of ids. Raises InputError as `read_results` and
+    `by_image` of its result do.
     """
     return read_results(path).by_image(categories, ids, file_names)
 
@@ -29,7 +29,7 @@ def read_detections(
 def write_detections(
     path: Path, detections: Mapping[ImageId, Detections], sizes: Mapping[ImageId, tuple[int, int]]
 ) -> None:
-    """Writes odgt where the name ends in .odgt, else COCO results; `sizes` are the images' (height, width).
+    """Writes odgt if the name ends in .odgt, else COCO results; `sizes` are the images' (height, width).
 
     Raises InputError as `write_coco_results` and `write_odgt_results` do.
     """

@@ -1,4 +1,4 @@
-"""Which image of a dataset a detection is of, where its file may write ids in another type or name image files."""
+"""Finds the dataset's images that a file of detections names, by ids of another type or by file names."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -6,15 +6,15 @@ from pathlib import PurePosixPath
 from uncrowd.data.formats.values import as_known
 from uncrowd.structures import ImageId
 
-# An image's id as a file of detections has it.
+# The id of an image as it stands in a file of detections.
 FoundId = int | float | str
 
 
 def index_images(found: Iterable[FoundId], ids: Sequence[ImageId], file_names: Sequence[str]) -> dict[FoundId, int]:
-    """Returns the index in `ids` of each image that a file of detections names; without those the dataset lacks.
+    """Returns the index in `ids` of each image that a file of detections names; images the dataset lacks are left out.
 
-    file_names: of the dataset's images, in the order of `ids`. They are consulted only where ids do not match, and
-    only if every image in the file is one of these names or stems, and of one image alone.
+    file_names: those of the dataset's images, in the order of `ids`. They are used only if not all ids match, and only
+    if each image in the file is the path, name or stem of exactly one of them.
     """
     found = set(found)
     by_id = _among(found, {id: index for index, id in enumerate(ids)})
@@ -30,7 +30,7 @@ def _among(found: set[FoundId], index_of: dict[ImageId, int]) -> dict[FoundId, i
 
 
 def _unique_names(file_names: Sequence[str]) -> dict[ImageId, int]:
-    """The index of each path, file name and stem that only one image has."""
+    """Returns the index of each path, file name and stem that only one image has."""
     indices: dict[ImageId, set[int]] = {}
     for index, path in enumerate(file_names):
         for name in (path, PurePosixPath(path).name, PurePosixPath(path).stem):

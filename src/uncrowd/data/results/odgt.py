@@ -1,6 +1,6 @@
-"""Detections in and out as CrowdHuman's odgt: one image a line, {"ID", "dtboxes": [{"box", "score", "tag"}]}.
+"""Reads and writes detections as CrowdHuman's odgt: for each image a line {"ID", "dtboxes": [{"box", "score", "tag"}]}.
 
-It is what CrowdDet and its successors write. It knows one class alone: tag 1, a person.
+CrowdDet and its successors write this format. It has only one class: tag 1, a person.
 """
 
 import json
@@ -26,17 +26,17 @@ from uncrowd.whole_file import whole_file
 def write_odgt_results(
     path: Path, detections: Mapping[ImageId, Detections], sizes: Mapping[ImageId, tuple[int, int]]
 ) -> None:
-    """Writes a line for each image; `sizes` are their (height, width), which CrowdHuman's ground truth leaves out.
+    """Writes a line for each image with its size (height, width), which CrowdHuman's ground truth leaves out.
 
-    Reading it again gives the same numbers to the last bit. Raises InputError for detections of several classes, and
-    when the file cannot be written, which is there whole or not at all.
+    Reading the file gives the same numbers to the last bit. It is written completely or not at all. Raises InputError
+    for detections of several classes, and if the file cannot be written.
     """
     several = next((found.categories for found in detections.values() if len(found.categories) > 1), None)
     if several is not None:
-        raise InputError(f"{path} cannot hold {len(several)} classes, odgt knows one; write COCO results (.json).")
+        raise InputError(f"{path} cannot hold {len(several)} classes: odgt has only one; write COCO results (.json).")
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         for id, found in detections.items():
-            # In fp64, where a side of a box with fp32 corners, and the corner from that side, are exact.
+            # In fp64 the side of a box with fp32 corners is exact, and so is the corner computed from it.
             boxes_xywh, scores = xyxy_to_xywh(found.boxes.double()).tolist(), found.scores.tolist()
             dtboxes = [{"box": box, "score": s, "tag": 1} for box, s in zip(boxes_xywh, scores, strict=True)]
             height, width = sizes[id]
@@ -46,10 +46,10 @@ def write_odgt_results(
 
 @dataclass(frozen=True, kw_only=True)
 class OdgtResults:
-    """The lines of a file, in its order, before it is known which dataset they are of.
+    """The lines of a file, in its order, not yet assigned to the images of a dataset.
 
-    lines: ID -> number of its line. counts: detections of each line. sizes: ID -> (height, width), where a line says
-    it.
+    lines: ID -> number of its line. counts: the number of detections on each line. sizes: ID -> (height, width), for
+    lines that give it.
     """
 
     path: Path
@@ -61,15 +61,15 @@ class OdgtResults:
     def by_image(
         self, categories: Categories, ids: Iterable[ImageId], file_names: Iterable[str] = ()
     ) -> dict[ImageId, Detections]:
-        """The detections of each of the dataset's images `ids`, best first, in fp64; empty where there are none.
+        """Returns the detections of each of the dataset's images `ids`, best first, in fp64; an image may have none.
 
-        Equal scores stay in the order of the file. An ID may be a number in the dataset; `index_images` says when it
-        may be one of the `file_names`. Raises InputError, naming the line, for images the dataset does not have, and
-        for a dataset of several classes.
+        Equal scores keep the order of the file. An ID may be a number in the dataset; `index_images` says when one of
+        the `file_names` may name an image. Raises InputError, naming the line, for images that the dataset does not
+        have, and for a dataset of several classes.
         """
         if len(categories) > 1:
             raise InputError(
-                f"{self.path} is odgt, which knows one class, but the dataset has {len(categories)}; give a COCO "
+                f"{self.path} is odgt, which has one class, but the dataset has {len(categories)}; give a COCO "
                 "results file."
             )
         ids = list(ids)
@@ -85,7 +85,7 @@ class OdgtResults:
         return self.detections.by_image(ids, np.repeat(images, self.counts), labels, categories)
 
     def _where(self, n: int) -> str:
-        """The line of detection `n` of the file, and its place in it."""
+        """Names the line of detection `n` of the file, and the place on that line."""
         ends = np.cumsum(self.counts)
         line = int(np.searchsorted(ends, n, side="right"))
         return (
@@ -94,10 +94,10 @@ class OdgtResults:
 
 
 def read_odgt_results(path: Path) -> OdgtResults:
-    """What an odgt file of detections holds.
+    """Reads an odgt file of detections.
 
-    Raises InputError, naming the line, for a file that is missing, cut off or something else than detections, for
-    images on two lines, for other tags than 1, and for values that are not finite or sides that are negative.
+    Raises InputError if the file is missing, and, naming the line, for lines that are cut off or do not hold
+    detections, an image on two lines, tags other than 1, values that are not finite and negative sides.
     """
     results = OdgtResults(path=path)
     for number, id, record in _lines(path):
@@ -129,16 +129,16 @@ def _take(dtboxes: list[Any], columns: DetectionColumns, where: str) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Number, ID and object of each line, which has a list of dtboxes."""
+    """Yields number, ID and object of each line; the object has a list of dtboxes."""
     for number, record in read_lines(path):
         where = f"{path}: line {number}"
         if isinstance(record, str):
-            raise InputError(f"{where} is no JSON object ({record}); the file may be cut off, so write it again.")
+            raise InputError(f"{where} is not a JSON object ({record}); the file may be cut off, so write it again.")
         if "gtboxes" in record and "dtboxes" not in record:
-            raise InputError(f"{path} is ground truth ('gtboxes' in it), not detections: give the results file.")
+            raise InputError(f"{path} is ground truth (it has 'gtboxes'), not detections; give a results file.")
         id = image_id(record)
         if id is None:
-            raise InputError(f"{where} has no ID that names an image, but {short(record.get('ID'))}.")
+            raise InputError(f"{where} has no ID that names an image; its ID is {short(record.get('ID'))}.")
         if not isinstance(record.get("dtboxes"), list):
-            raise InputError(f"{where} has no list of dtboxes; write an empty one where nothing was found.")
+            raise InputError(f"{where} has no list of dtboxes; give an empty one if nothing was found.")
         yield number, id, record
