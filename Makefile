@@ -1,4 +1,4 @@
-# `make demo` and `make test` do everything on a machine that has python3 (3.11 or newer) and make.
+# `make demo` and `make test` need only python3 (3.11 or newer) and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -24,24 +24,24 @@ lint: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Two workers, a file at a time, for what files share is made once in each; threads of their own would be in their way.
+# Two workers take whole files, so that each makes shared fixtures once; more threads would only slow them down.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
-# The site, from the Markdown of docs/ and from the code; a link that leads nowhere ends it.
+# Builds the site from docs/ and from the code. A broken link is an error.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Each command of README and of the page to get started with, on tiny data.
+# Runs each command of README.md and docs/get_started.md on tiny data.
 docs-check: setup
 	$(BIN)/python -m tests.docs.run_commands
 
-# dist/ holds what `pip install` and a package index take.
+# Builds the source distribution and the wheel into dist/.
 wheel: setup
 	rm -rf build dist
 	$(BIN)/python -m build
 
-# Installs the wheel alone, in a fresh environment, and predicts and scores with it.
+# Installs the wheel alone in a fresh environment, and predicts and scores with it.
 wheel-test: wheel
 	$(BIN)/python -m tests.wheel.check dist/*.whl
 

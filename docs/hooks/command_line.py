@@ -1,4 +1,4 @@
-"""The page of the command line: what `uncrowd VERB --help` prints, for every verb."""
+"""Writes the page of the command line, which shows `uncrowd VERB --help` for every verb."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 from uncrowd.cli import VERBS, main
 from uncrowd.cli.figure import KINDS
 
-COLUMNS = 84  # what a page shows without scrolling
+COLUMNS = 84  # fits a page without scrolling
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -21,8 +21,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def command_line_page() -> str:
-    """The page as Markdown: one section a verb."""
-    sections = ["# Command line", "This page is generated: it shows what each `--help` prints.", _help()]
+    """Returns the page as Markdown, with one section for each verb."""
+    sections = ["# Command line", "This page is generated. It shows what each `--help` prints.", _help()]
     for verb in VERBS:
         sections += [f"## uncrowd {verb}", _help(verb)]
         if verb == "figure":

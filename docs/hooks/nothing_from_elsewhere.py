@@ -9,7 +9,7 @@ _FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=["']
 
 
 def on_post_page(output: str, *, page: Page, **_: object) -> str:
-    """Returns the page as it is."""
+    """Returns the page unchanged. Raises PluginError when it would fetch something."""
     fetched = [tag for tag in _FETCHED.findall(output) if 'rel="canonical"' not in tag]
     if fetched:
         raise PluginError(f"{page.file.src_uri} would fetch from elsewhere: {fetched[0]}")

@@ -1,4 +1,4 @@
-"""The page of settings: each field of `Experiment` with its flag, its defaults and the comment above it."""
+"""Writes the page of settings: each field of `Experiment` with its flag, its defaults and the comment above it."""
 
 import ast
 import inspect
@@ -17,13 +17,13 @@ from uncrowd.recipes.small_data import small_data
 INTRODUCTION = """\
 # Settings
 
-Every setting of a run is a field of a frozen dataclass and a flag of `uncrowd train`. This page is generated from those
-dataclasses. *Default* is the dataclass's own, which is the paper's COCO model and schedule; *small-data* is the recipe
-that `uncrowd train --data FOLDER` uses, where it differs. `uncrowd train NAME --help` shows the values of any other
-recipe, and `uncrowd info` lists the recipes.
+Every setting of a run is a field of a frozen dataclass and a flag of `uncrowd train`. This page is generated from these
+dataclasses. *Default* is the default of the dataclass, which is the paper's COCO model and schedule. *small-data* is
+the value in the recipe that `uncrowd train --data FOLDER` uses, where it differs. `uncrowd train NAME --help` shows the
+values of any other recipe, and `uncrowd info` lists the recipes.
 
-A setting that is a part of its own (the model, the loss of the classes, crops) has flags only in recipes that use that
-part. A switch that is on is turned off by its `no-` flag.
+Some parts, such as the model, the class loss or crops, have settings of their own. Their flags exist only in recipes
+that use the part. A switch that is on by default has a `no-` flag that turns it off.
 """
 
 
@@ -34,15 +34,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def settings_page() -> str:
-    """The page as Markdown: one table a dataclass, outer before inner."""
+    """Returns the page as Markdown, with one table for each dataclass, outer before inner."""
     sections: dict[str, str] = {}
     for title, section in _sections(Experiment, "", small_data()):
-        sections.setdefault(title, section)  # what two detectors share is shown once
+        sections.setdefault(title, section)  # a part that two detectors share is shown once
     return "\n".join([INTRODUCTION, *sections.values()])
 
 
 def _sections(cls: type, prefix: str, recipe: object | None) -> Iterator[tuple[str, str]]:
-    """The table of `cls`, whose flags begin with `prefix`, then those of the dataclasses inside it."""
+    """Yields the table of `cls`, whose flags begin with `prefix`, and then those of the dataclasses inside it."""
     rows = [
         f"## {cls.__name__}\n\n{inspect.getdoc(cls)}\n",
         "| flag | default | small-data | what it does |\n|---|---|---|---|",
@@ -67,7 +67,7 @@ def _sections(cls: type, prefix: str, recipe: object | None) -> Iterator[tuple[s
 
 
 def _comments(cls: type) -> dict[str, str]:
-    """The comment lines directly above each field of a dataclass, as one line of text."""
+    """Returns the comment directly above each field of a dataclass, as one line of text."""
     source = textwrap.dedent(inspect.getsource(cls))
     lines, found = source.splitlines(), {}
     for statement in ast.parse(source).body[0].body:  # pyright: ignore[reportAttributeAccessIssue]
@@ -87,7 +87,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 
 def _flag(prefix: str, field: Field[Any], annotation: Any, parts: list[str]) -> str:
-    """The flag with the values it takes, or, for a part of its own, links to that part's table."""
+    """Returns the flag with the values it takes, or links to the tables of the parts that the field may hold."""
     dashed = f"{prefix}{'no-' if field.default is True else ''}{field.name}".replace("_", "-")
     if parts:
         return f"`--{dashed}.*`: " + ", ".join(f"[{part}](#{part.lower()})" for part in parts)
@@ -95,7 +95,7 @@ def _flag(prefix: str, field: Field[Any], annotation: Any, parts: list[str]) -> 
 
 
 def _values(annotation: Any) -> str:
-    """What a flag takes: nothing for a switch, choices in braces, else the type in capitals."""
+    """Returns the values of a flag: nothing for a switch, choices in braces, otherwise the type in capitals."""
     members = [member for member in _members(annotation) if member is not NoneType]
     if members == [bool]:
         return ""
@@ -122,7 +122,7 @@ def _default(field: Field[Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as one types it after its flag."""
+    """Returns a value as it is typed after its flag."""
     if isinstance(value, tuple):
         return f"`{' '.join(map(str, value))}`" if value else "none"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
