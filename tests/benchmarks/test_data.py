@@ -38,6 +38,8 @@ def test_a_dataset_s_jpegs_in_whole_batches(crowd: Path, tmp_path: Path, capsys:
         image.save(no_jpeg, "PNG")
     flags = ["--data", str(copy), "--images", "100", "--batch-size", "4", "--rounds", "1", "--workers", "1"]
     assert main(flags) == 0
-    assert "12 JPEGs" in capsys.readouterr().out  # of 15, one of 16 being none
+    assert (
+        "12 JPEGs" in capsys.readouterr().out
+    )  # one of the 16 images is not a JPEG, and 12 of the others fill whole batches
     with pytest.raises(InputError, match="smaller --batch-size"):
         main([*flags, "--batch-size", "16"])

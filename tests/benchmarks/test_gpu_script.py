@@ -1,4 +1,4 @@
-"""Each step of the script for GPUs can begin: its arguments parse, its files exist; and together they end in time."""
+"""Each step of gpu.sh can start: its arguments parse and its files exist. All time limits together fit."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the script is f
 
 
 @pytest.mark.parametrize("toy", [False, True])
-def test_every_step_can_begin_and_all_end_in_time(tmp_path: Path, toy: bool) -> None:
+def test_every_step_can_start_and_all_end_in_time(tmp_path: Path, toy: bool) -> None:
     steps, status = recorded(tmp_path, toy=toy, status=0)
     assert status == 0
     assert sum(int(seconds) for seconds, *_ in steps) <= 570
@@ -25,14 +25,14 @@ def test_every_step_can_begin_and_all_end_in_time(tmp_path: Path, toy: bool) -> 
             tyro.cli(import_module(module).Arguments, args=arguments)
 
 
-def test_a_step_that_fails_leaves_the_others_be_and_is_told_at_the_end(tmp_path: Path) -> None:
+def test_a_failing_step_does_not_stop_the_others_and_fails_the_script(tmp_path: Path) -> None:
     steps, status = recorded(tmp_path, toy=True, status=3)
     assert len(steps) > 1
     assert status == 1
 
 
 def recorded(folder: Path, *, toy: bool, status: int) -> tuple[list[list[str]], int]:
-    """What the script gives `timeout`, which here does no more than end with this status, and how the script ends."""
+    """Runs the script with a `timeout` that only ends with `status`. Returns its arguments and the script's status."""
     steps, timeout = folder / "steps.txt", folder / "timeout"
     timeout.write_text(f'#!/bin/sh\necho "$@" >> "{steps}"\nexit {status}\n')
     timeout.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The benchmark runs at toy size, and finds the powers that made-up times grow with."""
+"""The benchmark runs at toy size, and finds the exponents with which made-up times grow."""
 
 import json
 from pathlib import Path
@@ -64,8 +64,8 @@ def test_the_slope_is_that_of_the_larger_half(power: float, words: str) -> None:
     assert f"boxes^{power:.2f} ({power:.2f} to {power:.2f}): {words}" in in_words([slope(times)] * 2, "boxes")
 
 
-def test_the_part_that_forces_it_is_named_with_its_reason() -> None:
-    """At 200 and 400 proposals attention takes 4 and 16 seconds of the 10 and 31, a trunk that also grows the rest."""
+def test_the_part_that_grows_most_is_named_with_its_reason() -> None:
+    """Attention takes 4 of 10 seconds with 200 proposals and 16 of 31 with 400; the backbone takes the rest."""
     trunk, attention = {100: [3.0], 200: [6.0], 400: [15.0]}, {100: [1.0], 200: [4.0], 400: [16.0]}
     seconds = {
         INFERENCE: {size: [{BACKBONE: trunk[size][0], ATTENTION: attention[size][0]}] for size in (100, 200, 400)}
@@ -77,6 +77,6 @@ def test_the_part_that_forces_it_is_named_with_its_reason() -> None:
     )
 
 
-def test_one_size_is_nothing_to_fit() -> None:
+def test_one_size_is_refused() -> None:
     with pytest.raises(InputError, match="number of --boxes is 1; give 2 or more"):
         Arguments(boxes=(10,))

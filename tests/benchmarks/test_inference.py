@@ -11,9 +11,9 @@ from benchmarks.peers import FASTER_RCNN
 
 
 def test_a_table_and_a_line_of_json(tmp_path: Path) -> None:
-    """But for compiling, which takes minutes. In a process of its own: hooks that check shapes stop an export.
+    """Compiling is left out, because it takes minutes. A process of its own, because shape checks break an export.
 
-    Of the sides, 32 divides one alone, as it does of the paper's.
+    32 divides only one side of the images, as in the paper.
     """
     file = tmp_path / "timings.jsonl"
     flags = ["--height", "128", "--width", "150", "--rounds", "1", "--backbone", "resnet10t", "--stages", "1"]

@@ -1,4 +1,4 @@
-"""A place for results that cannot be written is refused before anything is timed."""
+"""Unusable arguments are refused before anything is timed."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from uncrowd.errors import InputError
 
 
 @pytest.mark.parametrize("benchmark", [data, growth, inference, roofline, scoring, training])
-def test_it_is_said_at_once(benchmark, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_refused(benchmark, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--append .*/nowhere/a\.jsonl cannot be written: No such file or directory"):
         benchmark.Arguments(append=tmp_path / "nowhere" / "a.jsonl")
 
@@ -18,6 +18,6 @@ def test_it_is_said_at_once(benchmark, tmp_path: Path) -> None:
     ("benchmark", "flag"),
     [(growth, "lines"), (roofline, "precisions"), (scoring, "protocols"), (training, "precisions")],
 )
-def test_nothing_to_do_is_said(benchmark, flag: str) -> None:
+def test_nothing_to_time_is_refused(benchmark, flag: str) -> None:
     with pytest.raises(InputError, match=f"--{flag} is empty"):
         benchmark.Arguments(**{flag: ()})

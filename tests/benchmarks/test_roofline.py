@@ -1,4 +1,4 @@
-"""The benchmark runs at toy size, and its FLOPs and bytes are those that one can count by hand."""
+"""The benchmark runs at toy size, and its FLOPs and bytes are as counted by hand."""
 
 import json
 from collections import Counter
@@ -44,7 +44,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def flops_without_norms() -> int:
-    """Of the same model, as the paper's tables count them."""
+    """Returns the FLOPs of the same model as the paper's tables count them, but without norms."""
     stage = StageConfig(width=32, heads=4, dynamic_width=8, feedforward_width=64)
     with torch.device("meta"):
         model = SparseRCNN(
@@ -72,8 +72,8 @@ def test_bytes_are_those_that_are_read_and_written() -> None:
     assert looked_up + written <= counter.total < 32_000
 
 
-def test_a_part_is_held_to_the_limit_that_takes_it_longer() -> None:
-    """Here to its bytes: of 4 seconds, the least are 1 for FLOPs, and 2 and then 1 for bytes."""
+def test_a_part_is_compared_with_the_longer_of_its_two_least_times() -> None:
+    """The part takes 4 seconds. At least it needs 1 for its FLOPs, and for its bytes first 2 and then 1."""
     for bytes_, expected in ((200, "2.0 (2.0 to 2.0)"), (100, "4.0 (4.0 to 4.0)  <-- far off")):
         work = Work(flops=Counter({BACKBONE: 50}), bytes=Counter({BACKBONE: bytes_}))
         limits = Limits(product=50, convolution=20, bytes=100)
@@ -83,7 +83,7 @@ def test_a_part_is_held_to_the_limit_that_takes_it_longer() -> None:
         assert whole.split()[3] == "2000.00"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has it")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has tf32")
 def test_tf32_is_for_gpus() -> None:
     with pytest.raises(InputError, match="leave it out of --precisions"):
         Arguments(precisions=("fp32", "tf32"))

@@ -1,4 +1,4 @@
-"""The benchmark runs at toy size, finds what the others find, and leaves a line that says what was timed where."""
+"""The benchmark runs at toy size, computes the scores of the other implementations, and writes a line of JSON."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark runs at toy size, with every detector and every part of a step, and leaves a line that says so."""
+"""The benchmark runs at toy size with every detector and every part of a step, and writes a line of JSON."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_a_table_and_a_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert seconds.keys() == record["losses"]["fp32"].keys() == record["bytes"]["fp32"].keys() == DETECTORS
     assert all(len(times) == 1 and min(times) > 0 for times in seconds.values())
     losses = record["losses"]["fp32"]
-    assert losses["ours, 10 proposals"] == pytest.approx(losses[TWIN], rel=1e-3), "both do the same"
+    assert losses["ours, 10 proposals"] == pytest.approx(losses[TWIN], rel=1e-3), "both are the same model"
     assert all(bytes_ is None or bytes_ > 2**26 for bytes_ in record["bytes"]["fp32"].values())
 
 
@@ -37,7 +37,9 @@ def test_mixed_precision_and_loaded_images(tmp_path: Path, capsys: pytest.Captur
     assert main([*TOY, *flags, "--append", str(file)]) == 0
     printed = capsys.readouterr().out
     assert "our step in bf16, part by part" in printed
-    assert printed.count(f"as fast as {TWIN} in fp32") == 1  # of bf16 alone: for fp32 it would say the same twice
+    assert (
+        printed.count(f"as fast as {TWIN} in fp32") == 1
+    )  # only for bf16, because for fp32 it would be the same column twice
     record = json.loads(file.read_text())
     assert record["seconds"]["bf16"].keys() == DETECTORS | {"ours, 10 proposals, fed by 0 workers"}
     (parts,) = record["parts"]["bf16"]

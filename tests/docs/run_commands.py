@@ -2,9 +2,9 @@
 
     python -m tests.docs.run_commands
 
-The fenced `bash` and `python` blocks of each page run in order, in one temporary folder a page. Long commands are
-shortened by the table `SHORTENED`; each block is printed as it is run. A block below a line `<!-- not run: REASON -->`
-is left out and counted. The last line says how many blocks passed, failed and were not run.
+The fenced `bash` and `python` blocks of each page run in order, in one temporary folder per page. The table `SHORTENED`
+replaces long commands, and each block is printed as it ran. A block below a line `<!-- not run: REASON -->` is left out
+and counted. The last line says how many blocks passed, failed and were not run.
 """
 
 import os
@@ -26,7 +26,7 @@ _TINY = (
     "--train.epochs 1 --train.workers 0 --augment.short-sides 64 --augment.max-size 96 --resize.short-side 64 "
     "--resize.max-size 96 --model.backbone.name resnet10t --model.stages 2 --model.proposals 20 --device cpu"
 )
-# A command -> what runs in its place; the first that the command begins with counts.
+# The beginning of a command, and what runs in its place. The first that fits counts.
 SHORTENED = {
     "make demo": "uncrowd demo --short --device cpu",
     "uncrowd train --data data/": f"uncrowd train --data data/ {_TINY}",
@@ -34,7 +34,7 @@ SHORTENED = {
 
 
 class Block(NamedTuple):
-    """A fenced block of a page. `left_out` is why it is not run, or nothing."""
+    """A fenced block of a page. `left_out` is the reason why it is not run, or empty."""
 
     page: str
     line: int
@@ -44,13 +44,13 @@ class Block(NamedTuple):
 
 
 def blocks(page: str, text: str) -> list[Block]:
-    """The `bash` and `python` blocks of a page, in order."""
+    """Returns the `bash` and `python` blocks of a page, in order."""
     found = re.finditer(r"^(?:<!-- not run: (.+?) -->\n+)?```(bash|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [Block(page, text.count("\n", 0, match.start(2)) + 1, match[2], match[3], match[1] or "") for match in found]
 
 
 def shortened(script: str) -> str:
-    """The script with each command as it is run here."""
+    """Returns the script with each command as it runs here."""
     return "\n".join(_shortened(line) for line in script.splitlines())
 
 
@@ -62,7 +62,7 @@ def _shortened(command: str) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Puts a small dataset at data/ and two images at photos/, which pages take for the reader's own."""
+    """Puts a small dataset into data/ and two images into photos/, as the pages assume."""
     draw = (
         "from pathlib import Path\n"
         "from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset\n"
@@ -76,13 +76,13 @@ def prepare(folder: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """That of an activated virtual environment."""
+    """Returns the variables of an activated virtual environment."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return os.environ | {"PATH": path, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
 class Outcome(NamedTuple):
-    """Blocks of a page by what became of them, and what is said of it."""
+    """How many blocks of a page passed, failed and were left out, and a report on each."""
 
     passed: int
     failed: int
@@ -108,7 +108,7 @@ def run_page(page: str) -> Outcome:
 
 
 def run(block: Block, folder: Path) -> tuple[bool, str]:
-    """Runs one block. Returns whether it succeeded, and what was run; its output as well where it failed."""
+    """Runs one block. Returns whether it succeeded, and what ran, with its output if it failed."""
     if block.language == "python":
         script, command = block.text, [sys.executable, "-c", block.text]
     else:
@@ -124,7 +124,7 @@ def run(block: Block, folder: Path) -> tuple[bool, str]:
 
 
 def main() -> int:
-    """Returns 0 where every block that is run succeeds. Pages run at the same time, one on each of two cores."""
+    """Returns 0 if every block that runs succeeds. The pages run at the same time, one on each of two cores."""
     with ThreadPoolExecutor(len(PAGES)) as pool:
         outcomes = list(pool.map(run_page, PAGES))
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""The pages that are written from the code hold all of it."""
+"""The pages that are generated from the code are complete."""
 
 import re
 
@@ -13,7 +13,7 @@ from uncrowd.cli import VERBS
 
 @pytest.fixture(scope="module")
 def helps() -> str:
-    """The page of the command line; each verb imports what it needs, so it is made once."""
+    """The page of the command line, made once because every verb imports its modules for it."""
     return command_line_page()
 
 

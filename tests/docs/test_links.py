@@ -7,24 +7,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-# Pages that are written from the code when the site is built; `mkdocs build --strict` checks links to these.
+# Pages that are generated when the site is built; `mkdocs build --strict` checks links to these.
 GENERATED = {"settings.md", "command_line.md", "python.md"}
 
 
 def prose(page: Path) -> str:
-    """A page without its code."""
+    """Returns a page without its code."""
     return re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 def links(page: Path) -> list[str]:
-    """Where the links and images of a page lead, those out of this repository left out."""
+    """Returns the targets of the links and images of a page, without those outside this repository."""
     text = prose(page)
     found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     return [link for link in found if not re.match(r"[a-z]+:", link)]
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that a page's headings get."""
+    """Returns the anchors of a page's headings."""
     without_code = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

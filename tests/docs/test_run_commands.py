@@ -1,4 +1,4 @@
-"""The blocks of a page that are run, and those that are not."""
+"""Which blocks of a page are run, and which are left out or shortened."""
 
 from tests.docs.run_commands import blocks, shortened
 

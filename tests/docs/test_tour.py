@@ -1,4 +1,4 @@
-"""The guided tour of CONTRIBUTING.md leads to files that exist, and the list of rooms is whole."""
+"""The guided tour of CONTRIBUTING.md names files that exist, and its list of rooms is complete."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> str:
-    """What is below a heading, up to the next."""
+    """Returns the text below a heading, up to the next heading."""
     return PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 

@@ -12,9 +12,9 @@ from uncrowd.models.sparse_rcnn import SparseRCNN
 
 @pytest.fixture(scope="module")
 def model() -> SparseRCNN:
-    """A detector none of whose parameters is as it was initialised: fresh networks hide what padding does.
+    """A detector whose parameters all differ from their initial values, which would hide the effect of padding.
 
-    Its boxes are small and scattered over the image, as those of a trained one.
+    Its boxes are small and scattered over the image, like those of a trained one.
     """
     torch.manual_seed(0)
     model = SparseRCNN(TINY_MODEL)

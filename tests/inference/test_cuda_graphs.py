@@ -1,4 +1,4 @@
-"""Which inputs a graph is captured for, replayed for, and refused for. On a GPU itself: see test_on_gpu.py."""
+"""When a CUDA graph is captured, replayed and refused. tests/models/test_on_gpu.py has the tests on a GPU."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ SIZES = torch.tensor([[4, 6]])
 
 
 class Detect:
-    """Detects what it is given, and counts its calls."""
+    """Returns the first pixels as detections, and counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -30,7 +30,7 @@ class Detect:
 
 @pytest.fixture(autouse=True)
 def capture_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph whose replay computes again, into the same tensors."""
+    """Replaces the capture by a graph whose replay computes again, into the same tensors."""
 
     def capture(self: CudaGraphs, images: Tensor, sizes: Tensor) -> CudaGraph:
         inputs = images.clone(), sizes.clone()
@@ -59,7 +59,13 @@ def test_the_second_of_a_shape_is_captured_and_later_ones_replayed() -> None:
     graphs = CudaGraphs(detect)
     found = [graphs(random_images(start), SIZES) for start in range(5)]
     assert detect.calls == 2
-    assert [decoded.scores.item() for decoded in found] == [0, 1, 2, 3, 4]  # of each its own: they are copies
+    assert [decoded.scores.item() for decoded in found] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]  # each has its own, because outputs are copies
     graphs(random_images(0, width=7), SIZES)
     graphs(random_images(0, width=7).float(), SIZES)
     assert detect.calls == 4
@@ -67,7 +73,7 @@ def test_the_second_of_a_shape_is_captured_and_later_ones_replayed() -> None:
     assert detect.calls == 4
 
 
-def test_beyond_so_many_shapes_it_is_computed_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_shapes_are_computed_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_GRAPHS", 1)
     detect = Detect()
     graphs = CudaGraphs(detect)
@@ -77,7 +83,7 @@ def test_beyond_so_many_shapes_it_is_computed_as_usual(monkeypatch: pytest.Monke
     assert detect.calls == 2 + 3
 
 
-def test_threads_get_what_they_asked_for() -> None:
+def test_each_thread_gets_its_own_result() -> None:
     detect = Detect()
     graphs = CudaGraphs(detect)
     for _ in range(2):
@@ -94,8 +100,8 @@ def test_a_copy_has_no_graphs() -> None:
     assert (len(graphs), len(deepcopy(graphs))) == (1, 0)
 
 
-def test_what_cannot_be_captured_is_computed_as_usual_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the other graphs are given up, because their memory may be what is short; they are captured again."""
+def test_a_shape_that_cannot_be_captured_is_always_computed_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other graphs are dropped, because their memory may be what is short; they are captured again."""
     detect = Detect()
     graphs = CudaGraphs(detect)
     for _ in range(2):
@@ -116,7 +122,7 @@ def refuse(*_: object) -> CudaGraph:
 
 
 class Hungry(Detect):
-    """Lacks memory for what is wider than 7 as long as graphs hold some, and always for what is wider than 8."""
+    """Runs out of memory for images wider than 7 while there are graphs, and for images wider than 8 always."""
 
     graphs: CudaGraphs
 
@@ -127,8 +133,8 @@ class Hungry(Detect):
         return super().__call__(images, sizes)
 
 
-def test_where_memory_is_short_graphs_are_given_up_for_good() -> None:
-    """None is left and none is captured again; where memory is short without graphs, the error is raised."""
+def test_if_memory_is_short_all_graphs_are_dropped() -> None:
+    """None is left and none is captured again. If memory is short even without graphs, the error is raised."""
     detect = Hungry()
     graphs = detect.graphs = CudaGraphs(detect)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Detections of a whole dataset: of every image once, however the work is split."""
+"""Each image of a dataset is detected in once, however the work is split."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def test_batches_and_workers_change_nothing(predictor: Predictor, dataset: Detec
 def test_ranks_share_the_images(
     predictor: Predictor, dataset: DetectionDataset, monkeypatch: pytest.MonkeyPatch, ranks: int
 ) -> None:
-    """The union of what the ranks find is what one finds; some of 20 ranks have no image of 16 at all."""
+    """Together, the ranks find what a single process finds. With 16 images, some of 20 ranks have none."""
     alone = detect(predictor, dataset, batch_size=3)
     monkeypatch.setattr("uncrowd.inference.evaluate._gather", lambda own, world_size: own)
     together: dict[Any, Any] = {}
@@ -63,8 +63,8 @@ def test_ranks_share_the_images(
     assert_same(Detected(together, []), alone)
 
 
-def test_progress_is_told(predictor: Predictor, dataset: DetectionDataset) -> None:
-    """In batches of 6, 6 and 4; with test-time augmentation one by one."""
+def test_progress_is_reported(predictor: Predictor, dataset: DetectionDataset) -> None:
+    """The batches have 6, 6 and 4 images; with test-time augmentation, images go one by one."""
     told: list[tuple[int, int]] = []
     detect(predictor, dataset, batch_size=6, on_batch=lambda done, total: told.append((done, total)))
     steps = 3 if predictor.tta is None else 16
@@ -76,7 +76,7 @@ def test_images_are_detected_as_the_predictor_does(predictor: Predictor, dataset
     assert_same(detect(predictor, dataset, batch_size=4), expected)
 
 
-def test_what_cannot_be_read_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:
     shutil.copytree(crowd, tmp_path / "crowd")
     (tmp_path / "crowd" / "train" / "000003.jpg").write_bytes(b"no image")
     dataset = open_dataset(tmp_path / "crowd").train
@@ -86,15 +86,15 @@ def test_what_cannot_be_read_is_named(predictor: Predictor, crowd: Path, tmp_pat
     assert len(detected.detections) == 15
 
 
-def test_detections_hold_on_to_no_batch(predictor: Predictor, dataset: DetectionDataset) -> None:
-    """Else memory would grow through an evaluation by far more than what is found."""
+def test_detections_keep_no_batch_in_memory(predictor: Predictor, dataset: DetectionDataset) -> None:
+    """Otherwise memory would grow during an evaluation by far more than the detections take."""
     for found in detect(predictor, dataset, batch_size=8).detections.values():
         for tensor in (found.boxes, found.scores, found.labels):
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def test_training_goes_on_as_before(predictor: Predictor, dataset: DetectionDataset) -> None:
-    """An evaluation neither leaves the model in another mode nor draws from the generator of the training."""
+    """An evaluation changes neither the mode of the model nor the state of the random generator."""
     model = predictor.model
     assert isinstance(model, SparseRCNN)
     model.train().requires_grad_()

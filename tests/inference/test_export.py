@@ -39,7 +39,7 @@ SIZES = [
 
 
 def assert_same(ours: Decoded, theirs: Decoded) -> None:
-    largest = theirs.boxes.abs().amax(dim=-1, keepdim=True)  # coordinate: all four come of it and of each other
+    largest = theirs.boxes.abs().amax(dim=-1, keepdim=True)  # coordinate: rounding errors are in proportion to it
     torch.testing.assert_close(ours.boxes / largest, theirs.boxes / largest, rtol=0, atol=1e-4)
     torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=2e-5)
     assert torch.equal(ours.labels, theirs.labels)
@@ -51,7 +51,7 @@ def test_it_finds_what_its_model_finds(exported: Exported, sizes: list[tuple[int
     assert_same(load_onnx(exported.onnx).detect(images, network_sizes), exported.model.detect(images, network_sizes))
 
 
-def test_that_takes_boxes_on_all_levels_and_outside(exported: Exported) -> None:
+def test_boxes_of_the_test_are_on_all_levels_and_outside_the_image(exported: Exported) -> None:
     with torch.inference_mode():
         for boxes in (output.boxes[0] for output in exported.model(*made_up([(500, 620)], seed=0))):
             assert set(assign_levels(boxes, 4).tolist()) == {0, 1, 2, 3}
@@ -60,7 +60,7 @@ def test_that_takes_boxes_on_all_levels_and_outside(exported: Exported) -> None:
             assert ((boxes[:, 2:] < 0) | (boxes[:, :2] > torch.tensor([620, 500]))).any(), "wholly outside"
 
 
-def test_the_file_says_all_one_needs_to_know(exported: Exported) -> None:
+def test_the_file_describes_itself(exported: Exported) -> None:
     file = onnx.load(exported.onnx)
     onnx.checker.check_model(file)
     (metadata,) = file.metadata_props
@@ -76,7 +76,9 @@ def test_the_file_says_all_one_needs_to_know(exported: Exported) -> None:
         *("boxes", "scores", "labels"),
     ]
     content = exported.onnx.read_bytes()
-    assert str(Path(uncrowd.__file__).parent).encode() not in content, "where it was made is nobody's business"
+    assert str(Path(uncrowd.__file__).parent).encode() not in content, (
+        "the file must not hold paths of the machine that made it"
+    )
     weights = sum(tensor.numel() * 4 for tensor in exported.model.state_dict().values())
     assert weights < len(content) < 1.5 * weights
 
@@ -100,14 +102,14 @@ ORIGINAL = replace(
 
 @pytest.mark.parametrize("model", [SparseRCNN(ORIGINAL), DETR(SMALL_DETR)], ids=["original", "detr"])
 def test_other_detectors(model: Detector, tmp_path: Path) -> None:
-    """At one size, of which it takes a third of the time to be exported."""
+    """Exports for one size only, which takes a third of the time."""
     images, sizes = made_up([(64, 90), (61, 96)], seed=0)
     found = Decoded(*run(export.Detecting(model), (images, sizes), tmp_path))
     assert_same(found, model.detect(images, sizes))
 
 
 def test_shifted_windows_of_swin_serve_all_sizes(tmp_path: Path) -> None:
-    """One block, where a small image has one window; the whole of Swin-T takes minutes to be exported."""
+    """Exports one block, in which a small image has one window, because exporting all of Swin-T takes minutes."""
     stage = Backbone(BackboneConfig(name="swin_tiny_patch4_window7_224")).body.get_submodule("layers_2")
     shifted = nn.Sequential(stage.get_submodule("downsample"), stage.get_submodule("blocks.1"))
     images, height, width = export.TRACED
@@ -123,11 +125,11 @@ def test_shifted_windows_of_swin_serve_all_sizes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_the_head_computes_what_the_releases_compute(name: str, tmp_path: Path) -> None:
-    """Through ONNX as in tests/paper/test_parity.py."""
+    """The test of tests/paper/test_parity.py, through ONNX."""
     head, given, _, tensors = load_head(name, torch.float32)
     features = [given[level] for level in ("p2", "p3", "p4", "p5")]
     queries = given["queries"].expand(len(given["proposal_boxes"]), -1, -1)
-    outputs = run(head, (features, given["proposal_boxes"], queries), tmp_path, optimize=False)  # in half the time
+    outputs = run(head, (features, given["proposal_boxes"], queries), tmp_path, optimize=False)  # takes half the time
     names = [f"stage{stage}/{kind}" for stage in range(3) for kind in ("class_logits", "boxes", "queries")]
     relative, absolute = TOLERANCE[torch.float32]
     for ours, expected in zip(outputs, (tensors[name] for name in names), strict=True):
@@ -135,7 +137,7 @@ def test_the_head_computes_what_the_releases_compute(name: str, tmp_path: Path) 
 
 
 def weighted_rows(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """As RoIAlign has it."""
+    """Computes sums as RoIAlign does."""
     return F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
 
 
@@ -150,7 +152,7 @@ def sums_of_rows() -> torch.onnx.ONNXProgram:
         return export.to_onnx(Sums(), arguments, dynamic_shapes=(None, {0: "k"}, {0: "k"}))
 
 
-def test_sums_of_rows_are_made_in_portions_however_few_there_are(tmp_path: Path) -> None:
+def test_any_number_of_sums_is_computed_in_portions(tmp_path: Path) -> None:
     sums_of_rows().save(tmp_path / "sums.onnx")
     rows = torch.randn(20, 8)
     session = onnxruntime.InferenceSession(tmp_path / "sums.onnx")
@@ -160,7 +162,7 @@ def test_sums_of_rows_are_made_in_portions_however_few_there_are(tmp_path: Path)
         torch.testing.assert_close(ours, weighted_rows(*given))
 
 
-def test_what_is_not_the_model_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_fails_the_check_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_check(*_: object) -> None:
         raise RuntimeError("it finds other objects")
 
@@ -174,14 +176,14 @@ def test_what_is_not_the_model_is_not_written(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
-def test_a_package_that_is_not_there_is_said(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"{package}, which is not installed; pip install 'uncrowd\[export\]'\."):
         export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
 
 
 def run(module: nn.Module, arguments: tuple, folder: Path, optimize: bool = True) -> list[Tensor]:
-    """What the module's ONNX makes of these arguments, exported for their sizes alone."""
+    """Exports the module for the sizes of these arguments, and returns what ONNX Runtime computes from them."""
     with symbolic_shapes():
         export.to_onnx(module, arguments, optimize=optimize).save(folder / "module.onnx")
     flat = [x for argument in arguments for x in (argument if isinstance(argument, list) else [argument])]

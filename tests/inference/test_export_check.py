@@ -49,13 +49,13 @@ def test_a_model_is_as_far_from_double_precision_as_itself() -> None:
     assert 0 < checked.torch.score <= checked.torch.most_score < 1e-4
 
 
-def test_another_model_is_not_it() -> None:
+def test_another_model_fails_the_check() -> None:
     torch.manual_seed(0)
     with pytest.raises(RuntimeError, match="finds other objects than the model it was exported from"):
         check(SparseRCNN(TINY_MODEL), SparseRCNN(TINY_MODEL))
 
 
-def test_damaged_weights_are_said() -> None:
+def test_damaged_weights_are_reported() -> None:
     model = SparseRCNN(TINY_MODEL)
     with torch.no_grad():
         model.proposal_queries[0, 0] = math.nan
@@ -63,8 +63,8 @@ def test_damaged_weights_are_said() -> None:
         check(model, model)
 
 
-def test_what_overflows_in_single_precision_is_no_detector() -> None:
-    """Of such a model torch, too, is infinitely far from itself in double precision."""
+def test_an_overflow_in_single_precision_is_reported() -> None:
+    """Otherwise it would pass, because torch itself is then infinitely far from double precision."""
     model = SparseRCNN(TINY_MODEL)
     with torch.no_grad():
         stage = model.head.stages[-1]

@@ -1,4 +1,4 @@
-"""An exported detector through the predictor: as its weights, and a sentence for what is none."""
+"""An exported detector predicts as its weights do, and other files are refused in one sentence."""
 
 import json
 from pathlib import Path
@@ -33,13 +33,13 @@ def test_it_predicts_as_its_weights(exported: Exported, batch_size: int) -> None
         assert_same(found, expected)
 
 
-def test_it_looks_at_views_as_its_weights(exported: Exported) -> None:
+def test_it_predicts_in_views_as_its_weights(exported: Exported) -> None:
     tta = TTAConfig(views=(View(short_side=48, max_size=96), View(short_side=64, max_size=96)))
     ours, theirs = (uncrowd.load(file, "cpu", tta) for file in (exported.onnx, exported.weights))
     assert_same(ours.predict(random_image(48, 64)), theirs.predict(random_image(48, 64)))
 
 
-def test_it_goes_through_a_dataset_as_its_weights(exported: Exported, crowd: Path) -> None:
+def test_it_detects_in_a_dataset_as_its_weights(exported: Exported, crowd: Path) -> None:
     dataset = open_dataset(crowd).val
     assert dataset is not None
     ours, theirs = (detect(uncrowd.load(file, "cpu"), dataset) for file in (exported.onnx, exported.weights))
@@ -55,14 +55,14 @@ def test_it_gets_as_many_threads_as_torch(exported: Exported) -> None:
 
 
 @pytest.mark.parametrize("device", ["cuda", "no device"])
-def test_a_device_that_is_not_there_is_said(exported: Exported, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_named(exported: Exported, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(InputError, match=f"There is no device '{device}' for ONNX Runtime here; give 'cpu' or none"):
         uncrowd.load(exported.onnx, device)
 
 
-def test_a_gpu_that_cannot_be_used_is_said(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX Runtime warns, and goes on without it."""
+def test_a_gpu_that_cannot_be_used_is_reported(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime itself only warns, and continues without the GPU."""
     start = onnxruntime.InferenceSession
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
@@ -72,7 +72,9 @@ def test_a_gpu_that_cannot_be_used_is_said(exported: Exported, monkeypatch: pyte
     assert uncrowd.load(exported.onnx, "cpu").model.config.proposals
 
 
-def test_a_file_that_is_none_is_said(exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_onnx_is_refused(
+    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(InputError, match=r"nothing\.onnx does not exist"):
         uncrowd.load(tmp_path / "nothing.onnx")
     content = exported.onnx.read_bytes()
@@ -86,7 +88,7 @@ def test_a_file_that_is_none_is_said(exported: Exported, tmp_path: Path, capfd: 
     assert capfd.readouterr() == ("", "")
 
 
-def test_somebody_else_s_model_is_said(tmp_path: Path) -> None:
+def test_an_onnx_file_of_others_is_refused(tmp_path: Path) -> None:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", [x], [y])
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
@@ -110,7 +112,7 @@ def test_somebody_else_s_model_is_said(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_description_of_something_else_is_said(
+def test_a_wrong_description_is_refused(
     exported: Exported, tmp_path: Path, damage: dict[str, Any], sentence: str
 ) -> None:
     (metadata,) = onnx.load(exported.onnx).metadata_props
@@ -123,7 +125,7 @@ def test_a_description_of_something_else_is_said(
         uncrowd.load(tmp_path / "odd.ONNX")
 
 
-def test_arrays_come_back_as_tensors_of_their_own(exported: Exported) -> None:
+def test_results_do_not_share_memory(exported: Exported) -> None:
     detector = uncrowd.load(exported.onnx).model
     images = torch.from_numpy(np.stack([random_image(48, 64)] * 2)).permute(0, 3, 1, 2)  # not contiguous
     boxes, scores, labels = detector.detect(images, torch.tensor([[48, 64]] * 2))
@@ -133,7 +135,7 @@ def test_arrays_come_back_as_tensors_of_their_own(exported: Exported) -> None:
 
 
 def test_the_description_of_a_detr_may_say_channel_weighting(exported: Exported, tmp_path: Path) -> None:
-    """An earlier version wrote that key where this one writes `interaction`."""
+    """An earlier version wrote that key; this one writes `interaction`."""
     file = onnx.load(exported.onnx)
     (metadata,) = file.metadata_props
     model = {"kind": "DETRConfig", "num_classes": 2, "channel_weighting": True}

@@ -1,4 +1,4 @@
-"""The script of docs/deploy.md, as it stands there, finds what the predictor finds."""
+"""The script of docs/deploy.md finds what the predictor finds."""
 
 import re
 import subprocess
@@ -34,9 +34,9 @@ def test_it_finds_what_the_predictor_finds(exported: Exported, tmp_path: Path, h
     assert len(found) == len(lines) == len(expected) > 5
     names, scores, boxes = zip(*found, strict=True)
     assert sorted(names) == sorted(expected.names)
-    # one with one, for two of nearly one score may change places
+    # matched one to one, because two detections with nearly equal scores may change places
     pixels = (torch.tensor(boxes)[:, None] - expected.boxes).abs().amax(dim=-1)
     score = (torch.tensor(scores)[:, None] - expected.scores).abs()
     pairs = linear_sum_assignment(pixels + 1000 * score)
-    assert (pixels[pairs] < 1).float().mean() > 0.8  # as a few pixels are rounded differently
+    assert (pixels[pairs] < 1).float().mean() > 0.8  # Pillow and torchvision round a few pixels differently
     assert score[pairs].max() < 2e-3

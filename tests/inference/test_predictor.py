@@ -1,4 +1,4 @@
-"""The one path from pixels to detections: what shares a batch, and what an image is given as, changes nothing."""
+"""Neither the other images of a batch nor the form in which an image is given changes its detections."""
 
 import math
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_boxes_are_in_the_image(predictor: Predictor, sizes: list[tuple[int, int
 
 
 def test_boxes_grow_with_the_image(predictor: Predictor) -> None:
-    """One colour in any size shows the network the same pixels; boxes come back in those of the image."""
+    """Images of one colour look the same to the network in any size; boxes are in pixels of the given image."""
     small, large = (np.full((height, 3 * height // 2, 3), 128, np.uint8) for height in (64, 320))
     ours, theirs = predictor.predict(large), predictor.predict(small)
     assert len(ours) > 3
@@ -58,7 +58,7 @@ def test_boxes_grow_with_the_image(predictor: Predictor) -> None:
     torch.testing.assert_close(ours.boxes, 5 * theirs.boxes, rtol=1e-4, atol=1e-2)
 
 
-def test_every_form_of_a_image_is_the_same(predictor: Predictor, tmp_path: Path) -> None:
+def test_every_form_of_an_image_gives_the_same(predictor: Predictor, tmp_path: Path) -> None:
     array = random_image(64, 96)
     file = tmp_path / "image.png"
     Image.fromarray(array).save(file)
@@ -74,7 +74,7 @@ def test_every_form_of_a_image_is_the_same(predictor: Predictor, tmp_path: Path)
 def test_exif_orientation_is_applied_as_for_a_file(predictor: Predictor, tmp_path: Path) -> None:
     upright = random_image(64, 96)
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned; to be shown turned back, by 90 degrees clockwise
+    exif[0x0112] = 6  # the camera was turned: viewers rotate the image by 90 degrees clockwise
     stored = Image.fromarray(np.rot90(upright).copy())
     stored.save(tmp_path / "turned.png", exif=exif)
     expected = predictor.predict(upright)
@@ -113,7 +113,7 @@ def test_threshold_keeps_the_best(predictor: Predictor) -> None:
         (torch.zeros(3, 0, 96, dtype=torch.uint8), "torch.uint8 of shape (3, 0, 96)"),
     ],
 )
-def test_what_is_no_image_is_refused(predictor: Predictor, wrong: Any, said: str) -> None:
+def test_anything_but_an_image_is_refused(predictor: Predictor, wrong: Any, said: str) -> None:
     with pytest.raises(InputError) as caught:
         predictor.predict(wrong)
     assert f"given as {said}; give " in str(caught.value)
@@ -121,7 +121,7 @@ def test_what_is_no_image_is_refused(predictor: Predictor, wrong: Any, said: str
         predictor.predict([random_image(64, 96), wrong])
 
 
-def test_a_pil_image_that_cannot_be_read_is_said(predictor: Predictor, tmp_path: Path) -> None:
+def test_an_unreadable_pil_image_is_refused(predictor: Predictor, tmp_path: Path) -> None:
     Image.fromarray(random_image(64, 96)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:300])
     with Image.open(tmp_path / "cut.png") as cut, pytest.raises(InputError, match="PIL image cannot be read"):
@@ -146,19 +146,19 @@ def test_no_images_have_no_detections(predictor: Predictor) -> None:
     assert predictor.predict([]) == []
 
 
-def test_a_batch_size_without_sense_is_refused(predictor: Predictor) -> None:
+def test_an_impossible_batch_size_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
         predictor.predict([random_image(64, 96)], batch_size=0)
 
 
-def test_damaged_weights_are_said(predictor: Predictor) -> None:
+def test_damaged_weights_are_reported(predictor: Predictor) -> None:
     model = SparseRCNN(TINY_MODEL)
     with torch.no_grad():
         model.proposal_queries[0, 0] = math.nan
     model.train()
     with pytest.raises(NonFiniteError, match="its weights are damaged"):
         Predictor(model, CATEGORIES, ResizeConfig(**RESIZE)).predict(random_image(64, 96))
-    assert model.training, "left as it was"
+    assert model.training, "the given model is not changed"
 
 
 def test_the_mode_of_the_model_is_left_as_it_was(model: SparseRCNN, predictor: Predictor) -> None:
@@ -190,8 +190,8 @@ def test_bf16_finds_nearly_the_same(weights: Path) -> None:
     torch.testing.assert_close(found.scores, expected.scores, rtol=0.2, atol=0)  # processors round differently
 
 
-def test_a_model_sees_few_sizes(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that it would pad to by itself, so that a compiled one need not be compiled for all that pad to one."""
+def test_a_model_gets_few_sizes(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are padded as the model itself would pad them, so a compiled model is compiled once for all of these."""
     seen: set[tuple[int, ...]] = set()
     normalise = SparseRCNN.normalise
 
@@ -215,18 +215,18 @@ def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.Mo
     assert compiled == [predictor.model]
 
 
-def test_nothing_is_compiled_for_a_dozen_sizes(weights: Path) -> None:
+def test_compiling_with_test_time_augmentation_is_refused(weights: Path) -> None:
     with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes an image"):
         uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
 
 
 @pytest.mark.parametrize("option", [{"bf16": True}, {"compiled": True}], ids=str)
-def test_an_onnx_file_is_as_it_was_exported(tmp_path: Path, option: dict[str, Any]) -> None:
+def test_options_of_torch_are_refused_for_an_onnx_file(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"detector\.onnx is run by ONNX Runtime as it was exported; leave bf16 and"):
         uncrowd.load(tmp_path / "detector.onnx", "cpu", **option)
 
 
-def test_a_run_that_is_not_finished_is_said(weights: Path) -> None:
+def test_an_unfinished_run_is_refused(weights: Path) -> None:
     weights.rename(weights.with_name("best.safetensors"))
     with pytest.raises(InputError, match=r"no run was finished there; .*best\.safetensors holds the best so far"):
         uncrowd.load(weights.parent)
@@ -234,7 +234,7 @@ def test_a_run_that_is_not_finished_is_said(weights: Path) -> None:
         uncrowd.load(weights.parent.parent)
 
 
-def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, model: SparseRCNN) -> None:
+def test_files_that_cannot_be_loaded_are_refused(weights: Path, tmp_path: Path, model: SparseRCNN) -> None:
     with pytest.raises(InputError, match=r"nothing\.safetensors does not exist"):
         uncrowd.load(tmp_path / "nothing.safetensors")
     save_weights(weights, model, CATEGORIES, {"short": 3})
@@ -243,6 +243,6 @@ def test_what_cannot_be_loaded_is_said(weights: Path, tmp_path: Path, model: Spa
 
 
 @pytest.mark.parametrize("device", ["no device", "cuda:99", "meta"])
-def test_a_device_that_is_not_there_is_said(weights: Path, device: str) -> None:
+def test_a_missing_device_is_named(weights: Path, device: str) -> None:
     with pytest.raises(InputError, match=f"There is no device '{device}' here"):
         uncrowd.load(weights, device)

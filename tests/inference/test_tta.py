@@ -1,4 +1,4 @@
-"""Test-time augmentation: the vote, which boxes a view may give, and that all come back to where they are."""
+"""Test-time augmentation: the vote, the sizes of boxes kept from a view, and their places in the original image."""
 
 import random
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_the_vote_worked_by_hand() -> None:
         torch.testing.assert_close(vote(*ranked(found), most=most), ranked(expected[:most]))
 
 
-def test_both_limits_of_the_vote_belong_to_it() -> None:
+def test_both_limits_of_the_vote_are_inclusive() -> None:
     found = ranked([plain.Found([0.0, 0, 100, 100], 0.75, 0), plain.Found([0.0, 0, 50, 100], 0.5, 0)])
     voted = vote(*found, iou=0.5, least_score=0.25)  # IoU .5, soft score .5 * .5
     assert rows(voted) == [([0, 0, 80, 100], 0.75, 0), ([0, 0, 50, 100], 0.25, 0)]
@@ -65,7 +65,7 @@ def test_both_limits_of_the_vote_belong_to_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_vote_is_the_plain_loop(seed: int) -> None:
+def test_the_vote_equals_the_plain_loop(seed: int) -> None:
     """Objects of 3 classes, some of them close to each other, each found a few times."""
     rng = random.Random(seed)
     found = []
@@ -85,7 +85,7 @@ def test_the_vote_is_the_plain_loop(seed: int) -> None:
         torch.testing.assert_close(ours, ranked(plain.vote(found, iou_, least_score, most)))
 
 
-def test_a_vote_on_nothing_much() -> None:
+def test_a_vote_on_no_boxes_or_degenerate_ones() -> None:
     nothing = Ranked(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     assert rows(vote(*nothing)) == []
     nowhere = plain.Found([5.0, 5, 5, 5], 0.5, 0)  # no area: IoU 0 even with itself
@@ -95,7 +95,7 @@ def test_a_vote_on_nothing_much() -> None:
 
 
 class SquareFinder(Detector):
-    """Finds the one red rectangle of an image: the extent of all that is more red than not."""
+    """Finds the one red rectangle of an image: the extent of all pixels with more than half of full red."""
 
     multiple = 1
 
@@ -134,11 +134,11 @@ def scene(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray
     return pixels
 
 
-def test_what_is_seen_flipped_comes_back_to_its_place() -> None:
+def test_boxes_of_flipped_views_come_back_to_their_place() -> None:
     tta = TTAConfig(views=(View(short_side=80, max_size=1000), View(short_side=160, max_size=1000)))
     predictor = Predictor(SquareFinder(), CATEGORIES, ResizeConfig(), tta=tta)
     found = predictor.predict(scene(40, 61, (10, 5, 22, 17)))
-    # twice and four times as large; flipped in views 122 and 244 wide
+    # the views are twice and four times as large: 122 and 244 pixels wide
     assert isinstance(predictor.model, SquareFinder)
     assert predictor.model.seen == [[20, 10, 44, 34], [78, 10, 102, 34], [40, 20, 88, 68], [156, 20, 204, 68]]
     assert rows(found) == [([10, 5, 22, 17], pytest.approx(0.9), 0)]
@@ -152,7 +152,7 @@ def test_sides_that_round_differently_come_back_to_their_place(height: int, widt
     torch.testing.assert_close(found.boxes[:1], torch.tensor([box]).float(), rtol=0, atol=0.6)  # pixels are whole
 
 
-def test_sizes_are_judged_in_the_view_and_strictly() -> None:
+def test_sizes_are_compared_in_the_view_and_strictly() -> None:
     sides = (10.0, 10.1, 19.9, 20.0, 15.0)
 
     def decode(images: Tensor, sizes: Tensor) -> Decoded:
@@ -168,7 +168,7 @@ def test_sizes_are_judged_in_the_view_and_strictly() -> None:
     torch.testing.assert_close(found.boxes, expected)
 
 
-def test_as_many_are_kept_as_a_view_has() -> None:
+def test_the_result_has_as_many_boxes_as_one_view() -> None:
     def decode(images: Tensor, sizes: Tensor) -> Decoded:
         boxes = torch.arange(3.0)[:, None] * 50 + torch.tensor([0.0, 0, 10, 10]) + images.shape[-1]
         scores = torch.tensor([0.3, 0.2, 0.1]) + images.shape[-1] / 1000
@@ -182,7 +182,7 @@ def test_as_many_are_kept_as_a_view_has() -> None:
 
 
 def by_hand(model: Detector, pixels: np.ndarray, tta: TTAConfig) -> list[plain.Found]:
-    """Every view a batch of its own, in loops, with the plain vote."""
+    """Detects in each view as a batch of its own, in loops, and merges with the plain vote."""
     height, width = pixels.shape[:2]
     found = []
     for view in tta.views:
@@ -215,18 +215,20 @@ def test_a_detector_in_two_views_is_combined_as_by_hand(model: SparseRCNN, predi
     ours = with_views.predict(pixels)
     boxes = clip(torch.tensor([found.box for found in expected]), 70, 90)
     inside = [((x1 < x2) and (y1 < y2)) for x1, y1, x2, y2 in boxes.tolist()]
-    assert boxes.tolist() != [found.box for found in expected], "some stick out, so that it matters when they are cut"
+    assert boxes.tolist() != [found.box for found in expected], (
+        "some boxes reach outside, so the order of vote and clipping matters"
+    )
     theirs = ranked([found for found, kept in zip(expected, inside, strict=True) if kept], torch.float32)
     assert_same(
         ours, Detections(boxes=boxes[inside], scores=theirs.scores, labels=theirs.labels, categories=CATEGORIES)
     )
 
 
-def test_one_view_in_full_is_a_plain_prediction_where_nothing_overlaps(predictor: Predictor) -> None:
+def test_one_view_gives_a_plain_prediction_if_no_boxes_merge(predictor: Predictor) -> None:
     pixels = random_image(64, 96)
     plainly = predictor.predict(pixels)
     view = View(short_side=predictor.resize.short_side, max_size=predictor.resize.max_size, flip=False)
-    tta = TTAConfig(views=(view,), iou=1.0)  # so none overlap enough
+    tta = TTAConfig(views=(view,), iou=1.0)  # so no boxes merge
     augmented = Predictor(predictor.model, CATEGORIES, predictor.resize, tta=tta)
     assert_same(augmented.predict(pixels), plainly)
     threshold = plainly.scores[4].item() - 1e-5
@@ -256,7 +258,7 @@ def test_the_views_of_table_7() -> None:
         1400: 192,
         1800: 96,
     }
-    # an image of COCO's usual size: nothing is limited; a panorama is, at 1333 up to 800 and at 3000 beyond
+    # the long side of COCO's usual images is not limited; that of a panorama is, to 1333 up to side 800, then to 3000
     assert [resized_size(480, 640, side, views[side].max_size) for side in (800, 1800)] == [(800, 1067), (1800, 2400)]
     assert [max(resized_size(100, 1000, side, views[side].max_size)) for side in (400, 800, 900)] == [1333, 1333, 3000]
 
@@ -270,7 +272,7 @@ def test_the_views_of_table_7() -> None:
         ({"least_score": -0.1}, "least_score is -0.1"),
     ],
 )
-def test_settings_without_sense_are_refused(wrong: dict, said: str) -> None:
+def test_impossible_settings_are_refused(wrong: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         replace(TTAConfig(), **wrong)
 
@@ -279,6 +281,6 @@ def test_settings_without_sense_are_refused(wrong: dict, said: str) -> None:
     ("wrong", "said"),
     [({"short_side": 0}, "short_side"), ({"max_size": 0}, "max_size"), ({"min_side": 20, "max_side": 20}, "max_side")],
 )
-def test_views_without_sense_are_refused(wrong: dict, said: str) -> None:
+def test_impossible_views_are_refused(wrong: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         replace(View(short_side=64, max_size=100), **wrong)

@@ -49,7 +49,7 @@ def test_new_classes_begin_at_the_prior() -> None:
         assert 0 < weight[[1, 3]].abs().max() <= bound
 
 
-def test_the_old_model_is_left_alone() -> None:
+def test_the_old_model_does_not_change() -> None:
     old = trained()
     before = {name: tensor.clone() for name, tensor in old.state_dict().items()}
     with_classes(old, FROM, TO)

@@ -62,9 +62,7 @@ def test_other_classes_are_refused_with_a_table(model: SparseRCNN) -> None:
         "  head.stages.0.class_logits.weight: (2, 16) in the file, (5, 16) in the model",
         "  head.stages.0.class_logits.bias: (2,) in the file, (5,) in the model",
     ]
-    assert all(
-        torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items()
-    )  # nothing was loaded partly
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())  # nothing was loaded
 
 
 def test_missing_and_surplus_tensors_are_named(model: SparseRCNN) -> None:
@@ -82,7 +80,7 @@ def test_a_long_table_is_cut(model: SparseRCNN) -> None:
         load_exactly(model, {}, "here")
 
 
-def test_files_that_are_no_checkpoint(tmp_path: Path, model: SparseRCNN) -> None:
+def test_files_that_are_not_weights(tmp_path: Path, model: SparseRCNN) -> None:
     with pytest.raises(InputError, match=r"missing\.safetensors does not exist"):
         load_weights(tmp_path / "missing.safetensors")
     with pytest.raises(InputError, match=r"no run was finished there\.$"):
@@ -138,7 +136,7 @@ def test_a_description_of_other_classes_than_the_models(
         load_weights(tmp_path / "model.safetensors")
 
 
-def test_weights_of_a_training_that_broke_down(tmp_path: Path, model: SparseRCNN) -> None:
+def test_weights_that_are_not_finite(tmp_path: Path, model: SparseRCNN) -> None:
     with torch.no_grad():
         model.proposal_queries[1, 2] = torch.nan
     save_weights(tmp_path / "model.safetensors", model, CATEGORIES, PREPROCESSING)
@@ -162,14 +160,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, model: SparseRCNN, monk
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_a_place_that_is_no_folder(tmp_path: Path, model: SparseRCNN) -> None:
+def test_a_file_in_place_of_a_folder(tmp_path: Path, model: SparseRCNN) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         save_weights(tmp_path / "file" / "model.safetensors", model, CATEGORIES, PREPROCESSING)
 
 
 def test_the_weights_of_a_detr_may_say_channel_weighting(tmp_path: Path) -> None:
-    """An earlier version wrote that key where this one writes `interaction`."""
+    """An earlier version wrote that key; this one writes `interaction`."""
     path = tmp_path / "detr.safetensors"
     tiny = DETRConfig(
         num_classes=2, proposals=4, backbone=TINY.backbone, interaction="dcw", width=16, encoder_layers=0,

@@ -89,7 +89,7 @@ def test_attention_is_the_old_one_where_all_boxes_coincide(old: SparseRCNN) -> N
 
 @pytest.mark.parametrize("towers", [{}, {"class_tower": 0, "box_tower": 0}], ids=["towers", "no towers"])
 def test_two_halves_are_the_whole_to_the_last_bit(towers: dict[str, int]) -> None:
-    """From the feed-forward of the branches on, halving and doubling are exact, and two halves sum to the query."""
+    """After the feed-forward of the branches, halving and doubling are exact, and two halves sum to the query."""
     torch.manual_seed(0)
     old = worn(SparseRCNN(config(**towers)))
     x = torch.randn(30, 64)
@@ -132,7 +132,7 @@ def test_all_new_parts_learn(old: SparseRCNN) -> None:
     }
 
 
-def test_the_old_model_is_left_alone(old: SparseRCNN) -> None:
+def test_the_old_model_does_not_change(old: SparseRCNN) -> None:
     before = {name: tensor.clone() for name, tensor in old.state_dict().items()}
     upgraded = upgrade(old)
     assert upgraded.config.stage == replace(BASELINE, attention="iou", interaction="dcw")
@@ -157,7 +157,7 @@ def test_moments_are_those_of_samples(
 
 
 @pytest.mark.parametrize("stage", [{"attention": "iou"}, {"interaction": "dcw"}, {"attention": "none"}])
-def test_what_is_no_plain_sparse_rcnn_is_refused(stage: dict[str, str]) -> None:
+def test_only_a_plain_sparse_rcnn_is_upgraded(stage: dict[str, str]) -> None:
     model = SparseRCNN(replace(config(), stages=1, stage=replace(BASELINE, **stage)))
     with pytest.raises(
         InputError, match=r"w\.safetensors has attention .* only a Sparse R-CNN as it was first published"

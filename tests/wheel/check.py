@@ -1,8 +1,8 @@
-"""Installs the built wheel alone, without an extra, and uses it as somebody who has no copy of the sources would.
+"""Installs the built wheel alone, without extras, and uses it like somebody without a copy of the sources.
 
     python -m tests.wheel.check dist/uncrowd-VERSION-py3-none-any.whl
 
-The environment, of some 6 GB, is made in a temporary folder and removed at the end, also after a failure.
+The environment of about 6 GB is made in a temporary folder and removed at the end, even after a failure.
 """
 
 import os
@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 from uncrowd.extras import EXTRA_OF
 
 ROOT = Path(__file__).parents[2]
-NEEDED = 12 * 1024**3  # bytes: the environment, and what pip unpacks and keeps meanwhile
+NEEDED = 12 * 1024**3  # bytes, for the environment and the temporary files of pip
 BROUGHT_BY_TORCH = ("jinja2",)
 USE_CORE = Path(__file__).with_name("use_core.py")
 
 
 def main(wheel: Path) -> None:
-    """Raises AssertionError where the wheel is not what it should be, SystemExit where it cannot be tried."""
+    """Raises AssertionError if the wheel does not work, and SystemExit if it cannot be tried."""
     began = time.monotonic()
     check_contents(wheel)
     with TemporaryDirectory(prefix="uncrowd-wheel-") as name:
@@ -39,7 +39,7 @@ def main(wheel: Path) -> None:
 
 
 def check_contents(wheel: Path) -> None:
-    """The package is typed and has the template of its report; the tests stay at home."""
+    """Checks that the wheel holds the type marker and the template of the report, and no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert "uncrowd/py.typed" in names
@@ -49,7 +49,7 @@ def check_contents(wheel: Path) -> None:
 
 
 def install(wheel: Path, environment: Path) -> Path:
-    """Returns the folder of the environment's commands."""
+    """Installs the wheel in a new environment and returns the folder of its commands."""
     venv.create(environment, with_pip=True)
     scripts = environment / ("Scripts" if os.name == "nt" else "bin")
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
@@ -59,12 +59,12 @@ def install(wheel: Path, environment: Path) -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """Without PYTHONPATH and the like, by which pip and Python would find the sources."""
+    """Returns the variables without PYTHONPATH and the like, by which pip and Python would find the sources."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def check_use(scripts: Path, folder: Path) -> None:
-    """Runs Python and the command in a folder without the sources, which nothing else points to either."""
+    """Uses the package from Python and from the shell, in a folder from which the sources cannot be found."""
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     environment = clean_environment()

@@ -1,6 +1,7 @@
-"""What the core offers in Python, from drawing a dataset to scores. It writes what the command is then tried on.
+"""Uses the core from Python, from a drawn dataset to scores.
 
-`data/` (COCO), `tiny.safetensors` (random weights) and `found.json` (the ground truth as COCO results).
+Writes the files with which the command is then tried: `data/` (COCO), `tiny.safetensors` (random weights) and
+`found.json` (the ground truth as COCO results).
 """
 
 import json
@@ -27,7 +28,7 @@ MODEL = SparseRCNNConfig(
 
 
 def main() -> None:
-    """Raises AssertionError where a result is not what it has to be."""
+    """Raises AssertionError if a result is wrong."""
     annotations = write_dataset(Path("data"), "val", SceneConfig(size=(64, 96), objects=(2, 4)), images=4, seed=0)
     dataset = uncrowd.open_dataset(Path("data")).val
     assert dataset is not None

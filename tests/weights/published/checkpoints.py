@@ -1,4 +1,4 @@
-"""Small detectors as other projects save them: our names become theirs, the rules of `weights.published` backwards."""
+"""Small detectors as other projects save them. Our names become theirs, by the inverse of `weights.published`."""
 
 import re
 from pathlib import Path

@@ -134,7 +134,7 @@ def test_shapes_that_no_detector_has(small: SparseRCNN, tmp_path: Path, name: st
     + ["resnext101_32x8d", "resnext101_64x4d"]
     + [f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base")],
 )
-def test_backbones_are_told_by_their_shapes(name: str) -> None:
+def test_backbones_are_recognised_by_their_shapes(name: str) -> None:
     swin = {"frozen_stages": 0, "drop_path": 0.2} if name.startswith("swin") else {}
     config = SparseRCNNConfig(proposals=300, backbone=BackboneConfig(name=name, **swin))
     with torch.device("meta"):

@@ -140,7 +140,7 @@ def test_class_names_of_both_versions_are_read(read: Any, meta: dict[str, Any], 
     assert read(**meta).class_names == names
 
 
-def test_another_number_of_names_is_a_class_head_that_we_lack(read: Any) -> None:
+def test_another_number_of_names_is_refused(read: Any) -> None:
     """The class head of a softmax has one row more than there are classes."""
     with pytest.raises(
         InputError, match=r"names 2 classes but scores 3; only class heads with one sigmoid for each class"
@@ -148,7 +148,7 @@ def test_another_number_of_names_is_a_class_head_that_we_lack(read: Any) -> None
         read(CLASSES=("cat", "dog"))
 
 
-def test_what_is_left_out_is_said(read: Any) -> None:
+def test_notes_name_what_is_left_out(read: Any) -> None:
     notes = read({"ema_state_dict": {}, "optimizer": {"state": {}}}).notes
     assert notes[0].startswith("20 num_batches_tracked tensors were left out")
     assert notes[1] == "ema_state_dict was left out: mmdetection keeps the averaged weights under state_dict"
@@ -156,7 +156,7 @@ def test_what_is_left_out_is_said(read: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["cfg", "config"])
-def test_what_tensors_do_not_tell_comes_from_the_configuration(read: Any, key: str) -> None:
+def test_settings_that_tensors_do_not_reveal_come_from_the_configuration(read: Any, key: str) -> None:
     text = CONFIGURATION.replace("num_heads=8", "num_heads=4").replace("123.675", "100.0")
     published = read(**{key: text})
     assert published.model.config.stage.heads == 4
@@ -172,7 +172,7 @@ def test_what_tensors_do_not_tell_comes_from_the_configuration(read: Any, key: s
         ("[0.5, 0.5, 1.0, 1.0]", "[0.1, 0.1, 0.2, 0.2]", r"target_stds \(0\.1, 0\.1, 0\.2, 0\.2\); only"),
     ],
 )
-def test_models_that_compute_otherwise_are_refused(read: Any, theirs: str, other: str, sentence: str) -> None:
+def test_models_that_compute_differently_are_refused(read: Any, theirs: str, other: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read(cfg=CONFIGURATION.replace(theirs, other))
     assert len(read(cfg=CONFIGURATION).notes) == 1, "unchanged, it is taken"

@@ -87,7 +87,7 @@ def cut(path: Path) -> None:
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_what_is_no_checkpoint(write: Callable[[Path], object], sentence: str, tmp_path: Path) -> None:
+def test_files_that_are_not_checkpoints(write: Callable[[Path], object], sentence: str, tmp_path: Path) -> None:
     write(tmp_path / "model.pth")
     with pytest.raises(InputError, match=rf"model\.pth {sentence}") as caught:
         read_published(tmp_path / "model.pth")

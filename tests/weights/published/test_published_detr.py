@@ -85,7 +85,7 @@ def test_a_file_becomes_the_same_model_without_the_rows_that_were_never_used(tmp
         assert torch.equal(ours.boxes, expected.boxes)
 
 
-def test_another_number_of_rows_is_taken_as_it_is_and_said(tmp_path: Path) -> None:
+def test_another_number_of_rows_is_kept_and_noted(tmp_path: Path) -> None:
     original = small_detr(3)
     published = read(as_detr(original), tmp_path)
     assert published.model.config == original.config
@@ -94,7 +94,7 @@ def test_another_number_of_rows_is_taken_as_it_is_and_said(tmp_path: Path) -> No
         assert torch.equal(published.model.state_dict()[name], tensor), name
 
 
-def test_what_the_file_does_not_say_is_said(tmp_path: Path) -> None:
+def test_assumed_settings_are_noted(tmp_path: Path) -> None:
     assert re.search(
         r"heads, the dropout, and the pixel mean.*dilated \(DC5\)", read(as_detr(small_detr(3)), tmp_path).notes[-1]
     )
@@ -124,5 +124,5 @@ def test_half_of_a_checkpoint_is_refused(tmp_path: Path, missing: str) -> None:
         read(tensors, tmp_path)
 
 
-def test_its_successors_are_not_taken_for_it() -> None:
+def test_successors_of_detr_are_not_recognised() -> None:
     assert not recognises({"transformer.decoder.layers.0.cross_attn.sampling_offsets.weight": torch.zeros(1)})
