@@ -23,8 +23,7 @@ ADDITIONS = {operator.add, operator.iadd, torch.add}
 class BiasReLU(nn.Module):
     """Adds the bias of a fused convolution and applies the ReLU that follows, in one pass over the feature map.
 
-    On a GPU, torch adds the bias of a convolution in a pass of its own; here one kernel does both. In a training step
-    on one NVIDIA H200 this takes 6.6 ms instead of 17.8.
+    On a GPU, torch adds the bias of a convolution in a pass of its own; here one kernel does both.
     """
 
     def __init__(self, bias: Float[Tensor, " c"]):
