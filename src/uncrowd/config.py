@@ -57,7 +57,7 @@ def _choice_from_dict(cls: Any) -> Callable[[Any, Any], Any]:
             raise TypeError
         kind = value.get(KIND)
         if kind not in members:
-            raise ValueError(f"{json.dumps(kind)} as its {KIND}, which is none of {', '.join(members)}")
+            raise ValueError(f"its {KIND} is {json.dumps(kind)}, not one of {', '.join(members)}")
         return _converter.structure({key: item for key, item in value.items() if key != KIND}, members[kind])
 
     return structure

@@ -15,9 +15,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     device or a pipe, and if the operating system refuses to write.
     """
     _refuse_folder_device_or_pipe(path)
-    beside = path.with_name(
-        f".{path.name}.writing"
-    )  # always the same name, so that the next write replaces what a kill left
+    # always the same name, so that the next write replaces what a kill left
+    beside = path.with_name(f".{path.name}.writing")
     try:
         yield beside
         beside.replace(path)

@@ -24,7 +24,7 @@ def focal_loss(logit: float, wanted: bool) -> float:
 
 
 def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[list[list[tuple[int, int]]]]:
-    """Returns the (prediction, object) pairs of each stage and image. It tries every assignment of tiny problems."""
+    """Returns the (prediction, object) pairs of each stage and image, found by trying every assignment."""
     stages = []
     for output in outputs:
         images = []

@@ -19,7 +19,7 @@ from uncrowd.errors import require_at_least
 class FocalConfig:
     """Focal loss (arXiv:1708.02002): each class is a separate yes or no."""
 
-    # Weight of the positive term; the negative term has the rest of 1.
+    # Weight of the positive term; the negative term has 1 - alpha.
     alpha: float = 0.25
     # Exponent that lowers the loss of predictions that are already right.
     gamma: float = 2.0
@@ -33,7 +33,7 @@ class FocalConfig:
 class CrossEntropyConfig:
     """Cross entropy over the classes and, as the last logit, no object (DETR, arXiv:2005.12872)."""
 
-    # Weight of the predictions without an object, which are far more than the others.
+    # Weight of the predictions that match no object, which outnumber the others.
     no_object: float = 0.1
 
     def __post_init__(self) -> None:

@@ -51,7 +51,9 @@ class BackboneConfig:
     def __post_init__(self) -> None:
         """Raises InputError for stages that do not exist, and for a std that is not positive."""
         if not 0 <= self.frozen_stages <= 5:
-            raise InputError(f"frozen_stages is {self.frozen_stages}; 0 is none, 1 the stem, 5 everything.")
+            raise InputError(
+                f"frozen_stages is {self.frozen_stages}; give 0 (nothing), 1 (the stem) to 5 (everything)."
+            )
         if not all(value > 0 for value in self.std):
             raise InputError(f"std is {self.std}; give three positive numbers.")
 

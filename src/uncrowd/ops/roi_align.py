@@ -62,7 +62,7 @@ def as_rows(features: list[Float[Tensor, "b d _ _"]]) -> PyramidRows:
 
 
 def _by_kernel(rows: Tensor) -> bool:
-    """True where the GPU kernel pools from the rows: not in compiled training, as no compiler traces its backward."""
+    """Whether the GPU kernel pools from the rows: not in compiled training, because compilers cannot trace it."""
     return own_kernels_run(rows) and not (rows.requires_grad and torch.compiler.is_compiling())
 
 

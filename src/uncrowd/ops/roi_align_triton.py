@@ -132,7 +132,7 @@ class RowsGradient:
         self._sum: Tensor | None = None
 
     def of(self, rows: Tensor) -> Tensor:
-        """Returns the rows, (b, l, d), as `roi_align_on_gpu` has to be given them to accumulate their gradient here."""
+        """Returns the same rows, (b, l, d): pooling from these with `roi_align_on_gpu` adds up their gradient here."""
         return _WithGradient.apply(rows, self)  # pyright: ignore[reportReturnType]
 
     def add(self, gradient: Tensor, levels: Tensor, boxes: Tensor, size: int, shape: torch.Size) -> None:
