@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.runs.process import Process, prepare
+from tests.runs.same_end import assert_same_end, logged
 from tests.tiny import tiny_experiment
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.train import Trainer
@@ -35,21 +36,6 @@ def step(self, batch, original=Trainer._step):
 Trainer._step = step
 resume(Path(sys.argv[1]), device="cpu")
 """
-
-
-def assert_same_end(folder: Path, expected: Path) -> None:
-    """Weights, average, optimiser, best score and position; detections; and each row of the log, once."""
-    for name in ("last", "best", "weights"):
-        file = f"{name}.safetensors"
-        assert (folder / file).read_bytes() == (expected / file).read_bytes(), file
-    assert (folder / "detections.json").read_bytes() == (expected / "detections.json").read_bytes()
-    assert logged(folder) == logged(expected)
-
-
-def logged(folder: Path) -> list[dict[str, Any]]:
-    timing = ("time", "images_per_second", "waiting_for_data")
-    rows = read_metrics(folder / "metrics.jsonl")
-    return [{key: row[key] for key in row if key not in timing} for row in rows if row["kind"] != "begin"]
 
 
 def terminate() -> None:
