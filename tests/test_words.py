@@ -2,7 +2,7 @@
 
 import pytest
 
-from uncrowd.words import counted, first, nearest
+from uncrowd.words import counted, first, nearest, printable
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,17 @@ def test_a_list_that_is_cut_ends_in_dots(values: list[object], text: str) -> Non
 def test_a_misspelt_word_gets_the_nearest_known_one() -> None:
     assert nearest("tomatos", ["potatoes", "tomatoes"]) == "; the nearest is tomatoes"
     assert nearest("car", ["potatoes", "tomatoes"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("café.jpg", "café.jpg"),
+        ("a\nuncrowd: all is well", r"a\nuncrowd: all is well"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\ud800", r"\ud800"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+    ],
+)
+def test_what_a_terminal_would_not_show_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown

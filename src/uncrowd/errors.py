@@ -1,12 +1,22 @@
 """The two errors that end a command with one sentence instead of a stack trace, and a check for settings."""
 
+from uncrowd.words import printable
+
 
 class InputError(ValueError):
     """Something that the user gave cannot be used.
 
-    The message is one sentence that names the file, the record and the mend; the command line prints it and exits
-    with status 2. Any other error that escapes is a defect of uncrowd (status 1).
+    The message is one sentence that names the file, the record and the mend, in some cases with lines of details below
+    it. The command line prints it and exits with status 2. Any other error that escapes is a defect of uncrowd
+    (status 1). Control characters in it are escaped, because it quotes names from files.
     """
+
+    def __init__(self, sentence: str, *details: str):
+        super().__init__(*map(printable, (sentence, *details)))
+
+    def __str__(self) -> str:
+        """Returns the sentence, and each detail in a line of its own."""
+        return "\n".join(self.args)
 
 
 class NonFiniteError(RuntimeError):

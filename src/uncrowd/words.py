@@ -1,4 +1,4 @@
-"""Numbers and lists in a sentence."""
+"""Numbers, lists and foreign text in a sentence."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -17,6 +17,16 @@ def first(values: Iterable[object], most: int) -> str:
     values = iter(values)
     shown = [str(value) for value in islice(values, most)]
     return ", ".join([*shown, *("..." for _ in islice(values, 1))])
+
+
+def printable(text: str) -> str:
+    """Returns the text in one line, with an escape such as \\x1b for each character that a terminal would not show.
+
+    Names come from other people's files. A control character in one could hide or forge a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

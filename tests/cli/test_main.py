@@ -1,6 +1,7 @@
 """What all verbs share: help at once, exit codes, one sentence for what cannot be used."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,29 @@ def test_a_reader_that_goes_away_is_no_error():
     script = f"{sys.executable} -m uncrowd info coco-r50-100 | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uses bash")
+def test_any_encoding_and_a_closed_output_are_written_to(tmp_path):
+    """The name is not in the encoding, and standard output is closed in the second call."""
+    folder = tmp_path / "人混み"
+    folder.mkdir()
+    command = f"{sys.executable} -m uncrowd check {folder}"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    for script in (command, f"{command} >&-"):
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"uncrowd: {tmp_path}/\\u4eba\\u6df7\\u307f has no annotation file")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_control_character_of_a_file_forges_no_line(uncrowd, tmp_path):
+    file = tmp_path / "a\nuncrowd: all is well\x1b[2J.png"
+    file.write_bytes(b"no image")
+    said = uncrowd("eval", file, "--data", tmp_path)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert r"a\nuncrowd: all is well\x1b[2J.png" in said.err
 
 
 def raises(error: BaseException):

@@ -7,11 +7,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
+from pathlib import Path
 
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.extras import extras_of
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.out_of_memory import is_out_of_memory
+from uncrowd.words import printable
 
 # verb -> (module of this package, what it does). A module is imported only when its verb is used.
 VERBS = {
@@ -31,8 +34,9 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.
 
 
 def run() -> None:
-    """Entry point of the `uncrowd` command. Memory settings are changed here, because the process is its own."""
+    """Entry point of the `uncrowd` command. Settings of the process are changed here, because it is our own."""
     keep_freed_memory()
+    _write_to_any_terminal()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -60,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     except InputError as error:
         return _refuse(str(error))
     except NonFiniteError as error:
-        print(f"uncrowd: {error}", file=sys.stderr)
+        print(f"uncrowd: {printable(str(error))}", file=sys.stderr)
         return 1
     except SystemExit as error:  # raised by the parser, which has printed its message
         return error.code if isinstance(error.code, int) else 0
@@ -78,6 +82,15 @@ def main(argv: Sequence[str]) -> int:
         traceback.print_exc()
         print("uncrowd: the above is a fault of uncrowd, not of your input; please report it.", file=sys.stderr)
         return 1
+
+
+def _write_to_any_terminal() -> None:
+    """Escapes what the encoding of the output does not have, and discards output that was closed (`>&-`)."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, open to the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse(sentence: str) -> int:

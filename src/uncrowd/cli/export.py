@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isinf
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -37,8 +38,8 @@ def main(argv: Sequence[str]) -> int:
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
     _print_differences(checked)
     print("use it like the weights:")
-    print(f"  uncrowd predict {destination} IMAGES")
-    print(f"  uncrowd eval {destination} --data DATA")
+    print(f"  uncrowd predict {quote(str(destination))} IMAGES")
+    print(f"  uncrowd eval {quote(str(destination))} --data DATA")
     return 0
 
 

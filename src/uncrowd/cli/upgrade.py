@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -43,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     print("  attention is now multiplied by IoU, which adds no parameters but changes the detections")
     print(f"written to {arguments.destination}; its detections differ from the old ones, so fine-tune it:")
     names = experiments_of(model)
-    print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA --start-from {arguments.destination}")
+    start = f"--start-from {quote(str(arguments.destination))}"
+    print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA {start}")
     if not names:
         print("  no experiment has this model; `uncrowd train` names the flags that give an experiment its settings")
     print("  add --new-class-head if DATA has other classes")

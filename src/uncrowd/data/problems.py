@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from uncrowd.errors import InputError
+from uncrowd.words import printable
 
 Severity = Literal["error", "warning", "note"]
 MAX_EXAMPLES = 3
@@ -42,7 +43,8 @@ class Finding:
     def sentence(self) -> str:
         """Returns the finding as one line: the fault, its count, examples, and what training does with them."""
         where = f"{self.split}: " if self.split else ""
-        return f"{self.severity}: {where}{self.message}{_in_brackets(self.examples, self.count)}; {self.training}."
+        examples = _in_brackets(self.examples, self.count)
+        return printable(f"{self.severity}: {where}{self.message}{examples}; {self.training}.")
 
 
 class Problems:

@@ -168,6 +168,6 @@ def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     ]
     if rows:
         shown = rows[:20] + ([f"  ... and {len(rows) - 20} more"] if len(rows) > 20 else [])
-        raise InputError(f"{source} does not fit the model in {len(rows)} tensors:\n" + "\n".join(shown))
+        raise InputError(f"{source} does not fit the model in {len(rows)} tensors:", *shown)
     for name, tensor in tensors.items():
         wanted[name].copy_(tensor)
