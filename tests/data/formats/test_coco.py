@@ -45,6 +45,39 @@ def test_a_crowd_is_one_however_it_is_marked(tmp_path, iscrowd, crowd):
     assert read_coco(file).ignore.tolist() == [crowd]
 
 
+@pytest.mark.parametrize("image_id", [int, float, str])
+@pytest.mark.parametrize("listed", [int, float, str])
+def test_ids_of_either_type_mean_the_same(tmp_path, listed, image_id):
+    parts = content(
+        images=[image(listed(id), file_name=f"{id}.png") for id in (1, 2)],
+        annotations=[annotation(1, image_id(2) if listed is not str else "2", category_id=str(7))],
+        categories=[{"id": listed(7), "name": "dog"}, {"id": listed(3), "name": "cat"}],
+    )
+    dataset, problems = scan_coco(write(tmp_path / "a.json", parts))
+    assert dataset.ids.tolist() == (["1", "2"] if listed is str else [1, 2])
+    assert (dataset.categories.ids, dataset[1].labels.tolist()) == ((3, 7), [1])
+    assert [finding.kind for finding in problems.findings()] == ["id of another type"]  # a class id as text
+
+
+def test_sides_may_be_text(tmp_path):
+    file = write(tmp_path / "a.json", content(images=[image(1, width="64", height="48.0"), image(2)]))
+    assert read_coco(file)[0].size == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("area", [-5, "600", math.nan, True, 0])
+def test_an_area_that_is_none_is_that_of_the_box_and_is_said(tmp_path, area):
+    dataset, problems = scan_coco(write(tmp_path / "a.json", content(annotations=[annotation(1, 1, area=area)])))
+    assert dataset.areas.tolist() == [600]
+    assert [finding.kind for finding in problems.findings()] == ["no area"]
+
+
+@pytest.mark.parametrize(("ignore", "noted"), [(1, True), ("yes", True), (2, True), (0, False), (False, False)])
+def test_an_ignore_key_is_noted_and_changes_nothing(tmp_path, ignore, noted):
+    dataset, problems = scan_coco(write(tmp_path / "a.json", content(annotations=[annotation(1, 1, ignore=ignore)])))
+    assert dataset.ignore.tolist() == [False]
+    assert ["ignore key"] * noted == [finding.kind for finding in problems.findings()]
+
+
 def test_images_without_boxes_stay(tmp_path):
     dataset = read_coco(write(tmp_path / "a.json", content(annotations=[annotation(1, 2)])))
     assert dataset.counts.tolist() == [0, 1]
@@ -140,7 +173,7 @@ REFUSED = {
         {"annotations": [annotation(5, 99)]},
         r"image_id that `images` does not list \(annotation 5: image_id 99\); add the image's record",
     ),
-    "id of another type": ({"annotations": [annotation(5, "1")]}, r"annotation 5: image_id '1'"),
+    "id of no image": ({"annotations": [annotation(5, "a.png")]}, r"annotation 5: image_id 'a\.png'"),
     "id that is no id": ({"annotations": [annotation(5, [1])]}, r"annotation 5: image_id \[1\]"),
     "unclear crowd": (
         {"annotations": [annotation(5, 1, iscrowd=2), annotation(6, 1, iscrowd="maybe")]},
@@ -159,12 +192,17 @@ REFUSED = {
         {"categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "cat"}]},
         r"categories that share one name \(cat: id 3 and id 7\); rename one",
     ),
+    "names alike": (
+        {"categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "cat "}]},
+        r"categories that share one name \(cat : id 3 and id 7\)",
+    ),
+    "blank name": ({"categories": [{"id": 3, "name": " "}, {"id": 7, "name": "dog"}]}, r"id 3, name ' '\); give each"),
     "class without a name": ({"categories": [{"id": 3}, {"id": 7, "name": "dog"}]}, r"number 1 of the list: id 3"),
     "no classes": ({"categories": [], "annotations": []}, r"an empty list of categories .*; add a category"),
     "no images": ({"images": [], "annotations": []}, r"an empty list of images .*; add a record"),
     "no file name": ({"images": same_size(file_name=None)}, r"number 2 of the list: id 2, file_name None, width 64"),
     "endless file name": ({"images": same_size(file_name="a" * 2000)}, r"number 2 .*no name is longer than 1024"),
-    "endless id": ({"images": [image("1"), image("1" * 2000, file_name="2.png")]}, r"number 2 of the list: id 1{1000}"),
+    "endless id": ({"images": [image("1"), image("1" * 2000, file_name="2.png")]}, r"number 2 of the list: id '1{900}"),
     "no width": ({"images": same_size(width=None)}, r"number 2 .* width None, height 48\); fill them in"),
     "height 0": ({"images": same_size(height=0)}, r"number 2 .* height 0"),
     "half a pixel": ({"images": same_size(height=47.5)}, r"number 2 .* height 47\.5"),

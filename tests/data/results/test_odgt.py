@@ -135,8 +135,9 @@ GROUND_TRUTH = {"ID": "a", "gtboxes": []}
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ([line("b"), json.dumps(line("a"))[:-5]], r"line 2 is not a JSON object \(.*\); the file may be cut off"),
-        (["3"], r"line 1 is not a JSON object"),
+        ([line("b"), json.dumps(line("a"))[:-5]], r"line 2: .*, column \d+; the file may be cut off"),
+        (["3"], r"line 1 is 3; write one object a line"),
+        ([[line("a")]], r"line 1 is a list; write one object a line"),
         ([GROUND_TRUTH], r"is ground truth \(it has 'gtboxes'\), not detections; give a results file"),
         ([{"dtboxes": []}], r"line 1 has no ID that names an image; its ID is None"),
         ([line("a", 3)], r"line 1 has no list of dtboxes; give an empty one"),

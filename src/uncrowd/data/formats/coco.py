@@ -1,34 +1,20 @@
 """COCO JSON (https://cocodataset.org/#format-data), of which only the boxes are read."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from reprlib import repr as short  # a value in the user's file may be of any type and length
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
+from uncrowd.data.dataset import DetectionDataset, pack_ids
+from uncrowd.data.formats.coco_annotations import Rows, pack_annotations
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, head
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.records import (
-    HOLDS_DETECTIONS,
-    IMAGES_NOT_FOUND,
-    LONGEST,
-    Box,
-    as_float,
-    counts_in_scores,
-    is_file_name,
-    is_id,
-    is_length,
-    is_number,
-    judge_box,
-    xywh_to_box,
-)
-from uncrowd.data.formats.values import as_truth
+from uncrowd.data.formats.records import HOLDS_DETECTIONS, IMAGES_NOT_FOUND
+from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
 from uncrowd.data.images_folder import find_images, split_of
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
@@ -83,36 +69,14 @@ MIXED_IDS = Rule(
     message="image ids that are numbers beside image ids that are strings",
     training="use one type for all, in the annotations too",
 )
-UNKNOWN_CATEGORY = Rule(
-    kind="unknown class id",
-    severity="error",
-    message="annotations of a category_id that `categories` does not list",
-    training="add the category or remove the annotations",
-)
-UNKNOWN_IMAGE = Rule(
-    kind="unknown image id",
-    severity="error",
-    message="annotations of an image_id that `images` does not list",
-    training="add the image's record or remove the annotations",
-)
-NO_BOX = Rule(
-    kind="no box",
-    severity="warning",
-    message="annotations whose bbox is not four numbers",
-    training="training leaves them out",
-    skips=True,
-)
 
-UNCLEAR_CROWD = Rule(
-    kind="unclear iscrowd",
-    severity="error",
-    message="annotations whose iscrowd is neither 0 nor 1",
-    training="write 1 for a crowd and 0 for an object",
-)
 
-# The id in the file -> the row of that image, or the label of that category. None where the record of the id is bad:
-# annotations that refer to it are left out without being reported as a second mistake.
-Rows = dict[ImageId, int | None]
+class _Image(NamedTuple):
+    """What is kept of an image's record. size: (height, width)."""
+
+    id: ImageId
+    file_name: str
+    size: tuple[int, int]
 
 
 def read_coco(
@@ -149,18 +113,18 @@ def scan_coco(
     problems = Problems()
     categories, labels = _categories(raw["categories"], problems)
     images, rows = _images(raw["images"], problems)
-    names = [image["file_name"] for image in images]
+    names = [image.file_name for image in images]
     folder, looked_in = find_images(annotations, names, split, image_folder)
     if folder is None:
         problems.add(IMAGES_NOT_FOUND, f"{names[0]} in none of {', '.join(map(str, looked_in))}")
-    sizes = [(int(image["height"]), int(image["width"])) for image in images]
-    packed = _pack_annotations(raw.get("annotations", []), sizes, rows, labels, problems)
+    sizes = [image.size for image in images]
+    packed = pack_annotations(raw.get("annotations", []), sizes, rows, labels, problems)
     dataset = DetectionDataset(
         source=annotations,
         split=split,
         categories=categories,
         folder=folder or annotations.parent,
-        ids=pack_ids([image["id"] for image in images]),
+        ids=pack_ids([image.id for image in images]),
         file_names=np.array(names, dtype=np.str_),
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         **packed,
@@ -198,80 +162,49 @@ def _load(path: Path, split: str) -> dict[str, Any]:
 
 def _categories(records: list[dict[str, Any]], problems: Problems) -> tuple[Categories, Rows]:
     good: dict[int, str] = {}
+    bad: Rows = {}
     for position, record in enumerate(records):
-        id, name = record.get("id"), record.get("name")
-        if type(id) is not int or type(name) is not str or not name:
-            problems.add(BAD_CATEGORY, f"number {position + 1} of the list: id {id}, name {name}")
+        id, name = as_whole(record.get("id")), record.get("name")
+        if id is None or type(name) is not str or not name.strip():
+            what = f"id {record.get('id')!r}, name {name!r}"
+            problems.add(BAD_CATEGORY, f"number {position + 1} of the list: {what}")
+            bad |= {key: None for key in [as_id(record.get("id"))] if key is not None}
         elif id in good:
             problems.add(DUPLICATE_CATEGORY, f"id {id}: {good[id]} and {name}")
         else:
-            if name in good.values():
-                problems.add(DUPLICATE_NAME, f"{name}: id {next(i for i in good if good[i] == name)} and id {id}")
+            other = next((i for i in good if good[i].strip() == name.strip()), None)
+            if other is not None:
+                problems.add(DUPLICATE_NAME, f"{name}: id {other} and id {id}")
             good[id] = name
     if not records:
         problems.add(NO_CATEGORIES, "categories: []")
     ids = sorted(good)
-    labels: Rows = dict.fromkeys(filter(is_id, (record.get("id") for record in records)))
-    labels |= {id: label for label, id in enumerate(ids)}
+    labels: Rows = {**bad, **{id: label for label, id in enumerate(ids)}}
     return Categories(ids=tuple(ids), names=tuple(good[id] for id in ids)), labels
 
 
-def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[dict[str, Any]], Rows]:
-    good: list[dict[str, Any]] = []
+def _images(records: list[dict[str, Any]], problems: Problems) -> tuple[list[_Image], Rows]:
+    good: list[_Image] = []
     rows: Rows = {}
     for position, record in enumerate(records):
-        id, name = record.get("id"), record.get("file_name")
-        sides = record.get("width"), record.get("height")
-        if not is_id(id) or not is_file_name(name) or not all(map(is_length, sides)):
-            what = f"id {id}, file_name {name}, width {sides[0]}, height {sides[1]}"
+        id, name = as_id(record.get("id")), record.get("file_name")
+        height, width = as_length(record.get("height")), as_length(record.get("width"))
+        if id is None or not is_file_name(name) or height is None or width is None:
+            what = ", ".join(f"{key} {record.get(key)!r}" for key in ("id", "file_name", "width", "height"))
             problems.add(BAD_IMAGE, f"number {position + 1} of the list: {what}")
-            if is_id(id):
+            if id is not None:
                 rows.setdefault(id, None)
-        elif good and type(id) is not type(good[0]["id"]):
-            problems.add(MIXED_IDS, f"{id!r} and {good[0]['id']!r}")
+        elif good and type(id) is not type(good[0].id):
+            problems.add(MIXED_IDS, f"{id!r} and {good[0].id!r}")
             rows.setdefault(id, None)
         elif (row := rows.get(id)) is not None:
-            problems.add(DUPLICATE_IMAGE, f"id {id}: {good[row]['file_name']} and {name}")
+            problems.add(DUPLICATE_IMAGE, f"id {id}: {good[row].file_name} and {name}")
         else:
             rows[id] = len(good)
-            good.append(record)
+            good.append(_Image(id, name, (height, width)))
     if not records:
         problems.add(NO_IMAGES, "images: []")
     return good, rows
-
-
-def _pack_annotations(
-    records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
-) -> PackedBoxes:
-    """Returns the boxes that can be used as the columns that `pack_boxes` makes of them."""
-    of_image: list[int] = []
-    good: list[tuple[Box, int, bool, float]] = []
-    for record in records:
-        name = f"annotation {record.get('id')} of image {record.get('image_id')}"
-        image_id, category_id = record.get("image_id"), record.get("category_id")
-        if not is_id(image_id) or image_id not in rows:
-            problems.add(UNKNOWN_IMAGE, f"annotation {record.get('id')}: image_id {image_id!r}")
-        elif not is_id(category_id) or category_id not in labels:
-            problems.add(UNKNOWN_CATEGORY, f"{name}: category_id {category_id!r}")
-        elif (row := rows[image_id]) is not None and (label := labels[category_id]) is not None:
-            box = xywh_to_box(record.get("bbox"))
-            rule = NO_BOX if box is None else judge_box(box, sizes[row])
-            if rule is not None:
-                problems.add(rule, f"{name}: bbox {record.get('bbox')}")
-            crowd = False if record.get("iscrowd") is None else as_truth(record["iscrowd"])
-            if crowd is None:
-                problems.add(UNCLEAR_CROWD, f"{name}: iscrowd {short(record['iscrowd'])}")
-            if box is not None and counts_in_scores(box):
-                of_image.append(row)
-                good.append((box, label, bool(crowd), _area(record, box)))
-    return pack_boxes(good, of_image, len(sizes))
-
-
-def _area(record: dict[str, Any], box: Box) -> float:
-    """The area in the file (in COCO that of the object's mask) if it is a positive number, else the area of the box."""
-    area = record.get("area")
-    number = as_float(area) if is_number(area) else 0.0
-    return number if math.isfinite(number) and number > 0 else (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _is_records(value: Any) -> bool:

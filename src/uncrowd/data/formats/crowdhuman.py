@@ -12,7 +12,7 @@ from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, head
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.odgt import PERSON, image_id, image_size, is_odgt, read_lines
+from uncrowd.data.formats.odgt import PERSON, NoObject, image_id, image_size, is_odgt, read_lines
 from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
     IMAGES_NOT_FOUND,
@@ -21,17 +21,12 @@ from uncrowd.data.formats.records import (
     judge_box,
     xywh_to_box,
 )
+from uncrowd.data.formats.values import as_truth
 from uncrowd.data.image import image_sizes
 from uncrowd.data.images_folder import find_images_by_stem
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 
-BAD_LINE = Rule(
-    kind="damaged line",
-    severity="error",
-    message="lines that are not JSON objects",
-    training="the file may be cut off, so copy it again",
-)
 BAD_ID = Rule(
     kind="no image id",
     severity="error",
@@ -61,6 +56,12 @@ NO_SIZE = Rule(
     severity="error",
     message="images whose size is not known",
     training="put the images where they can be read, or add width and height to their lines",
+)
+UNCLEAR_IGNORE = Rule(
+    kind="unclear ignore",
+    severity="error",
+    message="boxes whose ignore is neither 0 nor 1",
+    training="write 1 for a box to be ignored and 0 for a person",
 )
 NO_BOX = Rule(
     kind="no box",
@@ -152,8 +153,8 @@ def _read(path: Path, kind: BoxKind, problems: Problems) -> list[_Line]:
     number = 0
     for number, record in read_lines(path):
         where = f"line {number}"
-        if isinstance(record, str):
-            problems.add(BAD_LINE, f"{where}: {record}")
+        if isinstance(record, NoObject):
+            problems.add(_no_object(record.mend), f"{where}{record.fault}")
             continue
         if "dtboxes" in record:  # CrowdDet's detections, beside which it repeats the ground truth in another form
             raise InputError(HOLDS_DETECTIONS.format(path))
@@ -177,20 +178,31 @@ def _boxes(gtboxes: list[Any], kind: BoxKind, where: str, problems: Problems) ->
     good: list[tuple[Box, bool]] = []
     for position, record in enumerate(gtboxes):
         fields = record if isinstance(record, dict) else {}
+        named = f"{where}, box {position + 1}"
         box = xywh_to_box(fields.get(kind))
         if box is None:
-            problems.add(NO_BOX, f"{where}, box {position + 1}: {kind} {short(fields.get(kind))}")
+            problems.add(NO_BOX, f"{named}: {kind} {short(fields.get(kind))}")
             continue
         tag = fields.get("tag")
         if tag not in ("person", "mask"):
-            problems.add(_unknown_tag(tag), f"{where}, box {position + 1}")
+            problems.add(_unknown_tag(tag), named)
         attributes = ("extra", "head_attr") if kind == "hbox" else ("extra",)
-        good.append((box, tag != "person" or any(_is_ignored(fields.get(name)) for name in attributes)))
+        ignored = [_is_ignored(fields.get(name), named, problems) for name in attributes]
+        good.append((box, tag != "person" or any(ignored)))
     return good
 
 
-def _is_ignored(attributes: Any) -> bool:
-    return isinstance(attributes, dict) and attributes.get("ignore", 0) != 0
+def _is_ignored(attributes: Any, named: str, problems: Problems) -> bool:
+    value = attributes.get("ignore") if isinstance(attributes, dict) else None
+    ignored = False if value is None else as_truth(value)
+    if ignored is None:
+        problems.add(UNCLEAR_IGNORE, f"{named}: ignore {short(value)}")
+    return bool(ignored)
+
+
+def _no_object(mend: str) -> Rule:
+    """A rule of its own for each mend, since a file that is cut off needs another than one that is one list."""
+    return Rule(kind="damaged line", severity="error", message="lines that are not JSON objects", training=mend)
 
 
 def _unknown_tag(tag: Any) -> Rule:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from reprlib import repr as short
-from typing import Any
+from typing import Any, NamedTuple
 
 from uncrowd.data.formats.files import head
-from uncrowd.data.formats.records import is_id, is_length
+from uncrowd.data.formats.values import as_id, as_length
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
@@ -19,13 +19,23 @@ from uncrowd.structures import Categories
 PERSON = Categories(ids=(1,), names=("person",))
 
 
+CUT_OFF = "the file may be cut off, so copy it again"
+
+
+class NoObject(NamedTuple):
+    """Why a line is not a JSON object, as a sentence that begins with the line goes on, and what mends it."""
+
+    fault: str
+    mend: str
+
+
 def is_odgt(file: Path) -> bool:
     """Whether a file holds CrowdHuman's ground truth or detections. Raises InputError when it cannot be read."""
     return file.suffix == ".odgt" or re.search(r'"(gtboxes|dtboxes)"\s*:', head(file)) is not None
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yields the number of each line, from 1, and its JSON object, or as text the reason why it is not one.
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | NoObject]]:
+    """Yields the number of each line, from 1, and its JSON object, or the reason why it is not one.
 
     Skips empty lines. Holds one line in memory at a time. Raises InputError when the file cannot be read.
     """
@@ -40,8 +50,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 def image_id(record: dict[str, Any]) -> str | None:
     """The record's `ID` as text; None where it is missing or cannot be the name of a file in the dataset."""
-    id = record.get("ID")
-    text = str(id) if is_id(id) else ""
+    id = as_id(record.get("ID"))
+    text = "" if id is None else str(id)
     path = PurePosixPath(text)
     within = bool(text) and not path.is_absolute() and ".." not in path.parts
     return text if text.isprintable() and within else None
@@ -49,15 +59,17 @@ def image_id(record: dict[str, Any]) -> str | None:
 
 def image_size(record: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width), or None where the record lacks them, as CrowdHuman's own ground truth does."""
-    height, width = record.get("height"), record.get("width")
-    return (int(height), int(width)) if is_length(height) and is_length(width) else None
+    height, width = as_length(record.get("height")), as_length(record.get("width"))
+    return None if height is None or width is None else (height, width)
 
 
-def _parse(line: bytes) -> dict[str, Any] | str:
+def _parse(line: bytes) -> dict[str, Any] | NoObject:
+    if line.lstrip().startswith(b"["):  # the whole file as one JSON array, whether or not it is on a line of its own
+        return NoObject(" is a list", "write one object a line")
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        return f"{error.msg}, column {error.colno}"
+        return NoObject(f": {error.msg}, column {error.colno}", CUT_OFF)
     except (ValueError, RecursionError) as error:  # not UTF-8, or numbers or nesting beyond Python's limits
-        return str(error)
-    return record if isinstance(record, dict) else short(record)
+        return NoObject(f": {error}", CUT_OFF)
+    return record if isinstance(record, dict) else NoObject(f" is {short(record)}", "write one object a line")

@@ -1,10 +1,10 @@
-"""Rules for the records of every format: which ids, sizes and boxes can be used."""
+"""Rules for the records of every format: which boxes can be used."""
 
 import math
-from typing import Any, TypeGuard
+from typing import Any
 
+from uncrowd.data.formats.values import as_float, is_number
 from uncrowd.data.problems import Rule
-from uncrowd.structures import ImageId
 
 IMAGES_NOT_FOUND = Rule(
     kind="images not found",
@@ -35,10 +35,6 @@ OUTSIDE = Rule(
 )
 
 HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation file they belong to."
-
-# The most characters of a name or an id. No system opens longer paths than a few thousand characters, and a dataset
-# holds its names in arrays as wide as the longest of them.
-LONGEST = 1024
 
 Box = tuple[float, float, float, float]
 
@@ -72,31 +68,3 @@ def counts_in_scores(box: Box) -> bool:
     what is no box at all: corners in the wrong order, or NaN or infinite numbers.
     """
     return all(map(math.isfinite, box)) and box[2] >= box[0] and box[3] >= box[1]
-
-
-def is_number(value: Any) -> TypeGuard[int | float]:
-    """Whether the value is a JSON number, which true and false are not."""
-    return type(value) in (int, float)
-
-
-def as_float(number: int | float) -> float:
-    """The number as a float; infinity for an integer that is too large, since JSON sets no limit."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf
-
-
-def is_id(value: Any) -> TypeGuard[ImageId]:
-    """Whether the value is a string of at most `LONGEST` characters, or a whole number that fits in 64 bits."""
-    return (type(value) is str and len(value) <= LONGEST) or (type(value) is int and -(2**63) <= value < 2**63)
-
-
-def is_file_name(value: Any) -> TypeGuard[str]:
-    """Whether the value is a string of 1 to `LONGEST` characters."""
-    return type(value) is str and 0 < len(value) <= LONGEST
-
-
-def is_length(value: Any) -> TypeGuard[int | float]:
-    """Whether the value is a positive whole number of pixels, whether it is written 640 or 640.0."""
-    return is_number(value) and 0 < value < 2**31 and value == int(value)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64
 
 from uncrowd.boxes import xywh_to_xyxy
-from uncrowd.data.formats.records import is_number
+from uncrowd.data.formats.values import is_number
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from uncrowd.boxes import xyxy_to_xywh
-from uncrowd.data.formats.odgt import image_id, image_size, read_lines
+from uncrowd.data.formats.odgt import NoObject, image_id, image_size, read_lines
 from uncrowd.data.formats.values import as_whole
 from uncrowd.data.results.columns import DetectionColumns
 from uncrowd.data.results.matching import index_images
@@ -132,8 +132,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Yields number, ID and object of each line; the object has a list of dtboxes."""
     for number, record in read_lines(path):
         where = f"{path}: line {number}"
-        if isinstance(record, str):
-            raise InputError(f"{where} is not a JSON object ({record}); the file may be cut off, so write it again.")
+        if isinstance(record, NoObject):
+            raise InputError(f"{where}{record.fault}; {record.mend}.")
         if "gtboxes" in record and "dtboxes" not in record:
             raise InputError(f"{path} is ground truth (it has 'gtboxes'), not detections; give a results file.")
         id = image_id(record)
