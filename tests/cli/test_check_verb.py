@@ -5,7 +5,7 @@ from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
 
 
-def test_a_sound_dataset(uncrowd, shapes):
+def test_a_sound_dataset_is_described(uncrowd, shapes):
     said = uncrowd("check", shapes)
     assert (said.status, said.err) == (0, "")
     assert said.out.startswith(
@@ -28,7 +28,7 @@ def test_errors_and_warnings_are_counted(uncrowd, tmp_path):
     assert said.out.endswith("1 error, 3 warnings\n")
 
 
-def test_the_heads_of_a_crowd(uncrowd, refused, shapes, tmp_path):
+def test_the_head_boxes_of_odgt_are_checked(uncrowd, refused, shapes, tmp_path):
     write_odgt(tmp_path / "annotation.odgt", [line("a", boxes=[person(), person(head_attr={"ignore": 1})])])
     said = uncrowd("check", tmp_path, "--box", "hbox")
     assert said.status == 0
@@ -36,7 +36,7 @@ def test_the_heads_of_a_crowd(uncrowd, refused, shapes, tmp_path):
     assert "which has no hbox" in refused("check", shapes, "--box", "hbox")
 
 
-def test_no_dataset(refused, tmp_path):
+def test_a_path_without_a_dataset_is_refused(refused, tmp_path):
     assert "nowhere does not exist" in refused("check", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("check", tmp_path)
 

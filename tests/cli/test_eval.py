@@ -1,4 +1,4 @@
-"""`uncrowd eval`: a run, its weights, its detections or anyone's, against ground truth in a folder or a file."""
+"""`uncrowd eval` scores runs, weights and files of detections against ground truth in a folder or a file."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def scores(uncrowd, *argv) -> dict:
     return json.loads(said.out)  # fails where there is more than one object
 
 
-def test_a_run_its_weights_and_its_detections_are_one(uncrowd, shapes, run, tmp_path):
+def test_a_run_its_weights_and_its_detections_score_the_same(uncrowd, shapes, run, tmp_path):
     flags = ("--data", shapes, "--workers", 0, "--batch-size", 2, "--device", "cpu")
     of_run = scores(uncrowd, run, *flags, "--out", tmp_path / "run.json")
     assert of_run == scores(uncrowd, run / "weights.safetensors", *flags, "--out", tmp_path / "weights.json")
@@ -34,7 +34,7 @@ def test_a_run_its_weights_and_its_detections_are_one(uncrowd, shapes, run, tmp_
         assert in_order(json.loads(file.read_text())) == in_order(found)
 
 
-def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run, tmp_path, monkeypatch):
+def test_tta_detects_what_the_predictor_detects(uncrowd, refused, shapes, run, tmp_path, monkeypatch):
     small = TTAConfig(views=(View(short_side=32, max_size=64),))
     monkeypatch.setattr("uncrowd.cli.eval.TTAConfig", lambda: small)  # its sizes are for larger images
     out = tmp_path / "augmented.json"
@@ -50,7 +50,7 @@ def test_augmentation_is_as_the_predictor_does_it(uncrowd, refused, shapes, run,
     assert (tmp_path / "released.json").read_text() == out.read_text()
 
 
-def test_the_truth_itself_scores_everything(uncrowd, shapes, tmp_path):
+def test_the_ground_truth_as_detections_scores_100(uncrowd, shapes, tmp_path):
     said = uncrowd("eval", results(tmp_path / "truth.json", shapes / "instances_val.json"), "--data", shapes)
     assert (said.status, said.err) == (0, "")
     assert f"on the 3 images of {shapes / 'instances_val.json'}, COCO protocol:" in said.out
@@ -91,7 +91,7 @@ def test_without_a_validation_split_it_says_that_training_images_are_scored(uncr
     assert "has no validation split, so its training split is used" in said.err
 
 
-def test_the_split_asked_for(uncrowd, refused, shapes, tmp_path):
+def test_the_split_can_be_chosen(uncrowd, refused, shapes, tmp_path):
     truth = results(tmp_path / "truth.json", shapes / "instances_train.json")
     assert scores(uncrowd, truth, "--data", shapes, "--split", "train")["AP"] == pytest.approx(1)
     assert "has no test split; it has train, val" in refused("eval", truth, "--data", shapes, "--split", "test")
@@ -99,7 +99,7 @@ def test_the_split_asked_for(uncrowd, refused, shapes, tmp_path):
     assert "leave --split out" in refused("eval", truth, "--data", one, "--split", "val")
 
 
-def test_max_dets_name_the_recalls(uncrowd, shapes, tmp_path):
+def test_max_dets_are_the_limits_of_the_recalls(uncrowd, shapes, tmp_path):
     truth = results(tmp_path / "truth.json", shapes / "instances_val.json")
     said = scores(uncrowd, truth, "--data", shapes, "--max-dets", 1, 5, 300)
     assert {"AR@1", "AR@5", "AR@300"} <= said.keys()
@@ -113,7 +113,7 @@ def test_ground_truth_without_boxes_has_no_scores_but_is_json(uncrowd, tmp_path)
     assert said["per_class"] == {"cat": None, "dog": None}
 
 
-def test_a_image_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes, run, tmp_path):
+def test_an_image_that_cannot_be_read_is_reported_and_has_no_detections(uncrowd, shapes, run, tmp_path):
     file = tmp_path / "labels.json"
     truth = json.loads((shapes / "instances_val.json").read_text())
     write(file, truth)
@@ -140,7 +140,7 @@ def test_a_image_that_cannot_be_read_counts_as_empty_and_is_said(uncrowd, shapes
         (["--protocol", "crowdhuman"], "scores one class, but the dataset has 2 (dark, bright)"),
     ],
 )
-def test_flags_that_cannot_be(refused, shapes, run, flags, sentence):
+def test_unusable_flags_are_refused(refused, shapes, run, flags, sentence):
     assert sentence in refused("eval", run, "--data", shapes, *flags)
 
 
@@ -155,18 +155,18 @@ def test_the_ground_truth_is_not_overwritten(refused, shapes, run):
     assert "would be overwritten" in refused("eval", run / "detections.json", "--data", shapes, "--out", train)
 
 
-def test_a_gpu_that_is_not_there(refused, shapes, run, monkeypatch):
+def test_a_missing_gpu_is_refused(refused, shapes, run, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert "torch finds no GPU here" in refused("eval", run, "--data", shapes, "--device", "cuda")
 
 
-def test_weights_of_other_classes(refused, run, tmp_path):
+def test_weights_of_other_classes_are_refused(refused, run, tmp_path):
     sentence = refused("eval", run, "--data", write(tmp_path / "pets.json"))
     assert "knows 2 classes (dark, bright)" in sentence
     assert "has 2 classes (cat, dog)" in sentence
 
 
-def test_no_ground_truth(refused, run, tmp_path):
+def test_a_path_without_ground_truth_is_refused(refused, run, tmp_path):
     assert "nowhere does not exist" in refused("eval", run, "--data", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("eval", run, "--data", tmp_path)
     (tmp_path / "val.txt").write_text("0 0.5 0.5 1 1\n")
@@ -182,13 +182,13 @@ NOT_WEIGHTS = {
 
 
 @pytest.mark.parametrize("name", NOT_WEIGHTS)
-def test_files_that_are_neither_weights_nor_results(refused, shapes, tmp_path, name):
+def test_files_that_are_neither_weights_nor_results_are_refused(refused, shapes, tmp_path, name):
     written, sentence = NOT_WEIGHTS[name]
     (tmp_path / name).write_bytes(written)
     assert sentence in refused("eval", tmp_path / name, "--data", shapes)
 
 
-def test_a_path_that_does_not_exist_and_a_folder_without_a_run(refused, shapes, tmp_path):
+def test_a_missing_path_and_a_folder_without_a_run_are_refused(refused, shapes, tmp_path):
     assert "nothing.json does not exist" in refused("eval", tmp_path / "nothing.json", "--data", shapes)
     assert f"{tmp_path}" in refused("eval", tmp_path, "--data", shapes)
 
@@ -206,20 +206,20 @@ BAD_RESULTS = {
 
 
 @pytest.mark.parametrize("name", BAD_RESULTS)
-def test_results_that_are_none_of_this_dataset(refused, shapes, tmp_path, name):
+def test_results_that_do_not_fit_the_dataset_are_refused(refused, shapes, tmp_path, name):
     records, sentence = BAD_RESULTS[name]
     (tmp_path / "found.json").write_text(json.dumps(records))
     assert sentence in refused("eval", tmp_path / "found.json", "--data", shapes)
 
 
-def test_results_cut_off_in_the_middle(refused, shapes, run, tmp_path):
+def test_results_cut_off_in_the_middle_are_refused(refused, shapes, run, tmp_path):
     text = (run / "detections.json").read_text()
     (tmp_path / "found.json").write_text(text[: len(text) // 2])
     assert "found.json is not a complete JSON file" in refused("eval", tmp_path / "found.json", "--data", shapes)
 
 
 def results(file: Path, annotations: Path) -> Path:
-    """The ground truth as somebody's detections."""
+    """Writes the ground truth as a file of detections with the score 0.9."""
     records = json.loads(annotations.read_text())["annotations"]
     keys = ("image_id", "category_id", "bbox")
     file.write_text(json.dumps([{key: record[key] for key in keys} | {"score": 0.9} for record in records]))

@@ -1,4 +1,4 @@
-"""`eval` on CrowdHuman's files, with detectors that find more than COCO counts, and where there is nothing to score."""
+"""`uncrowd eval` on CrowdHuman's files, with more detections than COCO counts, and without ground truth."""
 
 import json
 from pathlib import Path
@@ -36,14 +36,14 @@ def expected() -> dict[str, float]:
 
 
 def rewritten(path: Path, lines: Path, change) -> Path:
-    """An odgt file with each of its records changed."""
+    """Writes an odgt file with each of its records changed."""
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     path.write_text("".join(json.dumps(change(record)) + "\n" for record in records))
     return path
 
 
 def weights(path: Path, names: tuple[str, ...], proposals: int) -> Path:
-    """A detector of random weights that knows these classes."""
+    """Writes a detector of these classes with random weights."""
     config = SparseRCNNConfig(
         num_classes=len(names),
         proposals=proposals,
@@ -64,7 +64,7 @@ def test_odgt_is_scored_as_crowddet_does(uncrowd, scores):
     assert said.out.split()[-8:] == [*KEYS, "66.9", "81.6", "81.5", "53.7"]
 
 
-def test_sizes_may_be_those_of_the_detections_alone(scores, refused, tmp_path):
+def test_image_sizes_may_come_from_the_detections(scores, refused, tmp_path):
     # CrowdHuman's own ground truth has none.
     without = rewritten(tmp_path / "val.odgt", TRUTH, lambda r: {"ID": r["ID"], "gtboxes": r["gtboxes"]})
     assert scores(FOUND, "--data", without) == pytest.approx(expected(), abs=1e-9)
@@ -72,7 +72,7 @@ def test_sizes_may_be_those_of_the_detections_alone(scores, refused, tmp_path):
     assert "whose size is not known" in refused("eval", bare, "--data", without)
 
 
-def test_detections_change_their_format_and_score_the_same(scores, tmp_path):
+def test_detections_score_the_same_in_either_format(scores, tmp_path):
     as_coco, as_odgt, as_text = (tmp_path / name for name in ("found.json", "found.odgt", "found.txt"))
     scores(FOUND, "--data", TRUTH, "--out", as_coco)
     assert scores(as_coco, "--data", TRUTH, "--out", as_odgt) == pytest.approx(expected(), abs=1e-9)
@@ -80,7 +80,7 @@ def test_detections_change_their_format_and_score_the_same(scores, tmp_path):
     assert scores(as_text, "--data", TRUTH) == pytest.approx(expected(), abs=1e-9)
 
 
-def test_other_boxes_and_the_other_protocol(scores):
+def test_visible_boxes_and_cocos_protocol_give_other_scores(scores):
     visible = scores(FOUND, "--data", TRUTH, "--box", "vbox")
     assert visible.keys() == set(KEYS)
     assert visible["AP"] < expected()["AP"]
@@ -89,7 +89,7 @@ def test_other_boxes_and_the_other_protocol(scores):
     assert coco["per_class"] == {"person": coco["AP"]}
 
 
-def test_coco_json_of_one_class_by_crowdhumans_protocol(scores, tmp_path):
+def test_coco_json_of_one_class_is_scored_by_crowdhumans_protocol(scores, tmp_path):
     images = [{"id": 1, "file_name": "1.png", "width": 100, "height": 100}]
     found = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 60]}
     truth = {
@@ -112,13 +112,13 @@ def test_a_detector_that_finds_more_than_100_is_scored_on_all_of_them(scores, sh
     assert few == {key: value for key, value in said.items() if not key.endswith("@120")}
 
 
-def test_a_file_of_more_than_100_detections_a_image_is_scored_on_all_of_them(scores, shapes, tmp_path):
+def test_a_file_with_more_than_100_detections_in_an_image_is_scored_on_all_of_them(scores, shapes, tmp_path):
     box = {"image_id": 1, "category_id": 3, "bbox": [1, 1, 5, 5]}
     (tmp_path / "many.json").write_text(json.dumps([box | {"score": n / 200} for n in range(150)]))
     assert {"AR@100", "AR@150", "AP@150"} <= scores(tmp_path / "many.json", "--data", shapes).keys()
 
 
-def test_a_detector_of_persons_on_crowdhumans_files(scores, refused, run, tmp_path):
+def test_a_detector_of_persons_is_scored_on_crowdhumans_files(scores, refused, run, tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT), "grey").save(tmp_path / "a.png")
     boxes = [{"tag": "person", "fbox": [5, 5, 20, 40], "vbox": [5, 5, 20, 30], "hbox": [9, 5, 9, 9]}]
     (tmp_path / "val.odgt").write_text(json.dumps({"ID": "a", "gtboxes": boxes}) + "\n")
@@ -161,7 +161,7 @@ def test_without_ground_truth_the_servers_file_is_written_and_nothing_scored(unc
     assert "nothing is scored" in as_json.err
 
 
-def test_without_ground_truth_and_without_a_file_to_write(refused, run, without_truth, tmp_path):
+def test_without_ground_truth_a_coco_file_to_write_is_required(refused, run, without_truth, tmp_path):
     name = "detections_test-dev2017_uncrowd_results.json"
     assert f"--out {name}." in refused("eval", run, "--data", without_truth)
     assert "takes COCO results (.json)" in refused(
@@ -169,7 +169,7 @@ def test_without_ground_truth_and_without_a_file_to_write(refused, run, without_
     )
 
 
-def test_what_does_not_go_together(refused, tmp_path):
+def test_flags_and_files_that_do_not_fit_together_are_refused(refused, tmp_path):
     assert "--max-dets is for COCO's protocol" in refused("eval", FOUND, "--data", TRUTH, "--max-dets", 500)
     assert "is one of the inputs" in refused("eval", FOUND, "--data", TRUTH, "--out", FOUND)
     assert "not detections" in refused("eval", TRUTH, "--data", TRUTH)

@@ -1,4 +1,4 @@
-"""`uncrowd export`: what it says, what it wrote serves wherever weights do, and what it refuses before the work."""
+"""`uncrowd export` writes a detector that serves in place of its weights, and refuses unusable paths at once."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-def test_what_it_says(exported):
+def test_it_prints_parameters_size_and_the_comparison_with_torch(exported):
     lines = exported.said.splitlines()
     parameters = sum(parameter.numel() for parameter in exported.model.parameters())
     assert lines[0].startswith(f"exporting {exported.weights}: {parameters:,} parameters, 2 classes; ")
@@ -21,7 +21,7 @@ def test_what_it_says(exported):
     assert [file.name for file in exported.onnx.parent.iterdir()] == [exported.onnx.name]
 
 
-def test_predict(uncrowd, exported, shapes, tmp_path):
+def test_predict_finds_the_same_with_the_exported_detector(uncrowd, exported, shapes, tmp_path):
     records = []
     for file in (exported.onnx, exported.weights):
         flags = ("--threshold", 0, "--json-only", "--device", "cpu", "--out", tmp_path / file.suffix)
@@ -35,14 +35,14 @@ def test_predict(uncrowd, exported, shapes, tmp_path):
         assert {found["category_id"] for found in ours["detections"]} <= {3, 17}
 
 
-def test_eval_and_info(uncrowd, exported, shapes):
+def test_eval_and_info_give_the_same_for_the_exported_detector(uncrowd, exported, shapes):
     flags = ("--data", shapes, "--json", "--device", "cpu")
     ours, theirs = (json.loads(uncrowd("eval", file, *flags).out) for file in (exported.onnx, exported.weights))
     assert ours["AP"] == pytest.approx(theirs["AP"], abs=1e-3)
     assert json.loads(uncrowd("info", exported.onnx).out) == json.loads(uncrowd("info", exported.weights).out)
 
 
-def test_where_weights_are_needed(refused, exported, shapes, tmp_path):
+def test_verbs_that_need_weights_refuse_an_exported_detector(refused, exported, shapes, tmp_path):
     said = refused("figure", "masks", exported.onnx, shapes / "images/val1.png", "--out", tmp_path / "masks.png")
     assert "detector.onnx gives no access to intermediate results; give the weights that it was exported from" in said
     assert "is an exported detector, which can only run inference" in refused(
@@ -50,7 +50,7 @@ def test_where_weights_are_needed(refused, exported, shapes, tmp_path):
     )
 
 
-def test_what_is_refused(refused, exported, tmp_path):
+def test_unusable_paths_are_refused(refused, exported, tmp_path):
     assert "end its name in .onnx" in refused("export", exported.weights, tmp_path / "detector.pt")
     assert "end its name in .onnx" in refused("export", exported.weights, exported.weights)
     assert "does not exist" in refused("export", tmp_path / "nothing.safetensors", tmp_path / "a.onnx")
@@ -58,7 +58,7 @@ def test_what_is_refused(refused, exported, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_said_at_once(uncrowd, exported, tmp_path, monkeypatch):
+def test_a_path_that_cannot_be_written_is_refused_at_once(uncrowd, exported, tmp_path, monkeypatch):
     def too_late(*_, **__):
         raise AssertionError("after minutes")
 

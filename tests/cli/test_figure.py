@@ -1,4 +1,4 @@
-"""`uncrowd figure`: what is drawn is what the model does and what the files say."""
+"""`uncrowd figure` draws what the model computes and what the files hold."""
 
 import json
 from dataclasses import replace
@@ -20,9 +20,9 @@ from uncrowd.visualize.attention import OTHERS, QUERY
 from uncrowd.visualize.draw import GREY, label_colour
 from uncrowd.weights.file import save_weights
 
-# Of the first stage, as centre and size: two that overlap on the left, one on the right, and the others are no boxes.
+# Boxes of the first stage, as centre and size in shares of the image: two that overlap on the left, one on the right.
 PROPOSALS = torch.tensor([[0.3, 0.5, 0.2, 0.4], [0.35, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4]])
-# The same in an image of 64 x 48, drawn ten times as large.
+# Where they are drawn in an image of 64 x 48 that is enlarged ten times.
 LEFT, RIGHT = (128, 144, 256, 336), (448, 144, 576, 336)
 
 
@@ -88,11 +88,11 @@ def test_the_iou_keeps_attention_to_boxes_that_overlap(uncrowd, ours, image, tmp
     below = sheet[bar + 480 :]
     rows = below[:, :640], below[:, -640:]
     own, others = ([is_colour(row, colour).sum() for row in rows] for colour in (QUERY, OTHERS))
-    assert own[0] < own[1]  # what the third query had goes to the two
+    assert own[0] < own[1]  # the third query's attention goes to the other two
     assert others[0] > others[1] > 0
 
 
-def test_attention_without_the_iou_is_one_panel(uncrowd, baseline, image, tmp_path):
+def test_attention_without_iou_is_one_panel(uncrowd, baseline, image, tmp_path):
     out = of_query(uncrowd, "attention", baseline, image, tmp_path / "a.png", "--stage", 1)
     assert "self attention: 90% on 3 of 3 queries" in out
     assert "after" not in out
@@ -111,13 +111,13 @@ def test_the_query_of_the_best_detection_and_the_last_stage_are_the_default(uncr
     assert (pixels(tmp_path / "best.png") == pixels(tmp_path / f"{best}.png")).all()
 
 
-def test_heads_differ(uncrowd, ours, image, tmp_path):
+def test_each_head_has_its_own_figure(uncrowd, ours, image, tmp_path):
     for head in (1, 2):
         of_query(uncrowd, "attention", ours, image, tmp_path / f"{head}.png", "--query", 0, "--head", head)
     assert (pixels(tmp_path / "1.png") != pixels(tmp_path / "2.png")).any()
 
 
-def test_the_branches_look_inside_of_the_box(uncrowd, ours, image, tmp_path):
+def test_masks_draws_both_branches_inside_the_box(uncrowd, ours, image, tmp_path):
     of_query(uncrowd, "masks", ours, image, tmp_path / "m.png", "--query", 2, "--stage", 1)
     sheet = pixels(tmp_path / "m.png")
     gap = np.flatnonzero((sheet[100:-100] == 255).all(axis=(0, 2)))
@@ -131,7 +131,7 @@ def test_the_branches_look_inside_of_the_box(uncrowd, ours, image, tmp_path):
     assert differing.sum() == differing[top:bottom, left:right].sum()
 
 
-def test_a_model_without_masks_has_none_to_draw(refused, baseline, image, tmp_path):
+def test_models_without_masks_or_attention_are_refused(refused, baseline, image, tmp_path):
     assert "without dynamic channel weighting" in refused(
         "figure", "masks", baseline, image, "--out", tmp_path / "m.png"
     )
@@ -151,7 +151,7 @@ def test_a_model_without_masks_has_none_to_draw(refused, baseline, image, tmp_pa
         (("--out", "nowhere/a.png"), "--out names a file in a folder that exists"),
     ],
 )
-def test_what_is_not_there(refused, ours, image, tmp_path, flags, sentence):
+def test_numbers_and_files_that_do_not_exist_are_refused(refused, ours, image, tmp_path, flags, sentence):
     argv = ("--out", tmp_path / "a.png") if "--out" not in flags else ()
     assert sentence in refused("figure", "attention", ours, image, *argv, *flags)
 
@@ -163,7 +163,7 @@ def test_the_image_is_not_overwritten(refused, ours, image, tmp_path):
     assert copy.read_bytes() == image.read_bytes()
 
 
-def test_another_figure(refused):
+def test_an_unknown_figure_is_refused(refused):
     assert "There is no figure 'histogram'; give one of attention, masks, curves, compare" in refused(
         "figure", "histogram"
     )
@@ -193,7 +193,7 @@ def test_curves_end_where_the_runs_ended(uncrowd, tmp_path):
     assert named.out.startswith("ours: AP 37.5")
 
 
-def test_runs_that_cannot_be_plotted(refused, tmp_path):
+def test_runs_that_cannot_be_plotted_are_refused(refused, tmp_path):
     out = ("--out", tmp_path / "c.png")
     run = recorded(tmp_path / "run", {1: 0.25}, name="mMR")
     empty = recorded(tmp_path / "empty", {})
@@ -206,7 +206,7 @@ def test_runs_that_cannot_be_plotted(refused, tmp_path):
 
 @pytest.fixture
 def crowded(shapes: Path, tmp_path: Path) -> Path:
-    """The scenes to score on, of which the third has the most boxes and one that is to be ignored."""
+    """The validation images; the third has the most boxes, one of them ignored."""
     content = json.loads((shapes / "instances_val.json").read_text())
     last, before = content["annotations"][-1], content["annotations"][-2]
     assert last["image_id"] == before["image_id"] == 3
@@ -221,7 +221,7 @@ def crowded(shapes: Path, tmp_path: Path) -> Path:
 
 
 def detections(path: Path, truth: Path, score: float) -> Path:
-    """Everything that is to be found, each with that score."""
+    """Writes all objects of the ground truth as detections with that score."""
     found = [
         {key: record[key] for key in ("image_id", "category_id", "bbox")} | {"score": score}
         for record in json.loads(truth.read_text())["annotations"]
@@ -252,7 +252,7 @@ def test_methods_stand_beside_the_ground_truth(uncrowd, crowded, tmp_path):
         assert is_colour(first, GREY)[line].mean() < 0.1
 
 
-def test_images_by_name_and_methods_of_any_kind(uncrowd, shapes, ours, crowded, tmp_path):
+def test_images_are_chosen_by_id_and_methods_may_be_of_any_kind(uncrowd, shapes, ours, crowded, tmp_path):
     all_of_it = detections(tmp_path / "found.json", crowded, 0.5)
     argv = ("--data", crowded, "--images", 2, 1, "--out", tmp_path / "c.png", "--threshold", 0, "--device", "cpu")
     said = uncrowd("figure", "compare", ours, all_of_it, *argv)
@@ -277,13 +277,13 @@ def test_images_by_name_and_methods_of_any_kind(uncrowd, shapes, ours, crowded, 
         (("--split", "test"), "has no test split; it has"),
     ],
 )
-def test_comparisons_that_cannot_be(refused, shapes, tmp_path, flags, sentence):
+def test_unusable_flags_are_refused(refused, shapes, tmp_path, flags, sentence):
     found = detections(tmp_path / "found.json", shapes / "instances_val.json", 0.5)
     argv = (found, found, "--data", shapes, "--out", tmp_path / "c.png", *flags)
     assert sentence in refused("figure", "compare", *argv)
 
 
-def test_methods_that_cannot_be_compared(refused, shapes, ours, crowd, tmp_path):
+def test_methods_that_cannot_be_compared_are_refused(refused, shapes, ours, crowd, tmp_path):
     found = detections(tmp_path / "found.json", shapes / "instances_val.json", 0.5)
     out = ("--out", tmp_path / "c.png")
     nowhere = tmp_path / "nowhere.json"

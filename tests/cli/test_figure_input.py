@@ -1,4 +1,4 @@
-"""`uncrowd figure` with files that are damaged or in the way: one sentence, and nothing is lost."""
+"""`uncrowd figure` refuses damaged logs in one sentence and overwrites no image."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ AP = {"kind": "eval", "step": 2, "epoch": 1, "AP": 0.25}
     ],
     ids=str,
 )
-def test_rows_of_a_run_that_are_no_scores_are_passed_over(refused, tmp_path, row: Any):
+def test_logged_rows_without_a_score_are_ignored(refused, tmp_path, row: Any):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text(row if isinstance(row, str) else json.dumps(row))
     said = refused("figure", "curves", tmp_path / "run", "--out", tmp_path / "c.png")
@@ -36,7 +36,7 @@ def test_no_image_of_the_dataset_is_overwritten(refused, shapes, run):
     assert image.read_bytes() == before
 
 
-def test_names_of_several_lines_become_one(uncrowd, shapes, run, tmp_path):
+def test_names_with_line_breaks_are_written_on_one_line(uncrowd, shapes, run, tmp_path):
     found = run / "detections.json"
     argv = ("--data", shapes, "--out", tmp_path / "c.png", "--names", "one\ntwo", "\n")
     assert uncrowd("figure", "compare", found, found, *argv).status == 0

@@ -15,7 +15,7 @@ from uncrowd.models.stage import StageConfig
 
 
 def checkpoint(file: Path, classes: int = 2) -> Path:
-    """A model under the authors' names, on the smallest backbone that is known."""
+    """Writes a checkpoint with the authors' parameter names and the smallest backbone that can be imported."""
     stage = StageConfig(width=16, dynamic_width=4, feedforward_width=32)
     backbone = BackboneConfig(name="resnet18")
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def test_a_published_checkpoint_becomes_weights(uncrowd, shapes, tmp_path):
     assert uncrowd("predict", weights, shapes / "images/val1.png", "--out", tmp_path / "out").status == 0
 
 
-def test_detrs_class_head_is_cut_to_cocos_classes_and_that_is_said(uncrowd, shapes, tmp_path):
+def test_detrs_class_head_is_reduced_to_cocos_classes_with_a_note(uncrowd, shapes, tmp_path):
     source, weights = tmp_path / "detr.pth", tmp_path / "w.safetensors"
     torch.save({"model": as_detr(small_detr(91))}, source)
     said = uncrowd("import", source, weights)
@@ -63,7 +63,7 @@ def test_the_classes_of_crowdhuman_and_coco_are_known(uncrowd, tmp_path, classes
     assert some.items() <= categories.items()
 
 
-def test_the_classes_save_mmdetection_stand_in_the_checkpoint(uncrowd, tmp_path):
+def test_the_classes_of_mmdetection_are_read_from_the_checkpoint(uncrowd, tmp_path):
     source = save_mmdetection(tmp_path / "model.pth", ("cat", "dog", "emu"))
     said = uncrowd("import", source, tmp_path / "w.safetensors")
     assert (said.status, said.err) == (0, "")
@@ -95,7 +95,7 @@ class WantsToRun:
         return Path.touch, (self.file,)
 
 
-def test_a_pickle_that_wants_to_run_code_does_not(uncrowd, refused, shapes, tmp_path):
+def test_code_in_a_pickle_is_not_run(uncrowd, refused, shapes, tmp_path):
     torch.save({"model": WantsToRun(tmp_path / "ran")}, tmp_path / "model.pth")
     said = uncrowd("import", tmp_path / "model.pth", tmp_path / "w.safetensors")
     assert (said.status, said.out) == (2, "")
@@ -107,7 +107,7 @@ def test_a_pickle_that_wants_to_run_code_does_not(uncrowd, refused, shapes, tmp_
     assert (tmp_path / "ran").exists()
 
 
-def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path):
+def test_files_that_are_not_published_checkpoints_are_refused(refused, uncrowd, tmp_path):
     weights = tmp_path / "w.safetensors"
     assert "does not exist" in refused("import", tmp_path / "nothing.pth", weights)
     (tmp_path / "text.pth").write_text("no checkpoint")
@@ -124,13 +124,13 @@ def test_what_is_no_published_checkpoint(refused, uncrowd, tmp_path):
     assert not weights.exists()
 
 
-def test_weights_that_cannot_be_written(refused, tmp_path):
+def test_a_path_that_cannot_be_written_is_refused(refused, tmp_path):
     (tmp_path / "file").write_text("where a folder should be")
     source = checkpoint(tmp_path / "model.pth")
     assert "cannot be written" in refused("import", source, tmp_path / "file/w.safetensors")
 
 
-def test_where_no_weights_can_be_written(refused, tmp_path):
+def test_another_suffix_and_the_input_itself_are_refused_as_output(refused, tmp_path):
     source = checkpoint(tmp_path / "model.pth")
     assert "w.pth is not the name of a weights file; end its name in .safetensors" in refused(
         "import", source, tmp_path / "w.pth"

@@ -1,4 +1,4 @@
-"""`uncrowd info`: the experiments in a table, one with all its settings, the paper's tables, or what a file holds."""
+"""`uncrowd info` lists the recipes, or shows one recipe, the paper's tables, or what a weights file holds."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def counted_at_once(monkeypatch):
 
 
 @pytest.mark.usefixtures("counted_at_once")
-def test_the_table_has_a_row_for_each_experiment(uncrowd):
+def test_the_table_has_a_row_for_each_recipe(uncrowd):
     said = uncrowd("info")
     assert (said.status, said.err) == (0, "")
     lines = said.out.splitlines()
@@ -38,21 +38,21 @@ def test_the_table_has_a_row_for_each_experiment(uncrowd):
 
 
 @pytest.mark.usefixtures("counted_at_once")
-def test_an_experiment_of_any_name_is_listed(uncrowd, monkeypatch):
+def test_a_recipe_of_any_name_is_listed(uncrowd, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "factory-floor", lambda: replace(small_data(), name="factory-floor"))
     assert "factory-floor" in uncrowd("info").out
 
 
 @pytest.mark.usefixtures("counted_at_once")
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_with_all_its_settings_and_what_the_paper_says(uncrowd, name):
+def test_a_recipe_is_shown_with_all_its_settings_and_the_papers_scores(uncrowd, name):
     shown = json.loads(uncrowd("info", name).out)
     assert config.from_dict(Experiment, shown["experiment"], "its JSON") == EXPERIMENTS[name]()
     assert (shown["parameters"], shown["macs_a_coco_image"]) == (132_823_240, 136_500_000_000)
     assert shown["paper"] == [row._asdict() for row in rows_of(name)]
 
 
-def test_the_tables_of_the_paper_beside_ours(uncrowd, monkeypatch):
+def test_the_papers_cells_stand_beside_the_computed_ones(uncrowd, monkeypatch):
     parameters = Cell("Table 6", "ours*, Swin-T", "coco-swin-t-300", "Params", "136M", 136.3266)
     flops = Cell("Table 6", "ours*, Swin-T", "coco-swin-t-300", "FLOPs", "167G", 165.84)
     unreadable = [Cell("Table 1", "MSA", "coco-r50-100-sparse-rcnn", c, None, 106.2) for c in ("Params", "FLOPs")]
@@ -77,7 +77,7 @@ def test_every_name_of_the_tables_fits_on_its_line(uncrowd, monkeypatch):
     assert sum(line.startswith("Table ") for line in out.splitlines()) == len(counted)
 
 
-def test_what_weights_and_runs_hold(uncrowd, run):
+def test_weights_and_runs_are_shown_with_model_classes_and_preprocessing(uncrowd, run):
     held = json.loads(uncrowd("info", run).out)
     assert held == json.loads(uncrowd("info", run / "weights.safetensors").out)
     assert held["categories"] == {"3": "dark", "17": "bright"}
@@ -86,7 +86,7 @@ def test_what_weights_and_runs_hold(uncrowd, run):
     assert held["parameters"] > 400_000
 
 
-def test_what_is_neither(refused, run, shapes):
+def test_unknown_names_and_other_files_are_refused(refused, run, shapes):
     sentence = refused("info", "coco-r50-100-iou-es")
     assert "not an existing file or folder, not the word tables, and not an experiment" in sentence
     assert "the nearest is coco-r50-100-iou-esa." in sentence

@@ -1,4 +1,4 @@
-"""What all verbs share: help at once, exit codes, one sentence for what cannot be used."""
+"""What all verbs share: help without delay, exit codes, and one sentence for unusable input."""
 
 import errno
 import os
@@ -13,14 +13,14 @@ from uncrowd.cli import VERBS
 from uncrowd.errors import NonFiniteError
 
 
-def test_help_lists_every_verb_and_waits_for_no_torch():
+def test_help_lists_every_verb_without_importing_torch():
     script = "import sys, uncrowd.cli; uncrowd.cli.main(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(f"\n  {verb} " in done.stdout for verb in VERBS)
 
 
-def test_version(uncrowd):
+def test_the_version_is_printed(uncrowd):
     assert uncrowd("--version") == (0, f"uncrowd {__version__}\n", "")
 
 
@@ -30,7 +30,7 @@ def test_without_a_verb_the_help_goes_to_standard_error(uncrowd):
     assert said.err.startswith("usage: uncrowd VERB")
 
 
-def test_an_unknown_verb(refused):
+def test_an_unknown_verb_is_refused_with_the_nearest(refused):
     assert "the nearest is 'predict'." in refused("pedict")
     assert "there are train, eval, predict" in refused("xyzzy")
 
@@ -51,7 +51,7 @@ def test_every_verb_has_help_under_its_own_name(uncrowd, verb):
         (["train", "coco-r50-100", "--data", "d", "--model.proposal", "3"], "--model.proposals INT"),
     ],
 )
-def test_a_misspelt_flag_brings_the_one_that_was_meant(uncrowd, argv, meant):
+def test_a_misspelt_flag_is_refused_with_the_nearest(uncrowd, argv, meant):
     said = uncrowd(*argv)
     assert (said.status, said.out) == (2, "")
     assert meant in said.err
@@ -60,7 +60,7 @@ def test_a_misspelt_flag_brings_the_one_that_was_meant(uncrowd, argv, meant):
     assert said.err.count("\n") < 15
 
 
-def test_a_fault_of_ours_is_1_with_all_there_is_to_report(uncrowd, monkeypatch, tmp_path):
+def test_an_internal_error_exits_with_1_and_its_traceback(uncrowd, monkeypatch, tmp_path):
     monkeypatch.setattr("uncrowd.cli.check.find_layout", lambda path: 1 / 0)
     said = uncrowd("check", tmp_path)
     assert said.status == 1
@@ -68,24 +68,24 @@ def test_a_fault_of_ours_is_1_with_all_there_is_to_report(uncrowd, monkeypatch, 
     assert "please report it" in said.err
 
 
-def test_a_loss_that_is_not_finite_is_1_in_a_sentence(uncrowd, monkeypatch, tmp_path):
+def test_a_loss_that_is_not_finite_exits_with_1_and_one_sentence(uncrowd, monkeypatch, tmp_path):
     monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(NonFiniteError("the loss is nan")))
     assert uncrowd("check", tmp_path) == (1, "", "uncrowd: the loss is nan\n")
 
 
-def test_what_the_machine_refuses_is_said_in_a_sentence(refused, monkeypatch, tmp_path):
+def test_an_error_of_the_operating_system_is_one_sentence(refused, monkeypatch, tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device", "runs/1/metrics.jsonl")
     monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(full))
     assert "runs/1/metrics.jsonl cannot be used: No space left on device." in refused("check", tmp_path)
 
 
-def test_interrupted(uncrowd, monkeypatch, tmp_path):
+def test_an_interrupt_exits_with_130(uncrowd, monkeypatch, tmp_path):
     monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(KeyboardInterrupt()))
     assert uncrowd("check", tmp_path) == (130, "", "uncrowd: interrupted\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uses bash")
-def test_a_reader_that_goes_away_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
     # a pipe whose other end is closed before anything is written
     script = f"{sys.executable} -m uncrowd info coco-r50-100 | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""`uncrowd predict`: any image file in, annotated images and one JSON file out, and nothing of the user's lost."""
+"""`uncrowd predict` turns images into annotated images and one JSON file, and overwrites no file of the user."""
 
 import json
 
@@ -14,7 +14,7 @@ from uncrowd.inference.tta import TTAConfig, View
 
 @pytest.fixture
 def predict(uncrowd, weights, tmp_path):
-    """`predict(images)`: all detections, for with no threshold a model reports as many as it has proposals."""
+    """`predict(images)`: all detections; with the threshold 0 there is one for each proposal."""
 
     def call(*images, out="out", flags=()):
         argv = (weights, *images, "--out", tmp_path / out, "--threshold", 0, "--device", "cpu", *flags)
@@ -24,7 +24,7 @@ def predict(uncrowd, weights, tmp_path):
     return call
 
 
-def test_files_and_folders(predict, shapes, tmp_path):
+def test_images_come_from_files_and_folders(predict, shapes, tmp_path):
     said, records = predict(shapes / "images/train1.png", shapes / "images")
     assert (said.status, said.err) == (0, "")
     assert "in 9 images; written to" in said.out  # the one given twice counts once
@@ -41,7 +41,7 @@ def test_files_and_folders(predict, shapes, tmp_path):
             assert 0 <= y1 < y2 <= 48
 
 
-def test_a_run_s_folder_serves_as_its_weights(uncrowd, run, shapes, tmp_path):
+def test_the_folder_of_a_run_serves_as_weights(uncrowd, run, shapes, tmp_path):
     said = uncrowd("predict", run, shapes / "images/val1.png", "--out", tmp_path, "--json-only")
     assert said.status == 0
     assert [file.name for file in tmp_path.iterdir()] == ["detections.json"]
@@ -57,7 +57,7 @@ def test_the_batch_size_changes_nothing(predict, shapes):
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
-def test_augmentation_changes_what_is_found(predict, weights, shapes, monkeypatch):
+def test_tta_changes_the_detections(predict, weights, shapes, monkeypatch):
     small = TTAConfig(views=(View(short_side=32, max_size=64), View(short_side=64, max_size=96)))
     monkeypatch.setattr("uncrowd.cli.predict.TTAConfig", lambda: small)  # its sizes are for larger images
     image = shapes / "images/val1.png"
@@ -95,12 +95,12 @@ def test_folders_in_a_folder_stay_apart(predict, tmp_path):
     assert [record["annotated"] for record in records] == ["1.jpg", "night/1.jpg"]
 
 
-def test_what_it_wrote_before_is_no_image_to_look_at(predict, tmp_path):
+def test_earlier_output_is_not_taken_for_input(predict, tmp_path):
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.png")
-    assert predict(tmp_path)[1] == predict(tmp_path)[1]  # `out` lies in the folder it is given
+    assert predict(tmp_path)[1] == predict(tmp_path)[1]  # the output folder lies in the input folder
 
 
-def test_the_user_s_own_images_are_not_overwritten(refused, weights, tmp_path):
+def test_input_images_are_not_overwritten(refused, weights, tmp_path):
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.jpg")
     before = (tmp_path / "1.jpg").read_bytes()
     assert "would be overwritten" in refused("predict", weights, tmp_path, "--out", tmp_path)
@@ -127,7 +127,7 @@ def test_images_of_any_mode(predict, tmp_path, name):
     assert len(record["detections"]) > 0
 
 
-def test_a_image_that_cannot_be_read_is_said_and_the_others_are_done(predict, shapes, tmp_path):
+def test_an_image_that_cannot_be_read_is_reported_and_the_others_are_processed(predict, shapes, tmp_path):
     (tmp_path / "in").mkdir()
     for n in (1, 2):
         (tmp_path / f"in/{n}.png").write_bytes((shapes / f"images/val{n}.png").read_bytes())
@@ -143,7 +143,7 @@ def test_a_image_that_cannot_be_read_is_said_and_the_others_are_done(predict, sh
     assert second.startswith(f"left out: {tmp_path / 'in/text.jpg'} cannot be read as an image")
 
 
-def test_a_image_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights, shapes, tmp_path, monkeypatch):
+def test_each_image_is_decoded_once_and_only_a_batch_is_held(uncrowd, weights, shapes, tmp_path, monkeypatch):
     read, held = [], []
 
     def counting(path):
@@ -163,7 +163,7 @@ def test_a_image_is_decoded_once_and_a_few_are_held_at_a_time(uncrowd, weights, 
     assert held == [2, 2, 2, 2, 1]
 
 
-def test_the_threshold(uncrowd, weights, shapes, tmp_path):
+def test_detections_below_the_threshold_are_left_out(uncrowd, weights, shapes, tmp_path):
     said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--threshold", 1)
     assert said.status == 0
     assert "0 objects with a score of 1 or more in 9 images" in said.out
@@ -178,30 +178,30 @@ def test_the_threshold(uncrowd, weights, shapes, tmp_path):
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
     ],
 )
-def test_flags_that_cannot_be(refused, weights, shapes, flags, sentence):
+def test_unusable_flags_are_refused(refused, weights, shapes, flags, sentence):
     assert sentence in refused("predict", weights, shapes / "images", *flags)
 
 
-def test_nothing_to_look_at(refused, weights, tmp_path):
+def test_paths_without_images_are_refused(refused, weights, tmp_path):
     assert "Name image files" in refused("predict", weights)
     assert "has no images in it" in refused("predict", weights, tmp_path)
     assert "nowhere.jpg does not exist" in refused("predict", weights, tmp_path / "nowhere.jpg")
 
 
-def test_weights_that_are_none(refused, run, shapes, tmp_path):
+def test_files_that_are_not_weights_are_refused(refused, run, shapes, tmp_path):
     image = shapes / "images/val1.png"
     assert "does not exist" in refused("predict", tmp_path / "w.safetensors", image)
     assert "not a safetensors file" in refused("predict", image, image)
     assert "last.safetensors" in refused("predict", run / "last.safetensors", image)
 
 
-def test_a_folder_that_cannot_be_written(refused, weights, shapes, tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(refused, weights, shapes, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     sentence = refused("predict", weights, shapes / "images", "--out", tmp_path / "out")
     assert f"{tmp_path / 'out'} cannot be written (File exists); name another folder with --out." in sentence
 
 
-def test_what_fails_at_once_leaves_the_earlier_list(uncrowd, weights, shapes, tmp_path, monkeypatch):
+def test_an_error_at_the_first_image_keeps_the_earlier_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
     def damaged(*_):
         raise NonFiniteError("its weights are damaged")
 
@@ -215,7 +215,7 @@ def test_what_fails_at_once_leaves_the_earlier_list(uncrowd, weights, shapes, tm
     assert json.loads((tmp_path / "detections.json").read_text()) == []
 
 
-def test_a_disk_that_gets_full_leaves_whole_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_complete_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
     def full(self, target, **options):
         if target.name == "val1.jpg":
             raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""`uncrowd train`: from a folder of images to a run, stopped and resumed, and what it refuses to begin with."""
+"""`uncrowd train` trains on a folder of images, stops, resumes, and refuses unusable data and settings."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from uncrowd.data.loader import TrainLoader
 from uncrowd.recipes import small_data
 
 
-def test_a_run_leaves_all_there_is_to_know(run):
+def test_a_run_writes_config_log_weights_detections_and_report(run):
     left = {file.name for file in run.iterdir()}
     assert {"config.json", "metrics.jsonl", "last.safetensors", "weights.safetensors", "report.html"} <= left
     assert json.loads((run / "config.json").read_text())["experiment"]["train"]["epochs"] == 2
@@ -22,12 +22,12 @@ def test_a_run_leaves_all_there_is_to_know(run):
     assert {record["category_id"] for record in results} <= {3, 17}
 
 
-def test_it_says_what_it_trains_on_and_how_far_it_is(uncrowd, shapes, tmp_path):
+def test_it_prints_the_dataset_and_its_progress(uncrowd, shapes, tmp_path):
     said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY, "--train.epochs", 1)
     assert (said.status, said.err) == (0, "")
     assert "9 images, 18 boxes, 2 classes (dark, bright)" in said.out
     assert "RANDOM initialisation" in said.out
-    assert "step 3/3" in said.out  # a plain line, for this is no terminal
+    assert "step 3/3" in said.out  # a plain line, because this is not a terminal
     assert "\r" not in said.out
     assert "\x1b" not in said.out
 
@@ -45,7 +45,7 @@ def test_a_dry_run_says_what_training_takes_and_writes_nothing(uncrowd, shapes, 
     assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
 
 
-def test_a_run_says_what_it_will_take_after_its_first_steps(uncrowd, shapes, tmp_path):
+def test_a_run_prints_its_forecast_once(uncrowd, shapes, tmp_path):
     said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY)
     assert said.out.count("forecast: 3 steps of 2 images at ") == said.out.count("forecast: ") == 1
 
@@ -57,7 +57,7 @@ def test_a_run_without_a_name_gets_the_next_number(uncrowd, shapes, tmp_path, mo
     assert (tmp_path / "runs/small-data-2/weights.safetensors").is_file()
 
 
-def test_a_stopped_run_goes_on_where_it_was(uncrowd, shapes, tmp_path, monkeypatch, run):
+def test_a_stopped_run_resumes_and_ends_with_the_same_weights(uncrowd, shapes, tmp_path, monkeypatch, run):
     stop_at(4, monkeypatch)
     said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY)
     assert said.status == 0
@@ -88,7 +88,7 @@ def test_it_starts_from_weights_of_the_same_model_and_classes(uncrowd, shapes, w
     assert "knows the classes dark, bright, the data has cat, dog" in said.err
 
 
-def test_a_image_that_cannot_be_read_is_named_and_replaced(uncrowd, tmp_path):
+def test_an_image_that_cannot_be_read_is_named_and_replaced(uncrowd, tmp_path):
     write(tmp_path / "instances_train.json", content(images=[image(id) for id in (1, 2, 3, 4)]))
     write(tmp_path / "instances_val.json", content(images=[image(5), image(6)], annotations=[annotation(1, 5)]))
     (tmp_path / "1.png").unlink()
@@ -146,14 +146,14 @@ def test_data_without_ground_truth_is_refused(uncrowd, shapes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_annotation_file_cut_off_in_the_middle(refused, shapes, tmp_path):
+def test_an_annotation_file_cut_off_in_the_middle_is_refused(refused, shapes, tmp_path):
     text = (shapes / "instances_train.json").read_text()
     (tmp_path / "instances_train.json").write_text(text[: len(text) // 2])
     sentence = refused("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
     assert "instances_train.json is cut off or damaged at line 1, column" in sentence
 
 
-def test_images_that_are_nowhere(refused, shapes, tmp_path):
+def test_a_dataset_without_its_image_files_is_refused(refused, shapes, tmp_path):
     (tmp_path / "instances_train.json").write_text((shapes / "instances_train.json").read_text())
     sentence = refused("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
     assert "images that cannot be found (train1.png in none of" in sentence
@@ -174,7 +174,7 @@ def test_images_that_are_nowhere(refused, shapes, tmp_path):
         (["small-data", "--resume", "run"], "give it alone"),
     ],
 )
-def test_what_cannot_be_begun(refused, tmp_path, monkeypatch, argv, sentence):
+def test_unusable_arguments_are_refused(refused, tmp_path, monkeypatch, argv, sentence):
     monkeypatch.chdir(tmp_path)
     assert sentence in refused("train", *argv)
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_begun(refused, tmp_path, monkeypatch, argv, sentence):
         ("--model.stage.attention", "iuo", "'iuo'"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_as_flags(uncrowd, flag, value, sentence):
+def test_invalid_settings_are_refused_as_flags(uncrowd, flag, value, sentence):
     said = uncrowd("train", "--data", "d", flag, value)
     assert (said.status, said.out) == (2, "")
     assert "Traceback" not in said.err
@@ -207,7 +207,7 @@ def test_settings_that_cannot_be_are_refused_as_flags(uncrowd, flag, value, sent
         ("resize", {"short_side": 0}, "short_side is 0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_in_a_file(refused, run, tmp_path, group, setting, sentence):
+def test_invalid_settings_are_refused_in_a_file(refused, run, tmp_path, group, setting, sentence):
     saved = json.loads((run / "config.json").read_text())
     saved["experiment"][group] |= setting
     (tmp_path / "config.json").write_text(json.dumps(saved))
@@ -216,13 +216,13 @@ def test_settings_that_cannot_be_are_refused_in_a_file(refused, run, tmp_path, g
     assert sentence in said
 
 
-def test_a_folder_that_holds_a_run_is_not_begun_again(refused, shapes, run):
+def test_a_folder_that_holds_a_run_is_refused(refused, shapes, run):
     before = (run / "metrics.jsonl").read_bytes()
     assert "already holds a run" in refused("train", "--data", shapes, "--out", run, *TINY)
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_file_stands_where_the_run_s_folder_should_be(uncrowd, shapes, tmp_path):
+def test_a_file_in_place_of_the_runs_folder_is_refused(uncrowd, shapes, tmp_path):
     (tmp_path / "run").write_text("")
     said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY)
     assert said.status == 2
@@ -230,7 +230,7 @@ def test_a_file_stands_where_the_run_s_folder_should_be(uncrowd, shapes, tmp_pat
     assert f"{tmp_path / 'run'} cannot be" in said.err
 
 
-def test_a_disk_that_is_full_leaves_the_checkpoint_before(uncrowd, shapes, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_earlier_checkpoint(uncrowd, shapes, tmp_path, monkeypatch):
     stop_at(1, monkeypatch)
     assert uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY).status == 0
     monkeypatch.undo()
@@ -249,12 +249,12 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_before(uncrowd, shapes, tmp_p
     assert not list((tmp_path / "run").glob(".*"))  # nothing half written stays
 
 
-def test_the_recipe_of_a_bare_train_is_for_small_data():
+def test_small_data_is_the_default_recipe():
     assert TrainArguments().experiment == small_data()
 
 
 def stop_at(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler's signal arrives as batch number `batch` of the run is loaded."""
+    """Sends the signal of a scheduler when batch number `batch` of the run is loaded."""
     epoch, loaded = TrainLoader.epoch, count(1)
 
     def interrupted(self, *position):

@@ -1,4 +1,4 @@
-"""`uncrowd upgrade`: from someone's Sparse R-CNN to a run that fine-tunes it with both modules, on other classes."""
+"""`uncrowd upgrade` adds both modules to a trained Sparse R-CNN, which can then be fine-tuned on other classes."""
 
 import json
 
@@ -6,7 +6,7 @@ from tests.cli.small import TINY
 from tests.weights.published.checkpoints import save_mmdetection
 
 
-def test_from_a_published_checkpoint_to_fine_tuning(uncrowd, shapes, tmp_path, monkeypatch):
+def test_a_published_checkpoint_is_upgraded_and_fine_tuned(uncrowd, shapes, tmp_path, monkeypatch):
     old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
     assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark", "cat", "emu")), old).status == 0
     said = uncrowd("upgrade", old, new)
@@ -46,7 +46,7 @@ def test_a_run_is_upgraded_by_its_folder(uncrowd, tmp_path):
     assert f"parameters of {old.parent}" in said.out
 
 
-def test_the_old_weights_stay_as_they_are(uncrowd, refused, tmp_path):
+def test_the_old_weights_are_not_overwritten(uncrowd, refused, tmp_path):
     old = tmp_path / "run" / "weights.safetensors"
     assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
     before = old.read_bytes()
@@ -56,7 +56,7 @@ def test_the_old_weights_stay_as_they_are(uncrowd, refused, tmp_path):
     assert old.read_bytes() == before
 
 
-def test_what_cannot_be_upgraded(refused, weights, tmp_path):
+def test_other_models_and_files_are_refused(refused, weights, tmp_path):
     new = tmp_path / "new.safetensors"
     said = refused("upgrade", weights, new)
     assert f"{weights} has attention 'iou' and interaction 'dcw'; only a Sparse R-CNN as it was first published" in said

@@ -32,11 +32,11 @@ THRESHOLD = 0.4
 class DemoArguments:
     """Draw a crowd, train the full method on it, score it before and after, and detect objects in unseen scenes."""
 
-    # Folder for the data, the run and the images; it must not exist yet, or be empty.
+    # Folder for the data, the run and the images; it must be new or empty.
     out: Path = Path("demo")
     # Take one minute instead of ten. This shows that everything works; the detector learns little.
     short: bool = False
-    # By default the GPU if there is one.
+    # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
 

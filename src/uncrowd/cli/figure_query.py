@@ -29,8 +29,8 @@ OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")
 class AttentionArguments:
     """Draw the attention of one query to the others, before and after it is weighted with IoU (Figure 1a).
 
-    The box of the query is yellow. The box of another query is drawn the stronger, the larger its attention weight is.
-    The row of the attention matrix is below. A model without IoU in its attention gives only one such image.
+    The box of the query is yellow. The larger the attention weight of another query, the stronger its box is drawn. The
+    row of the attention matrix is below. A model without IoU in its attention gives only one such image.
     """
 
     # Weights (.safetensors) or the folder of a run.
