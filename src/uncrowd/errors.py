@@ -1,4 +1,4 @@
-"""The two errors that end a command with one sentence instead of a stack trace, and a check for settings."""
+"""The two errors that end a command with one sentence instead of a stack trace, and checks for settings."""
 
 from uncrowd.words import printable
 
@@ -21,6 +21,13 @@ class InputError(ValueError):
 
 class NonFiniteError(RuntimeError):
     """A loss, a gradient or a prediction is NaN or infinite; the message says where."""
+
+
+def require_at_most(most: int, **values: int) -> None:
+    """Raises InputError for the first of the named values that is above `most`."""
+    for name, value in values.items():
+        if value > most:
+            raise InputError(f"{name} is {value}; give {most} or less.")
 
 
 def require_at_least(least: int | float, **values: int | float) -> None:

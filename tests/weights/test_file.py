@@ -116,6 +116,37 @@ def test_a_damaged_description(tmp_path: Path, description: str) -> None:
         load_weights(tmp_path / "model.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stages": 10**9}, "stages is 1000000000; give 100 or less"),
+        ({"proposals": 10**12}, "does not fit the model in 2 tensors"),
+        ({"proposals": 10**30}, "describes a model that cannot be built"),
+        ({"stages": 1}, r"head\.stages\.1\.\S+: only in the file"),
+    ],
+)
+def test_a_description_of_an_absurd_model(
+    tmp_path: Path, model: SparseRCNN, changes: dict[str, int], said: str
+) -> None:
+    """It is compared with the tensors of the file before any memory is taken."""
+    description = {
+        "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY), **changes},
+        "categories": config.to_dict(CATEGORIES),
+        "preprocessing": PREPROCESSING,
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})
+    with pytest.raises(InputError, match=said):
+        load_weights(tmp_path / "model.safetensors")
+
+
+def test_whole_numbers_in_place_of_others(model: SparseRCNN) -> None:
+    tensors = model.state_dict()
+    tensors["proposal_boxes_cxcywh_norm"] = tensors["proposal_boxes_cxcywh_norm"].to(torch.int64)
+    with pytest.raises(InputError, match=r"proposal_boxes_cxcywh_norm: torch\.int64 in the file, torch\.float32 in"):
+        load_exactly(model, tensors, "model.safetensors")
+
+
 def test_a_description_of_another_version(tmp_path: Path) -> None:
     description = {
         "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY), "speed": "ludicrous"},

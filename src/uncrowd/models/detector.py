@@ -11,6 +11,9 @@ from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.class_scores import ScoreKind
 from uncrowd.structures import Decoded, StageOutput
 
+# More stages or layers than this are a slip or a damaged file, and building them could take hours.
+MOST_LAYERS = 100
+
 
 @runtime_checkable
 class DetectorConfig(Protocol):

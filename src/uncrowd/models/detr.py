@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
-from uncrowd.errors import InputError, require_at_least
+from uncrowd.errors import InputError, require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.class_scores import ScoreKind, class_scores
-from uncrowd.models.detector import Detector, inside_image
+from uncrowd.models.detector import MOST_LAYERS, Detector, inside_image
 from uncrowd.models.transformer import (
     DecoderAttentionKind,
     DecoderInteractionKind,
@@ -58,6 +58,7 @@ class DETRConfig:
         """Raises InputError for a model that could detect nothing, and for sizes that do not fit each other."""
         require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, decoder_layers=self.decoder_layers)
         require_at_least(0, encoder_layers=self.encoder_layers)
+        require_at_most(MOST_LAYERS, encoder_layers=self.encoder_layers, decoder_layers=self.decoder_layers)
         require_at_least(1, width=self.width, heads=self.heads, feedforward_width=self.feedforward_width)
         if self.width % self.heads or self.width % 8:
             raise InputError(f"width is {self.width}; give a multiple of 8 and of heads, which is {self.heads}.")

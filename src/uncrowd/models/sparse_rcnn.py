@@ -8,10 +8,10 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
-from uncrowd.errors import require_at_least
+from uncrowd.errors import require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.class_scores import ScoreKind, class_scores
-from uncrowd.models.detector import Detector
+from uncrowd.models.detector import MOST_LAYERS, Detector
 from uncrowd.models.pyramid import Pyramid
 from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.structures import Decoded, StageOutput
@@ -37,6 +37,7 @@ class SparseRCNNConfig:
     def __post_init__(self) -> None:
         """Raises InputError for a model that could detect nothing."""
         require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, stages=self.stages)
+        require_at_most(MOST_LAYERS, stages=self.stages)
 
     @property
     def modules(self) -> tuple[str, str]:

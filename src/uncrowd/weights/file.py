@@ -57,8 +57,7 @@ def save_weights(path: Path, model: Detector, categories: Categories, preprocess
 
 def _refuse_converted(path: Path, tensors: Mapping[str, Tensor], model: AnyDetectorConfig) -> None:
     """Raises InputError unless the tensors are those of the model as it is trained."""
-    with torch.device("meta"):
-        trained = build_detector(model).state_dict()
+    trained = _without_memory(model, path).state_dict()
     halves = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in tensors.values())
     if halves or tensors.keys() != trained.keys():
         raise InputError(
@@ -91,10 +90,22 @@ def load_weights(path: Path) -> Weights:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
     require_classes(description.model, description.categories, str(path))
+    _require_fitting(_without_memory(description.model, path).state_dict(), tensors, str(path))
     model = build_detector(description.model)
     load_exactly(model, tensors, str(path))
     _require_finite(tensors, path)
     return Weights(model.eval(), description.categories, description.preprocessing)
+
+
+def _without_memory(model: AnyDetectorConfig, path: Path) -> Detector:
+    """Builds the model on the meta device. A damaged description may ask for more memory than there is."""
+    try:
+        with torch.device("meta"):
+            return build_detector(model)
+    except InputError:
+        raise
+    except Exception as error:  # torch has one of its own for each way in which a size is impossible
+        raise InputError(f"{path} describes a model that cannot be built; save the model again.") from error
 
 
 def require_classes(model: AnyDetectorConfig, categories: Categories, source: str) -> None:
@@ -154,11 +165,17 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 @torch.no_grad()
 def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copies the tensors into the model; names and shapes must be exactly those of the model.
+    """Copies the tensors into the model; names, shapes and kinds of number must be exactly those of the model.
 
     Raises InputError with a table of the differences, so that no weight keeps its initial value unnoticed.
     """
     wanted = model.state_dict()
+    _require_fitting(wanted, tensors, source)
+    for name, tensor in tensors.items():
+        wanted[name].copy_(tensor)
+
+
+def _require_fitting(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str) -> None:
     rows = [f"  {name}: only in the model, {tuple(t.shape)}" for name, t in wanted.items() if name not in tensors]
     rows += [f"  {name}: only in the file, {tuple(t.shape)}" for name, t in tensors.items() if name not in wanted]
     rows += [
@@ -166,8 +183,11 @@ def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
         for name, tensor in wanted.items()
         if name in tensors and tensors[name].shape != tensor.shape
     ]
+    rows += [
+        f"  {name}: {tensors[name].dtype} in the file, {tensor.dtype} in the model"
+        for name, tensor in wanted.items()
+        if name in tensors and tensors[name].is_floating_point() != tensor.is_floating_point()
+    ]
     if rows:
         shown = rows[:20] + ([f"  ... and {len(rows) - 20} more"] if len(rows) > 20 else [])
         raise InputError(f"{source} does not fit the model in {len(rows)} tensors:", *shown)
-    for name, tensor in tensors.items():
-        wanted[name].copy_(tensor)
