@@ -1,7 +1,11 @@
 """Writes the page of the Python API from the docstring and signature of every public name of `uncrowd`."""
 
+import inspect
+import re
+
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import uncrowd
 
@@ -27,3 +31,23 @@ def python_page() -> str:
         for name, value in public.items()
     ]
     return "\n".join([INTRODUCTION, *sections])
+
+
+def on_page_content(html: str, *, page: Page, **_: object) -> str:
+    """Returns the page with the description of each parameter on a line of its own."""
+    return parameters_on_lines(html) if page.file.src_uri == "python.md" else html
+
+
+def parameters_on_lines(html: str) -> str:
+    """Starts a line at each "name: description" of one or more parameters, and at each "Raises"."""
+    name = f"(?:{'|'.join(sorted(_parameters()))})"
+    names = rf"{name}(?:,\s{name})*"
+    html = re.sub(rf"(?<=\.)\s(?={names}:\s|Raises\s)", "<br>", html)
+    return re.sub(rf"(<p>|<br>)({names}):\s", r"\1<code>\2</code>: ", html)
+
+
+def _parameters() -> set[str]:
+    public = [getattr(uncrowd, name) for name in uncrowd.__all__]
+    members = [member for cls in public if inspect.isclass(cls) for member in vars(cls).values()]
+    functions = filter(inspect.isfunction, (getattr(member, "__func__", member) for member in [*public, *members]))
+    return {name for function in functions for name in inspect.signature(function).parameters}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from docs.hooks.command_line import command_line_page
-from docs.hooks.python_api import python_page
+from docs.hooks.python_api import parameters_on_lines, python_page
 from docs.hooks.settings import settings_page
 
 import uncrowd
@@ -35,3 +35,14 @@ def test_the_page_of_the_command_line_has_each_verb(helps: str) -> None:
 def test_the_page_of_the_python_api_has_each_public_name() -> None:
     page = python_page()
     assert all(f"heading: uncrowd.{name}\n" in page for name in uncrowd.__all__ if not name.startswith("_"))
+
+
+def test_each_parameter_of_the_python_api_starts_a_line() -> None:
+    html = "<p>Images are RGB: or not. threshold:\nthe least score. device, tta: see above. Raises it.</p>"
+    lines = parameters_on_lines(html).split("<br>")
+    assert lines == [
+        "<p>Images are RGB: or not.",
+        "<code>threshold</code>: the least score.",
+        "<code>device, tta</code>: see above.",
+        "Raises it.</p>",
+    ]

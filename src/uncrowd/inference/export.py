@@ -39,7 +39,7 @@ def export(weights: str | Path, destination: str | Path, *, say: Callable[[str],
 
     weights: a weights file or a run's folder. destination: a file that ends in .onnx; `uncrowd.load` reads it. say:
     receives a sentence before the work, which takes a minute or more. Raises as `export_onnx` and `load_weights` do,
-    and InputError when `destination` is no name for the file.
+    and InputError when `destination` does not end in .onnx.
     """
     source, destination = Path(weights), Path(destination)
     require_destination(destination, source, "an ONNX file", ".onnx")
