@@ -1,5 +1,7 @@
 """The two errors that end a command with one sentence instead of a stack trace, and checks for settings."""
 
+from numbers import Real
+
 from uncrowd.words import printable
 
 
@@ -35,3 +37,9 @@ def require_at_least(least: int | float, **values: int | float) -> None:
     for name, value in values.items():
         if not value >= least:
             raise InputError(f"{name} is {value}; give {least} or more.")
+
+
+def require_threshold(threshold: object, name: str = "threshold") -> None:
+    """Raises InputError unless the threshold is a number between 0 and 1, as scores are."""
+    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0 <= float(threshold) <= 1:
+        raise InputError(f"{name} is {threshold!r}; scores are between 0 and 1.")

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from uncrowd.boxes import xyxy_to_xywh
+from uncrowd.errors import require_threshold
 from uncrowd.extras import extras_of
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Detections:
         return [f"{name} {score:.2f}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
 
     def above(self, threshold: float) -> "Detections":
-        """Returns the detections with a score of at least `threshold`."""
+        """Returns the detections with a score of at least `threshold`; raises InputError unless it is in 0..1."""
+        require_threshold(threshold)
         keep = self.scores >= threshold
         return Detections(
             boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], categories=self.categories

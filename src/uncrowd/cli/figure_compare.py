@@ -10,13 +10,13 @@ from jaxtyping import UInt8
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
-from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
+from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.image import read_image
 from uncrowd.data.results.file import read_detections
-from uncrowd.errors import InputError, require_at_least
+from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.visualize.draw import draw_detections
 from uncrowd.visualize.sheet import grid, in_column
@@ -80,7 +80,7 @@ def _require_usable(arguments: CompareArguments) -> None:
     require_figure_file(arguments.out, arguments.first, arguments.second)
     require_device(arguments.device)
     require_at_least(1, **{"--count": arguments.count})
-    require_threshold(arguments.threshold)
+    require_threshold(arguments.threshold, "--threshold")
     if arguments.names and len(arguments.names) != 2:
         raise InputError(f"--names has {len(arguments.names)} names; give one for each of the two methods.")
     for method in (arguments.first, arguments.second):

@@ -22,12 +22,6 @@ def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Argumen
     return cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
 
 
-def require_threshold(threshold: float) -> None:
-    """Raises InputError unless the threshold is between 0 and 1."""
-    if not 0 <= threshold <= 1:
-        raise InputError(f"--threshold is {threshold:g}; scores are between 0 and 1.")
-
-
 def require_device(device: str | None) -> None:
     """Raises InputError when the device is 'cuda' and torch finds no GPU."""
     import torch

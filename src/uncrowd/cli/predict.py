@@ -14,10 +14,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, parse, require_device, require_threshold
+from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.cli.progress import progress_bar
 from uncrowd.data.image import read_image
-from uncrowd.errors import InputError, require_at_least
+from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.structures import Detections
@@ -59,7 +59,7 @@ class PredictArguments:
 def main(argv: Sequence[str]) -> int:
     """Detects in one batch after another. Returns 2 if some images could not be read, else 0."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
-    require_threshold(arguments.threshold)
+    require_threshold(arguments.threshold, "--threshold")
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_device(arguments.device)
     files = find_images(arguments.images, arguments.out)

@@ -1,0 +1,19 @@
+"""The checks that most settings need."""
+
+import math
+
+import numpy as np
+import pytest
+
+from uncrowd.errors import InputError, require_threshold
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.3, np.float32(0.5)])
+def test_a_threshold_is_a_number_between_0_and_1(value: object) -> None:
+    require_threshold(value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, "0.5", None, True, [0.5]])
+def test_what_is_none_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match=r"--threshold is .*; scores are between 0 and 1\."):
+        require_threshold(value, "--threshold")
