@@ -1,6 +1,8 @@
 """An exported detector predicts as its weights do, and other files are refused in one sentence."""
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,15 @@ def test_a_file_that_is_not_onnx_is_refused(
             uncrowd.load(tmp_path / f"{name}.onnx")
         assert "\n" not in str(said.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_predictor_is_pickled_and_copied_by_its_file(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported.onnx.parent)
+    predictor = uncrowd.load(exported.onnx.name, "cpu")
+    image = random_image(48, 64)
+    monkeypatch.chdir("/")  # another process may have another folder
+    for other in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):
+        assert_same(other.predict(image), predictor.predict(image))
 
 
 def test_an_onnx_file_of_others_is_refused(tmp_path: Path) -> None:

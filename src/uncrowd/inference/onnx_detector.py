@@ -45,14 +45,25 @@ class OnnxDescription:
 class OnnxDetector:
     """Detects like the `Detector` that was exported, but gives no access to intermediate results.
 
-    multiple, config: see `Detector`.
+    multiple, config: see `Detector`. path, device: what `load_onnx` was given.
     """
 
-    def __init__(self, session: "onnxruntime.InferenceSession", description: OnnxDescription):
+    def __init__(
+        self,
+        session: "onnxruntime.InferenceSession",
+        description: OnnxDescription,
+        path: Path,
+        device: torch.device | str | None,
+    ):
         self.session = session
         self.description = description
+        self.path, self.device = path.absolute(), device
         self.config = description.model
         self.multiple = description.multiple
+
+    def __reduce__(self) -> tuple[Any, tuple[Path, torch.device | str | None]]:
+        """Copies and pickles by reading the file again: a session of ONNX Runtime belongs to its process."""
+        return load_onnx, (self.path, self.device)
 
     def detect(self, images: UInt8[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
         """Returns the ranked detections of each image, on the CPU: see `Detector.detect`."""
@@ -84,7 +95,7 @@ def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetec
             "ONNX Runtime cannot use the GPU here: a library (CUDA, cuDNN) of the version it was built for is missing; "
             f"its warning above names it. Give 'cpu' as device to run {path} without a GPU."
         )
-    return OnnxDetector(session, _description(session, path))
+    return OnnxDetector(session, _description(session, path), path, device)
 
 
 def import_for_onnx(name: str) -> Any:
