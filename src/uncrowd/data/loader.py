@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.image import read_image
+from uncrowd.data.image_file import MAX_PIXELS
 from uncrowd.data.transforms import (
     ResizeConfig,
     TrainTransformConfig,
@@ -109,10 +110,11 @@ class TrainLoader:
         workers: int = 0,
         world_size: int = 1,
         rank: int = 0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if len(dataset) == 0:
             raise InputError("The training data has no images; check its path and split.")
-        self._batches = _TrainBatches(dataset, config, seed)
+        self._batches = _TrainBatches(dataset, config, seed, max_pixels)
         self._sizes = dataset.sizes
         self._plan = {"seed": seed, "batch_size": batch_size, "world_size": world_size, "rank": rank}
         self.steps_per_epoch = len(plan_epoch(self._sizes, epoch=0, **self._plan))
@@ -144,10 +146,11 @@ class InferenceLoader:
         workers: int = 0,
         world_size: int = 1,
         rank: int = 0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         plan = inference_batches(dataset.sizes, config, multiple=multiple, batch_size=batch_size)
         self._plan = plan[rank::world_size]
-        self._batches = _InferenceBatches(dataset, config)
+        self._batches = _InferenceBatches(dataset, config, max_pixels)
         self._workers = workers
 
     def __len__(self) -> int:
@@ -178,8 +181,8 @@ class _Packed(NamedTuple):
 class _TrainBatches(Dataset[_Packed | InputError]):
     """Maps (epoch, indices) to a batch. Errors are returned: raised in a worker they become a stack trace."""
 
-    def __init__(self, dataset: DetectionDataset, config: TrainTransformConfig, seed: int) -> None:
-        self.dataset, self.config, self.seed = dataset, config, seed
+    def __init__(self, dataset: DetectionDataset, config: TrainTransformConfig, seed: int, max_pixels: int) -> None:
+        self.dataset, self.config, self.seed, self.max_pixels = dataset, config, seed, max_pixels
 
     def __getitem__(self, key: tuple[int, list[int]]) -> _Packed | InputError:
         epoch, indices = key
@@ -205,7 +208,7 @@ class _TrainBatches(Dataset[_Packed | InputError]):
             index = (start + step) % total
             sample = self.dataset[index]
             try:
-                return index, sample, read_image(sample.path, sample.size)
+                return index, sample, read_image(sample.path, sample.size, max_pixels=self.max_pixels)
             except InputError as error:
                 reason = reason or error
         raise InputError(f"None of the {total} images of the training data can be read; the first: {reason}")
@@ -214,15 +217,15 @@ class _TrainBatches(Dataset[_Packed | InputError]):
 class _InferenceBatches(Dataset[_Packed]):
     """Maps a list of indices to a batch."""
 
-    def __init__(self, dataset: DetectionDataset, config: ResizeConfig) -> None:
-        self.dataset, self.config = dataset, config
+    def __init__(self, dataset: DetectionDataset, config: ResizeConfig, max_pixels: int) -> None:
+        self.dataset, self.config, self.max_pixels = dataset, config, max_pixels
 
     def __getitem__(self, key: list[int]) -> _Packed:
         images, samples, skipped = [], [], []
         for index in key:
             sample = self.dataset[index]
             try:
-                pixels = read_image(sample.path, sample.size)
+                pixels = read_image(sample.path, sample.size, max_pixels=self.max_pixels)
             except InputError:
                 skipped.append(sample.id)
                 continue

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from uncrowd.data.image_file import MAX_PIXELS
 from uncrowd.errors import InputError, require_at_least
 
 
@@ -29,6 +30,8 @@ class TrainConfig:
     log_every: int = 20
     # Loading processes a rank; what is loaded does not depend on them.
     workers: int = 2
+    # Width times height up to which an image is decoded; a larger one counts as unreadable.
+    max_pixels: int = MAX_PIXELS
     # Of initialisation, shuffling, augmentation and held-out images.
     seed: int = 0
 
@@ -36,7 +39,7 @@ class TrainConfig:
         """Raises InputError for a value with which there is nothing to train."""
         require_at_least(1, epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
         require_at_least(1, evaluate_every=self.evaluate_every, checkpoint_every=self.checkpoint_every)
-        require_at_least(1, log_every=self.log_every)
+        require_at_least(1, log_every=self.log_every, max_pixels=self.max_pixels)
         require_at_least(0, workers=self.workers, seed=self.seed)
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise InputError(f"ema_decay is {self.ema_decay}; give a number between 0 and 1, such as 0.999.")

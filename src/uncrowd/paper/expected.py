@@ -10,7 +10,7 @@ from uncrowd.recipes.experiment import Experiment
 SCORED_ON = {"coco": (5000, "COCO's val2017"), "crowdhuman": (4370, "CrowdHuman's validation set")}
 # Settings that do not matter: they change what is learnt by chance alone, and scoring not at all.
 _NO_MATTER = {"name", "train.accumulate", "train.seed", "train.workers"}
-_NO_MATTER |= {"train.evaluate_every", "train.checkpoint_every", "train.log_every"}
+_NO_MATTER |= {"train.evaluate_every", "train.checkpoint_every", "train.log_every", "train.max_pixels"}
 
 
 def expected_rows(experiment: Experiment) -> list[PaperRow]:

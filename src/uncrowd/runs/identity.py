@@ -9,8 +9,9 @@ from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.recipes.experiment import Experiment
 
-# Settings of `train` that may change when a run is resumed. Compiled or not, results differ by rounding alone.
-MAY_CHANGE = ("compile",)
+# Settings of `train` that may change when a run is resumed. Compiled or not, results differ by rounding alone; the
+# limit of pixels is raised by somebody who learns that images were left out.
+MAY_CHANGE = ("compile", "max_pixels")
 
 
 def identity(experiment: Experiment, train_set: DetectionDataset, val_set: DetectionDataset) -> dict[str, Any]:

@@ -221,6 +221,7 @@ def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Acce
         seed=settings.seed,
         batch_size=settings.per_rank(accelerator.num_processes),
         workers=settings.workers,
+        max_pixels=settings.max_pixels,
         world_size=accelerator.num_processes,
         rank=accelerator.process_index,
     )

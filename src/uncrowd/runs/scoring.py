@@ -52,7 +52,13 @@ class Scoring:
         """Logs all scores and returns the headline."""
         settings = self.experiment.train
         categories = self.dataset.categories
-        predictor = Predictor(_bare(model), categories, self.experiment.resize, self.accelerator.device)
+        predictor = Predictor(
+            _bare(model),
+            categories,
+            self.experiment.resize,
+            self.accelerator.device,
+            max_pixels=settings.max_pixels,
+        )
         detected = detect(
             predictor,
             self.dataset,
