@@ -1,6 +1,9 @@
 """Neither the other images of a batch nor the form in which an image is given changes its detections."""
 
+import copy
+import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,13 @@ from tests.tiny import TINY_MODEL
 from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError
-from uncrowd.inference.tta import TTAConfig
+from uncrowd.inference.image_like import to_pixels
+from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.structures import Decoded
 from uncrowd.weights.file import save_weights
+
+SMALL_TTA = TTAConfig(views=(View(short_side=64, max_size=96),))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
@@ -64,11 +71,72 @@ def test_every_form_of_an_image_gives_the_same(predictor: Predictor, tmp_path: P
     Image.fromarray(array).save(file)
     expected = predictor.predict(array)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
-    for form in (file, str(file), Image.open(file), tensor, tensor.contiguous(), array.copy(order="F")):
+    pixels = (Image.open(file), tensor, tensor.contiguous(), array.copy(order="F"))
+    for form in (file, str(file), file.read_bytes(), io.BytesIO(file.read_bytes()), *pixels):
         assert_same(predictor.predict(form), expected)
-    together = predictor.predict([file, Image.fromarray(array), tensor, array])
+    with file.open("rb") as opened:
+        together = predictor.predict([file, file.read_bytes(), opened, Image.fromarray(array), tensor, array])
     for found in together:
         assert_same(found, expected)
+
+
+def test_an_iterator_gives_an_iterator_that_takes_a_batch_at_a_time(predictor: Predictor) -> None:
+    images = [random_image(64, 96, seed=seed) for seed in range(5)]
+    taken: list[int] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for number, image in enumerate(images):
+            taken.append(number)
+            yield image
+
+    found = predictor.predict(camera(), batch_size=2)
+    assert taken == []
+    first = next(found)
+    assert taken == [0, 1]
+    for ours, image in zip([first, *found], images, strict=True):
+        assert_same(ours, predictor.predict(image))
+
+
+@pytest.mark.parametrize("tta", [None, SMALL_TTA], ids=["plain", "augmented"])
+def test_no_more_than_a_batch_of_files_is_decoded(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tta: TTAConfig | None
+) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, file in enumerate(files):
+        Image.fromarray(random_image(64, 96, seed=number)).save(file)
+    events: list[str] = []
+
+    def reading(*given: Any) -> np.ndarray:
+        events.append("read")
+        return to_pixels(*given)
+
+    def detecting(images: torch.Tensor, sizes: torch.Tensor) -> Decoded:
+        events.append(f"detect {len(images)}")
+        return decode(images, sizes)
+
+    copied = copy.copy(predictor)
+    copied.tta = tta
+    decode = copied._decode
+    monkeypatch.setattr(copied, "_decode", detecting)
+    monkeypatch.setattr("uncrowd.inference.predictor.to_pixels", reading)
+    assert len(copied.predict(files, batch_size=2)) == 5
+    one = ["read", "detect 2"]
+    two = ["read", *one]
+    assert events == (one * 5 if tta else [*two, *two, "read", "detect 1"])
+
+
+def test_what_is_lost_of_a_file_is_warned_of(predictor: Predictor, tmp_path: Path) -> None:
+    page = Image.fromarray(random_image(64, 96))
+    page.save(tmp_path / "scan.tif", save_all=True, append_images=[page])
+    with pytest.warns(UserWarning, match=r"scan\.tif: only the first of its 2 images is read"):
+        predictor.predict(tmp_path / "scan.tif")
+
+
+def test_an_image_beyond_the_limit_is_refused(model: SparseRCNN, tmp_path: Path) -> None:
+    Image.fromarray(random_image(64, 96)).save(tmp_path / "large.png")
+    limited = Predictor(model, CATEGORIES, ResizeConfig(**RESIZE), max_pixels=64 * 96 - 1)
+    with pytest.raises(InputError, match=r"large\.png: the image has more than 6,143 pixels, which is the limit"):
+        limited.predict(tmp_path / "large.png")
 
 
 def test_exif_orientation_is_applied_as_for_a_file(predictor: Predictor, tmp_path: Path) -> None:
@@ -97,7 +165,14 @@ def test_threshold_keeps_the_best(predictor: Predictor) -> None:
     some = predictor.predict(random_image(64, 96), threshold=threshold)
     assert len(some) == 5
     assert_same(some, everything.above(threshold))
-    assert len(predictor.predict(random_image(64, 96), threshold=1.1)) == 0
+
+
+@pytest.mark.parametrize("threshold", [1.1, -0.1, math.nan])
+def test_a_threshold_that_no_score_can_have_is_refused(predictor: Predictor, threshold: float) -> None:
+    with pytest.raises(InputError, match=r"threshold is .*; scores are between 0 and 1"):
+        predictor.predict(random_image(64, 96), threshold=threshold)
+    with pytest.raises(InputError, match=r"threshold is .*; scores are between 0 and 1"):
+        predictor.predict(random_image(64, 96)).above(threshold)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +213,9 @@ def test_a_file_that_is_no_image_is_named(predictor: Predictor, tmp_path: Path) 
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(InputError, match=r"notes\.txt"):
         predictor.predict(tmp_path / "notes.txt")
+    for address in ("https://example.org/a.jpg", "s3://bucket/a.jpg"):
+        with pytest.raises(InputError, match=f"{address}|{address.replace('//', '/')} is a URL; download it, and"):
+            predictor.predict(address)
     with pytest.raises(InputError, match=r"missing\.jpg"):
         predictor.predict([str(tmp_path / "missing.jpg")])
 

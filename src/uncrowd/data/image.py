@@ -97,12 +97,13 @@ def read_content(
         )
 
 
-def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Returns (height, width) as stored and as displayed after EXIF; reads only the header of most files.
+def image_sizes(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Returns (height, width) as stored and as displayed after EXIF.
 
-    Raises InputError when the file is missing or no image.
+    It reads only the header of the file, so that it does not know the orientation of a PNG that gives it last. Raises
+    InputError when the file is missing, too large or no image.
     """
-    with open_image(path) as image:
+    with open_image(source, max_pixels) as image:
         return _sizes(image, _orientation(image))
 
 
@@ -152,7 +153,8 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)  # of a PNG it may come after the pixels
+        # The base class's method: PNG's own decodes all pixels first, in case the tags come after them.
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged tags do not make good pixels unusable
         return 1
 

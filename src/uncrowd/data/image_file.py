@@ -1,5 +1,6 @@
 """Opens image files: decides what is one, and refuses what cannot be read before a pixel of it is decoded."""
 
+import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -92,6 +93,8 @@ def require_regular(path: Path) -> None:
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
     except FileNotFoundError as error:
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+            raise InputError(f"{path} is a URL; download it, and give the file or its bytes.") from error
         raise InputError(f"{path} does not exist; put the image there or correct its name.") from error
     except (OSError, ValueError) as error:  # no permission, a loop of links, an impossible name
         raise _unreadable(path, error) from error

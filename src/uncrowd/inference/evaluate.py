@@ -39,9 +39,10 @@ def detect(
 ) -> Detected:
     """Returns the unthresholded detections of every image, on every rank.
 
-    batch_size: images a rank at a time; it changes nothing but speed. world_size, rank: among how many processes the
-    images are split, and which of them this one is. on_batch: told batches done and in all. With
-    test-time augmentation images go one by one, and reading them is so little of the work that `workers` have none.
+    batch_size: images a rank at a time; it changes speed and memory, and in fp32 the last bits of results. world_size,
+    rank: among how many processes the images are split, and which of them this one is. on_batch: told batches done and
+    in all. With test-time augmentation images go one by one, and reading them is so little of the work that `workers`
+    have none.
     """
     if predictor.tta is None:
         loader = InferenceLoader(
@@ -52,6 +53,7 @@ def detect(
             workers=workers,
             world_size=world_size,
             rank=rank,
+            max_pixels=predictor.max_pixels,
         )
         steps, total = _detect_in_batches(predictor, loader), len(loader)
     else:
@@ -132,7 +134,7 @@ def _detect_in_batches(predictor: Predictor, loader: InferenceLoader) -> Iterato
 def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Iterator[_Step]:
     for sample in samples:
         try:
-            image = read_image(sample.path, sample.size)
+            image = read_image(sample.path, sample.size, max_pixels=predictor.max_pixels)
         except InputError:
             yield [], [sample.id]
         else:

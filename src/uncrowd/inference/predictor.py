@@ -1,34 +1,32 @@
 """From pixels to detections: evaluation during training, `eval` and `predict` all go through here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from uncrowd import config
 from uncrowd.acceleration.compile import compile_whole
 from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
-from uncrowd.data.image import read_image, to_rgb, upright
+from uncrowd.data.image_file import MAX_PIXELS
 from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.transforms import ResizeConfig, resize
-from uncrowd.errors import InputError, NonFiniteError, require_at_least
+from uncrowd.errors import InputError, NonFiniteError, require_at_least, require_threshold
 from uncrowd.inference.cuda_graphs import CudaGraphs
+from uncrowd.inference.image_like import ImageLike, size_of, to_pixels
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import memory_for
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 from uncrowd.weights.file import load_weights
-
-# Arrays are (h, w, 3), tensors (3, h, w), both uint8; others get a sentence.
-ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 
 class Predictor:
@@ -43,6 +41,7 @@ class Predictor:
     compiled: torch.compile, for many images of one size or a few sizes.
     cuda_graphs: on a GPU, unless compiled, replays what was captured for earlier images of the same size and number.
     Forward hooks hear nothing of replays, and the model's weights must stay where they are; None switches it off.
+    max_pixels: width times height up to which an image file is decoded; a larger one is refused.
     """
 
     def __init__(
@@ -54,7 +53,9 @@ class Predictor:
         tta: TTAConfig | None = None,
         bf16: bool = False,
         compiled: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ):
+        require_at_least(1, max_pixels=max_pixels)
         self.device = torch.device(device)
         self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
         if compiled and isinstance(self.model, Detector):
@@ -64,42 +65,69 @@ class Predictor:
         self.resize = resize
         self.tta = tta
         self.bf16 = bf16
+        self.max_pixels = max_pixels
 
     @overload
     def predict(self, inputs: ImageLike, threshold: float = ..., batch_size: int = ...) -> Detections: ...
     @overload
     def predict(
+        self, inputs: Iterator[ImageLike], threshold: float = ..., batch_size: int = ...
+    ) -> Iterator[Detections]: ...
+    @overload
+    def predict(
         self, inputs: Sequence[ImageLike], threshold: float = ..., batch_size: int = ...
     ) -> list[Detections]: ...
     def predict(
-        self, inputs: ImageLike | Sequence[ImageLike], threshold: float = 0.0, batch_size: int = 8
-    ) -> Detections | list[Detections]:
-        """Returns what is in an image, or for each image of a sequence, with a score of at least `threshold`.
+        self,
+        inputs: ImageLike | Iterator[ImageLike] | Sequence[ImageLike],
+        threshold: float = 0.0,
+        batch_size: int = 8,
+    ) -> Detections | Iterator[Detections] | list[Detections]:
+        """Returns what is in an image with a score of at least `threshold`; for several images, one after the other.
 
-        An image is a path, a PIL image, an RGB array (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes come
-        back in its own pixels. Images share a batch only where that changes nothing: predict([a, b]) is
-        predict(a), predict(b). With test-time augmentation images go one by one, whatever `batch_size`.
+        An image is a path, the bytes of an image file, such a file open for reading, a PIL image, an RGB array
+        (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes are in its own pixels. A sequence of images gives a
+        list; an iterator gives an iterator, which takes `batch_size` images at a time. No more than a batch of files
+        is decoded at once, and each is opened a second time for its size.
 
-        Raises InputError for an image that cannot be read or is given in another form, and NonFiniteError when the
-        weights are damaged.
+        Images of one size share a batch of up to `batch_size`. In fp32 the batch can change the last bits of a result
+        (boxes by up to about 1e-4 pixels), because libraries choose their algorithms by it. With test-time
+        augmentation images go one by one.
+
+        Warns of files of which a part is left out (pages after the first) or hardly visible (12 bits in 16). Raises
+        InputError for a threshold outside 0 to 1, for an image that cannot be read or is given in another form, and
+        NonFiniteError when the weights are damaged.
         """
+        require_threshold(threshold)
         require_at_least(1, batch_size=batch_size)
-        if isinstance(inputs, Iterable) and not isinstance(inputs, str | Path | Image.Image | np.ndarray | Tensor):
-            return self._predict_all(list(inputs), threshold, batch_size)
-        return self._predict_all([inputs], threshold, batch_size)[0]
+        if isinstance(inputs, ImageLike) or not isinstance(inputs, Iterable):
+            return self._predict_all([inputs], threshold, batch_size)[0]
+        if isinstance(inputs, Iterator):
+            return self._predict_in_turn(inputs, threshold, batch_size)
+        return self._predict_all(list(inputs), threshold, batch_size)
 
-    def _predict_all(self, inputs: list[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
+    def _predict_in_turn(self, inputs: Iterator[ImageLike], threshold: float, batch_size: int) -> Iterator[Detections]:
+        while images := list(islice(inputs, batch_size)):
+            yield from self._predict_all(images, threshold, batch_size)
+
+    def _predict_all(self, inputs: Sequence[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
         if self.tta is not None:
-            return [self._detect_in_views(_to_array(image), self.tta).above(threshold) for image in inputs]
-        arrays = [_to_array(image) for image in inputs]
-        sizes = np.array([array.shape[:2] for array in arrays], np.int64).reshape(-1, 2)
-        found: list[Detections | None] = [None] * len(arrays)
+            return [self._detect_in_views(self._pixels(image), self.tta).above(threshold) for image in inputs]
+        sizes = np.array([size_of(image, self.max_pixels) for image in inputs], np.int64).reshape(-1, 2)
+        found: list[Detections | None] = [None] * len(inputs)
         for indices in inference_batches(sizes, self.resize, multiple=self.model.multiple, batch_size=batch_size):
-            images, network_sizes = pad([resize(arrays[index], self.resize) for index in indices])
-            detections = self._detect(images, network_sizes, [arrays[index].shape[:2] for index in indices])
+            resized, image_sizes = [], []
+            for index in indices:  # one image is held at its own size, the others resized
+                pixels = self._pixels(inputs[index])
+                resized.append(resize(pixels, self.resize))
+                image_sizes.append(pixels.shape[:2])
+            detections = self._detect(*pad(resized), image_sizes)
             for index, detection in zip(indices, detections, strict=True):
                 found[index] = detection.above(threshold)
         return [detection for detection in found if detection is not None]
+
+    def _pixels(self, image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:
+        return to_pixels(image, self.max_pixels)
 
     def predict_batch(self, batch: Batch) -> list[Detections]:
         """Returns the detections of each image of a batch that is already resized: no threshold, no augmentation."""
@@ -159,11 +187,13 @@ def load(
     *,
     bf16: bool = False,
     compiled: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
+    max_pixels: width times height up to which an image file is decoded.
 
     An ONNX file runs as it was exported, without `bf16` and `compiled`. The predictor's model is converted for
     inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
@@ -176,7 +206,13 @@ def load(
         if bf16 or compiled:
             raise InputError(f"{path} is run by ONNX Runtime as it was exported; leave bf16 and compiling out.")
         detector = load_onnx(path, device)
-        return Predictor(detector, detector.description.categories, detector.description.preprocessing, tta=tta)
+        return Predictor(
+            detector,
+            detector.description.categories,
+            detector.description.preprocessing,
+            tta=tta,
+            max_pixels=max_pixels,
+        )
     if compiled and tta is not None:
         raise InputError(
             "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
@@ -191,34 +227,4 @@ def load(
         raise no_device from error
     if torch.device(device).type == "meta":  # where nothing is computed
         raise no_device
-    return Predictor(weights.model, weights.categories, resize_config, device, tta, bf16, compiled)
-
-
-def _to_array(image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:
-    match image:
-        case str() | Path():
-            return read_image(Path(image))
-        case Image.Image():
-            return _pixels(image)
-        case Tensor() if image.dtype == torch.uint8 and image.dim() == 3 and len(image) == 3 and image.numel():
-            return image.permute(1, 2, 0).cpu().numpy()
-        case np.ndarray() if image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
-            return image
-        case Tensor() | np.ndarray():
-            form = f"{image.dtype} of shape {tuple(image.shape)}"
-        case _:
-            form = type(image).__name__
-    raise InputError(
-        f"An image is given as {form}; give a path, a PIL image, or uint8 RGB: (h, w, 3) as array, (3, h, w) as tensor."
-    )
-
-
-def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    if not image.width or not image.height:
-        raise InputError(f"An image given as PIL image has {image.width} x {image.height} pixels.")
-    try:
-        return to_rgb(upright(image))
-    except InputError:
-        raise
-    except Exception as error:  # of a file that is closed or damaged, which Pillow only now reads
-        raise InputError(f"An image given as PIL image cannot be read ({error}).") from error
+    return Predictor(weights.model, weights.categories, resize_config, device, tta, bf16, compiled, max_pixels)
