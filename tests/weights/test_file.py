@@ -122,7 +122,7 @@ def test_a_damaged_description(tmp_path: Path, description: str) -> None:
         ({"stages": 10**9}, "stages is 1000000000; give 100 or less"),
         ({"proposals": 10**12}, "does not fit the model in 2 tensors"),
         ({"proposals": 10**30}, "describes a model that cannot be built"),
-        ({"stages": 1}, r"head\.stages\.1\.\S+: only in the file"),
+        ({"stages": 2}, r"head\.stages\.1\.\S+: only in the model"),
     ],
 )
 def test_a_description_of_an_absurd_model(
