@@ -101,7 +101,7 @@ def test_a_detector_is_exported(trained: uncrowd.TrainedRun, tmp_path: Path) -> 
 
 
 def test_an_experiment_is_found_by_its_name(crowd: Path) -> None:
-    with pytest.raises(InputError, match="There is no experiment 'smal-data'; the nearest is small-data; "):
+    with pytest.raises(InputError, match="There is no recipe 'smal-data'; the nearest is small-data; "):
         uncrowd.train(crowd, "smal-data")
 
 

@@ -164,9 +164,9 @@ def test_a_dataset_without_its_image_files_is_refused(refused, shapes, tmp_path)
     [
         (["--data", "nowhere"], "nowhere does not exist"),
         ([], "Name the dataset with --data"),
-        (["coco-r50-10", "--data", "d"], "There is no experiment 'coco-r50-10'; the nearest is coco-r50-100; "),
-        (["xyzzy", "--data", "d"], "There is no experiment 'xyzzy'; `uncrowd info` lists them"),
-        (["."], ". is no experiment but a file or folder; name the data with --data ."),
+        (["coco-r50-10", "--data", "d"], "There is no recipe 'coco-r50-10'; the nearest is coco-r50-100; "),
+        (["xyzzy", "--data", "d"], "There is no recipe 'xyzzy'; `uncrowd info` lists them"),
+        (["."], ". is a file or folder, not a recipe; name the data with --data ."),
         (["--resume", "nowhere"], "nowhere holds no run: there is no config.json in it"),
         (["--resume", "run", "--data", "d"], "give it alone"),
         (["--resume", "run", "--out", "elsewhere"], "give it alone"),

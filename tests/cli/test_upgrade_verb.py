@@ -15,7 +15,7 @@ def test_a_published_checkpoint_is_upgraded_and_fine_tuned(uncrowd, shapes, tmp_
     before, after = (json.loads(uncrowd("info", file).out) for file in (old, new))
     assert f"kept: all {before['parameters']:,} parameters of {old}" in said.out
     assert f"new: {after['parameters'] - before['parameters']:,} parameters, {after['parameters']:,} in all" in said.out
-    assert f"uncrowd train NAME --data DATA --start-from {new}\n  no experiment has this model" in said.out
+    assert f"uncrowd train NAME --data DATA --start-from {new}\n  no recipe has this model" in said.out
     assert (after["model"]["stage"]["attention"], after["model"]["stage"]["interaction"]) == ("iou", "dcw")
     assert {key: after[key] for key in ("categories", "preprocessing")} == {
         key: before[key] for key in ("categories", "preprocessing")

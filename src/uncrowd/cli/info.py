@@ -1,4 +1,4 @@
-"""`uncrowd info`: shows the experiments, one of them in full, the paper's tables, or the contents of a weights file."""
+"""`uncrowd info`: shows the recipes, one of them in full, the paper's tables, or the contents of a weights file."""
 
 import json
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ from uncrowd.words import nearest
 
 TABLES = "tables"
 WIDTH = 130
-# First word of an experiment's name -> its dataset; other experiments are for the user's own data.
+# First word of a recipe's name -> its dataset; other recipes are for the user's own data.
 DATASETS = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
 OWN_DATA = "Your own data"
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoArguments:
-    """List the experiments, or show one experiment, a weights file, a run, or the paper's tables.
+    """List the recipes, or show one recipe, a weights file, a run, or the paper's tables.
 
-    An experiment is shown with all its settings and its scores in the paper. A weights file or a run is shown with its
+    A recipe is shown with all its settings and its scores in the paper. A weights file or a run is shown with its
     model, categories and preprocessing. The word tables shows the paper's parameters and FLOPs beside those computed
     here.
     """
 
-    # Name of an experiment, a weights file (.safetensors, .onnx), the folder of a run, or the word tables. By default
-    # the experiments are listed.
+    # Name of a recipe, a weights file (.safetensors, .onnx), the folder of a run, or the word tables. By default
+    # the recipes are listed.
     what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS|tables]", help_behavior_hint="")] = None
 
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
         raise InputError(
-            f"{what} is not an existing file or folder, not the word {TABLES}, and not an experiment that "
+            f"{what} is not an existing file or folder, not the word {TABLES}, and not a recipe that "
             f"`uncrowd info` lists{nearest(what, EXPERIMENTS)}."
         )
     return 0
@@ -96,7 +96,7 @@ def _list_experiments() -> None:
     console = Console(width=WIDTH)
     for dataset, names in groupby(EXPERIMENTS, key=lambda name: DATASETS.get(name.partition("-")[0], OWN_DATA)):
         table = Table(title=dataset, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
-        for column, width in (("experiment", 34), ("backbone", 16), ("attention", 9), ("features", 9)):
+        for column, width in (("recipe", 34), ("backbone", 16), ("attention", 9), ("features", 9)):
             table.add_column(column, no_wrap=True, width=width)
         for column, width in (("proposals", 9), ("epochs", 6), ("params", 6), ("GMACs*", 6)):
             table.add_column(column, justify="right", no_wrap=True, width=width)
@@ -107,7 +107,7 @@ def _list_experiments() -> None:
         console.print(table, "")
     console.print("* billions of multiply-accumulates for an average image of COCO's validation set")
     console.print("  the paper's AP: another score if AP is illegible in the paper, - if no score is legible")
-    console.print("  `uncrowd info NAME` shows all settings of an experiment and its scores in the paper")
+    console.print("  `uncrowd info NAME` shows all settings of a recipe and its scores in the paper")
 
 
 def _listed(experiment: Experiment) -> list[str]:
@@ -137,7 +137,7 @@ def _expected(rows: Sequence[PaperRow]) -> str:
 
 def _compare_tables() -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for column in ("table", "row", "experiment"):
+    for column in ("table", "row", "recipe"):
         table.add_column(column, no_wrap=True)
     for column in ("params, paper", "here", "diff.", "FLOPs, paper", "here", "diff."):
         table.add_column(column, justify="right", no_wrap=True)

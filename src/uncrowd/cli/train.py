@@ -19,8 +19,8 @@ class TrainArguments:
     """Train a detector.
 
     `uncrowd train --data D` trains on a small dataset of your own. `uncrowd train NAME --data D` trains one of the
-    experiments that `uncrowd info` lists, and `uncrowd train NAME --help` shows its settings. `uncrowd train --resume
-    RUN` continues an interrupted run. Every setting of the experiment is a flag, shown with the experiment's value.
+    recipes that `uncrowd info` lists, and `uncrowd train NAME --help` shows its settings. `uncrowd train --resume
+    RUN` continues an interrupted run. Every setting of the recipe is a flag, shown with the recipe's value.
     """
 
     # The dataset: its folder, or its annotation file. Without a validation split, a tenth is held out.
@@ -74,9 +74,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Returns the name of an experiment, if the first argument is a name, and the other arguments."""
+    """Returns the name of a recipe, if the first argument is a name, and the other arguments."""
     if not argv or argv[0].startswith("-"):
         return None, list(argv)
     if argv[0] not in EXPERIMENTS and Path(argv[0]).exists():
-        raise InputError(f"{argv[0]} is no experiment but a file or folder; name the data with --data {argv[0]}.")
+        raise InputError(f"{argv[0]} is a file or folder, not a recipe; name the data with --data {argv[0]}.")
     return argv[0], list(argv[1:])

@@ -47,6 +47,6 @@ def main(argv: Sequence[str]) -> int:
     start = f"--start-from {quote(str(arguments.destination))}"
     print(f"  uncrowd train {names[0] if names else 'NAME'} --data DATA {start}")
     if not names:
-        print("  no experiment has this model; `uncrowd train` names the flags that give an experiment its settings")
+        print("  no recipe has this model; `uncrowd train` names the flags that give a recipe its settings")
     print("  add --new-class-head if DATA has other classes")
     return 0

@@ -50,5 +50,5 @@ EXPERIMENTS = {build().name: build for build in RECIPES}
 def experiment_named(name: str) -> Experiment:
     """Returns the experiment of this name. Raises InputError, with the nearest name, where there is none."""
     if name not in EXPERIMENTS:
-        raise InputError(f"There is no experiment {name!r}{nearest(name, EXPERIMENTS)}; `uncrowd info` lists them.")
+        raise InputError(f"There is no recipe {name!r}{nearest(name, EXPERIMENTS)}; `uncrowd info` lists them.")
     return EXPERIMENTS[name]()

@@ -21,7 +21,7 @@ CLASS_LOSS: dict[ScoreKind, type[AnyClassConfig]] = {"sigmoid": FocalConfig, "so
 class Experiment:
     """What to train and how. The user gives the data, which sets `model.num_classes`."""
 
-    # Name of the run. The paper's numbers appear beside its scores only if an experiment of the paper has this name.
+    # Name of the run. The paper's numbers appear beside its scores only if a recipe of the paper has this name.
     name: str
     # Protocol that scores detections: COCO's, or CrowdHuman's for a single class. None chooses by the format of the
     # data: CrowdHuman's for odgt, COCO's for all others.

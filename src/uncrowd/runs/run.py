@@ -243,7 +243,7 @@ def _facts(
         "Data": splits.describe(),
         "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
         "Scored on": val_words,
-        "Experiment": experiment.name,
+        "Recipe": experiment.name,
         "Model": f"{experiment.model.in_words()}, {parameters / 1e6:.1f} million parameters",
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
         "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",

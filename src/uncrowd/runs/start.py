@@ -29,7 +29,7 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
     weights = load_weights(Path(start_from))
     if type(weights.model) is not type(model):
         raise InputError(
-            f"{start_from} is a {type(weights.model).__name__}, the experiment trains a {type(model).__name__}; "
+            f"{start_from} is a {type(weights.model).__name__}, the recipe trains a {type(model).__name__}; "
             "start from weights of the same detector."
         )
     words = f"all weights from {start_from}"
@@ -53,7 +53,7 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
         fitting = experiments_of(weights.model)
         train_that = f"train {fitting[0]}, or " if fitting else ""
         raise InputError(
-            f"{start_from} is of another model than the experiment's; {train_that}give its settings: "
+            f"{start_from} is of another model than the recipe's; {train_that}give its settings: "
             f"{' '.join(flags)}\n{error}"
         ) from error
     if differences:
