@@ -54,15 +54,16 @@ class Problems:
         self._counts: dict[Rule, int] = {}
         self._examples: dict[Rule, list[str]] = {}
 
-    def add(self, rule: Rule, example: str) -> None:
-        """Counts one more record that breaks `rule`; `example` names it."""
-        self._counts[rule] = self._counts.get(rule, 0) + 1
+    def add(self, rule: Rule, example: str, count: int = 1) -> None:
+        """Counts `count` more records that break `rule`; `example` names the first of them."""
+        self._counts[rule] = self._counts.get(rule, 0) + count
         examples = self._examples.setdefault(rule, [])
         if len(examples) < MAX_EXAMPLES:
             examples.append(example if len(example) <= MAX_LENGTH else f"{example[:MAX_LENGTH]}...")
 
     def __contains__(self, rule: Rule) -> bool:
-        return rule in self._counts
+        """Whether a rule of this kind is broken; the mends of such rules may differ."""
+        return any(rule.kind == broken.kind for broken in self._counts)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -85,9 +86,10 @@ class Problems:
         ]
 
     def refuse_errors(self, source: Path, except_for: tuple[Rule, ...] = ()) -> None:
-        """Raises InputError for the first broken rule of severity "error" that is not among `except_for`."""
+        """Raises InputError for the first broken rule of severity "error" that is of no kind in `except_for`."""
+        allowed = {rule.kind for rule in except_for}
         for rule, count in self._counts.items():
-            if rule.severity == "error" and rule not in except_for:
+            if rule.severity == "error" and rule.kind not in allowed:
                 examples = _in_brackets(self._examples[rule], count)
                 raise InputError(f"{source} has {rule.message}{examples}; {rule.training}.")
 

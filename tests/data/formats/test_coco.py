@@ -314,5 +314,5 @@ def test_images_that_are_nowhere_are_refused_with_the_places_looked_at(tmp_path)
     with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}, {tmp_path}/images, .*; put the images"):
         read_coco(tmp_path / "a.json")
     assert read_coco(tmp_path / "a.json", image_folder=tmp_path / "pngs").folder == tmp_path / "pngs"
-    with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}/images\)"):
+    with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}/images, \.\.\.\)"):
         read_coco(tmp_path / "a.json", image_folder=tmp_path / "images")

@@ -8,7 +8,7 @@ from uncrowd.data.check.images import ImageFacts, check_images, inspect_images
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
-from uncrowd.data.formats.records import IMAGES_NOT_FOUND
+from uncrowd.data.image_files import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import ImageId

@@ -13,9 +13,10 @@ from uncrowd.data.formats.coco_annotations import Rows, pack_annotations
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, head
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.records import HOLDS_DETECTIONS, IMAGES_NOT_FOUND
+from uncrowd.data.formats.records import HOLDS_DETECTIONS
 from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
-from uncrowd.data.images_folder import find_images, split_of
+from uncrowd.data.image_files import IMAGES_NOT_FOUND, find_images
+from uncrowd.data.images_folder import split_of
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, ImageId
@@ -114,18 +115,16 @@ def scan_coco(
     categories, labels = _categories(raw["categories"], problems)
     images, rows = _images(raw["images"], problems)
     names = [image.file_name for image in images]
-    folder, looked_in = find_images(annotations, names, split, image_folder)
-    if folder is None:
-        problems.add(IMAGES_NOT_FOUND, f"{names[0]} in none of {', '.join(map(str, looked_in))}")
+    folder, files = find_images(annotations, names, split, problems, image_folder)
     sizes = [image.size for image in images]
     packed = pack_annotations(raw.get("annotations", []), sizes, rows, labels, problems)
     dataset = DetectionDataset(
         source=annotations,
         split=split,
         categories=categories,
-        folder=folder or annotations.parent,
+        folder=folder,
         ids=pack_ids([image.id for image in images]),
-        file_names=np.array(names, dtype=np.str_),
+        file_names=np.array(files, dtype=np.str_),
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         **packed,
         skipped=problems.skipped,

@@ -15,7 +15,6 @@ from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.odgt import PERSON, NoObject, image_id, image_size, is_odgt, read_lines
 from uncrowd.data.formats.records import (
     HOLDS_DETECTIONS,
-    IMAGES_NOT_FOUND,
     Box,
     counts_in_scores,
     judge_box,
@@ -23,7 +22,7 @@ from uncrowd.data.formats.records import (
 )
 from uncrowd.data.formats.values import as_truth
 from uncrowd.data.image import image_sizes
-from uncrowd.data.images_folder import find_images_by_stem
+from uncrowd.data.image_files import IMAGES_NOT_FOUND, find_images
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 
@@ -124,10 +123,10 @@ def scan_odgt(
     """
     problems = Problems()
     lines = _read(annotations, box, problems)
-    folder, names, looked_in = find_images_by_stem(annotations, [line.id for line in lines], split, image_folder)
-    if folder is None:
-        problems.add(IMAGES_NOT_FOUND, f"{lines[0].id} in none of {', '.join(map(str, looked_in))}")
-    found = _sizes(lines, None if folder is None else [folder / name for name in names], sizes or {})
+    ids = [line.id for line in lines]
+    folder, files = find_images(annotations, ids, split, problems, image_folder, suffixed=False)
+    paths = None if IMAGES_NOT_FOUND in problems else [folder / file for file in files]
+    found = _sizes(lines, paths, sizes or {})
     good = [row for row, size in enumerate(found) if size is not None]
     for row in sorted(set(range(len(lines))).difference(good)):
         problems.add(NO_SIZE, f"line {lines[row].number}: {lines[row].id}")
@@ -137,9 +136,9 @@ def scan_odgt(
         source=annotations,
         split=split,
         categories=PERSON,
-        folder=folder or annotations.parent,
+        folder=folder,
         ids=pack_ids([lines[row].id for row in good]),
-        file_names=np.array([names[row] for row in good], dtype=np.str_),
+        file_names=np.array([files[row] for row in good], dtype=np.str_),
         sizes=np.array(known, dtype=np.int64).reshape(-1, 2),
         **packed,
         skipped=problems.skipped,

@@ -9,7 +9,7 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.recognise import FORMATS, format_of, refuse_other_formats
-from uncrowd.data.formats.records import IMAGES_NOT_FOUND
+from uncrowd.data.image_files import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
 from uncrowd.words import counted, first

@@ -6,12 +6,6 @@ from typing import Any
 from uncrowd.data.formats.values import as_float, is_number
 from uncrowd.data.problems import Rule
 
-IMAGES_NOT_FOUND = Rule(
-    kind="images not found",
-    severity="error",
-    message="images that cannot be found",
-    training="put the images beside the annotation file, in images/, or in a folder named as the split",
-)
 NOT_FINITE = Rule(
     kind="not finite box",
     severity="warning",
