@@ -1,12 +1,14 @@
 """`uncrowd predict` turns images into annotated images and one JSON file, and overwrites no file of the user."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from uncrowd.data.image import read_image
+from uncrowd.data.image import read_content
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig, View
@@ -97,7 +99,27 @@ def test_folders_in_a_folder_stay_apart(predict, tmp_path):
 
 def test_earlier_output_is_not_taken_for_input(predict, tmp_path):
     Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.png")
-    assert predict(tmp_path)[1] == predict(tmp_path)[1]  # the output folder lies in the input folder
+    again = predict(tmp_path)[1], predict(tmp_path, flags=["--overwrite"])[1]
+    assert again[0] == again[1]  # the output folder lies in the input folder
+
+
+def test_results_are_not_replaced_unless_told(uncrowd, refused, weights, shapes, tmp_path, monkeypatch):
+    image = shapes / "images/val1.png"
+    assert uncrowd("predict", weights, image, "--out", tmp_path / "out").status == 0
+    sentence = refused("predict", weights, image, "--out", tmp_path / "out")
+    assert f"{tmp_path / 'out/detections.json'} exists already; name another folder with --out, " in sentence
+    (tmp_path / "out/detections.json").unlink()
+    assert "val1.jpg exists already" in refused("predict", weights, image, "--out", tmp_path / "out")
+    assert uncrowd("predict", weights, image, "--out", tmp_path / "out", "--overwrite").status == 0
+
+
+def test_without_a_folder_each_call_gets_a_new_one(uncrowd, weights, shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.open(shapes / "images/val1.png").save(tmp_path / "a.png")
+    for number in (1, 2):
+        said = uncrowd("predict", weights, tmp_path)
+        assert f"in 1 image; written to runs/predict/{number}" in said.out, "earlier results are no input"
+        assert (tmp_path / f"runs/predict/{number}/a.jpg").is_file()
 
 
 def test_input_images_are_not_overwritten(refused, weights, tmp_path):
@@ -143,19 +165,62 @@ def test_an_image_that_cannot_be_read_is_reported_and_the_others_are_processed(p
     assert second.startswith(f"left out: {tmp_path / 'in/text.jpg'} cannot be read as an image")
 
 
+def test_no_image_in_a_folder_is_passed_over_in_silence(predict, shapes, tmp_path):
+    (tmp_path / "in/__MACOSX").mkdir(parents=True)
+    image = (shapes / "images/val1.png").read_bytes()
+    for name in ("plain.png", "no-suffix", "._plain.png", "__MACOSX/plain.png"):
+        (tmp_path / "in" / name).write_bytes(image)
+    for name in ("Thumbs.db", ".DS_Store", "README", "IMG_1.MOV"):
+        (tmp_path / "in" / name).write_bytes(b"no image")
+    (tmp_path / "in/phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (tmp_path / "in/gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tmp_path / "in/pipe.jpg")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/other.png").write_bytes(image)
+    (tmp_path / "in/link").symlink_to(tmp_path / "linked")
+    (tmp_path / "linked/loop").symlink_to(tmp_path / "in")
+
+    said, records = predict(tmp_path / "in")
+    assert said.status == 2
+    assert [Path(record["image"]).name for record in records] == ["other.png", "no-suffix", "plain.png"]
+    assert "in 3 images, 3 left out" in said.out
+    gone, phone, pipe = said.err.splitlines()
+    assert gone.startswith(f"left out: {tmp_path / 'in/gone.jpg'} does not exist")
+    assert phone.startswith(f"left out: {tmp_path / 'in/phone.HEIC'} ")
+    assert pipe.startswith(f"left out: {tmp_path / 'in/pipe.jpg'} is a named pipe, not an image file")
+
+
+def test_pages_that_are_left_out_and_dark_pixels_are_said(predict, shapes, tmp_path):
+    page = Image.open(shapes / "images/val1.png")
+    page.save(tmp_path / "scan.tif", save_all=True, append_images=[page, page])
+    said, records = predict(tmp_path / "scan.tif", out="scan")
+    assert (said.status, len(records)) == (2, 1)
+    assert said.err == f"note: {tmp_path / 'scan.tif'}: only the first of its 3 images is read\n"
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 16).save(tmp_path / "camera.png")
+    said, _ = predict(tmp_path / "camera.png", out="camera")
+    assert said.status == 0
+    assert "camera.png: its 16-bit pixels use only 0 to 4080 of 65535 and become dark; rescale them" in said.err
+
+
+def test_the_limit_of_pixels_can_be_set(predict, shapes):
+    said, records = predict(shapes / "images/val1.png", flags=["--max-pixels", 3000])
+    assert (said.status, records) == (2, [])
+    assert "val1.png: the image has more than 3,000 pixels, which is the limit; cut it into tiles, or" in said.err
+
+
 def test_each_image_is_decoded_once_and_only_a_batch_is_held(uncrowd, weights, shapes, tmp_path, monkeypatch):
     read, held = [], []
 
-    def counting(path):
+    def counting(path, **options):
         read.append(path.name)
-        return read_image(path)
+        return read_content(path, **options)
 
     def holding(self, images, *rest):
         held.append(len(images))
         return predict_all(self, images, *rest)
 
     predict_all = Predictor.predict
-    monkeypatch.setattr("uncrowd.cli.predict.read_image", counting)
+    monkeypatch.setattr("uncrowd.cli.predict.read_content", counting)
     monkeypatch.setattr(Predictor, "predict", holding)
     argv = ("predict", weights, shapes / "images", "--out", tmp_path, "--batch-size", 2)
     assert uncrowd(*argv).status == 0
@@ -186,6 +251,8 @@ def test_paths_without_images_are_refused(refused, weights, tmp_path):
     assert "Name image files" in refused("predict", weights)
     assert "has no images in it" in refused("predict", weights, tmp_path)
     assert "nowhere.jpg does not exist" in refused("predict", weights, tmp_path / "nowhere.jpg")
+    assert "is a URL; download it" in refused("predict", weights, "https://example.org/a.jpg")
+    assert "is a device, not an image file" in refused("predict", weights, "/dev/zero")
 
 
 def test_files_that_are_not_weights_are_refused(refused, run, shapes, tmp_path):
@@ -208,10 +275,10 @@ def test_an_error_at_the_first_image_keeps_the_earlier_json(uncrowd, weights, sh
     (tmp_path / "detections.json").write_text("[1]")
     with monkeypatch.context() as patch:
         patch.setattr("uncrowd.inference.predictor.Predictor.predict", damaged)
-        assert uncrowd("predict", weights, shapes / "images", "--out", tmp_path).status == 1
+        assert uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--overwrite").status == 1
     assert (tmp_path / "detections.json").read_text() == "[1]"
     (tmp_path / "no.png").write_text("no image")
-    assert uncrowd("predict", weights, tmp_path / "no.png", "--out", tmp_path).status == 2
+    assert uncrowd("predict", weights, tmp_path / "no.png", "--out", tmp_path, "--overwrite").status == 2
     assert json.loads((tmp_path / "detections.json").read_text()) == []
 
 

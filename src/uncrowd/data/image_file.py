@@ -46,6 +46,8 @@ _BRANDS = {
 _PLUGINS = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}
 # Formats whose first bytes cannot be mistaken for those of another file.
 _UNMISTAKABLE = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "HEIF")
+# Data and videos, which Pillow names but does not decode.
+_UNDECODED = ("BUFR", "GRIB", "HDF5", "MPEG")
 _NO_FILE = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -121,7 +123,8 @@ def is_image_file(path: Path) -> bool:
 
 
 def _read_endings() -> set[str]:
-    return {ending for ending, format in Image.registered_extensions().items() if format in Image.OPEN}
+    known = Image.registered_extensions().items()
+    return {ending for ending, format in known if format in Image.OPEN and format not in _UNDECODED}
 
 
 def _allow(max_pixels: int) -> None:

@@ -1,0 +1,63 @@
+"""The images that a command line names: files, and folders with all that is in them."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+from uncrowd.data.image_file import is_image_file, require_regular
+from uncrowd.errors import InputError
+
+
+def find_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]:
+    """Returns the given files and the image files in the given folders, sorted by name and without duplicates.
+
+    Images that cannot be read are among them, so that they are reported. The small files that macOS writes beside
+    others (._name, __MACOSX) are not. Folders of `skipped` inside a given one are left out: they hold results of
+    earlier calls. Raises InputError for a path that is no file or folder, and for a folder without images.
+    """
+    if not paths:
+        raise InputError("Name image files or folders after the weights.")
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [file for file in _files_below(path, skipped) if is_image_file(file) and not _is_junk(file)]
+            if not inside:
+                raise InputError(f"{path} has no images in it; give image files or a folder of them.")
+            files += sorted(inside)
+        else:
+            require_regular(path)
+            files.append(path)
+    return list({file.absolute(): file for file in files}.values())
+
+
+def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
+    """Returns the path of each annotated image in the output folder: its path below the given folder, as .jpg.
+
+    If images of two folders have the same path, the later one gets a number.
+    """
+    names: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for file in files:
+        folder = next((path for path in given if path.is_dir() and file.is_relative_to(path)), file.parent)
+        plain = file.relative_to(folder).with_suffix(".jpg")
+        numbered = (plain if n == 1 else plain.with_stem(f"{plain.stem}-{n}") for n in count(1))
+        names[file] = next(name for name in numbered if str(name).casefold() not in taken)
+        taken.add(str(names[file]).casefold())
+    return names
+
+
+def _files_below(folder: Path, skipped: Collection[Path]) -> Iterator[Path]:
+    """Yields all files in a folder and its subfolders, linked ones as well, each folder once."""
+    seen = {each.resolve() for each in skipped} - {folder.resolve()}
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(here) / name for name in names)
+
+
+def _is_junk(file: Path) -> bool:
+    return file.name.startswith("._") or "__MACOSX" in file.parts
