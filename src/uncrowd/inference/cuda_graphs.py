@@ -1,6 +1,6 @@
 """CUDA graphs for inference: the operations for inputs of one shape are captured once and then replayed by one call.
 
-A GPU finishes the thousand small operations of an image sooner than the host can ask for them one by one.
+This is faster because a GPU finishes the thousand small operations of an image sooner than the host can launch them.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uncrowd.structures import Decoded
 
-MAX_GRAPHS = 32  # each keeps some memory, and a dataset has more shapes than are worth a graph
+MAX_GRAPHS = 32  # each keeps some memory, and a dataset has many shapes that occur too rarely to need a graph
 
 
 class CudaGraph(NamedTuple):
@@ -27,12 +27,12 @@ class CudaGraph(NamedTuple):
 class CudaGraphs:
     """A detector's `detect`, with one CUDA graph for each shape of its inputs.
 
-    The first inputs of a shape are computed as usual, with the second the graph is captured, and further ones replay
-    it. So the operations must depend on shapes alone, and the model's weights must stay where they are in memory.
+    The first inputs of a shape are computed as usual, the second ones capture the graph, and further ones replay it. So
+    the operations must depend on shapes only, and the model's weights must stay where they are in memory.
 
-    Inputs are computed as usual for good where a capture fails (an operation waits for a value on the host, or memory
-    is short), and for shapes beyond the first `MAX_GRAPHS`. All graphs share their memory, so one replays at a time
-    and outputs are copies. Where an uncaptured computation lacks that memory, all graphs are given up.
+    A shape is always computed as usual if its capture fails (an operation waits for a value on the host, or memory is
+    short), or if there are already `MAX_GRAPHS` graphs. All graphs share their memory, so one replays at a time and
+    outputs are copies. If a computation without a graph runs out of memory, all graphs are dropped.
     (torch 2.11 keeps the memory of a capture that failed.)
     """
 
@@ -100,10 +100,10 @@ class CudaGraphs:
             )
             self._detect(*inputs)  # libraries initialise themselves in each thread, which a capture does not allow
             with (
-                torch.cuda.stream(torch.cuda.current_stream()),  # torch leaves its own current where a capture fails
-                # casts that autocast has cached would be gone at a replay
+                torch.cuda.stream(torch.cuda.current_stream()),  # torch leaves its own current if a capture fails
+                # a replay could not use casts that autocast has cached
                 torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False),
-                # other threads go on loading images
+                # so that other threads can load images meanwhile
                 torch.cuda.graph(graph, place.pool, place.stream, capture_error_mode="thread_local"),
             ):
                 outputs = self._detect(*inputs)
@@ -127,7 +127,7 @@ class _Place(NamedTuple):
 
     @contextmanager
     def alone(self, device: torch.device) -> Iterator[None]:
-        """Makes the work asked for within wait until the last replay is done, on whichever stream that was."""
+        """Makes work that is launched within wait until the last replay is done, on whichever stream that was."""
         with torch.cuda.device(device):
             self.done.wait()
             try:
