@@ -167,6 +167,15 @@ def test_a_description_of_other_classes_than_the_models(
         load_weights(tmp_path / "model.safetensors")
 
 
+@pytest.mark.parametrize("names", [("a", "a"), ("a", " a"), ("a", ""), ("a", " ")])
+def test_class_names_that_name_no_class(tmp_path: Path, model: SparseRCNN, names: tuple[str, str]) -> None:
+    save_weights(tmp_path / "model.safetensors", model, Categories(ids=(1, 2), names=names), PREPROCESSING)
+    with pytest.raises(
+        InputError, match=r"model\.safetensors has a class name that is blank or that classes share \('"
+    ):
+        load_weights(tmp_path / "model.safetensors")
+
+
 def test_weights_that_are_not_finite(tmp_path: Path, model: SparseRCNN) -> None:
     with torch.no_grad():
         model.proposal_queries[1, 2] = torch.nan

@@ -5,6 +5,7 @@ whose header holds what it does not know, as that of a later version may.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories
 from uncrowd.whole_file import whole_file
+from uncrowd.words import first
 
 HEADER = "uncrowd.weights"
 
@@ -109,12 +111,18 @@ def _without_memory(model: AnyDetectorConfig, path: Path) -> Detector:
 
 
 def require_classes(model: AnyDetectorConfig, categories: Categories, source: str) -> None:
-    """Raises InputError, naming `source`, unless every class of the model has a name and an id that is its own."""
+    """Raises InputError, naming `source`, unless every class of the model has a name and an id of its own."""
     ids, names, outputs = categories.ids, categories.names, model.num_classes
     if not len(set(ids)) == len(ids) == len(names) == outputs:
         raise InputError(
             f"{source} has a damaged description of its model: {len(set(ids))} class ids and {len(names)} names for "
             f"{outputs} classes; save or export the model again."
+        )
+    unclear = [name for name, count in Counter(map(str.strip, names)).items() if not name or count > 1]
+    if unclear:
+        raise InputError(
+            f"{source} has a class name that is blank or that classes share ({first(map(repr, unclear), 3)}); save or "
+            "export the model again with a name of its own for each class."
         )
 
 
