@@ -191,6 +191,11 @@ def test_files_that_are_neither_weights_nor_results_are_refused(refused, shapes,
 def test_a_missing_path_and_a_folder_without_a_run_are_refused(refused, shapes, tmp_path):
     assert "nothing.json does not exist" in refused("eval", tmp_path / "nothing.json", "--data", shapes)
     assert f"{tmp_path}" in refused("eval", tmp_path, "--data", shapes)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "val1.txt").write_text("0 0.5 0.5 0.1 0.1 0.9")
+    assert "is not the folder of a run and holds labels/val1.txt; give the detections in one file" in refused(
+        "eval", tmp_path, "--data", shapes
+    )
 
 
 GOOD = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}

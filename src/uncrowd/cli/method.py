@@ -23,6 +23,13 @@ def holds_detections(method: Path) -> bool:
     """Returns whether `method` is a file of detections and not a detector. Raises InputError if it is neither."""
     if not method.exists():
         raise InputError(f"{method} does not exist; give weights, the folder of a run, or detections.")
+    if method.is_dir() and not any(method.glob("*.safetensors")):
+        text = next((file for file in sorted(method.rglob("*")) if file.suffix in (".txt", ".csv", ".xml")), None)
+        if text is not None:
+            raise InputError(
+                f"{method} is not the folder of a run and holds {text.relative_to(method)}; give the detections in one "
+                "file, as COCO results (.json) or CrowdHuman's odgt."
+            )
     suffix = method.suffix.lower()
     if method.is_dir() or suffix in (".safetensors", ".onnx"):
         return False
