@@ -34,7 +34,7 @@ def test_a_misspelt_word_gets_the_nearest_known_one() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("café.jpg", "café.jpg"),
+        ("café\u00a0人.jpg", "café\u00a0人.jpg"),
         ("a\nuncrowd: all is well", r"a\nuncrowd: all is well"),
         ("\x1b[31mred", r"\x1b[31mred"),
         ("\ud800", r"\ud800"),

@@ -1,8 +1,12 @@
 """Numbers, lists and foreign text in a sentence."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
+
+# Control characters, line and paragraph ends, reversed writing, and halves of characters.
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def counted(number: int, noun: str) -> str:
@@ -24,9 +28,7 @@ def printable(text: str) -> str:
 
     Names come from other people's files. A control character in one could hide or forge a line.
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _HIDDEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
