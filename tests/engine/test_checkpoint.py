@@ -95,6 +95,16 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(saved: Trainer, build
     assert [path.name for path in saved.checkpoint.parent.iterdir()] == ["last.safetensors"]
 
 
+def test_a_kill_within_safetensors_leaves_nothing_for_long(saved: Trainer) -> None:
+    """It writes to a file of random name first, as large as the checkpoint."""
+    scratch = saved.checkpoint.parent / ".last.safetensors.saving"
+    scratch.mkdir()
+    (scratch / ".tmpSNYjPH").write_bytes(b"half a file")
+    (saved.checkpoint.parent / ".tmpOfTheUser").write_bytes(b"a file of somebody else")
+    saved._save()
+    assert {path.name for path in saved.checkpoint.parent.iterdir()} == {"last.safetensors", ".tmpOfTheUser"}
+
+
 def test_other_settings_are_named(saved: Trainer, build: Build) -> None:
     other = build()
     other.facts["configuration"] |= {"epochs": 5, "new": None, "mean": (1.0, 3.0)}

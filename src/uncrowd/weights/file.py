@@ -5,6 +5,7 @@ whose header holds what it does not know, as that of a later version may.
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,14 +151,21 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[st
     """
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # safetensors first writes to a file of random name. In a folder of its own, what a kill leaves is found again.
+        scratch = path.with_name(f".{path.name}.saving")
         try:
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
             host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             file.touch()
             mode = file.stat().st_mode
-            save_file(host, file, header)
-            file.chmod(mode)  # safetensors creates files that only their owner can read
+            save_file(host, scratch / path.name, header)
+            (scratch / path.name).chmod(mode)  # safetensors creates files that only their owner can read
+            (scratch / path.name).replace(file)
         except safetensors.SafetensorError as error:  # it wraps the errors of the operating system
             raise OSError(str(error)) from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
