@@ -1,4 +1,4 @@
-"""The two errors that end a command with one sentence instead of a stack trace, and checks for settings."""
+"""The errors that end a command with one sentence instead of a stack trace, and checks for settings."""
 
 from numbers import Real
 
@@ -23,6 +23,10 @@ class InputError(ValueError):
 
 class NonFiniteError(RuntimeError):
     """A loss, a gradient or a prediction is NaN or infinite; the message says where."""
+
+
+class PeerLostError(RuntimeError):
+    """Another process of a distributed run ended, and this one cannot go on without it."""
 
 
 def require_at_most(most: int, **values: int) -> None:

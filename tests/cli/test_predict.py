@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from uncrowd.cli import _terminate
+from uncrowd.cli.predict import json_list
 from uncrowd.data.image import read_content
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
@@ -293,3 +296,37 @@ def test_a_full_disk_leaves_complete_json(uncrowd, weights, shapes, tmp_path, mo
     assert said.err.count("\n") == 1
     assert "No space left on device" in said.err
     assert len(json.loads((tmp_path / "detections.json").read_text())) == 6  # those before it
+
+
+def test_sigterm_leaves_whole_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
+    handler = signal.signal(signal.SIGTERM, _terminate)  # as the command does when it begins
+    monkeypatch.setattr("uncrowd.cli.predict._draw", lambda image, found, target: stop_at(target, "val3.jpg"))
+    said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--device", "cpu")
+    signal.signal(signal.SIGTERM, handler)
+    assert (said.status, said.err) == (143, "uncrowd: terminated\n")
+    records = json.loads((tmp_path / "detections.json").read_text())
+    assert [Path(record["image"]).name for record in records][-1] == "val2.png"
+
+
+def stop_at(target: Path, name: str) -> None:
+    if target.name == name:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("complete", [0, 3])
+def test_a_record_that_is_cut_off_is_left_out(tmp_path, complete):
+    """The system writes only a part of it, as on a full disk."""
+    resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write_until_it_is_full():
+        with json_list(tmp_path / "found.json") as write:
+            for number in range(complete):
+                write({"image": number})
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+            write({"image": "x" * 200})
+
+    with pytest.raises(OSError, match="File too large"):
+        write_until_it_is_full()
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert json.loads((tmp_path / "found.json").read_text()) == [{"image": number} for number in range(complete)]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 
-from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.errors import InputError, NonFiniteError, PeerLostError
 from uncrowd.extras import extras_of
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.out_of_memory import is_out_of_memory
@@ -34,14 +35,18 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.
 
 
 def run() -> None:
-    """Entry point of the `uncrowd` command. Settings of the process are changed here, because it is our own."""
+    """Entry point of the `uncrowd` command. Memory, output and signals are set up here: the process is our own."""
     keep_freed_memory()
     _write_to_any_terminal()
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one verb. Returns 0 on success, 2 when the user's input cannot be used and 1 for a fault of uncrowd."""
+    """Runs one verb and returns its exit status.
+
+    0 is success, 2 input that cannot be used, 1 a fault of uncrowd, 130 and 143 an end by Ctrl-C and by SIGTERM.
+    """
     if not argv or argv[0] in ("-h", "--help"):
         print(_help(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
@@ -63,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         return status
     except InputError as error:
         return _refuse(str(error))
-    except NonFiniteError as error:
+    except (NonFiniteError, PeerLostError) as error:
         print(f"uncrowd: {printable(str(error))}", file=sys.stderr)
         return 1
     except SystemExit as error:  # raised by the parser, which has printed its message
@@ -71,6 +76,9 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("uncrowd: interrupted", file=sys.stderr)
         return 130
+    except _Terminated:
+        print("uncrowd: terminated", file=sys.stderr)
+        return 143
     except BrokenPipeError:  # nobody reads the output any more, so discard what is buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -91,6 +99,14 @@ def _write_to_any_terminal() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Terminated(BaseException):
+    """SIGTERM came. As an exception it lets every part close its files, as KeyboardInterrupt does."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _refuse(sentence: str) -> int:

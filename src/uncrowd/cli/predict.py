@@ -5,9 +5,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -117,23 +118,23 @@ def json_list(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
 
     An older file is replaced with the first record, or at the end if there was no record and no error.
     """
-    file: TextIO | None = None
+    file: FileIO | None = None
+    end = 0  # of the last complete record
 
     def write(record: dict[str, Any]) -> None:
-        nonlocal file
-        if file is None:
-            file = path.open("w", encoding="utf-8")
-            file.write("[\n")
-        else:
-            file.write(",\n")
-        file.write(json.dumps(record))
+        nonlocal file, end
+        file = file or FileIO(path, "w")
+        _write_all(file, (",\n" if end else "[\n") + json.dumps(record))
+        end = file.tell()
 
     try:
         yield write
     finally:
         if file is not None:
             with file:
-                file.write("\n]\n")
+                file.seek(end)  # a signal or a full disk may have cut off a record
+                file.truncate()
+                _write_all(file, "\n]\n" if end else "[]\n")
     if file is None:
         path.write_text("[]\n", encoding="utf-8")
 
@@ -148,6 +149,12 @@ def _make_folder(out: Path | None) -> Path:
             (NUMBERED / str(number)).mkdir(parents=True)
             return NUMBERED / str(number)
     raise AssertionError("numbers never end")
+
+
+def _write_all(file: FileIO, text: str) -> None:
+    rest = text.encode()
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path], *, told: bool) -> None:

@@ -1,20 +1,26 @@
-"""The ranks and the device of this process."""
+"""The device of this process, and its part among the processes of a distributed run."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
+from torch.distributed import DistError
 
-from uncrowd.errors import InputError
+from uncrowd.errors import InputError, PeerLostError
+
+# What gloo, which connects processes on CPUs, reports as a plain RuntimeError.
+_CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo")
 
 
 def build_accelerator(device: str | None = None) -> Accelerator:
-    """Returns the ranks and the device of this process, as `torchrun` or `accelerate launch` set them.
+    """Returns the device and the rank of this process, as `torchrun` or `accelerate launch` set them.
 
-    device: "cpu", "cuda", or by default the GPU where there is one. Raises InputError where there is no such device.
-    Precision is not left to accelerate, which would rewrite `forward`; it is a plain autocast around it.
+    device: "cpu" or "cuda"; by default the GPU if there is one. Raises InputError when there is no such device.
+    Precision is not left to accelerate, because it would replace `forward`; training uses autocast instead.
     """
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     on_cpu = device == "cpu" or not torch.cuda.is_available()  # accelerate would choose the GPU of a Mac
@@ -25,8 +31,23 @@ def build_accelerator(device: str | None = None) -> Accelerator:
 
 
 def distribute(model: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """Returns the model so wrapped that its gradients are averaged over the ranks; itself where there is only one."""
+    """Returns the model, wrapped so that its gradients are averaged over the ranks if there are several."""
     with warnings.catch_warnings():
-        # torch 2.14 has another name for it, which older ones do not know
+        # torch 2.14 has another name for the argument, which older versions do not know
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         return accelerator.prepare_model(model)
+
+
+@contextmanager
+def peers(rank: int, ranks: int) -> Iterator[None]:
+    """Raises PeerLostError when another one of the ranks ends while this one needs it."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, DistError) or any(sign in str(error) for sign in _CONNECTION_LOST)
+        if ranks == 1 or not lost:
+            raise
+        raise PeerLostError(
+            f"rank {rank} of {ranks} lost its connection to another rank, which ended before it; that rank may have "
+            "said why, and --resume goes on from the last checkpoint."
+        ) from error
