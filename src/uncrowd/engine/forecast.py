@@ -1,4 +1,4 @@
-"""What training will take, in hours and memory, measured on its own first steps."""
+"""Forecasts the hours and the memory of a training from its first steps."""
 
 import sys
 import time
@@ -9,17 +9,18 @@ import torch
 
 from uncrowd.words import counted
 
-# The first step also compiles kernels, starts the loading processes and makes the optimiser's state. It is not timed.
+# The first step is not timed: it also compiles kernels, starts the loading processes and creates the optimiser's state.
 UNTIMED, TIMED = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What the rest of a run will take, if its steps go on as those measured.
+    """What the rest of a run will take if all steps are like those that were measured.
 
-    images: of a step, over all ranks. steps: still to do. evaluations: still to do, and not part of `hours`.
-    seconds: of a step, the wait for its images included. memory: bytes at the peak, of the GPU or, on a CPU, of this
-    process; None where the system does not tell. size: the largest (height, width) that images were padded to.
+    images: the number in a step, over all ranks. steps, evaluations: how many are left; evaluations are not part of
+    `hours`. seconds: the time of a step with the wait for its images. memory: the bytes at the peak, of the GPU or, on
+    a CPU, of this process; None if the system does not tell. size: the largest (height, width) that images were padded
+    to.
     """
 
     images: int
@@ -31,11 +32,11 @@ class Forecast:
 
     @property
     def hours(self) -> float:
-        """The time of all remaining steps, without evaluations."""
+        """The hours of all remaining steps, without evaluations."""
         return self.steps * self.seconds / 3600
 
     def __str__(self) -> str:
-        """The forecast in one line."""
+        """Returns the forecast in one line."""
         height, width = self.size
         memory = "" if self.memory is None else f", {self.memory / 2**30:.1f} GiB of memory at the peak"
         return (
@@ -46,10 +47,7 @@ class Forecast:
 
 
 class StepTimer:
-    """Times the first steps of a run in this process.
-
-    clock: returns seconds.
-    """
+    """Times the first steps of a run in this process. clock: returns seconds."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] = time.perf_counter):
         self._device, self._clock = device, clock
@@ -60,8 +58,8 @@ class StepTimer:
     def step_done(self, size: tuple[int, int]) -> tuple[float, tuple[int, int]] | None:
         """Counts one step, whose images were padded to (height, width) `size`.
 
-        Returns, once, the mean seconds of a timed step and the largest size so far. It waits for the GPU to finish,
-        but only in the steps that count.
+        After the last timed step it returns the mean seconds of a step and the largest size so far, otherwise None. It
+        waits for the GPU only before and after the timed steps.
         """
         self._steps += 1
         if self._steps > UNTIMED + TIMED:
@@ -78,9 +76,9 @@ class StepTimer:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Returns the most bytes used so far: on a GPU what torch had allocated there, on a CPU what this process held.
+    """Returns the peak of memory so far in bytes: what torch allocated on a GPU, or what this process held on a CPU.
 
-    None where the system keeps no such count, as Windows.
+    None if the system does not count it, such as Windows.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""What a run says: one JSON object a line, TensorBoard, and the terminal. Only rank 0 has a log."""
+"""The log of a run: a JSON object per line, TensorBoard events and the terminal. Only rank 0 has one."""
 
 import json
 import math
@@ -21,8 +21,8 @@ from uncrowd.whole_file import whole_file
 class RunLog:
     """Appends to `metrics.jsonl` and TensorBoard events in a run's folder, and shows progress.
 
-    start_step: where a resumed run goes on; what an interrupted one logged beyond it is dropped, for it comes again.
-    evaluates_again: the evaluation at `start_step` comes again as well.
+    start_step: the step after which a resumed run continues. Rows that the interrupted run logged after it are
+    dropped, because they will be logged again. evaluates_again: this is also true of the evaluation at `start_step`.
     """
 
     def __init__(self, folder: Path, *, start_step: int = 0, evaluates_again: bool = False):
@@ -43,9 +43,10 @@ class RunLog:
         self._progress: Progress | None = None
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """Appends one row with the time (seconds since 1970); numbers go to TensorBoard too, under `kind/name`.
+        """Appends one row with the time (seconds since 1970). Numbers also go to TensorBoard, as `kind/name`.
 
-        A number that is not finite is null in the row, for JSON has none. Raises InputError when the disk is full.
+        A number that is not finite becomes null, because JSON has no such numbers. Raises InputError when the disk is
+        full.
         """
         finite = {name: value if _is_json(value) else None for name, value in values.items()}
         row = {"kind": kind, "step": step, **finite, "time": round(time.time(), 3)}
@@ -61,7 +62,7 @@ class RunLog:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, done: int, total: int, text: str | None = None) -> None:
-        """Moves the bar to `done` of `total`; where there is no terminal, prints `text`, if any, as a plain line."""
+        """Moves the progress bar to `done` of `total`. Without a terminal it prints `text`, if any, as a plain line."""
         if not sys.stdout.isatty():
             if text is not None:
                 self.say(f"step {done}/{total}  {text}")
@@ -74,10 +75,10 @@ class RunLog:
         self._progress.update(self._progress.task_ids[0], completed=done, description=text)
 
     def close(self) -> None:
-        """Ends the bar and flushes the events."""
+        """Removes the progress bar and flushes the events."""
         if self._progress is not None:
             self._progress.stop()
-        with suppress(OSError):  # a full disk was said when it was met
+        with suppress(OSError):  # a full disk has been reported before
             self._events.close()
 
     @contextmanager

@@ -1,17 +1,17 @@
-"""Reads what a run logged, which needs nothing of what logging needs."""
+"""Reads the log of a run, without the packages that writing one needs."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-# Names of numbers that an earlier version logged -> the names they have now.
+# Names of numbers in the logs of earlier versions -> their names now.
 RENAMED = {"pictures_per_second": "images_per_second"}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a `metrics.jsonl`, each with its kind and step, up to the first line that is none.
+    """Returns the rows of a `metrics.jsonl`, each with its kind and step, up to the first line that is no row.
 
-    A kill may have cut the last line short. Rows of an earlier version come with the names their numbers have now.
+    A kill may have cut the last line short. Numbers of an earlier version get their present names.
     """
     if not path.is_file():
         return []

@@ -1,4 +1,4 @@
-"""A step in parts, for memory: the batch is cut, the losses are summed, and nothing else changes."""
+"""Cuts the batch of a step into micro-batches, which need less memory, and sums their losses."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from uncrowd.structures import Batch
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """Cuts a padded batch into micro-batches of equal size; they keep its padding."""
+    """Cuts a padded batch into `parts` micro-batches of equal size. They keep its padding."""
     size = len(batch.ids) // parts
     return [
         Batch(
@@ -25,7 +25,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on `device`, all of it before the forward pass, so that nothing waits for that."""
+    """Returns the batch on `device`. All its tensors are copied before the forward pass, which then never waits."""
     return replace(
         batch,
         images=batch.images.to(device, non_blocking=True),
@@ -35,5 +35,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def sum_losses(parts: list[Losses]) -> Losses:
-    """The losses of a step from those of its micro-batches, which share one normaliser."""
+    """Returns the losses of a step from those of its micro-batches, which are divided by the same number of objects."""
     return Losses(*(torch.stack(values).sum(0).detach() for values in zip(*parts, strict=True)))

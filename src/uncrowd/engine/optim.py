@@ -1,4 +1,4 @@
-"""The optimiser and its learning rate: AdamW, linear warm-up, milestones (Sec. 4, implementation details)."""
+"""AdamW and its learning rate, with a linear warm-up and milestones (Sec. 4, implementation details)."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,30 @@ from uncrowd.errors import require_at_least
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW as in the paper; the defaults are its COCO schedule."""
+    """AdamW as in the paper. The defaults are its schedule on COCO."""
 
-    # After the warm-up and before the first milestone.
+    # Learning rate after the warm-up and before the first milestone.
     learning_rate: float = 2.5e-5
-    # Share of the rate that the backbone learns with.
+    # Factor on the learning rate of the backbone.
     backbone_factor: float = 1.0
-    # On every parameter, norms and biases included.
+    # Weight decay of every parameter, including norms and biases.
     weight_decay: float = 1e-4
-    # Largest norm of the gradient of the whole model.
+    # Largest norm of the gradient of the whole model; a larger gradient is scaled down.
     clip_norm: float = 1.0
-    # Steps over which the rate rises linearly.
+    # Number of steps in which the learning rate rises linearly.
     warmup_steps: int = 1000
-    # Share of the rate that the warm-up begins with.
+    # Factor on the learning rate at the beginning of the warm-up.
     warmup_factor: float = 0.01
-    # Epochs, fractions allowed, after which the rate is multiplied by `decay`.
+    # Epochs after which the learning rate is multiplied by `decay`; they may be fractions.
     milestones: tuple[float, ...] = (27.0, 33.0)
-    # What a milestone multiplies the rate by.
+    # Factor on the learning rate at each milestone.
     decay: float = 0.1
-    # The batch size the rate was chosen for: another one then scales it in proportion. None takes the rate as it is.
+    # Batch size that the learning rate was chosen for; for another one the rate is scaled in proportion. None never
+    # scales it.
     scale_to_batch: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers with which nothing would be learnt."""
+        """Raises InputError for values with which nothing would be learnt."""
         require_at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, decay=self.decay)
         require_at_least(0, clip_norm=self.clip_norm, warmup_steps=self.warmup_steps, warmup_factor=self.warmup_factor)
         require_at_least(0, backbone_factor=self.backbone_factor)
@@ -41,7 +42,10 @@ class OptimConfig:
 
 
 def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int, batch_size: int) -> float:
-    """Returns the rate of a step, counted from 0 over the whole run: a pure function, so nothing needs resuming."""
+    """Returns the learning rate of a step, counted from 0 over the whole run.
+
+    It depends on nothing else, so that a checkpoint need not hold a schedule.
+    """
     rate = config.learning_rate
     if config.scale_to_batch is not None:
         rate *= batch_size / config.scale_to_batch
@@ -53,10 +57,9 @@ def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int, batch_si
 
 
 def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
-    """Returns AdamW over every parameter that is not frozen, weight decay on all of them.
+    """Returns AdamW for all parameters that are not frozen, with weight decay on all of them.
 
-    Each group's `rate_factor` is what the rate of a step is multiplied by for it: parameters under `backbone.` have
-    their own.
+    The `rate_factor` of a group is the factor on its learning rate. Parameters under `backbone.` form their own group.
     """
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     backbone = [parameter for name, parameter in trained.items() if name.startswith("backbone.")]
@@ -66,5 +69,5 @@ def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
         for parameters, factor in ((others, 1.0), (backbone, config.backbone_factor))
         if parameters
     ]
-    fused = others[0].device.type in ("cpu", "cuda")  # one pass over everything that is learned: a quarter of the time
+    fused = others[0].device.type in ("cpu", "cuda")  # updates all parameters in a quarter of the time
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused or None)

@@ -1,4 +1,4 @@
-"""The settings of training. They stand apart from the loop, so that a recipe is read without what training needs."""
+"""The settings of training, apart from the training loop, so that recipes do not import the packages it needs."""
 
 from dataclasses import dataclass
 
@@ -8,35 +8,36 @@ from uncrowd.errors import InputError, require_at_least
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, on how much at a time, and how often to look."""
+    """How long to train, on how many images at a time, and how often to score, save and log."""
 
-    # Times through the data.
+    # Number of passes through the training images.
     epochs: int = 36
-    # Images a step, over all ranks.
+    # Images per step, over all ranks.
     batch_size: int = 16
-    # Micro-batches each rank cuts its share of a step into, for memory; the gradient stays that of the whole.
+    # Micro-batches into which each rank cuts its images of a step. More of them need less memory and give the same
+    # gradient.
     accumulate: int = 1
-    # Mixed precision; boxes, IoU attention and losses stay in fp32.
+    # Mixed precision in bfloat16; boxes, IoU attention and losses stay in fp32.
     bf16: bool = False
-    # Compile stages or layers (torch.compile): a minute or more at the start, and meant for GPUs.
+    # Compile stages or layers with torch.compile. This takes a minute or more at the start and pays on GPUs.
     compile: bool = False
-    # Also keep an exponential average of the weights, and score and deploy that.
+    # Decay of an exponential average of the weights, which is scored and deployed in their place. None keeps none.
     ema_decay: float | None = None
-    # Epochs between evaluations; the last epoch is always evaluated.
+    # Number of epochs between evaluations; the last epoch is always evaluated.
     evaluate_every: int = 1
-    # Steps between checkpoints; each epoch ends with one as well.
+    # Number of steps between checkpoints; each epoch also ends with one.
     checkpoint_every: int = 1000
-    # Steps between logged ones.
+    # Number of steps between rows of the log.
     log_every: int = 20
-    # Loading processes a rank; what is loaded does not depend on them.
+    # Number of processes per rank that load images; it does not change what is loaded.
     workers: int = 2
     # Width times height up to which an image is decoded; a larger one counts as unreadable.
     max_pixels: int = MAX_PIXELS
-    # Of initialisation, shuffling, augmentation and held-out images.
+    # Seed of initialisation, shuffling, augmentation and the choice of held-out images.
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for a value with which there is nothing to train."""
+        """Raises InputError for values with which there is nothing to train."""
         require_at_least(1, epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
         require_at_least(1, evaluate_every=self.evaluate_every, checkpoint_every=self.checkpoint_every)
         require_at_least(1, log_every=self.log_every, max_pixels=self.max_pixels)
@@ -45,7 +46,7 @@ class TrainConfig:
             raise InputError(f"ema_decay is {self.ema_decay}; give a number between 0 and 1, such as 0.999.")
 
     def per_rank(self, world_size: int) -> int:
-        """Images a rank and step. Raises InputError where they cannot be split evenly."""
+        """Returns the images per rank and step. Raises InputError when they cannot be split evenly."""
         if self.batch_size % (world_size * self.accumulate):
             raise InputError(
                 f"A batch of {self.batch_size} cannot be split over {world_size} processes times "

@@ -1,12 +1,12 @@
-"""A few scalars of the device, looked at on the host without a wait of their own."""
+"""Copies a few scalars from the device to the host without a wait of their own."""
 
 import torch
 
 
 class Watch:
-    """`values` lives on the device; `send` begins to copy it, `seen` returns the copy.
+    """Scalars on the device, in `values`: `send` begins to copy them, `seen` returns the copy.
 
-    Between the two something else waits for the device anyway (the matching does), so that `seen` costs nothing.
+    Between the two calls the matching waits for the device anyway, so `seen` costs nothing.
     """
 
     def __init__(self, size: int, device: torch.device):
@@ -16,13 +16,13 @@ class Watch:
         self._copied = torch.cuda.Event() if on_gpu else None
 
     def send(self) -> None:
-        """Begins to copy the values as they are now."""
+        """Begins to copy the present values."""
         self._host.copy_(self.values, non_blocking=True)
         if self._copied is not None:
             self._copied.record()
 
     def seen(self) -> list[float]:
-        """The values as they were when they were sent."""
+        """Returns the values of the last `send`."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._host.tolist()
