@@ -10,9 +10,9 @@ import torch
 from tests.tiny import TINY_MODEL
 from uncrowd.errors import InputError
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
-from uncrowd.recipes import EXPERIMENTS, Experiment
+from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
 from uncrowd.recipes.coco import R50
-from uncrowd.runs.start import experiments_of, initialise
+from uncrowd.runs.start import experiments_of, initialise, small_data_from
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
 
@@ -72,11 +72,11 @@ def test_a_new_head_without_weights_is_refused() -> None:
 
 
 def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
-    other = replace(TINY_MODEL, proposals=7, stage=replace(TINY_MODEL.stage, feedforward_width=32))
+    other = replace(TINY_MODEL, stages=3, stage=replace(TINY_MODEL.stage, feedforward_width=32))
     with pytest.raises(InputError, match=r"does not fit the model in \d+ tensors") as caught:
         initialise(begun(other), PETS, trained[0], new_class_head=False)
     first = str(caught.value).splitlines()[0]
-    assert first.endswith("; give its settings: --model.proposals 10 --model.stage.feedforward-width 64")
+    assert first.endswith("; give its settings: --model.stages 2 --model.stage.feedforward-width 64")
 
 
 def test_an_experiment_that_trains_such_a_model_is_named(
@@ -86,8 +86,33 @@ def test_an_experiment_that_trains_such_a_model_is_named(
         return Experiment(name="fitting", model=TINY_MODEL)
 
     monkeypatch.setitem(EXPERIMENTS, "fitting", fitting)
-    with pytest.raises(InputError, match=r"; train fitting, or give its settings: --model\.proposals 10\n"):
-        initialise(begun(replace(TINY_MODEL, proposals=7)), PETS, trained[0], new_class_head=False)
+    with pytest.raises(InputError, match=r"; train fitting, or give its settings: --model\.stages 2\n"):
+        initialise(begun(replace(TINY_MODEL, stages=3)), PETS, trained[0], new_class_head=False)
+
+
+@pytest.mark.parametrize(
+    ("proposals", "words"),
+    [
+        (12, "but for 2 of the 12 proposals, which are initialised"),
+        (7, "but for the last 3 of its 10 proposals, which are left out"),
+    ],
+)
+def test_the_number_of_proposals_may_differ(trained: tuple[str, SparseRCNN], proposals: int, words: str) -> None:
+    file, source = trained
+    model = begun(replace(TINY_MODEL, proposals=proposals))
+    initial = model.proposal_queries.detach().clone()
+    assert initialise(model, PETS, file, new_class_head=False) == f"all weights from {file}, {words}"
+    kept = min(proposals, 10)
+    assert torch.equal(model.proposal_queries[:kept], source.proposal_queries[:kept])
+    assert torch.equal(model.proposal_queries[kept:], initial[kept:])
+    assert torch.equal(model.proposal_boxes_cxcywh_norm[:kept], source.proposal_boxes_cxcywh_norm[:kept])
+    ours, theirs = (each.state_dict()["head.stages.0.class_logits.weight"] for each in (model, source))
+    assert torch.equal(ours, theirs)
+
+
+def test_the_recipe_for_small_data_takes_the_model_of_the_weights(trained: tuple[str, SparseRCNN]) -> None:
+    assert small_data_from(None) == small_data()
+    assert small_data_from(trained[0]) == replace(small_data(), model=TINY_MODEL)
 
 
 def test_experiments_of_a_model_train_just_that() -> None:

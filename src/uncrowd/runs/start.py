@@ -1,26 +1,42 @@
 """The first weights of a run: a pretrained backbone, or every weight of another run. Nothing is skipped silently."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from uncrowd import config
 from uncrowd.errors import InputError
 from uncrowd.models.detector import Detector, DetectorConfig
-from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.recipes import EXPERIMENTS
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
 from uncrowd.structures import Categories
 from uncrowd.weights.class_head import with_classes
 from uncrowd.weights.file import load_exactly, load_weights
+from uncrowd.weights.proposals import with_proposals
 
-# What leaves no trace in the tensors and does not change what they compute.
+# Settings that neither change the tensors nor what is computed with them.
 _OF_TRAINING = {"num_classes", "backbone.pretrained", "backbone.frozen_stages", "backbone.drop_path"}
+
+
+def small_data_from(start_from: str | None) -> Experiment:
+    """Returns the recipe for small data, with the model of a weights file or a run's folder if one is given.
+
+    The recipe trains only Sparse R-CNN; for another detector it keeps its own model, and `initialise` refuses the
+    weights. Raises InputError when the weights cannot be read.
+    """
+    experiment = small_data()
+    if start_from is None:
+        return experiment
+    model = load_weights(Path(start_from)).model.config
+    return replace(experiment, model=model) if isinstance(model, SparseRCNNConfig) else experiment
 
 
 def initialise(model: Detector, categories: Categories, start_from: str | None, *, new_class_head: bool) -> str:
     """Gives the model its first weights and returns, in words, where they came from.
 
-    start_from: a weights file or a run's folder; None loads what the backbone's configuration names. new_class_head:
-    the file may be of other classes. Raises InputError when the file's model or classes are others.
+    start_from: a weights file or a run's folder; its model may have another number of proposals. None loads what the
+    configuration of the backbone names. new_class_head: the file may have other classes. Raises InputError when its
+    model or its classes are others.
     """
     if start_from is None:
         if new_class_head:
@@ -32,38 +48,39 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
             f"{start_from} is a {type(weights.model).__name__}, the recipe trains a {type(model).__name__}; "
             "start from weights of the same detector."
         )
-    words = f"all weights from {start_from}"
+    exceptions: list[str] = []
+    trained = weights.model
     if new_class_head:
-        if not isinstance(weights.model, SparseRCNN):
-            raise InputError(
-                f"{start_from} is a {type(weights.model).__name__}; --new-class-head knows Sparse R-CNN's."
-            )
-        changed, sentence = with_classes(weights.model, weights.categories, categories)
-        weights, words = weights._replace(model=changed), f"{words}, but for a {sentence}"
+        if not isinstance(trained, SparseRCNN):
+            raise InputError(f"{start_from} is a {type(trained).__name__}; --new-class-head needs a Sparse R-CNN.")
+        trained, sentence = with_classes(trained, weights.categories, categories)
+        exceptions.append(f"a {sentence}")
     elif weights.categories.names != categories.names:
         raise InputError(
             f"{start_from} knows the classes {', '.join(weights.categories.names)}, the data has "
             f"{', '.join(categories.names)}; start from weights of the same classes, or add --new-class-head."
         )
-    differences = _differences(weights.model.config, model.config)
+    tensors, sentence = with_proposals(model, trained)
+    exceptions += [sentence] if sentence else []
+    differing = [each for each in _differences(trained.config, model.config) if each[0] != "proposals"]
     try:
-        load_exactly(model, weights.model.state_dict(), start_from)
-    except InputError as error:  # its list of tensors is put below the settings that cause it
-        flags = [f"--model.{name.replace('_', '-')} {_as_flag(old)}" for name, old, _ in differences]
+        load_exactly(model, tensors, start_from)
+    except InputError as error:  # its list of tensors comes below the settings that explain it
+        flags = [f"--model.{name.replace('_', '-')} {_as_flag(old)}" for name, old, _ in differing]
         fitting = experiments_of(weights.model)
         train_that = f"train {fitting[0]}, or " if fitting else ""
         raise InputError(
-            f"{start_from} is of another model than the recipe's; {train_that}give its settings: "
-            f"{' '.join(flags)}\n{error}"
+            f"{start_from} has another model than the recipe; {train_that}give its settings: {' '.join(flags)}\n{error}"
         ) from error
-    if differences:
-        listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differences)
+    words = f"all weights from {start_from}" + (f", but for {' and '.join(exceptions)}" if exceptions else "")
+    if differing:
+        listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differing)
         words = f"{words}; NOTE: they were trained with other settings: {listed}"
     return words
 
 
 def experiments_of(model: Detector) -> list[str]:
-    """The names of the experiments that train such a model, so that its weights can start them as they are."""
+    """Returns the names of the experiments that train exactly such a model."""
     configs = {name: build().model for name, build in EXPERIMENTS.items()}
     return [
         name
@@ -73,14 +90,14 @@ def experiments_of(model: Detector) -> list[str]:
 
 
 def _differences(theirs: DetectorConfig, ours: DetectorConfig) -> list[tuple[str, Any, Any]]:
-    """Settings that make another model: name, its value there, its value here."""
+    """Returns the settings that make two models differ: name, value in theirs, value in ours."""
     differing = config.differences(config.to_dict(theirs), config.to_dict(ours))
-    return [(name, old, new) for name, old, new in differing if not _leaves_no_trace(name, old, new)]
+    return [(name, old, new) for name, old, new in differing if not _is_of_training(name, old, new)]
 
 
-def _leaves_no_trace(name: str, old: Any, new: Any) -> bool:
+def _is_of_training(name: str, old: Any, new: Any) -> bool:
     if name == "backbone.name":
-        return old.partition(".")[0] == new.partition(".")[0]  # what follows names weights, not a network
+        return old.partition(".")[0] == new.partition(".")[0]  # what follows the dot names weights, not a network
     return name in _OF_TRAINING
 
 
