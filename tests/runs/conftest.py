@@ -24,7 +24,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 def finished(crowd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs of four steps that nothing interrupted, with all that a run leaves behind."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    assert begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    assert begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu").finished
     return folder
 
 

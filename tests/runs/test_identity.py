@@ -9,7 +9,7 @@ from tests.tiny import tiny_experiment
 from uncrowd.config import differences
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.runs.identity import identity
+from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, identity
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,11 @@ def datasets(crowd: Path) -> tuple[DetectionDataset, DetectionDataset]:
     return splits.train, splits.val
 
 
-def test_a_run_may_go_on_compiled(datasets: tuple[DetectionDataset, DetectionDataset]) -> None:
-    assert identity(tiny_experiment(compile=True), *datasets) == identity(tiny_experiment(compile=False), *datasets)
+@pytest.mark.parametrize("setting", MAY_CHANGE)
+def test_what_a_resumed_run_may_change(datasets: tuple[DetectionDataset, DetectionDataset], setting: str) -> None:
+    changed = tiny_experiment(**{setting: True if setting == "compile" else 3})
+    found = differences(identity(tiny_experiment(), *datasets), identity(changed, *datasets))
+    assert {name for name, *_ in found} == {f"configuration.train.{setting}"} <= MAY_DIFFER
 
 
 def test_any_other_setting_makes_another_run(datasets: tuple[DetectionDataset, DetectionDataset]) -> None:

@@ -1,6 +1,7 @@
 """An interrupted run ends as if it had not been: every file that holds numbers is the same, bit for bit."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from tests.runs.process import Process, prepare
 from tests.runs.same_end import assert_same_end, logged
 from tests.tiny import tiny_experiment
+from uncrowd import config
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
@@ -46,7 +48,7 @@ def test_a_run_of_an_earlier_version_goes_on(crowd: Path, finished: Path, tmp_pa
     """Its checkpoint and its log say pictures where today's say images."""
     folder = tmp_path / "run"
     at_step(3, terminate)
-    assert not begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
+    assert not begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu").finished
     checkpoint, log = folder / "last.safetensors", folder / "metrics.jsonl"
     tensors, header = read_safetensors(checkpoint)
     write_safetensors(
@@ -56,7 +58,7 @@ def test_a_run_of_an_earlier_version_goes_on(crowd: Path, finished: Path, tmp_pa
     assert '"pictures"' in str(read_safetensors(checkpoint)[1])
     assert "pictures_per_second" in log.read_text()
 
-    assert resume(folder, device="cpu")
+    assert resume(folder, device="cpu").finished
     assert_same_end(folder, finished)
     assert "Images a second" in (folder / "report.html").read_text()
 
@@ -67,10 +69,11 @@ def test_stopped_and_resumed(crowd: Path, finished: Path, tmp_path: Path, at_ste
     folder, said = tmp_path / "run", []
     at_step(step, terminate)
     run = Run(experiment=tiny_experiment(), data=str(crowd))
-    assert not begin(run, folder, device="cpu", say=said.append)
+    stopped = begin(run, folder, device="cpu", say=said.append)
+    assert (stopped.finished, stopped.stopped_by) == (False, signal.SIGTERM)
     assert said[-1] == f"stopped; go on with `uncrowd train --resume {folder}`"
     assert not (folder / "weights.safetensors").exists()
-    assert resume(folder, device="cpu", say=said.append)
+    assert resume(folder, device="cpu", say=said.append).finished
     assert f"resumed at epoch {step // 4}, step {step % 4 + 1}" in said
     assert_same_end(folder, finished)
 
@@ -79,12 +82,26 @@ def test_stopped_and_resumed(crowd: Path, finished: Path, tmp_path: Path, at_ste
 def test_stopped_again_and_again(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
     run, folder = Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run"
     at_step(0, terminate)
-    assert not begin(run, folder, device="cpu")
+    assert not begin(run, folder, device="cpu").finished
     for step in (2, 4):
         at_step(step, terminate)
-        assert not resume(folder, device="cpu")
-    assert resume(folder, device="cpu")
+        assert not resume(folder, device="cpu").finished
+    assert resume(folder, device="cpu").finished
     assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_resumed_elsewhere(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
+    """In another folder, with the data in another place; as where the run and its data can only be read."""
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    at_step(5, terminate)
+    assert not begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu").finished
+    before = {file.name: file.read_bytes() for file in folder.glob("*.*")}
+    shutil.copytree(crowd, elsewhere)
+    assert resume(folder, data=str(elsewhere), out=tmp_path / "out", device="cpu").finished
+    assert_same_end(tmp_path / "out", finished)
+    assert config.load(Run, tmp_path / "out" / "config.json").data == str(elsewhere)
+    assert {file.name: file.read_bytes() for file in folder.glob("*.*")} == before
 
 
 @pytest.mark.usefixtures("no_report")
@@ -92,8 +109,8 @@ def test_workers_change_nothing(crowd: Path, finished: Path, tmp_path: Path, at_
     """Neither when a run goes through with them nor when they are stopped with it."""
     folder = prepare(tmp_path / "run", crowd, workers=2)
     at_step(2, terminate)
-    assert not resume(folder, device="cpu")
-    assert resume(folder, device="cpu")
+    assert not resume(folder, device="cpu").finished
+    assert resume(folder, device="cpu").finished
     for name in ("best", "weights"):  # the checkpoint names the number of workers
         assert (folder / f"{name}.safetensors").read_bytes() == (finished / f"{name}.safetensors").read_bytes()
     assert logged(folder) == logged(finished)
@@ -115,7 +132,7 @@ def test_killed_in_an_evaluation(crowd: Path, finished: Path, tmp_path: Path, mo
         with pytest.raises(Killed):
             begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
     assert [row["kind"] for row in logged(folder)] == ["train"] * 4 + ["eval"]
-    assert resume(folder, device="cpu", say=said.append)
+    assert resume(folder, device="cpu", say=said.append).finished
     assert "resumed at epoch 0, step 4" in said
     assert_same_end(folder, finished)
 
@@ -135,7 +152,7 @@ def test_killed_while_the_results_were_written(
         patch.setattr("uncrowd.runs.scoring.write_report", killed)
         with pytest.raises(Killed):
             begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
-    assert resume(folder, device="cpu")
+    assert resume(folder, device="cpu").finished
     assert_same_end(folder, finished)
 
 
@@ -145,10 +162,10 @@ def test_kill_9(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> N
     """At step 6 with a checkpoint after step 5; both in the middle of an epoch, with workers at work."""
     whole, killed = (prepare(tmp_path / n, crowd, checkpoint_every=5, workers=2) for n in ("whole", "killed"))
     process = start("-c", KILLED_AT, str(killed), "6")
-    assert resume(whole, device="cpu")
+    assert resume(whole, device="cpu").finished
     assert process.end() == -signal.SIGKILL, process.err
     said: list[str] = []
-    assert resume(killed, device="cpu", say=said.append)
+    assert resume(killed, device="cpu", say=said.append).finished
     assert "resumed at epoch 1, step 1" in said
     assert_same_end(killed, whole)
 
@@ -163,7 +180,7 @@ def test_interrupted_before_the_first_checkpoint(crowd: Path, finished: Path, tm
     with pytest.raises(SystemExit):
         begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
     assert not (folder / "last.safetensors").exists()
-    assert resume(folder, device="cpu", say=said.append)
+    assert resume(folder, device="cpu", say=said.append).finished
     assert "the run was interrupted before its first checkpoint, so it begins again" in said
     assert_same_end(folder, finished)
 
@@ -182,7 +199,7 @@ def test_memory_that_ran_out(crowd: Path, finished: Path, tmp_path: Path, monkey
         patch.setattr(Trainer, "_losses", use_too_much)
         with pytest.raises(InputError, match=r"^Memory ran out at step 5, with 4 images padded to "):
             begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
-    assert resume(folder, device="cpu", say=said.append)
+    assert resume(folder, device="cpu", say=said.append).finished
     assert "resumed at epoch 1, step 0" in said
     assert_same_end(folder, finished)
 
@@ -212,7 +229,7 @@ def test_sigterm_to_every_process_twice(crowd: Path, tmp_path: Path, start: Call
     for _ in range(2):
         for pid in [*workers, process.process.pid]:
             os.kill(pid, signal.SIGTERM)
-    assert process.end() == 0, process.err
+    assert process.end() == 143, process.err
     assert process.out.splitlines()[-1] == f"stopped; go on with `uncrowd train --resume {folder}`"
     assert process.err == ""
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers), "no worker is left"

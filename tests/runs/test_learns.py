@@ -31,7 +31,7 @@ def test_it_learns_eight_scenes_by_heart(tmp_path: Path) -> None:
         augment=TrainTransformConfig(short_sides=(64,), max_size=96, horizontal_flip=0.0),
         optim=OptimConfig(learning_rate=1e-3, warmup_steps=10, milestones=(36.0,)),
     )
-    assert begin(Run(experiment=experiment, data=str(data)), tmp_path / "run", device="cpu")
+    assert begin(Run(experiment=experiment, data=str(data)), tmp_path / "run", device="cpu").finished
 
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     losses = [row["loss"] for row in rows if row["kind"] == "train"]

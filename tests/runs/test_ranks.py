@@ -69,7 +69,7 @@ def test_two_ranks_are_one_and_stop_at_one_step(
     done = len([key for key in rows(two) if key[0] == "train"])
     one = prepare(tmp_path / "one", crowd, one_size())
     at_step(done - 1, lambda: signal.raise_signal(signal.SIGTERM))
-    assert not resume(one, device="cpu")
+    assert not resume(one, device="cpu").finished
     assert_same_but_for_rounding(two, one)
 
 

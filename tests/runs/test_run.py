@@ -22,6 +22,7 @@ from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment
 from uncrowd.runs.run import Run, begin, resume
+from uncrowd.runs.trained import TrainedRun
 
 AtStep = Callable[[int, Callable[[], None]], None]
 
@@ -45,10 +46,12 @@ def sayings(at_step: AtStep, tmp_path: Path) -> Callable[..., list[str]]:
     return said_by
 
 
-def copy(crowd: Path, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Path:
-    """A copy of the dataset with its training annotations changed."""
+def copy(
+    crowd: Path, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None, split: str = "train"
+) -> Path:
+    """A copy of the dataset with the annotations of one split changed."""
     shutil.copytree(crowd, folder)
-    file = folder / "annotations" / "instances_train.json"
+    file = folder / "annotations" / f"instances_{split}.json"
     raw = json.loads(file.read_text())
     change(raw)
     file.write_text(json.dumps(raw))
@@ -87,7 +90,7 @@ def test_the_deployed_weights_are_the_average(finished: Path) -> None:
 
 def test_a_finished_run_is_left_as_it_is(finished: Path) -> None:
     before, said = contents(finished), []
-    assert resume(finished, device="cpu", say=said.append)
+    assert resume(finished, device="cpu", say=said.append).finished
     assert said[-1] == f"the run in {finished} is finished, 2 epochs; nothing was changed"
     assert contents(finished) == before
 
@@ -126,12 +129,12 @@ def test_other_settings_are_refused_by_name(finished: Path, tmp_path: Path) -> N
     shutil.copytree(finished, folder)
     run = json.loads((folder / "config.json").read_text())
     run["experiment"]["optim"]["learning_rate"] = 0.5
-    run["experiment"]["train"]["epochs"] = 3
+    run["experiment"]["train"]["batch_size"] = 2
     (folder / "config.json").write_text(json.dumps(run))
     with pytest.raises(InputError) as caught:
         resume(folder, device="cpu")
     assert "configuration.optim.learning_rate was 0.001 and is 0.5" in str(caught.value)
-    assert "configuration.train.epochs was 2 and is 3" in str(caught.value)
+    assert "configuration.train.batch_size was 4 and is 2" in str(caught.value)
 
 
 def test_other_data_are_refused(finished: Path, crowd: Path, tmp_path: Path) -> None:
@@ -162,7 +165,54 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, folder)
     run = config.load(Run, folder / "config.json")
     config.save(replace(run, data=str(copy(crowd, tmp_path / "elsewhere"))), folder / "config.json")
-    assert resume(folder, device="cpu")
+    assert resume(folder, device="cpu").finished
+
+
+def test_a_run_gets_more_epochs(finished: Path, tmp_path: Path) -> None:
+    """In a copy; the run itself stays as it is."""
+    before, said, out = contents(finished), [], tmp_path / "longer"
+    assert resume(finished, out=out, epochs=3, device="cpu", say=said.append) == TrainedRun(out, finished=True)
+    assert said[0] == (
+        "the run gets 3 epochs instead of 2; its learning rate stays the same, as before, and is not stretched to the "
+        "new length"
+    )
+    assert contents(finished) == before
+    assert config.load(Run, out / "config.json").experiment.train.epochs == 3
+    rows, old = (read_metrics(folder / "metrics.jsonl") for folder in (out, finished))
+    assert rows[: len(old)] == old
+    assert [(row["kind"], row["step"]) for row in rows[len(old) :]] == [
+        *(("train", step) for step in (9, 10, 11, 12)),
+        ("eval", 12),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"epochs": 1}, r"epochs is 1; a resumed run keeps its 2 or gets more\."),
+        ({"batch_size": 2}, r"A resumed run keeps its batch_size; it may change epochs, accumulate, compile, workers"),
+    ],
+)
+def test_a_resumed_run_keeps_the_rest(finished: Path, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        resume(finished, device="cpu", **changes)
+
+
+def test_a_folder_that_another_process_writes_into_is_refused(
+    finished: Path, crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That other processes are kept out is tested in test_folder.py; here, that a run asks."""
+
+    def taken(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("uncrowd.runs.folder._lock", taken)
+    before = contents(finished)
+    with pytest.raises(InputError, match=r"Another process is writing a run into .*; wait until it ends, or"):
+        resume(finished, device="cpu")
+    with pytest.raises(InputError, match="Another process is writing a run into"):
+        begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
+    assert {name: file for name, file in contents(finished).items() if name != ".lock"} == before
 
 
 def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +222,7 @@ def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: p
     run = config.load(Run, folder / "config.json")
     compiled = replace(run.experiment, train=replace(run.experiment.train, compile=True))
     config.save(replace(run, experiment=compiled), folder / "config.json")
-    assert resume(folder, device="cpu")
+    assert resume(folder, device="cpu").finished
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -220,6 +270,21 @@ def test_a_scaled_learning_rate_is_said(crowd: Path, sayings: Callable[..., list
     assert "learning rate 0.00025: 0.001 is for batches of 16, scaled to batches of 4" in said
 
 
+def test_a_split_without_boxes_to_score_on_is_said(
+    crowd: Path, tmp_path: Path, sayings: Callable[..., list[str]]
+) -> None:
+    data = copy(crowd, tmp_path / "data", lambda raw: raw["annotations"].clear(), split="val")
+    (note,) = [line for line in sayings(data, tiny_experiment()) if line.startswith("NOTE")]
+    assert note.startswith("NOTE: no box to score against is in the 6 images to score on, so the run gets no scores")
+
+
+def test_a_busy_processor_is_said(
+    crowd: Path, sayings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uncrowd.runs.notes.busy_now", lambda device: f"NOTE: the {device} is busy")
+    assert "NOTE: the cpu is busy" in sayings(crowd, tiny_experiment())
+
+
 def test_random_initialisation_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     assert any("RANDOM initialisation" in line for line in sayings(crowd, tiny_experiment()))
 
@@ -230,7 +295,7 @@ def test_start_from_uses_every_weight(crowd: Path, finished: Path, tmp_path: Pat
     run = Run(experiment=tiny_experiment(), data=str(crowd), start_from=str(source))
     said: list[str] = []
     at_step(0, lambda: signal.raise_signal(signal.SIGTERM))
-    assert not begin(run, tmp_path / "run", device="cpu", say=said.append)
+    assert not begin(run, tmp_path / "run", device="cpu", say=said.append).finished
     assert f"all weights from {source}" in said
     after, start = load_file(tmp_path / "run" / "last.safetensors"), load_file(source)
     for name, tensor in start.items():
@@ -267,7 +332,7 @@ def test_data_without_boxes_are_refused(crowd: Path, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(crowd: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"folder .*file/run cannot be written: Not a directory\."):
+    with pytest.raises(InputError, match=r"folder .*file/run cannot be written: Not a directory; name another"):
         begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "file" / "run", device="cpu")
 
 
@@ -283,10 +348,10 @@ def test_unreadable_images_are_said_once(crowd: Path, tmp_path: Path, capsys: py
     for split, names in (("train", (3, 5)), ("val", (2,))):
         for name in names:
             (data / split / f"{name:06d}.jpg").write_bytes(b"no image")
-    assert begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu")
+    assert begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu").finished
     out = capsys.readouterr().out
     assert out.count("2 images cannot be read, and others took their places: 3, 5\n") == 1
-    assert out.count("1 image to score on cannot be read, taken as empty: 2\n") == 1
+    assert out.count("1 image to score on cannot be read and count as empty: 2\n") == 1
     assert out.count("cannot be read") == 2
 
 
@@ -295,7 +360,7 @@ def test_without_a_terminal_there_are_plain_lines(
     crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = prepare(tmp_path / "run", crowd, log_every=3)
-    assert resume(folder, device="cpu")
+    assert resume(folder, device="cpu").finished
     out = capsys.readouterr().out
     assert [line.split()[1] for line in out.splitlines() if line.startswith("step ")] == ["1/8", "3/8", "6/8", "8/8"]
     assert "\x1b" not in out
@@ -306,7 +371,7 @@ def test_a_gpu_without_our_kernels_is_said_and_kept_in_the_facts(
     tiny: Callable[..., Experiment], crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exchanged for the question itself, because a CPU has no such kernels."""
-    monkeypatch.setattr("uncrowd.runs.run._lacking_for_kernels", lambda device: "a C compiler")
+    monkeypatch.setattr("uncrowd.runs.notes.lacking_for_kernels", lambda device: "a C compiler")
     said: list[str] = []
     begin(Run(experiment=tiny(epochs=1), data=str(crowd)), tmp_path / "run", device="cpu", say=said.append)
     (note,) = [line for line in said if line.startswith("NOTE")]

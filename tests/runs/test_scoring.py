@@ -35,7 +35,7 @@ def test_a_run_on_crowdhuman_is_scored_as_crowdhuman_is(
     """Nobody says so: its format does. Under the name of the paper's run, for what the paper expects of it."""
     folder = tmp_path / "run"
     run = Run(experiment=experiment("crowdhuman-r50-500", protocol=None), data=str(people), box="vbox")
-    assert begin(run, folder, device="cpu")
+    assert begin(run, folder, device="cpu").finished
 
     saved = config.load(Run, folder / "config.json")
     assert (saved.box, saved.experiment.protocol) == ("vbox", "crowdhuman")

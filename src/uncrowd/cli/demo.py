@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
+from uncrowd.cli.train import exit_status
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.image import read_image
@@ -55,8 +56,9 @@ def main(argv: Sequence[str]) -> int:
     before = _score(_untrained(experiment, test), test)
 
     print("3. training: IoU-enhanced attention and dynamic channel weighting, three stages, from random values")
-    if not begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device):
-        return 0  # stopped by a signal; the run has said how to resume it
+    run = begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device)
+    if not run.finished:  # the run has said how to continue it
+        return exit_status(run)
 
     print("4. scoring and detecting on the test scenes")
     predictor = load(out / "run", arguments.device)

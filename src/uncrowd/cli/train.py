@@ -1,17 +1,23 @@
 """`uncrowd train [EXPERIMENT] --data D` and `uncrowd train --resume RUN`."""
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
+from uncrowd import config
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment, experiment_named, small_data
+from uncrowd.runs.identity import MAY_CHANGE
+from uncrowd.runs.run import saved_run
+from uncrowd.runs.start import small_data_from
 from uncrowd.runs.train import resume, train
+from uncrowd.runs.trained import TrainedRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +29,19 @@ class TrainArguments:
     RUN` continues an interrupted run. Every setting of the recipe is a flag, shown with the recipe's value.
     """
 
-    # The dataset: its folder, or its annotation file. Without a validation split, a tenth is held out.
+    # The dataset: its folder, or its annotation file. Without a validation split, a tenth is held out. With --resume,
+    # where the data of the run is now.
     data: OptionalPath = None
     # Which boxes of CrowdHuman's odgt to use: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
-    # Folder for the run. It must not hold one yet. By default runs/NAME-NUMBER.
+    # Folder for the run. It must not hold one yet. By default runs/NAME-NUMBER. With --resume, a folder for a copy of
+    # the run, which is continued in place of it.
     out: OptionalPath = None
-    # Folder of an interrupted run to continue, with its own settings and data.
+    # Folder of an interrupted run to continue with its own settings and data. --train.epochs may add epochs, and
+    # --train.accumulate, --train.workers, --train.compile and what is written when may change.
     resume: OptionalPath = None
-    # Weights (.safetensors) or a run's folder to start from. Model and classes must be the same.
+    # Weights (.safetensors) or a run's folder to start from. Without NAME, their model is used too. The classes must be
+    # the same, the number of proposals need not be.
     start_from: OptionalPath = None
     # Allow other classes in the weights of --start-from: classes of the same name keep their weights, the others start
     # from new ones.
@@ -44,23 +54,18 @@ class TrainArguments:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Trains. Returns 0 also when a signal stopped the run, because it can be resumed."""
+    """Trains. Returns 0, or 130 or 143 when Ctrl-C or SIGTERM stopped the run."""
     name, rest = _named(argv)
-    defaults = TrainArguments(experiment=experiment_named(name) if name is not None else small_data())
-    arguments = parse(TrainArguments, rest, " ".join(["uncrowd train", *([name] if name else [])]), defaults)
-    require_device(arguments.device)
-    if arguments.resume is not None:
-        if name is not None or replace(arguments, resume=None, device=None, dry_run=False) != defaults:
-            raise InputError(
-                "--resume continues with the run's own data and settings; give it alone, or with --device or --dry-run."
-            )
-        resume(arguments.resume, device=arguments.device, dry_run=arguments.dry_run)
-        return 0
+    known, _ = _KNOWN_FIRST.parse_known_args(rest)
+    if known.resume is not None:
+        return exit_status(_resume(name, rest, Path(known.resume)))
+    experiment = experiment_named(name) if name is not None else small_data_from(known.start_from)
+    arguments = _parsed(name, rest, TrainArguments(experiment=experiment))
     if arguments.data is None:
         raise InputError(
             "Name the dataset with --data, a folder or an annotation file; `uncrowd train --help` says more."
         )
-    train(
+    run = train(
         arguments.data,
         arguments.experiment,
         out=arguments.out,
@@ -70,7 +75,52 @@ def main(argv: Sequence[str]) -> int:
         device=arguments.device,
         dry_run=arguments.dry_run,
     )
-    return 0
+    return exit_status(run)
+
+
+def exit_status(run: TrainedRun) -> int:
+    """Returns 0, or what a shell expects of a command that a signal stopped."""
+    return 0 if run.stopped_by is None else 128 + run.stopped_by
+
+
+# The values of these flags decide the defaults of the others. Flags without a value are left to the parser of all.
+_KNOWN_FIRST = ArgumentParser(add_help=False, allow_abbrev=False)
+_KNOWN_FIRST.add_argument("--resume", nargs="?")
+_KNOWN_FIRST.add_argument("--start-from", "--start_from", nargs="?")
+
+
+def _resume(name: str | None, argv: Sequence[str], folder: Path) -> TrainedRun:
+    run = saved_run(folder)
+    defaults = TrainArguments(experiment=run.experiment)
+    arguments = _parsed(name, argv, defaults)
+    changed = {name: new for name, _, new in _differences(run.experiment, arguments.experiment)}
+    given = replace(
+        arguments, resume=None, data=None, out=None, device=None, dry_run=False, experiment=defaults.experiment
+    )
+    if name is not None or given != defaults or not changed.keys() <= {f"train.{each}" for each in MAY_CHANGE}:
+        flags = ", ".join(f"--train.{each.replace('_', '-')}" for each in MAY_CHANGE)
+        raise InputError(
+            "--resume continues with the run's own settings; it can be given with --data, --out, --device, --dry-run, "
+            f"{flags} only."
+        )
+    return resume(
+        folder,
+        data=arguments.data,
+        out=arguments.out,
+        device=arguments.device,
+        dry_run=arguments.dry_run,
+        **{name.removeprefix("train."): new for name, new in changed.items()},
+    )
+
+
+def _differences(before: Experiment, after: Experiment) -> list[tuple[str, Any, Any]]:
+    return config.differences(config.to_dict(before), config.to_dict(after))
+
+
+def _parsed(name: str | None, argv: Sequence[str], defaults: TrainArguments) -> TrainArguments:
+    arguments = parse(TrainArguments, argv, " ".join(["uncrowd train", *([name] if name else [])]), defaults)
+    require_device(arguments.device)
+    return arguments
 
 
 def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:

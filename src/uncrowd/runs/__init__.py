@@ -1,1 +1,1 @@
-"""Runs: building one from its description, and handing it to the engine."""
+"""Runs: builds one from its configuration and hands it to the training loop."""

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: only with the same settings and data may a run go on from a checkpoint."""
+"""What makes two runs the same run. Only with the same settings and data can a run continue from a checkpoint."""
 
 import hashlib
 from typing import Any
@@ -9,24 +9,33 @@ from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.recipes.experiment import Experiment
 
-# Settings of `train` that may change when a run is resumed. Compiled or not, results differ by rounding alone; the
-# limit of pixels is raised by somebody who learns that images were left out.
-MAY_CHANGE = ("compile", "max_pixels")
+# Settings of `train` that a resumed run may change: the length of the run, what is written when, what changes
+# results only by rounding, and the limit of pixels, which is raised when images turn out to be left out.
+MAY_CHANGE = (
+    "epochs",
+    "accumulate",
+    "compile",
+    "workers",
+    "evaluate_every",
+    "checkpoint_every",
+    "log_every",
+    "max_pixels",
+)
+# Their names in `identity`.
+MAY_DIFFER = frozenset(f"configuration.train.{name}" for name in MAY_CHANGE)
 
 
 def identity(experiment: Experiment, train_set: DetectionDataset, val_set: DetectionDataset) -> dict[str, Any]:
-    """Returns, as JSON, what a checkpoint and the run that resumes from it must share."""
-    settings = config.to_dict(experiment)
-    train = {name: value for name, value in settings["train"].items() if name not in MAY_CHANGE}
+    """Returns, as JSON, what a checkpoint and the run that continues from it must share, apart from `MAY_DIFFER`."""
     return {
-        "configuration": settings | {"train": train},
+        "configuration": config.to_dict(experiment),
         "training data": _contents(train_set),
         "validation data": _contents(val_set),
     }
 
 
 def _contents(dataset: DetectionDataset) -> dict[str, Any]:
-    """What tells one dataset from another, wherever it lies: counts for people to read, and a digest of all records."""
+    """Returns what tells one dataset from another, wherever it is: readable counts and a digest of all records."""
     digest = hashlib.sha256()
     records = (dataset.ids, dataset.file_names, dataset.sizes, dataset.offsets)
     for array in (*records, dataset.boxes, dataset.labels, dataset.ignore):

@@ -1,15 +1,16 @@
-"""Runs one experiment on a dataset: builds all parts once and hands them to the engine."""
+"""Runs one experiment on a dataset: builds its parts and hands them to the training loop."""
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from uncrowd import config
 from uncrowd.acceleration.compile import compile_layers
@@ -17,20 +18,20 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Splits, hold_out, open_dataset
 from uncrowd.data.loader import TrainLoader
-from uncrowd.engine.accelerator import build_accelerator
+from uncrowd.engine.accelerator import build_accelerator, peers
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import build_detector
-from uncrowd.models.detector import Detector
-from uncrowd.ops.triton_available import lacking_for_triton
-from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
-from uncrowd.runs.identity import identity
+from uncrowd.runs.folder import CONFIG, claimed, copy_run, refuse_a_run
+from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, identity
+from uncrowd.runs.notes import facts, longer, notes
 from uncrowd.runs.scoring import Scoring
 from uncrowd.runs.start import initialise
+from uncrowd.runs.trained import TrainedRun
 from uncrowd.structures import Categories
 from uncrowd.words import counted
 
@@ -41,8 +42,8 @@ Say = Callable[[str], None]
 class Run:
     """What `config.json` in a run's folder holds: enough to repeat the run or to resume it.
 
-    box: which boxes of CrowdHuman's files to use. start_from: a weights file with a value for every tensor of the
-    model. new_class_head: that file may have been trained on other classes than those of the data.
+    box: which boxes of CrowdHuman's files to use. start_from: a weights file, or the folder of a run, that has a value
+    for every tensor of the model. new_class_head: its classes may differ from those of the data.
     """
 
     experiment: Experiment
@@ -52,25 +53,56 @@ class Run:
     new_class_head: bool = False
 
 
-def begin(run: Run, folder: Path, *, device: str | None = None, dry_run: bool = False, say: Say = print) -> bool:
-    """Trains from the beginning in a folder of its own. Returns False where a signal stopped it before the end.
+def begin(
+    run: Run, folder: Path | None = None, *, device: str | None = None, dry_run: bool = False, say: Say = print
+) -> TrainedRun:
+    """Trains from the beginning in a folder that holds no run yet, by default runs/NAME-NUMBER.
 
-    dry_run: measure a few steps, say what training would take, write nothing and return False. Raises InputError when
-    the folder already holds a run, or the data or the configuration cannot be used.
+    dry_run: measure a few steps, say what training would take, and write nothing. Raises InputError when the folder
+    holds a run, when another process writes into it, and when the data or the configuration cannot be used.
     """
-    return _run(run, folder, resume=False, device=device, dry_run=dry_run, say=say)
+    accelerator = build_accelerator(device)
+    with _claimed(folder, run.experiment.name, accelerator, dry_run=dry_run) as folder:
+        if accelerator.is_main_process:
+            refuse_a_run(folder)
+        return _run(run, folder, accelerator, resume=False, dry_run=dry_run, say=say)
 
 
-def resume(folder: Path, *, device: str | None = None, dry_run: bool = False, say: Say = print) -> bool:
+def resume(
+    folder: Path,
+    *,
+    data: str | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    dry_run: bool = False,
+    say: Say = print,
+    **changes: Any,
+) -> TrainedRun:
     """Continues the interrupted run in `folder`, which ends as if it had never been interrupted.
 
-    Returns as `begin` does. Raises InputError when the folder holds no run, or when the checkpoint was written with
-    other settings or other data.
+    data: where the data is now. out: the folder of a copy that is continued in place of the run. changes: new values
+    of the settings in `MAY_CHANGE`. Raises InputError when the folder holds no run, when the checkpoint was written
+    with other settings or other data, and as `begin` does.
     """
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} holds no run: there is no config.json in it.")
-    run = config.load(Run, folder / "config.json")
-    return _run(run, folder, resume=True, device=device, dry_run=dry_run, say=say)
+    saved = saved_run(folder)
+    experiment = _changed(saved.experiment, changes)
+    run = replace(saved, experiment=experiment, data=saved.data if data is None else data)
+    accelerator = build_accelerator(device)
+    target = folder if out is None or dry_run else out
+    with _claimed(target, experiment.name, accelerator, dry_run=dry_run):
+        if target != folder and accelerator.is_main_process:
+            copy_run(folder, target)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process and (before := saved.experiment.train.epochs) != experiment.train.epochs:
+            say(longer(experiment, before))
+        return _run(run, target, accelerator, resume=True, dry_run=dry_run, say=say)
+
+
+def saved_run(folder: Path) -> Run:
+    """Returns what `config.json` in the folder of a run holds. Raises InputError when there is none."""
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it.")
+    return config.load(Run, folder / CONFIG)
 
 
 def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, DetectionDataset, str]:
@@ -93,12 +125,31 @@ def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, Detectio
     return train, val, words
 
 
-def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: bool, say: Say) -> bool:
-    accelerator = build_accelerator(device)
+@contextmanager
+def _claimed(folder: Path | None, name: str, accelerator: Accelerator, *, dry_run: bool) -> Iterator[Path]:
+    """Yields the folder of the run, the same on all ranks; rank 0 claims it, unless nothing will be written."""
+    if dry_run:
+        yield folder or Path("runs") / name
+        return
+    with claimed(folder, name) if accelerator.is_main_process else nullcontext(folder) as own:
+        (same,) = broadcast_object_list([own])
+        assert same is not None, "rank 0 has claimed one"
+        yield same
+
+
+def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
+    """Returns the experiment with other settings of training. Raises InputError for one that cannot change."""
+    for name in changes.keys() - set(MAY_CHANGE):
+        raise InputError(f"A resumed run keeps its {name}; it may change {', '.join(MAY_CHANGE)}.")
+    changed = replace(experiment.train, **changes)
+    if changed.epochs < experiment.train.epochs:
+        raise InputError(f"epochs is {changed.epochs}; a resumed run keeps its {experiment.train.epochs} or gets more.")
+    return replace(experiment, train=changed)
+
+
+def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_run: bool, say: Say) -> TrainedRun:
     main = accelerator.is_main_process
     say = say if main else _silent
-    if main and not resume and (folder / "config.json").exists():
-        raise InputError(f"{folder} already holds a run; go on with `--resume {folder}`, or name another with --out.")
     checkpoint = folder / "last.safetensors"
     goes_on = resume and checkpoint.is_file()
     splits = open_dataset(Path(run.data), run.box)
@@ -108,7 +159,7 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: b
     categories = train_set.categories
     experiment = _settled(run.experiment, splits, categories)
     loader = _loader(experiment, train_set, accelerator)
-    for sentence in _notes(experiment, train_set, loader.steps_per_epoch, accelerator.device):
+    for sentence in notes(experiment, train_set, val_set, loader.steps_per_epoch, accelerator.device):
         say(sentence)
 
     torch.manual_seed(experiment.train.seed)
@@ -128,10 +179,10 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: b
         identity(experiment, train_set, val_set),
     )
     if goes_on:
-        trainer.resume()
+        trainer.resume(may_differ=MAY_DIFFER)
         if trainer.is_finished:
             say(f"the run in {folder} is finished, {counted(trainer.position.epoch, 'epoch')}; nothing was changed")
-            return True
+            return TrainedRun(folder, finished=True)
         say(f"resumed at epoch {trainer.position.epoch}, step {trainer.position.step}")
     elif resume:
         say("the run was interrupted before its first checkpoint, so it begins again")
@@ -139,27 +190,31 @@ def _run(run: Run, folder: Path, *, resume: bool, device: str | None, dry_run: b
         if start is not None:
             say(start)
         say(str(trainer.rehearse()))
-        return False
+        return TrainedRun(folder, finished=False)
     log = None
     if main:
         log = RunLog(folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
+        config.save(replace(run, experiment=experiment), folder / CONFIG)
     if start is not None:
         say(start)
         if log is not None:
-            config.save(replace(run, experiment=experiment), folder / "config.json")
             log.write("begin", 0, {"start": start, "command": _command()})
-    facts = _facts(splits, train_set, val_words, experiment, model, accelerator)
+    about = facts(splits, train_set, val_words, experiment, model, accelerator)
     try:
-        finished = trainer.train(log, Scoring(experiment, run.start_from, val_set, accelerator, folder, facts, log))
+        with peers(accelerator.process_index, accelerator.num_processes):
+            finished = trainer.train(log, Scoring(experiment, run.start_from, val_set, accelerator, folder, about, log))
     finally:
         if log is not None:
             log.close()
-    say(f"report: {folder / 'report.html'}" if finished else f"stopped; go on with `uncrowd train --resume {folder}`")
-    return finished
+    if not finished:
+        say(f"stopped; go on with `uncrowd train --resume {shlex.quote(str(folder))}`")
+        return TrainedRun(folder, finished=False, stopped_by=trainer.stopped_by)
+    say(f"report: {folder / 'report.html'}")
+    return TrainedRun(folder, finished=True)
 
 
 def _command() -> str:
-    """The command that the user typed, with the program's name in place of its path."""
+    """Returns the command that the user typed, with the name of the program instead of its path."""
     name = Path(sys.argv[0]).name
     return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
@@ -172,45 +227,6 @@ def _settled(experiment: Experiment, splits: Splits, categories: Categories) -> 
     protocol = experiment.protocol or splits.format.protocol
     require_scorable(protocol, categories)
     return replace(experiment, model=replace(experiment.model, num_classes=len(categories)), protocol=protocol)
-
-
-def _notes(experiment: Experiment, dataset: DetectionDataset, steps_per_epoch: int, device: torch.device) -> list[str]:
-    """What the user should know before training begins."""
-    notes = []
-    objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~dataset.ignore)])
-    most = int(np.diff(objects[dataset.offsets]).max())
-    if most > experiment.model.proposals:
-        notes.append(
-            f"NOTE: an image has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
-            "those left over cannot be found. Raise --model.proposals."
-        )
-    optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
-    last_step = epochs * steps_per_epoch - 1
-    late = [f"{milestone:g}" for milestone in optim.milestones if milestone * steps_per_epoch > last_step]
-    if late:
-        notes.append(
-            f"NOTE: training ends after {counted(epochs, 'epoch')}, before the learning rate falls at "
-            f"{' and '.join(late)}; set earlier --optim.milestones."
-        )
-    if optim.scale_to_batch is not None:
-        scaled = optim.learning_rate * batch_size / optim.scale_to_batch
-        notes.append(
-            f"learning rate {scaled:g}: {optim.learning_rate:g} is for batches of {optim.scale_to_batch}, "
-            f"scaled to batches of {batch_size}"
-        )
-    lacking = _lacking_for_kernels(device)
-    if lacking is not None:
-        notes.append(f"NOTE: {lacking} is missing here, so the GPU runs without uncrowd's own kernels, more slowly.")
-    notes.append(
-        f"training: {counted(len(dataset), 'image')}, {counted(epochs, 'epoch')} of "
-        f"{counted(steps_per_epoch, 'step')}, {counted(epochs * steps_per_epoch, 'step')} in all"
-    )
-    return notes
-
-
-def _lacking_for_kernels(device: torch.device) -> str | None:
-    """Returns in words what our own kernels lack on this device; None where nothing is missing, and on a CPU."""
-    return lacking_for_triton() if device.type == "cuda" else None
 
 
 def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Accelerator) -> TrainLoader:
@@ -227,33 +243,5 @@ def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Acce
     )
 
 
-def _facts(
-    splits: Splits,
-    train_set: DetectionDataset,
-    val_words: str,
-    experiment: Experiment,
-    model: Detector,
-    accelerator: Accelerator,
-) -> dict[str, str]:
-    """The model and its data in words, for the report."""
-    device = accelerator.device
-    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    facts = {
-        "Data": splits.describe(),
-        "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
-        "Scored on": val_words,
-        "Recipe": experiment.name,
-        "Model": f"{experiment.model.in_words()}, {parameters / 1e6:.1f} million parameters",
-        "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
-        "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
-    }
-    lacking = _lacking_for_kernels(device)
-    if lacking is not None:
-        facts["Kernels"] = f"without uncrowd's own: {lacking} is missing"
-    expected = expected_in_words(experiment)
-    return facts if expected is None else {**facts, "Expected by the paper": expected}
-
-
 def _silent(text: str) -> None:
-    """Ranks other than the first print nothing."""
+    """Prints nothing, for all ranks but the first."""

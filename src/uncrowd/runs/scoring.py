@@ -1,4 +1,4 @@
-"""What a run does after an epoch: scores the model, and keeps its weights and detections."""
+"""What a run does after an epoch: scores the model and saves its weights and detections."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,10 +25,10 @@ from uncrowd.words import counted, first
 
 
 class Scoring:
-    """Scores the model on the validation set through the same path as `eval` and `predict`, and keeps the best.
+    """Scores the model on the validation set as `eval` does, and saves the weights of the best epoch.
 
-    start_from: the weights the run began with, if any. facts: what was trained on what, in words, for the report. Only
-    rank 0 writes and speaks.
+    start_from: the weights that the run began with, if any. facts: the model and its data in words, for the report.
+    Only rank 0 writes and prints.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Scoring:
         self.experiment, self.start_from = experiment, start_from
         self.dataset, self.accelerator = dataset, accelerator
         self.folder, self.facts, self.log = folder, facts, log
-        assert experiment.protocol is not None, "a run settles it before it begins"
+        assert experiment.protocol is not None, "a run chooses it before it begins"
         self.evaluator = build_evaluator(experiment.protocol, limits_up_to(experiment.model.proposals))
         self._last: tuple[Detected, Scores] | None = None
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
-        """Logs all scores and returns the headline."""
+        """Logs all scores and returns the headline score."""
         settings = self.experiment.train
         categories = self.dataset.categories
         predictor = Predictor(
@@ -74,11 +74,11 @@ class Scoring:
         return scores.main
 
     def improved(self, model: nn.Module, epoch: int, step: int) -> None:
-        """Keeps the deployable weights."""
+        """Saves the weights to deploy."""
         self._save(model, "best.safetensors")
 
     def finished(self, model: nn.Module) -> None:
-        """Writes the deployable weights of the last epoch and the report; says what the paper expects of them."""
+        """Saves the weights of the last epoch, says what the paper expects of them, and writes the report."""
         self._save(model, "weights.safetensors")
         assert self._last is not None, "the last epoch is always scored"
         if self.log is not None:
@@ -96,7 +96,7 @@ class Scoring:
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:
         if detected.unreadable and self._last is None:
             many = counted(len(detected.unreadable), "image")
-            log.say(f"{many} to score on cannot be read, taken as empty: {first(detected.unreadable, 10)}")
+            log.say(f"{many} to score on cannot be read and count as empty: {first(detected.unreadable, 10)}")
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         log.write("eval", step, values)
         images = f"{counted(len(self.dataset), 'image')} ({self.dataset.split})"

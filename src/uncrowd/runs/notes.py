@@ -1,0 +1,107 @@
+"""What a run says of itself: notes for the user before the first step, and facts for its report."""
+
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.open import Splits
+from uncrowd.engine.busy import busy_now
+from uncrowd.models.detector import Detector
+from uncrowd.ops.triton_available import lacking_for_triton
+from uncrowd.paper.expected import expected_in_words
+from uncrowd.recipes.experiment import Experiment
+from uncrowd.words import counted
+
+
+def notes(
+    experiment: Experiment,
+    train_set: DetectionDataset,
+    val_set: DetectionDataset,
+    steps_per_epoch: int,
+    device: torch.device,
+) -> list[str]:
+    """Returns what the user should know before training begins."""
+    said = []
+    if val_set.ignore.all():
+        said.append(
+            f"NOTE: no box to score against is in the {counted(len(val_set), 'image')} to score on, so the run gets no "
+            "scores and no best.safetensors; give a validation split with boxes."
+        )
+    objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~train_set.ignore)])
+    most = int(np.diff(objects[train_set.offsets]).max())
+    if most > experiment.model.proposals:
+        said.append(
+            f"NOTE: an image has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
+            "not all of them can be found. Raise --model.proposals."
+        )
+    optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
+    last_step = epochs * steps_per_epoch - 1
+    late = [f"{milestone:g}" for milestone in optim.milestones if milestone * steps_per_epoch > last_step]
+    if late:
+        said.append(
+            f"NOTE: training ends after {counted(epochs, 'epoch')}, before the learning rate falls at "
+            f"{' and '.join(late)}; set earlier --optim.milestones."
+        )
+    if optim.scale_to_batch is not None:
+        scaled = optim.learning_rate * batch_size / optim.scale_to_batch
+        said.append(
+            f"learning rate {scaled:g}: {optim.learning_rate:g} is for batches of {optim.scale_to_batch}, "
+            f"scaled to batches of {batch_size}"
+        )
+    lacking = lacking_for_kernels(device)
+    if lacking is not None:
+        said.append(f"NOTE: {lacking} is missing here, so the GPU runs without uncrowd's own kernels, more slowly.")
+    busy = busy_now(device)
+    if busy is not None:
+        said.append(busy)
+    said.append(
+        f"training: {counted(len(train_set), 'image')}, {counted(epochs, 'epoch')} of "
+        f"{counted(steps_per_epoch, 'step')}, {counted(epochs * steps_per_epoch, 'step')} in all"
+    )
+    return said
+
+
+def lacking_for_kernels(device: torch.device) -> str | None:
+    """Returns in words what uncrowd's own kernels need and this device lacks; None if nothing, and on a CPU."""
+    return lacking_for_triton() if device.type == "cuda" else None
+
+
+def facts(
+    splits: Splits,
+    train_set: DetectionDataset,
+    val_words: str,
+    experiment: Experiment,
+    model: Detector,
+    accelerator: Accelerator,
+) -> dict[str, str]:
+    """Returns the model and its data in words, for the report."""
+    device = accelerator.device
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    known = {
+        "Data": splits.describe(),
+        "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
+        "Scored on": val_words,
+        "Recipe": experiment.name,
+        "Model": f"{experiment.model.in_words()}, {parameters / 1e6:.1f} million parameters",
+        "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",
+        "Versions": f"uncrowd {version('uncrowd')}, torch {torch.__version__}",
+    }
+    lacking = lacking_for_kernels(device)
+    if lacking is not None:
+        known["Kernels"] = f"without uncrowd's own: {lacking} is missing"
+    expected = expected_in_words(experiment)
+    return known if expected is None else {**known, "Expected by the paper": expected}
+
+
+def longer(experiment: Experiment, before: int) -> str:
+    """Returns what more epochs than `before` do to the schedule."""
+    falls = " and ".join(f"{milestone:g}" for milestone in experiment.optim.milestones)
+    schedule = f"falls after epoch {falls}" if falls else "stays the same"
+    return (
+        f"the run gets {counted(experiment.train.epochs, 'epoch')} instead of {before}; its learning rate {schedule}, "
+        "as before, and is not stretched to the new length"
+    )
