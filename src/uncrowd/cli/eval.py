@@ -15,6 +15,7 @@ from uncrowd.cli.progress import progress_bar
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
+from uncrowd.data.image_file import MAX_PIXELS
 from uncrowd.data.results.file import read_results, write_detections
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.build import require_scorable
@@ -63,8 +64,10 @@ class EvalArguments:
     bf16: bool = False
     # Print only one JSON object on standard output.
     json: bool = False
-    # Number of images in a batch; it changes only speed and memory.
+    # Number of images in a batch; it changes speed and memory, and in fp32 the last bits of results.
     batch_size: int = 4
+    # Width times height up to which an image is decoded; larger ones count as unreadable.
+    max_pixels: int = MAX_PIXELS
     # Number of processes that load images.
     workers: int = 2
     # Device to compute on; by default a GPU if there is one, else the CPU.
@@ -119,7 +122,7 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
         not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1 or max_dets[-1] > MOST_DETS
     ):
         raise InputError(f"--max-dets takes increasing positive numbers up to {MOST_DETS}, such as 1 10 100.")
-    require_at_least(1, **{"--batch-size": arguments.batch_size})
+    require_at_least(1, **{"--batch-size": arguments.batch_size, "--max-pixels": arguments.max_pixels})
     require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
     if arguments.tta and arguments.tta_as_released:
@@ -167,7 +170,9 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
 
 def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
-    return load_for(dataset, arguments.what, arguments.device, tta, bf16=arguments.bf16)
+    predictor = load_for(dataset, arguments.what, arguments.device, tta, bf16=arguments.bf16)
+    predictor.max_pixels = arguments.max_pixels
+    return predictor
 
 
 def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[ImageId, Detections]:

@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     """Detects in one batch after another. Returns 2 if some images could not be read, else 0."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
     require_threshold(arguments.threshold, "--threshold")
-    require_at_least(1, **{"--batch-size": arguments.batch_size})
+    require_at_least(1, **{"--batch-size": arguments.batch_size, "--max-pixels": arguments.max_pixels})
     require_device(arguments.device)
     files = find_images(arguments.images, {NUMBERED, arguments.out or NUMBERED})
     names = None if arguments.json_only else annotated_names(files, arguments.images)
