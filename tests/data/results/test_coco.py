@@ -64,7 +64,8 @@ FILE_NAMES = ["a/x.jpg", "a/y.jpg", "b/y.jpg", "b/12.jpg"]
 @pytest.mark.parametrize(
     ("named", "counts"),
     [
-        (["x", "x.jpg", "a/x.jpg", "a/y.jpg", 12], [3, 1, 0, 1]),
+        (["x", "x", "a/y.jpg", 12], [2, 1, 0, 1]),
+        (["x.jpg", "c/12.jpg"], [1, 0, 0, 1]),
         (["1", "2", 3], [1, 1, 1, 0]),  # ids
         ([1, 4], [1, 0, 0, 1]),
     ],
@@ -75,7 +76,9 @@ def test_images_may_be_named_by_their_files(tmp_path: Path, named: list[Any], co
     assert [len(found[id]) for id in (1, 2, 3, 4)] == counts
 
 
-@pytest.mark.parametrize("named", [["x", "y"], ["x", 1], ["x", "z.jpg"]], ids=["two have it", "an id", "none has it"])
+@pytest.mark.parametrize(
+    "named", [["x", "y"], ["x", 1], ["x", "z.jpg"], ["x", "c/x.jpg"]], ids=["of two", "id", "of none", "twice"]
+)
 def test_ambiguous_file_names_are_refused(tmp_path: Path, named: list[Any]) -> None:
     path = write(tmp_path / "found.json", [record(image_id=name) for name in named])
     with pytest.raises(InputError, match="record 0 has the image_id 'x'"):
