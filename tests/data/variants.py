@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.data.coco_files import annotation, content, image, write
+from pycocotools import mask as pycocotools
+
+from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, image, write
 
 IDS = range(1, 7)
 
@@ -62,3 +64,88 @@ def edit(file: Path, change: Callable[[Any], None]) -> None:
     data = json.loads(file.read_text())
     change(data)
     file.write_text(json.dumps(data))
+
+
+Change = Callable[[dict[str, list[dict[str, Any]]]], None]
+
+
+def each(records: str, key: str, written: Callable[[Any], Any]) -> Change:
+    """A change of the contents of an annotation file: `key` of all images, annotations or categories."""
+
+    def change(data: dict[str, list[dict[str, Any]]]) -> None:
+        for record in data[records]:
+            record[key] = written(record[key])
+
+    return change
+
+
+def outlined(outline: Callable[[list[float]], Any], bbox: list[float] | None) -> Change:
+    """A change that puts an outline of each box into its annotation, and `bbox` in the place of the box."""
+
+    def change(data: dict[str, list[dict[str, Any]]]) -> None:
+        for record in data["annotations"]:
+            record.update(segmentation=outline(record["bbox"]), bbox=bbox)
+
+    return change
+
+
+def polygon(box: list[float]) -> list[float]:
+    """The corners [x, y, x, y, ...] of a box [x, y, width, height]."""
+    x, y, width, height = box
+    return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+
+def run_lengths(box: list[float]) -> dict[str, Any]:
+    """The mask of a box of whole pixels, as run lengths down the columns of the image."""
+    x, y, width, height = map(int, box)
+    runs = [x * HEIGHT + y, height, *[HEIGHT - height, height] * (width - 1)]
+    return {"size": [HEIGHT, WIDTH], "counts": [*runs, HEIGHT * WIDTH - sum(runs)]}
+
+
+def compressed(box: list[float]) -> dict[str, Any]:
+    """The same mask as COCO's text, encoded by pycocotools."""
+    mask = pycocotools.frPyObjects([run_lengths(box)], HEIGHT, WIDTH)[0]
+    return {"size": mask["size"], "counts": mask["counts"].decode()}
+
+
+# How tools write the values of annotations; all of it has one meaning.
+UNDERSTOOD: dict[str, Change] = {
+    "iscrowd as text": each("annotations", "iscrowd", str),
+    "iscrowd as true and false": each("annotations", "iscrowd", bool),
+    "iscrowd as yes and no": each("annotations", "iscrowd", lambda crowd: "yes" if crowd else "no"),
+    "iscrowd as a float": each("annotations", "iscrowd", float),
+    "image_id as text": each("annotations", "image_id", str),
+    "image_id as a float": each("annotations", "image_id", float),
+    "category_id as text": each("annotations", "category_id", str),
+    "class ids as text": each("categories", "id", str),
+    "image ids as floats": each("images", "id", float),
+    "sides as text": each("images", "width", str),
+    "no area": each("annotations", "area", lambda _: None),
+    "area as text": each("annotations", "area", str),
+    "area -5": each("annotations", "area", lambda _: -5),
+    "polygons alone": outlined(lambda box: [polygon(box)], None),
+    "polygons as VIA has them": outlined(polygon, None),
+    "polygons and empty boxes": outlined(lambda box: [polygon(box)], [0, 0, 0, 0]),
+    "masks alone": outlined(run_lengths, None),
+    "compressed masks alone": outlined(compressed, None),
+}
+
+# Values without one meaning -> the sentence that names the fault and the mend.
+UNCLEAR: dict[str, tuple[Change, str]] = {
+    "iscrowd 2": (
+        each("annotations", "iscrowd", lambda _: 2),
+        r"neither 0 nor 1 \(annotation 1 .*; write 1 for",
+    ),
+    "iscrowd maybe": (each("annotations", "iscrowd", lambda _: "maybe"), r"iscrowd 'maybe', .*; write 1 for a crowd"),
+    "blank class names": (each("categories", "name", lambda _: " "), r"name ' ', .*; give each category both"),
+    "one class name": (
+        each("categories", "name", lambda _: "cat"),
+        r"one name \(cat: id 7 and id 3\); rename one",
+    ),
+    "mixed image ids": (each("images", "id", lambda id: str(id) if id == 3 else id), r"'3' and 1\); use one type"),
+    "image names as ids": (each("annotations", "image_id", name_of), r"image_id 'hall .*; add the image's record"),
+    "class names as ids": (
+        each("annotations", "category_id", lambda _: "cat"),
+        r"category_id 'cat', .*; add the category",
+    ),
+}
