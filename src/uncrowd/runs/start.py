@@ -70,7 +70,8 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
         fitting = experiments_of(weights.model)
         train_that = f"train {fitting[0]}, or " if fitting else ""
         raise InputError(
-            f"{start_from} has another model than the recipe; {train_that}give its settings: {' '.join(flags)}\n{error}"
+            f"{start_from} has another model than the recipe; {train_that}give its settings: {' '.join(flags)}",
+            *error.args,
         ) from error
     words = f"all weights from {start_from}" + (f", but for {' and '.join(exceptions)}" if exceptions else "")
     if differing:
