@@ -107,7 +107,7 @@ def _meaning(name: str, max_dets: tuple[int, ...]) -> str:
             return f"mean over all classes and ten IoU thresholds from 0.5 to 0.95, objects of any size, over {boxes}"
         case "AR":
             boxes = "box" if limit == "1" else f"{limit} boxes"
-            return f"share of the objects that the best {boxes} of each image and class find"
+            return f"share of the objects found by the best {boxes} of each image and class"
         case _:
             return _MEANINGS[kind]
 
