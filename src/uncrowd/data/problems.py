@@ -1,8 +1,12 @@
-"""Rules that a record can break: readers refuse or count such records, `uncrowd check` reports them."""
+"""Rules that a dataset can break: `uncrowd check` reports what breaks them, and errors refuse the dataset."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
+
+import numpy as np
+from jaxtyping import Int64
 
 from uncrowd.errors import InputError
 from uncrowd.words import printable
@@ -15,10 +19,11 @@ MAX_LENGTH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One kind of fault of a record.
+    """One kind of fault.
 
-    severity: "error" means that readers refuse the file. message: names the faulty records, in the plural. training:
-    what training does with them, or, for an error, what the user should do. skips: readers leave the record out.
+    severity: "error" means that training, and scoring on this data, refuse it. message: names the faulty records, in
+    the plural, or what a whole dataset has. training: what training does with them, or, for an error, what the user
+    should do. skips: readers leave the record out. whole: the dataset breaks the rule, not a number of records.
     """
 
     kind: str
@@ -26,40 +31,57 @@ class Rule:
     message: str
     training: str
     skips: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A fault of a dataset or a fact worth knowing about it. `split` is empty if it concerns several splits."""
+    """A fault of a dataset or a fact worth knowing about it. `split` is empty if it concerns several splits.
+
+    count: the number of faulty records; 1 if the `whole` dataset is at fault. examples: names each record or says more.
+    """
 
     kind: str
     severity: Severity
     split: str
     count: int
-    examples: list[str]
+    examples: Sequence[str]
     message: str
     training: str
+    whole: bool = True
 
     def sentence(self) -> str:
         """Returns the finding as one line: the fault, its count, examples, and what training does with them."""
+        return printable(f"{self._fault()}{_in_brackets(self.examples, self.count)}; {self.training}.")
+
+    def lines(self) -> list[str]:
+        """Returns the finding without examples, then a line for every faulty record."""
+        return [printable(f"{self._fault()}; {self.training}."), *(f"    {printable(name)}" for name in self.examples)]
+
+    def _fault(self) -> str:
         where = f"{self.split}: " if self.split else ""
-        examples = _in_brackets(self.examples, self.count)
-        return printable(f"{self.severity}: {where}{self.message}{examples}; {self.training}.")
+        return f"{self.severity}: {where}{self.message}{'' if self.whole else f': {self.count}'}"
 
 
 class Problems:
-    """Counts the records that break each rule, and keeps the first few examples."""
+    """The rules that are broken, and the names of the records that break them."""
 
     def __init__(self) -> None:
         self._counts: dict[Rule, int] = {}
-        self._examples: dict[Rule, list[str]] = {}
+        self._examples: dict[Rule, Sequence[str]] = {}
 
     def add(self, rule: Rule, example: str, count: int = 1) -> None:
-        """Counts `count` more records that break `rule`; `example` names the first of them."""
+        """Notes `count` more records that break `rule`; `example` names the first of them."""
         self._counts[rule] = self._counts.get(rule, 0) + count
         examples = self._examples.setdefault(rule, [])
-        if len(examples) < MAX_EXAMPLES:
-            examples.append(example if len(example) <= MAX_LENGTH else f"{example[:MAX_LENGTH]}...")
+        assert isinstance(examples, list), f"{rule.kind} has its examples already"
+        examples.append(example if len(example) <= MAX_LENGTH else f"{example[:MAX_LENGTH]}...")
+
+    def add_all(self, rule: Rule, examples: Sequence[str]) -> None:
+        """Notes every record that breaks `rule`, if there are any; the names may be made when they are asked for."""
+        assert rule not in self._examples, f"{rule.kind} has its examples already"
+        if len(examples):
+            self._counts[rule], self._examples[rule] = len(examples), examples
 
     def __contains__(self, rule: Rule) -> bool:
         """Whether a rule of this kind is broken; the mends of such rules may differ."""
@@ -77,10 +99,11 @@ class Problems:
                 kind=rule.kind,
                 severity=rule.severity,
                 split=split,
-                count=count,
+                count=1 if rule.whole else count,
                 examples=self._examples[rule],
-                message=f"{rule.message}: {count}",
+                message=rule.message,
                 training=rule.training,
+                whole=rule.whole,
             )
             for rule, count in self._counts.items()
         ]
@@ -88,12 +111,42 @@ class Problems:
     def refuse_errors(self, source: Path, except_for: tuple[Rule, ...] = ()) -> None:
         """Raises InputError for the first broken rule of severity "error" that is of no kind in `except_for`."""
         allowed = {rule.kind for rule in except_for}
-        for rule, count in self._counts.items():
-            if rule.severity == "error" and rule.kind not in allowed:
-                examples = _in_brackets(self._examples[rule], count)
-                raise InputError(f"{source} has {rule.message}{examples}; {rule.training}.")
+        refuse([finding for finding in self.findings() if finding.kind not in allowed], source)
 
 
-def _in_brackets(examples: list[str], count: int) -> str:
-    more = ", ..." if count > len(examples) else ""
-    return f" ({', '.join(examples)}{more})" if examples else ""
+def refuse(findings: list[Finding], source: Path) -> None:
+    """Raises InputError for the first error among the findings about the dataset or file `source`."""
+    for finding in findings:
+        if finding.severity == "error":
+            examples = _in_brackets(finding.examples, finding.count)
+            raise InputError(f"{source} has {finding.message}{examples}; {finding.training}.")
+
+
+class Names(Sequence[str]):
+    """The names of many records, each made when it is asked for: a million texts would not be cheap to hold.
+
+    rows: which records. name: makes the name of one.
+    """
+
+    def __init__(self, rows: Sequence[int] | Int64[np.ndarray, " k"], name: Callable[[int], str]) -> None:
+        self._rows, self._name = rows, name
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Names": ...
+
+    def __getitem__(self, index: int | slice) -> "str | Names":
+        if isinstance(index, slice):
+            return Names(self._rows[index], self._name)
+        return self._name(int(self._rows[index]))
+
+
+def _in_brackets(examples: Sequence[str], count: int) -> str:
+    shown = list(examples[:MAX_EXAMPLES])
+    more = ", ..." if count > len(shown) else ""
+    return f" ({', '.join(shown)}{more})" if shown else ""

@@ -82,9 +82,9 @@ def test_real_files_are_read_as_the_oracle_counts_them():
 def test_every_unknown_tag_is_named(tmp_path):
     boxes = [person(), *[person(tag="rider")] * 5, person(tag="dog"), person(tag="mask")]
     _, problems = scan_odgt(write(tmp_path / "a.odgt", [line("a", boxes)]))
-    assert [(f.severity, f.message) for f in problems.findings()] == [
-        ("warning", "boxes tagged 'rider', neither 'person' nor 'mask': 5"),
-        ("warning", "boxes tagged 'dog', neither 'person' nor 'mask': 1"),
+    assert [(f.severity, f.message, f.count) for f in problems.findings()] == [
+        ("warning", "boxes tagged 'rider', neither 'person' nor 'mask'", 5),
+        ("warning", "boxes tagged 'dog', neither 'person' nor 'mask'", 1),
     ]
 
 
