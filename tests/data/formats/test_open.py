@@ -192,9 +192,9 @@ def test_the_description_says_what_was_found_and_left_out(tmp_path):
     write(tmp_path / "instances_val.json", content(images=[image(4)], annotations=[annotation(1, 4)]))
     assert open_dataset(tmp_path).describe() == (
         f"COCO JSON in {tmp_path}: 3 images, 4 boxes, 2 classes (cat, dog)\n"
-        "  train: 2 images, 3 boxes, 1 of them ignored (instances_train.json)\n"
+        "  train: 2 images, 3 boxes of 1 class, 1 of them ignored (instances_train.json)\n"
         "    training leaves out: boxes without positive width and height: 1\n"
-        "  val: 1 image, 1 box (instances_val.json)"
+        "  val: 1 image, 1 box of 1 class (instances_val.json)"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.convention import check_convention
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.recognise import FORMATS, format_of, refuse_other_formats
 from uncrowd.data.image_files import IMAGES_NOT_FOUND
@@ -60,7 +61,8 @@ class Splits:
         for dataset in self.present:
             ignored = int(dataset.ignore.sum())
             crowd = f", {ignored} of them ignored" if ignored else ""
-            counts = _content(len(dataset), len(dataset.boxes)) + crowd
+            classes = counted(len(np.unique(dataset.labels)), "class")
+            counts = f"{_content(len(dataset), len(dataset.boxes))} of {classes}{crowd}"
             if not dataset.annotated:
                 counts = f"{counted(len(dataset), 'image')} without ground truth"
             lines.append(f"  {dataset.split}: {counts} ({dataset.source.name})")
@@ -109,6 +111,7 @@ def scan_split(
     """As `open_split`, but notes and leaves out bad records. Raises InputError where the whole file cannot be used."""
     require_boxes(layout, box)
     dataset, problems = layout.format.scan(layout.annotations[split], split=split, box=box, sizes=sizes)
+    check_convention(dataset, problems)
     return replace(dataset, protocol=layout.format.protocol), problems
 
 
