@@ -124,6 +124,32 @@ def test_an_image_that_cannot_be_read_is_reported_and_has_no_detections(uncrowd,
     json.loads(said.out)
 
 
+def test_images_of_which_none_can_be_read_are_refused(uncrowd, shapes, run, tmp_path):
+    data = json.loads((shapes / "instances_val.json").read_text())
+    write(tmp_path / "instances_val.json", data)
+    for record in data["images"]:
+        (tmp_path / record["file_name"]).write_text("<html>")
+    said = uncrowd("eval", run, "--data", tmp_path, "--workers", 0, "--device", "cpu")
+    assert (said.status, said.out) == (2, "")
+    assert "instances_val.json has no image that can be used (the first of 3: " in said.err
+
+
+def test_detections_in_another_convention_are_told(uncrowd, refused, shapes, tmp_path):
+    def as_file(boxes):
+        file = tmp_path / "boxes.json"
+        file.write_text(json.dumps([{"image_id": 1, "category_id": 3, "bbox": box, "score": 0.5} for box in boxes]))
+        return file
+
+    corners = [(x, 10, x + 15, 30) for x in range(20, 45)]
+    fractions = as_file([[x1 / 64, y1 / 48, (x2 - x1) / 64, (y2 - y1) / 48] for x1, y1, x2, y2 in corners])
+    assert "boxes.json has boxes that all lie within 0..1" in refused("eval", fractions, "--data", shapes)
+    said = uncrowd("eval", as_file(corners), "--data", shapes)
+    assert said.status == 0
+    assert said.err.startswith(
+        "warning: boxes that leave their images as [x, y, width, height] and would fit as corners"
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [

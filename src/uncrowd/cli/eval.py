@@ -12,10 +12,12 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
+from uncrowd.data.check.detections import check_detections
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.problems import refuse
 from uncrowd.data.results.file import read_results, write_detections
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.evaluation.build import require_scorable
@@ -95,6 +97,10 @@ def main(argv: Sequence[str]) -> int:
     _require_fitting(arguments, protocol, dataset)
     if results is not None:
         detections = results.by_image(dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
+        findings = check_detections(detections, dataset)
+        refuse(findings, arguments.what)
+        for finding in findings:
+            print(finding.sentence(), file=sys.stderr)
         most = max(map(len, detections.values()), default=0)
     else:
         predictor = _load(arguments, dataset)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch.distributed
 
+from uncrowd.data.check.training import require_readable
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.image import read_image
 from uncrowd.data.loader import InferenceLoader
@@ -43,6 +44,8 @@ def detect(
     rank: among how many processes the images are split, and which of them this one is. on_batch: told batches done and
     in all. With test-time augmentation images go one by one, and reading them is so little of the work that `workers`
     have none.
+
+    Raises InputError when no image can be read.
     """
     if predictor.tta is None:
         loader = InferenceLoader(
@@ -68,6 +71,8 @@ def detect(
             on_batch(done, total)
     if world_size > 1:
         found, unreadable = _gather(found, world_size), _gather(unreadable, world_size)
+    if unreadable and not found:
+        require_readable(dataset)
     return Detected(dict(found), unreadable)
 
 
@@ -87,7 +92,8 @@ def evaluate(
     1, 10, 100 and, where an image can have more, as many as it can. batch_size, workers: see `detect`.
 
     Raises InputError when the dataset has no ground truth, its classes have other names, or `protocol` cannot score
-    it. Warns of images that cannot be read; they count as images in which nothing was found.
+    it, and when no image can be read. Warns of single ones that cannot be read; they count as images in which nothing
+    was found.
     """
     if not dataset.annotated:
         raise InputError(f"{dataset.source} has no ground truth to score against; give a split that has.")
