@@ -123,7 +123,7 @@ BAD_DATA = {
     ),
     "no boxes": (content(annotations=[]), "has no boxes, so there is nothing to learn"),
     "no images": (content(images=[], annotations=[]), "an empty list of images"),
-    "one image": (content(images=[image(1)], annotations=[annotation(1, 1)]), "too few to hold any out"),
+    "one image": (content(images=[image(1)], annotations=[annotation(1, 1)]), "has too few images to hold any out"),
 }
 
 

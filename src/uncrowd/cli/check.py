@@ -1,16 +1,21 @@
 """`uncrowd check DATA`: reports what is wrong with a dataset and what training would do about it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
-from uncrowd.data.check.splits import check, scan
+from uncrowd.data.check.boxes import learnable
+from uncrowd.data.check.dataset import Checked, check, scan
+from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout
+from uncrowd.data.problems import MAX_EXAMPLES, Finding
 from uncrowd.words import counted
 
 
@@ -26,21 +31,94 @@ class CheckArguments:
     data: Annotated[Positional[Path], arg(metavar="DATA")]
     # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
+    # List every image and box that a finding is about, instead of the first three.
+    all: bool = False
+    # Print only one JSON object on standard output.
+    json: bool = False
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the findings. Returns 2 if training would refuse the dataset, else 0."""
     arguments = parse(CheckArguments, argv, "uncrowd check")
     scanned = scan(find_layout(arguments.data), arguments.box)
-    print(scanned.splits.outline(), flush=True)
-    findings = check(scanned)
-    for finding in findings:
-        print(finding.sentence())
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = sum(finding.severity == "warning" for finding in findings)
-    print(
-        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
-        if errors or warnings
-        else "Nothing is wrong with it."
-    )
-    return 2 if errors else 0
+    if not arguments.json:
+        print(scanned.splits.outline(), flush=True)
+    checked = check(scanned)
+    if arguments.json:
+        print(json.dumps(_as_json(checked, every=arguments.all), indent=2))
+    else:
+        for finding in checked.findings:
+            for line in finding.lines() if arguments.all else [finding.sentence()]:
+                print(line)
+        print(_summary(checked))
+    return 2 if checked.number("error") else 0
+
+
+def _summary(checked: Checked) -> str:
+    errors, warnings = checked.number("error"), checked.number("warning")
+    found = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    verdict = found if errors or warnings else "Nothing is wrong with it."
+    data = checked.training
+    if data is None:
+        return f"{verdict}\nTraining refuses this dataset until the errors are mended."
+    learnt, scored = _use(checked, data.train), _use(checked, data.val)
+    return f"{verdict}\nTraining will learn from {learnt} and score on {scored}: {data.scored_on}."
+
+
+def _use(checked: Checked, dataset: DetectionDataset) -> str:
+    """In words, what training uses of a dataset."""
+    images, usable = len(dataset), checked.usable_images(dataset)
+    shown = counted(images, "image") if usable == images else f"{usable} of {counted(images, 'image')}"
+    return f"{shown} with {counted(int(learnable(dataset).sum()), 'box')}"
+
+
+def _as_json(checked: Checked, *, every: bool) -> dict[str, Any]:
+    """The schema that docs/own_data.md describes: keys may be added to it, but none changes."""
+    splits, data = checked.scanned.splits, checked.training
+    return {
+        "data": str(splits.root),
+        "format": splits.format.name,
+        "splits": {dataset.split: _split_as_json(dataset) for dataset in splits.present},
+        "findings": [_finding_as_json(finding, every=every) for finding in checked.findings],
+        "errors": checked.number("error"),
+        "warnings": checked.number("warning"),
+        "training": None
+        if data is None
+        else {
+            "train": _use_as_json(checked, data.train),
+            "val": _use_as_json(checked, data.val),
+            "scored_on": data.scored_on,
+        },
+    }
+
+
+def _split_as_json(dataset: DetectionDataset) -> dict[str, Any]:
+    boxes = np.bincount(dataset.labels, minlength=len(dataset.categories)).tolist()
+    return {
+        "annotations": str(dataset.source),
+        "images": len(dataset),
+        "boxes": len(dataset.boxes),
+        "ignored": int(dataset.ignore.sum()),
+        "classes": dict(zip(dataset.categories.names, boxes, strict=True)),
+        "annotated": dataset.annotated,
+    }
+
+
+def _finding_as_json(finding: Finding, *, every: bool) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "split": finding.split,
+        "count": finding.count,
+        "message": finding.message,
+        "training": finding.training,
+        "examples": list(finding.examples if every else finding.examples[:MAX_EXAMPLES]),
+    }
+
+
+def _use_as_json(checked: Checked, dataset: DetectionDataset) -> dict[str, int]:
+    return {
+        "images": len(dataset),
+        "usable_images": checked.usable_images(dataset),
+        "boxes": int(learnable(dataset).sum()),
+    }

@@ -1,6 +1,5 @@
 """Reads an image file as an RGB array, in the orientation in which its record in the dataset gives its size."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -105,12 +104,6 @@ def image_sizes(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> tuple[t
     """
     with open_image(source, max_pixels) as image:
         return _sizes(image, _orientation(image))
-
-
-def is_turned(path: Path) -> bool:
-    """Returns whether EXIF turns or mirrors the image; reads and raises as `image_sizes` does."""
-    with open_image(path) as image:
-        return _orientation(image) in _UPRIGHT
 
 
 def upright(image: Image.Image) -> Image.Image:

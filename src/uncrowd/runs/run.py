@@ -14,9 +14,10 @@ from accelerate.utils import broadcast_object_list
 
 from uncrowd import config
 from uncrowd.acceleration.compile import compile_layers
+from uncrowd.data.check.training import require_training_data
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import Splits, hold_out, open_dataset
+from uncrowd.data.formats.open import Splits, open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator, peers
 from uncrowd.engine.log import RunLog
@@ -105,26 +106,6 @@ def saved_run(folder: Path) -> Run:
     return config.load(Run, folder / CONFIG)
 
 
-def train_and_val(splits: Splits, seed: int) -> tuple[DetectionDataset, DetectionDataset, str]:
-    """Returns the training set, the validation set, and a sentence that says where the validation set comes from.
-
-    Raises InputError when there is nothing to train on.
-    """
-    if not any(dataset.annotated for dataset in splits.present):
-        raise InputError(f"{splits.root} has no ground truth, so there is nothing to learn; give the annotations too.")
-    if splits.train is None:
-        raise InputError(f"{splits.root} has no training split; it has {', '.join(d.split for d in splits.present)}.")
-    if splits.val is not None:
-        train, val, words = splits.train, splits.val, "the dataset's own validation split"
-    else:
-        train, val = hold_out(splits.train, seed=seed)
-        held_out = f"{counted(len(val), 'image')} held out of the training split (10%, seed {seed})"
-        words = f"{held_out}: there is no validation split"
-    if train.ignore.all():
-        raise InputError(f"{train.source} has no boxes, so there is nothing to learn; `uncrowd check` says more.")
-    return train, val, words
-
-
 @contextmanager
 def _claimed(folder: Path | None, name: str, accelerator: Accelerator, *, dry_run: bool) -> Iterator[Path]:
     """Yields the folder of the run, the same on all ranks; rank 0 claims it, unless nothing will be written."""
@@ -154,8 +135,12 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
     goes_on = resume and checkpoint.is_file()
     splits = open_dataset(Path(run.data), run.box)
     say(splits.describe())
-    train_set, val_set, val_words = train_and_val(splits, run.experiment.train.seed)
-    say(f"scored on {val_words}")
+    settings = run.experiment.train
+    data, findings = require_training_data(splits, settings.seed, settings.max_pixels)
+    train_set, val_set = data.train, data.val
+    say(f"scored on {data.scored_on}")
+    for finding in findings:
+        say(finding.sentence())
     categories = train_set.categories
     experiment = _settled(run.experiment, splits, categories)
     loader = _loader(experiment, train_set, accelerator)
@@ -199,7 +184,7 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
         say(start)
         if log is not None:
             log.write("begin", 0, {"start": start, "command": _command()})
-    about = facts(splits, train_set, val_words, experiment, model, accelerator)
+    about = facts(splits, train_set, data.scored_on, experiment, model, accelerator)
     try:
         with peers(accelerator.process_index, accelerator.num_processes):
             finished = trainer.train(log, Scoring(experiment, run.start_from, val_set, accelerator, folder, about, log))

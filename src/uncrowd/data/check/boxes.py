@@ -1,18 +1,14 @@
-"""Checks the boxes of a dataset for likely mistakes and describes how crowded it is."""
+"""Checks the boxes of a dataset for likely mistakes."""
 
 import numpy as np
-import torch
+from jaxtyping import Bool
 
-from uncrowd.boxes import pairwise_iou
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.problems import Finding, Problems, Rule
+from uncrowd.data.formats.convention import EDGE, as_text
+from uncrowd.data.problems import Names, Problems, Rule
 
 # In pixels: the side of one cell of the finest feature map.
 TINY = 4.0
-# In pixels: COCO's own boxes exceed the image by fractions of a pixel.
-EDGE = 1.0
-# CrowdHuman counts pairs above this IoU as overlapping.
-CROWDED = 0.5
 
 PARTLY_OUTSIDE = Rule(
     kind="box partly outside",
@@ -44,23 +40,11 @@ WITHOUT_BOXES = Rule(
     message="images without boxes",
     training="training keeps them as background",
 )
-NOTHING_TO_LEARN = Rule(
-    kind="no boxes",
-    severity="error",
-    message="datasets without any box",
-    training="there is nothing to learn from; add annotations",
-)
-NOTHING_TO_SCORE = Rule(
-    kind="no boxes",
-    severity="warning",
-    message="datasets without any box",
-    training="there is nothing to score; add annotations",
-)
 NO_GROUND_TRUTH = Rule(
     kind="no ground truth",
     severity="note",
     message="images of which nothing but name and size is known",
-    training="training leaves them alone; their detections can be written, for a server to score",
+    training="training does not use them; their detections can be written to a file that an evaluation server scores",
 )
 CLASS_WITHOUT_BOXES = Rule(
     kind="class without boxes",
@@ -69,78 +53,58 @@ CLASS_WITHOUT_BOXES = Rule(
     training="training cannot learn them",
 )
 
+Mask = Bool[np.ndarray, " m"]
+
+
+def learnable(dataset: DetectionDataset) -> Mask:
+    """Returns which boxes training learns from: those that lie in their image, if in part, and are not ignored."""
+    return _usable(dataset) & ~dataset.ignore
+
 
 def check_boxes(dataset: DetectionDataset, problems: Problems) -> None:
     """Adds likely mistakes in boxes, images and classes to `problems`. Boxes that training leaves out do not count."""
     if not dataset.annotated:
-        for name in dataset.file_names:
-            problems.add(NO_GROUND_TRUTH, str(name))
+        problems.add_all(NO_GROUND_TRUTH, Names(range(len(dataset)), lambda index: str(dataset.file_names[index])))
         return
-    images = np.repeat(np.arange(len(dataset)), dataset.counts)
+    images = _images(dataset)
     x1, y1, x2, y2 = dataset.boxes.T
     height, width = dataset.sizes[images].T
-    usable = (x2 > x1) & (y2 > y1) & (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
+    usable = _usable(dataset)
     masks = {
         PARTLY_OUTSIDE: usable & ((x1 < -EDGE) | (y1 < -EDGE) | (x2 > width + EDGE) | (y2 > height + EDGE)),
         TINY_BOX: usable & (np.minimum(x2 - x1, y2 - y1) < TINY),
         SAME_BOX: _repeats(np.column_stack([images, dataset.labels, dataset.boxes])),
         IGNORED: dataset.ignore,
     }
-    for rule, mask in masks.items():
-        for row in np.flatnonzero(mask):
-            box = ", ".join(f"{number:.6g}" for number in dataset.boxes[row])
-            problems.add(rule, f"[{box}] of image {dataset.ids[images[row]]}")
 
-    learnt = usable & ~dataset.ignore
+    def name(row: int) -> str:
+        return f"{as_text(dataset.boxes[row])} of image {dataset.ids[images[row]]}"
+
+    for rule, mask in masks.items():
+        problems.add_all(rule, Names(np.flatnonzero(mask), name))
+    learnt = learnable(dataset)
     labels = dataset.labels[learnt]
     if len(labels) == 0:
-        problems.add(NOTHING_TO_LEARN if dataset.split == "train" else NOTHING_TO_SCORE, str(dataset.source))
-        return
-    for index in np.flatnonzero(np.bincount(images[learnt], minlength=len(dataset)) == 0):
-        problems.add(WITHOUT_BOXES, str(dataset.file_names[index]))
+        return  # a finding of its own, with which training refuses the dataset
+    empty = np.flatnonzero(np.bincount(images[learnt], minlength=len(dataset)) == 0)
+    problems.add_all(WITHOUT_BOXES, Names(empty, lambda index: str(dataset.file_names[index])))
     if dataset.split == "train":
         for label in np.flatnonzero(np.bincount(labels, minlength=len(dataset.categories)) == 0):
             problems.add(CLASS_WITHOUT_BOXES, dataset.categories.names[label])
 
 
-def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
-    """Returns one note on the number of boxes per image and their overlap; no note for a dataset without boxes.
-
-    The overlap of a box is its largest IoU with another box of its image, of any class.
-    """
-    counts = np.zeros(len(dataset), dtype=np.int64)
-    nearest: list[torch.Tensor] = []
-    pairs = 0
-    for index in range(len(dataset)):
-        rows = slice(dataset.offsets[index], dataset.offsets[index + 1])
-        boxes = torch.from_numpy(dataset.boxes[rows][~dataset.ignore[rows]])
-        counts[index] = len(boxes)
-        if len(boxes):
-            overlap = pairwise_iou(boxes, boxes).fill_diagonal_(0)
-            nearest.append(overlap.amax(dim=1))
-            pairs += int((overlap > CROWDED).sum()) // 2
-    if not nearest:
-        return []
-    fullest = int(counts.argmax())
-    message = (
-        f"{counts.mean():.3g} boxes per image, {counts[fullest]} at most (in {dataset.file_names[fullest]}); a box "
-        f"overlaps its closest neighbour with IoU {torch.cat(nearest).mean():.2f} on average, and there are "
-        f"{pairs / len(dataset):.3g} pairs per image above {CROWDED}"
-    )
-    return [
-        Finding(
-            kind="crowding",
-            severity="note",
-            split=dataset.split,
-            count=int(counts.sum()),
-            examples=[],
-            message=message,
-            training="a model needs more proposals than the fullest image has boxes",
-        )
-    ]
+def _images(dataset: DetectionDataset) -> np.ndarray:
+    """The index of the image of each box."""
+    return np.repeat(np.arange(len(dataset)), dataset.counts)
 
 
-def _repeats(rows: np.ndarray) -> np.ndarray:
+def _usable(dataset: DetectionDataset) -> Mask:
+    x1, y1, x2, y2 = dataset.boxes.T
+    height, width = dataset.sizes[_images(dataset)].T
+    return (x2 > x1) & (y2 > y1) & (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
+
+
+def _repeats(rows: np.ndarray) -> Mask:
     """Returns a mask of the rows that equal an earlier row."""
     _, first = np.unique(rows, axis=0, return_index=True)
     repeats = np.ones(len(rows), dtype=bool)

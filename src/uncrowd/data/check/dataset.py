@@ -1,0 +1,136 @@
+"""Checks a dataset: collects all its faults, instead of stopping at the first, and what training does with them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from uncrowd.data.check.boxes import check_boxes
+from uncrowd.data.check.crowding import describe_crowding
+from uncrowd.data.check.images import ImageFacts, check_images, inspect_images, judge_readable
+from uncrowd.data.check.splits import check_splits
+from uncrowd.data.check.training import TrainingData, training_data
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.format import BoxKind
+from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
+from uncrowd.data.image_files import IMAGES_NOT_FOUND
+from uncrowd.data.problems import Finding, Problems, Severity
+from uncrowd.errors import InputError
+from uncrowd.structures import ImageId
+
+_ORDER: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanned:
+    """The contents of the annotation files of a layout, without bad records; no image has been opened yet.
+
+    problems: the problems of each split that could be read. refused: a finding for each file that could not be used.
+    """
+
+    splits: Splits
+    problems: list[Problems]
+    refused: list[Finding]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What is wrong with a dataset, errors first, then warnings, then notes; and what training uses, if it does.
+
+    training: None if training refuses the dataset, which it does if there are errors.
+    unusable: annotation file and id of each image that cannot be read, or differs in size from its record.
+    """
+
+    scanned: Scanned
+    findings: list[Finding]
+    training: TrainingData | None
+    unusable: frozenset[tuple[Path, ImageId]]
+
+    def number(self, severity: Severity) -> int:
+        """Returns how many findings have this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def usable_images(self, dataset: DetectionDataset) -> int:
+        """Returns how many images of one of the datasets, or of a part of it, can be used."""
+        return sum((dataset.source, id) not in self.unusable for id in dataset.ids.tolist())
+
+
+def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
+    """Reads the annotation files of a layout.
+
+    It does not take opened datasets, because files that a reader refuses must be listed too. box: which of CrowdHuman's
+    boxes to read. Raises InputError if the format does not have these boxes.
+    """
+    require_boxes(layout, box)
+    datasets: dict[str, DetectionDataset] = {}
+    problems: list[Problems] = []
+    refused: list[Finding] = []
+    for split in layout.annotations:
+        try:
+            datasets[split], noted = scan_split(layout, split, box=box)
+            problems.append(noted)
+        except InputError as error:
+            refused.append(_refused("annotation file", split, error))
+    return Scanned(
+        splits=Splits(format=layout.format, root=layout.root, **datasets), problems=problems, refused=refused
+    )
+
+
+def check(scanned: Scanned, seed: int = 0) -> Checked:
+    """Checks everything. Decodes every image, on all cores. seed: that of training, which holds images out by it."""
+    findings = list(scanned.refused)
+    facts: list[list[ImageFacts]] = []
+    datasets = scanned.splits.present
+    for dataset, problems in zip(datasets, scanned.problems, strict=True):
+        facts.append([] if IMAGES_NOT_FOUND in problems else inspect_images(dataset))
+        check_images(dataset, facts[-1], problems)
+        check_boxes(dataset, problems)
+        findings += [*_as_used(dataset, problems), *describe_crowding(dataset)]
+    between = Problems()
+    check_splits(datasets, facts, between)
+    findings += between.findings()
+    try:
+        require_same_classes(datasets)
+    except InputError as error:
+        findings.append(_refused("classes differ", "", error))
+    data = None
+    if not scanned.refused and not any(f.kind == IMAGES_NOT_FOUND.kind and f.severity == "error" for f in findings):
+        data, refusals = training_data(scanned.splits, seed)
+        findings += refusals
+    findings.sort(key=lambda finding: _ORDER.index(finding.severity))
+    refuses = any(finding.severity == "error" for finding in findings)
+    return Checked(
+        scanned=scanned, findings=findings, training=None if refuses else data, unusable=_unusable(datasets, facts)
+    )
+
+
+def _unusable(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -> frozenset[tuple[Path, ImageId]]:
+    return frozenset(
+        (dataset.source, id)
+        for dataset, inspected in zip(datasets, facts, strict=True)
+        for id, size, fact in zip(dataset.ids.tolist(), dataset.sizes.tolist(), inspected, strict=False)  # or no facts
+        if not fact.fits(tuple(size))
+    )
+
+
+def _as_used(dataset: DetectionDataset, problems: Problems) -> list[Finding]:
+    """The findings of one split. Training does not read the images of the test split, so it does not refuse them."""
+    findings = problems.findings(dataset.split)
+    if dataset.split != "test":
+        return findings
+    if IMAGES_NOT_FOUND not in problems:
+        unreadable = Problems()
+        judge_readable(dataset, unreadable)
+        findings += [replace(finding, severity="warning") for finding in unreadable.findings("test")]
+    return [replace(f, severity="warning") if f.kind == IMAGES_NOT_FOUND.kind else f for f in findings]
+
+
+def _refused(kind: str, split: str, error: InputError) -> Finding:
+    """Returns a finding with the sentence of a reader's error."""
+    return Finding(
+        kind=kind,
+        severity="error",
+        split=split,
+        count=1,
+        examples=[],
+        message=str(error).rstrip("."),
+        training="training refuses it",
+    )
