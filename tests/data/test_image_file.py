@@ -99,6 +99,12 @@ def test_heic_is_named_with_the_plugin_that_reads_it(tmp_path: Path) -> None:
         assert is_image_file(tmp_path / name)
 
 
+def test_the_preview_in_a_camera_raw_file_is_not_taken_for_the_image(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.NEF", format="TIFF")
+    with pytest.raises(InputError, match=r"a\.NEF is camera raw, which is not read; save it as JPEG"):
+        read_image(tmp_path / "a.NEF")
+
+
 def test_what_is_an_image_file(png: Path, tmp_path: Path) -> None:
     for name in ("a.JPG", "a.tif", "a.jfif", "a.webp", "a.nef", "a.avif"):
         assert is_image_file(tmp_path / name)

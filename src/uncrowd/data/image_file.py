@@ -32,12 +32,9 @@ ImageSource = Path | bytes | BinaryFile
 MAX_PIXELS = 178_956_970
 
 # Endings of images that are read only where Pillow has the format or a plugin for it.
-_OPTIONAL = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
-    ".avif": "AVIF",
-    ".jxl": "JPEG XL",
-    **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "camera raw"),
-}
+_OPTIONAL = {**dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"), ".avif": "AVIF", ".jxl": "JPEG XL"}
+# Endings of camera raw, of which Pillow would read the preview.
+_RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw")
 # HEIC and AVIF share a container; its bytes 4 to 12 tell them apart.
 _BRANDS = {
     **dict.fromkeys((b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypheim", b"ftypheis", b"ftypmif1"), "HEIC"),
@@ -75,6 +72,8 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Iterator[Im
     _allow(max_pixels)
     if isinstance(source, Path):
         require_regular(source)
+        if source.suffix.lower() in _RAW:
+            raise InputError(f"{source} is camera raw, which is not read; save it as JPEG.")
     file = BytesIO(source) if isinstance(source, bytes) else source
     try:
         with Image.open(cast(Path | BinaryIO, file)) as image:
@@ -110,21 +109,23 @@ def is_image_file(path: Path) -> bool:
     Images that cannot be read are also images. Files are opened only where they have no ending.
     """
     if path.suffix:
-        return path.suffix.lower() in _OPTIONAL or path.suffix.lower() in _read_endings()
+        ending = path.suffix.lower()
+        return _is_read(ending) or ending in _OPTIONAL or ending in _RAW
     if not path.is_file():
         return False
     try:
-        if _optional_format(path) is not None:
+        if _unread_format(path) is not None:
             return True
+        Image.init()  # fills Image.OPEN
         with Image.open(path, formats=[name for name in _UNMISTAKABLE if name in Image.OPEN]):
             return True
     except Exception:  # as above
         return False
 
 
-def _read_endings() -> set[str]:
-    known = Image.registered_extensions().items()
-    return {ending for ending, format in known if format in Image.OPEN and format not in _UNDECODED}
+def _is_read(ending: str) -> bool:
+    format = Image.registered_extensions().get(ending)
+    return format in Image.OPEN and format not in _UNDECODED
 
 
 def _allow(max_pixels: int) -> None:
@@ -144,7 +145,7 @@ def _unreadable(source: ImageSource, error: Exception) -> InputError:
     name = _name(source)
     if isinstance(source, TextIOBase):
         return InputError(f"{name} is open as text; open it with mode 'rb'.")
-    if isinstance(source, Path) and (format := _optional_format(source)) is not None:
+    if isinstance(source, Path) and (format := _unread_format(source)) is not None:
         plugin = f"pip install {_PLUGINS[format]}, or " if format in _PLUGINS else ""
         return InputError(f"{name} is a {format} image, which cannot be read here; {plugin}save it as JPEG.")
     reason = "no known image format" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")
@@ -153,11 +154,11 @@ def _unreadable(source: ImageSource, error: Exception) -> InputError:
     )
 
 
-def _optional_format(path: Path) -> str | None:
-    """Returns the name of the format where Pillow alone may be unable to read it."""
+def _unread_format(path: Path) -> str | None:
+    """Returns the name of the file's format where Pillow lacks what reads it."""
     with suppress(OSError, ValueError), path.open("rb") as file:
-        by_bytes = _BRANDS.get(file.read(12)[4:])
-        return by_bytes or _OPTIONAL.get(path.suffix.lower())
+        format = _BRANDS.get(file.read(12)[4:]) or _OPTIONAL.get(path.suffix.lower())
+        return None if any(_is_read(ending) for ending, name in _OPTIONAL.items() if name == format) else format
     return None
 
 
