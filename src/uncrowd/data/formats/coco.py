@@ -1,4 +1,4 @@
-"""COCO JSON (https://cocodataset.org/#format-data), of which only the boxes are read."""
+"""COCO JSON (https://cocodataset.org/#format-data), of which only boxes are read."""
 
 import json
 import re
@@ -88,10 +88,10 @@ def read_coco(
     image_folder: where the images are; None searches near the annotation file. images_needed: False where only the
     boxes are used, as in scoring detections; the images then need not exist.
 
-    Labels follow the order of the category ids. Crowd annotations become ignored boxes. An area is the file's own
-    where it has one. Images without boxes are kept. A file of the test split may lack `annotations`, as COCO's
-    image_info_test-dev2017.json does. Boxes that cannot be used are left out and counted in `skipped`; the others are
-    not clipped to the image.
+    Labels follow the order of the category ids. Crowd annotations become ignored boxes. An annotation without a box
+    has that around its segmentation. An area is the file's own where it has one. Images without boxes are kept. A file
+    of the test split may lack `annotations`, as COCO's image_info_test-dev2017.json does. Boxes that cannot be used are
+    left out and counted in `skipped`; the others are not clipped to the image.
 
     Raises InputError when the file is missing, cut off or not COCO's, when the images are not found, or when a
     record contradicts another (unknown or duplicate ids) or lacks what training needs.
@@ -162,6 +162,7 @@ def _load(path: Path, split: str) -> dict[str, Any]:
 def _categories(records: list[dict[str, Any]], problems: Problems) -> tuple[Categories, Rows]:
     good: dict[int, str] = {}
     bad: Rows = {}
+    id_of: dict[str, int] = {}
     for position, record in enumerate(records):
         id, name = as_whole(record.get("id")), record.get("name")
         if id is None or type(name) is not str or not name.strip():
@@ -171,8 +172,8 @@ def _categories(records: list[dict[str, Any]], problems: Problems) -> tuple[Cate
         elif id in good:
             problems.add(DUPLICATE_CATEGORY, f"id {id}: {good[id]} and {name}")
         else:
-            other = next((i for i in good if good[i].strip() == name.strip()), None)
-            if other is not None:
+            other = id_of.setdefault(name.strip(), id)
+            if other != id:
                 problems.add(DUPLICATE_NAME, f"{name}: id {other} and id {id}")
             good[id] = name
     if not records:

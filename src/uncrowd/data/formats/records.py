@@ -59,6 +59,6 @@ def counts_in_scores(box: Box) -> bool:
     """Whether a dataset keeps the box (x1, y1, x2, y2).
 
     It keeps objects without area or outside their image, because COCO's scores count them as missed. It leaves out
-    what is no box at all: corners in the wrong order, or NaN or infinite numbers.
+    what is not a box: corners in the wrong order, or NaN or infinite numbers.
     """
     return all(map(math.isfinite, box)) and box[2] >= box[0] and box[3] >= box[1]
