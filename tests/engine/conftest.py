@@ -19,7 +19,7 @@ from uncrowd.structures import Batch
 
 @pytest.fixture
 def build(crowd: Path, tmp_path: Path) -> Callable[..., Trainer]:
-    """`build(accumulate=2)`: a fresh trainer with these settings; always the same model and data."""
+    """`build(accumulate=2)` returns a new trainer with these settings, always with the same model and data."""
 
     def build_trainer(**training: Any) -> Trainer:
         experiment = tiny_experiment(**training)
@@ -45,5 +45,5 @@ def build(crowd: Path, tmp_path: Path) -> Callable[..., Trainer]:
 
 @pytest.fixture
 def batches(build: Callable[..., Trainer]) -> Iterator[Batch]:
-    """The batches of the first epoch."""
+    """Returns the batches of the first epoch."""
     return build().loader.epoch(0)

@@ -1,4 +1,4 @@
-"""A busy processor is said before training begins, where it would slow the threads of torch down."""
+"""A run says that the processor is busy if the threads of torch would often wait for a core."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A checkpoint that cannot be written or read ends in a sentence, and leaves the one before it."""
+"""A checkpoint that cannot be written or read is said in a sentence, and the previous one stays."""
 
 import json
 import math
@@ -18,7 +18,7 @@ Build = Callable[..., Trainer]
 
 @pytest.fixture
 def saved(build: Build) -> Trainer:
-    """A trainer after 2 steps, and its checkpoint."""
+    """Returns a trainer that has taken 2 steps and written its checkpoint."""
     trainer = build()
     for step, batch in enumerate(list(trainer.loader.epoch(0))[:2], start=1):
         trainer._step(batch)
@@ -30,7 +30,7 @@ def saved(build: Build) -> Trainer:
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """The disk is full after 100 kB: the system refuses to write more, as it does then."""
+    """Lets the system write only 100 kB to a file, as if the disk were full then."""
     resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
@@ -85,7 +85,7 @@ def test_no_space_left_is_said(saved: Trainer, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_kill_while_writing_leaves_the_checkpoint_before(saved: Trainer, build: Build) -> None:
-    killed = whole_file(saved.checkpoint)  # entered and never left
+    killed = whole_file(saved.checkpoint)  # it is entered and never left
     killed.__enter__().write_bytes(b"half a file")
     assert len(list(saved.checkpoint.parent.iterdir())) == 2
     fresh = build()

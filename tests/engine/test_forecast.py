@@ -1,4 +1,4 @@
-"""What training will take, from a few of its steps."""
+"""A few steps of a training tell how long it will take."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_it_says_hours_or_minutes(seconds: float, words: str) -> None:
 
 
 def test_the_first_step_is_not_timed() -> None:
-    """It ends at 100 seconds; the two that are timed end at 103 and 107."""
+    """The first step ends at 100 seconds. Two steps are timed until 107 seconds."""
     now = iter([100.0, 107.0])
     timer = StepTimer(torch.device("cpu"), clock=lambda: next(now))
     sizes = [(64, 96), (96, 64), (80, 80), (999, 999)]

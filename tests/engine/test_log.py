@@ -1,4 +1,4 @@
-"""What is logged can be read again, whatever happened while it was written."""
+"""A log can be read again, whatever interrupted the run that wrote it."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_repeats_no_row(tmp_path: Path) -> None:
-    """Killed after step 6, resumed from the checkpoint of step 4, which includes the evaluation there."""
+    """The run was killed after step 6 and resumes from the checkpoint of step 4, whose evaluation was finished."""
     write_run(tmp_path, range(1, 7), evaluated=(4,))
     write_run(tmp_path, range(5, 9), evaluated=(8,), start_step=4)
     steps = [("train", step) for step in range(1, 9)]
@@ -61,7 +61,7 @@ def test_a_resumed_run_repeats_no_row(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_that_comes_again_is_dropped(tmp_path: Path) -> None:
-    """Killed when step 4 was evaluated, but before the checkpoint after that."""
+    """The run was killed after the evaluation of step 4 and before the checkpoint that follows it."""
     write_run(tmp_path, range(1, 5), evaluated=(4,))
     write_run(tmp_path, range(0), start_step=4, evaluates_again=True)
     assert rows(tmp_path) == [("train", step) for step in range(1, 5)]

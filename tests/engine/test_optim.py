@@ -40,7 +40,7 @@ def test_rate_is_scaled_to_the_batch_only_when_asked(batch_size: int, rate: floa
 
 
 def test_the_defaults_are_the_papers() -> None:
-    """270,000 iterations of 16 COCO images; drops after 210,000 and 250,000 in the release, here by epoch."""
+    """The release drops the rate after 210,000 and 250,000 of 270,000 steps of 16 COCO images; here it is epochs."""
     steps_per_epoch = 117_266 // 16
     first, second = 27 * steps_per_epoch, 33 * steps_per_epoch
     rates = [learning_rate(OptimConfig(), step, steps_per_epoch, 16) for step in (0, 1000, first - 1, first, second)]
@@ -57,7 +57,7 @@ def test_frozen_parameters_are_left_out_and_all_others_decay() -> None:
 
 
 def test_the_backbone_can_learn_at_a_rate_of_its_own() -> None:
-    """DETR's does, at a tenth: after one step without decay, Adam has moved every weight by its rate."""
+    """DETR's learns at a tenth. After one step without weight decay, Adam has moved every weight by its rate."""
     model = nn.ModuleDict({"backbone": nn.Linear(2, 3), "head": nn.Linear(2, 3)})
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     optimizer = build_optimizer(OptimConfig(weight_decay=0.0, backbone_factor=0.1), model)

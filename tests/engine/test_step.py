@@ -1,4 +1,4 @@
-"""One update: what the gradient is, what the average is, and what happens when a number is none."""
+"""One update of the model: its gradient, the average of the weights, and numbers that are not finite."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ Build = Callable[..., Trainer]
 
 
 def gradients(trainer: Trainer, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """What the optimiser is given."""
+    """Returns the gradients that the optimiser gets."""
     caught: dict[str, Tensor] = {}
 
     def catch(*_: Any) -> None:
@@ -45,7 +45,7 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 def test_accumulated_gradients_are_those_of_the_whole_batch(
     build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
-    """Losses are sums over one count of objects, so the number of objects may differ between the parts."""
+    """All losses are divided by the objects of the whole batch, so micro-batches may have different numbers of them."""
     batch = next(batches)
     whole, parts = build(ema_decay=None), build(ema_decay=None, accumulate=accumulate)
     for trainer in (whole, parts):
@@ -61,7 +61,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
 def test_every_parameter_gets_a_gradient(
     build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else distributed training would wait for it for ever."""
+    """Distributed training would wait forever for a parameter without a gradient."""
     trainer = build()
     caught = gradients(trainer, next(batches), monkeypatch)
     assert caught.keys() == dict(trainer.bare_model.named_parameters()).keys()
@@ -121,7 +121,7 @@ def test_average_is_the_one_computed_by_hand(build: Build, batches: Iterator[Bat
 
 
 def test_bf16_trains_close_to_fp32(build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Features are halved, boxes and losses are not."""
+    """Features are in bfloat16, boxes and losses in fp32."""
     pooled: set[torch.dtype] = set()
 
     def watched(features: list[Tensor]) -> PyramidRows:
@@ -146,7 +146,7 @@ def test_bf16_trains_close_to_fp32(build: Build, batches: Iterator[Batch], monke
 
 
 def spoil_loss(trainer: Trainer, at_step: int) -> None:
-    """The loss of one step becomes infinite, and with it the gradient."""
+    """Makes the loss of one step infinite, and with it the gradient."""
     criterion = trainer.criterion
 
     def spoiled(*args: Any, **kwargs: Any) -> Losses:
@@ -157,17 +157,17 @@ def spoil_loss(trainer: Trainer, at_step: int) -> None:
 
 
 def spoil_gradient(trainer: Trainer, at_step: int) -> None:
-    """One gradient of one step overflows, though the loss is finite."""
+    """Makes one gradient of one step infinite, while the loss is finite."""
     parameter = next(trainer.bare_model.head.parameters())  # pyright: ignore[reportAttributeAccessIssue]
     parameter.register_hook(lambda gradient: gradient * math.inf if trainer.global_step == at_step else gradient)
 
 
 @pytest.mark.parametrize("spoil", [spoil_loss, spoil_gradient])
 @pytest.mark.parametrize("at_step", [1, 3], ids=["within an epoch", "in the last step of an epoch"])
-def test_a_number_that_is_none_ends_the_run_and_names_the_step(
+def test_a_number_that_is_not_finite_ends_the_run_and_names_the_step(
     build: Build, spoil: Callable[[Trainer, int], None], at_step: int
 ) -> None:
-    """Noticed a step later, or when the epoch ends, but it is the guilty step that is named."""
+    """It is noticed in the next step or at the end of the epoch, but the step that caused it is named."""
     trainer = build(checkpoint_every=1, epochs=2)
     guilty = list(trainer.loader.epoch(0))[at_step].ids
     spoil(trainer, at_step)
@@ -197,7 +197,7 @@ def test_damaged_weights_are_found_in_the_forward_pass(build: Build) -> None:
 def test_a_step_waits_for_the_device_once(
     build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For the costs of the matching, on their way to the host; all that is checked travels with them."""
+    """It waits for the costs of the matching. Everything else that the host checks is copied at the same time."""
     waits: Counter[str] = Counter()
 
     def counting(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -215,7 +215,7 @@ def test_a_step_waits_for_the_device_once(
     trainer._step(batch)
     assert waits == {
         "cpu in matcher.py": 1,
-        "numpy in matcher.py": 1,  # of what was just copied
+        "numpy in matcher.py": 1,  # the same costs, on the host
     }
 
 
@@ -236,7 +236,7 @@ def test_the_last_epoch_is_always_evaluated(build: Build, monkeypatch: pytest.Mo
 
 
 def test_dropout_depends_on_the_step_and_not_on_what_was_before(build: Build, batches: Iterator[Batch]) -> None:
-    """So that a resumed run draws what the uninterrupted one would have drawn."""
+    """So a resumed run draws the same numbers as an uninterrupted one."""
     trainer, batch = build(), next(batches)
     drawn = []
     trainer.model.register_forward_hook(lambda *_: drawn.append(torch.rand(()).item()))

@@ -1,4 +1,4 @@
-"""A step on a GPU waits for it once. Left out where there is no GPU."""
+"""A step on a GPU waits for it only once. The test is skipped without a GPU."""
 
 import warnings
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_step_waits_for_the_device_to_match_and_for_nothing_else(bf16: bool) -> None:
-    """As far as torch notices: what is copied to the host, and what is looked at there."""
+    """Counts the waits that torch notices: copies to the host, and values that are read there."""
     step = EngineStep(SMALL, images=2)
     batch = made_up_batch(BatchConfig(images=2, height=128, width=160, objects=3, classes=SMALL.num_classes))
     step(batch, bf16)  # the first one also chooses algorithms

@@ -19,7 +19,7 @@ def test_a_signal_is_kept_and_the_handlers_come_back(number: signal.Signals) -> 
 
 
 def test_another_thread_leaves_signals_as_they_are() -> None:
-    """Such as that of a server, in which Python gives no signals to anybody but the main thread."""
+    """Python delivers signals only to the main thread, so the thread of a server cannot take them over."""
     before, within = signal.getsignal(signal.SIGTERM), []
 
     def enter() -> None:

@@ -1,10 +1,10 @@
-"""Events of a training loop that remember what they were told."""
+"""Events of a training loop that record their calls."""
 
 from torch import nn
 
 
 class Told:
-    """Events that note what they are told, and give the scores of a list, one an evaluation."""
+    """Records each call. Each evaluation returns the next one of the given scores."""
 
     def __init__(self, scores: list[float | None] | None = None):
         self.scores = iter(scores or [])

@@ -1,4 +1,4 @@
-"""Runs of the tiny experiment, in this process and in others."""
+"""Fixtures that run the tiny experiment in this process and in others."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ from uncrowd.structures import Batch
 
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page is half the time of such a short run."""
+    """Leaves the report out, which takes half the time of such a short run."""
     monkeypatch.setattr("uncrowd.runs.scoring.write_report", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
 def finished(crowd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two epochs of four steps that nothing interrupted, with all that a run leaves behind."""
+    """Returns the folder of a complete run of two epochs of four steps, which nothing interrupted."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     assert begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu").finished
     return folder
@@ -30,7 +30,7 @@ def finished(crowd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
-    """`at_step(3, f)`: f is called once, just before step 3 (counted from 0 over the run)."""
+    """`at_step(3, f)` calls f once, just before step 3, counted from 0 over the run."""
 
     def call_at(step: int, action: Callable[[], None]) -> None:
         done: list[int] = []
@@ -49,7 +49,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
-    """`start("-m", "uncrowd", ...)`: a Python process that does not outlive the test."""
+    """`start("-m", "uncrowd", ...)` starts a Python process, which does not outlive the test."""
     started: list[Process] = []
 
     def start_process(*arguments: str) -> Process:

@@ -25,7 +25,7 @@ def prepare(folder: Path, crowd: Path, experiment: Experiment | None = None, **t
 
 
 class Process:
-    """A command in a process of its own; `wait_for` a condition, then see how it ended."""
+    """A command in a process of its own: `wait_for` waits for a condition, `end` for its exit status."""
 
     def __init__(self, *arguments: str):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -49,7 +49,7 @@ class Process:
         return self.process.returncode
 
     def descendants(self) -> list[int]:
-        """Process ids of its children, their children, and so on (Linux)."""
+        """Returns the process ids of its children, of their children, and so on (Linux)."""
         found, todo = [], [self.process.pid]
         while todo:
             for file in Path(f"/proc/{todo.pop()}/task").glob("*/children"):

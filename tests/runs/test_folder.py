@@ -1,4 +1,4 @@
-"""The folder of a run is taken by one process at a time, and by number where no name is given."""
+"""Only one process at a time writes into the folder of a run. Without a name, the folder gets a number."""
 
 import errno
 import subprocess
@@ -14,7 +14,7 @@ CLAIM = "import sys; from pathlib import Path; from uncrowd.runs.folder import c
 
 
 def in_another_process(folder: Path, then: str) -> subprocess.CompletedProcess[str]:
-    """Claims the folder there, and does something while it has it."""
+    """Runs a statement in another process while that has claimed the folder."""
     code = f"{CLAIM}with claimed(Path(sys.argv[1]), 'run'): {then}"
     return subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
 

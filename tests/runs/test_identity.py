@@ -1,4 +1,4 @@
-"""Which settings and data a run must share with the checkpoint that it goes on from."""
+"""The settings and the data that a run must share with its checkpoint."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -45,7 +45,7 @@ def terminate() -> None:
 
 
 def test_a_run_of_an_earlier_version_goes_on(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
-    """Its checkpoint and its log say pictures where today's say images."""
+    """Its checkpoint and its log say pictures instead of images."""
     folder = tmp_path / "run"
     at_step(3, terminate)
     assert not begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu").finished
@@ -92,7 +92,7 @@ def test_stopped_again_and_again(crowd: Path, finished: Path, tmp_path: Path, at
 
 @pytest.mark.usefixtures("no_report")
 def test_resumed_elsewhere(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
-    """In another folder, with the data in another place; as where the run and its data can only be read."""
+    """The run and its data have moved, as for a run that can only be read: a copy continues with the data elsewhere."""
     folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     at_step(5, terminate)
     assert not begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu").finished
@@ -106,7 +106,7 @@ def test_resumed_elsewhere(crowd: Path, finished: Path, tmp_path: Path, at_step:
 
 @pytest.mark.usefixtures("no_report")
 def test_workers_change_nothing(crowd: Path, finished: Path, tmp_path: Path, at_step: AtStep) -> None:
-    """Neither when a run goes through with them nor when they are stopped with it."""
+    """They are stopped with the run, and started again when it is resumed."""
     folder = prepare(tmp_path / "run", crowd, workers=2)
     at_step(2, terminate)
     assert not resume(folder, device="cpu").finished
@@ -118,7 +118,7 @@ def test_workers_change_nothing(crowd: Path, finished: Path, tmp_path: Path, at_
 
 @pytest.mark.usefixtures("no_report")
 def test_killed_in_an_evaluation(crowd: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The evaluation is repeated, and no step is."""
+    """The evaluation is repeated, but no step."""
 
     class Killed(BaseException):
         pass
@@ -159,7 +159,7 @@ def test_killed_while_the_results_were_written(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.usefixtures("no_report")
 def test_kill_9(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
-    """At step 6 with a checkpoint after step 5; both in the middle of an epoch, with workers at work."""
+    """The run is killed at step 6, with a checkpoint of step 5. Both are within an epoch, while workers load images."""
     whole, killed = (prepare(tmp_path / n, crowd, checkpoint_every=5, workers=2) for n in ("whole", "killed"))
     process = start("-c", KILLED_AT, str(killed), "6")
     assert resume(whole, device="cpu").finished
@@ -187,7 +187,7 @@ def test_interrupted_before_the_first_checkpoint(crowd: Path, finished: Path, tm
 
 @pytest.mark.usefixtures("no_report")
 def test_memory_that_ran_out(crowd: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In step 5, with the allocator's own error; the checkpoint is from step 4."""
+    """It happens in step 5, with the allocator's own error. The checkpoint is from step 4."""
 
     def use_too_much(self: Trainer, *arguments: Any, original: Callable[..., Any] = Trainer._losses) -> Any:
         if self.global_step == 5:
@@ -209,7 +209,7 @@ def test_a_second_ctrl_c_ends_it_at_once(crowd: Path, tmp_path: Path, at_step: A
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    # a shell that started the tests in the background left Ctrl-C ignored
+    # A shell that starts the tests in the background lets them ignore Ctrl-C.
     given = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     at_step(1, twice)
@@ -221,7 +221,7 @@ def test_a_second_ctrl_c_ends_it_at_once(crowd: Path, tmp_path: Path, at_step: A
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc, which tell who sent a signal")
 def test_sigterm_to_every_process_twice(crowd: Path, tmp_path: Path, start: Callable[..., Process]) -> None:
-    """As Slurm does: loading processes included, and to the training process also by its launcher."""
+    """Slurm signals every process of a job, also those that load images, and a launcher signals the training again."""
     folder = prepare(tmp_path / "run", crowd, epochs=1000, workers=2, evaluate_every=1000)
     process = start("-m", "uncrowd", "train", "--resume", str(folder), "--device", "cpu")
     process.wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) > 2 and len(process.descendants()) >= 2)

@@ -1,4 +1,4 @@
-"""The whole method, from random values to detections that are right."""
+"""The whole method learns from random values to find objects."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from uncrowd.runs.run import Run, begin
 
 @pytest.mark.usefixtures("no_report")
 def test_it_learns_eight_scenes_by_heart(tmp_path: Path) -> None:
-    """A mistake in boxes, labels, matching, losses, the rate or the average would show."""
+    """A mistake in boxes, labels, matching, losses, learning rate or average would show here."""
     data = tmp_path / "data"
     annotations = write_dataset(data, "train", replace(SCENES, objects=(1, 3)), images=8, seed=0)
     shutil.copytree(data / "train", data / "val")

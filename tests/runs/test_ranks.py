@@ -1,4 +1,4 @@
-"""Two processes started by torchrun do what one does, and stop together."""
+"""Two processes that torchrun starts train as one does, and stop together."""
 
 import json
 import os
@@ -28,10 +28,11 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
 
 
 def one_size(**training: int) -> Experiment:
-    """Images of one size, for a batch is padded to its largest, and a rank sees only its own.
+    """Returns an experiment in which two ranks differ from one only by rounding.
 
-    The steps are small, for Adam makes steps of the same length of gradients that are rounding alone; and there is one
-    stage, for a later one may look outside the image, where layer norms blow rounding up.
+    All images have one size, because each rank pads its images to the largest of its own. The steps are small, because
+    Adam makes full steps even where a gradient is only rounding. There is one stage, because a later one may pool
+    outside the image, where layer norms amplify rounding.
     """
     experiment = tiny_experiment(epochs=1000, **training)
     return replace(
@@ -51,7 +52,7 @@ def rows(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
 def test_two_ranks_are_one_and_stop_at_one_step(
     crowd: Path, tmp_path: Path, start: Callable[..., Process], at_step: Callable[[int, Callable[[], None]], None]
 ) -> None:
-    """Both accumulate. Were they to disagree on when to stop, one would wait for the other until it is killed."""
+    """Both accumulate. If they disagreed on when to stop, one would wait for the other until it is killed."""
     two = prepare(tmp_path / "two", crowd, one_size(accumulate=2))
     process = start(*TORCHRUN, "train", "--resume", str(two), "--device", "cpu")
     process.wait_for(lambda: ("eval", 4) in rows(two))
@@ -74,7 +75,7 @@ def test_two_ranks_are_one_and_stop_at_one_step(
 
 
 def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
-    """Two ranks run other convolutions than one, of smaller batches, and a ReLU near 0 falls on either side."""
+    """Two ranks compute convolutions of smaller batches, so a value near 0 may fall on either side of a ReLU."""
     assert list(rows(folder)) == list(rows(expected))
     for key, row in rows(expected).items():
         for name in {"loss", "class", "l1", "giou", "gradient_norm", "AP", "AP50", "AR@100"} & row.keys():
@@ -97,5 +98,5 @@ def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
     assert (moved > 3e-5).float().mean() > 0.5, "they moved by more than that"
     for key in weights:
         gradient = f"optimizer.exp_avg.{key[6:]}"  # its average over the steps
-        # what a wrong share of a rank or of a micro-batch would change by a half or more
+        # a wrong factor for a rank or a micro-batch would change it by a half or more
         assert (ours[gradient] - theirs[gradient]).norm() <= 0.1 * theirs[gradient].norm(), key

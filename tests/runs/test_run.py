@@ -28,13 +28,13 @@ AtStep = Callable[[int, Callable[[], None]], None]
 
 
 def stop() -> None:
-    """Ends a run that has said all it has to say before its first step."""
+    """Ends a run before its first step."""
     raise KeyboardInterrupt
 
 
 @pytest.fixture
 def sayings(at_step: AtStep, tmp_path: Path) -> Callable[..., list[str]]:
-    """What a run says before its first step."""
+    """`sayings(data, experiment)` returns what a run says before its first step."""
 
     def said_by(data: Path, experiment: Experiment, **run: Any) -> list[str]:
         at_step(0, stop)
@@ -49,7 +49,7 @@ def sayings(at_step: AtStep, tmp_path: Path) -> Callable[..., list[str]]:
 def copy(
     crowd: Path, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None, split: str = "train"
 ) -> Path:
-    """A copy of the dataset with the annotations of one split changed."""
+    """Copies the dataset, changes the annotations of one split, and returns the folder of the copy."""
     shutil.copytree(crowd, folder)
     file = folder / "annotations" / f"instances_{split}.json"
     raw = json.loads(file.read_text())
@@ -138,7 +138,7 @@ def test_other_settings_are_refused_by_name(finished: Path, tmp_path: Path) -> N
 
 
 def test_other_data_are_refused(finished: Path, crowd: Path, tmp_path: Path) -> None:
-    """Also where only one number in a box differs."""
+    """One number in one box is enough."""
 
     def resume_with(change: Callable[[dict[str, Any]], None], name: str) -> str:
         folder = tmp_path / f"run with {name}"
@@ -160,7 +160,7 @@ def test_other_data_are_refused(finished: Path, crowd: Path, tmp_path: Path) -> 
 
 
 def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
-    """What counts is what is in it."""
+    """Only its contents count."""
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     run = config.load(Run, folder / "config.json")
@@ -169,7 +169,7 @@ def test_data_may_move(crowd: Path, finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_gets_more_epochs(finished: Path, tmp_path: Path) -> None:
-    """In a copy; the run itself stays as it is."""
+    """A copy of the run continues; the run itself stays as it is."""
     before, said, out = contents(finished), [], tmp_path / "longer"
     assert resume(finished, out=out, epochs=3, device="cpu", say=said.append) == TrainedRun(out, finished=True)
     assert said[0] == (
@@ -201,12 +201,8 @@ def test_a_resumed_run_keeps_the_rest(finished: Path, changes: dict[str, Any], s
 def test_a_folder_that_another_process_writes_into_is_refused(
     finished: Path, crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That other processes are kept out is tested in test_folder.py; here, that a run asks."""
-
-    def taken(*_: object) -> None:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    monkeypatch.setattr("uncrowd.runs.folder._lock", taken)
+    """test_folder.py tests that other processes are kept out; this tests that a run claims its folder."""
+    monkeypatch.setattr("uncrowd.runs.folder._lock", lambda file: False)
     before = contents(finished)
     with pytest.raises(InputError, match=r"Another process is writing a run into .*; wait until it ends, or"):
         resume(finished, device="cpu")
@@ -229,7 +225,7 @@ def test_a_run_may_go_on_compiled(finished: Path, tmp_path: Path, monkeypatch: p
 def test_a_model_is_compiled_on_request(
     crowd: Path, sayings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, wanted: bool
 ) -> None:
-    """What compiling does is tested in tests/acceleration/test_compile.py."""
+    """tests/acceleration/test_compile.py tests what compiling does."""
     compiled: list[nn.Module] = []
     monkeypatch.setattr("uncrowd.runs.run.compile_layers", lambda model, device: compiled.append(model))
     sayings(crowd, tiny_experiment(compile=wanted))
@@ -346,7 +342,7 @@ def test_a_device_that_is_not_there_is_said(crowd: Path, tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("no_report")
 def test_unreadable_images_are_said_once(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In training others take their places, in each of two epochs; to score on, they count as empty."""
+    """Training replaces them by others in both epochs. In scoring they count as images without detections."""
     data = copy(crowd, tmp_path / "data")
     for split, names in (("train", (3, 5)), ("val", (2,))):
         for name in names:
@@ -373,7 +369,7 @@ def test_without_a_terminal_there_are_plain_lines(
 def test_a_gpu_without_our_kernels_is_said_and_kept_in_the_facts(
     tiny: Callable[..., Experiment], crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exchanged for the question itself, because a CPU has no such kernels."""
+    """The check is replaced, because a CPU has no such kernels."""
     monkeypatch.setattr("uncrowd.runs.notes.lacking_for_kernels", lambda device: "a C compiler")
     said: list[str] = []
     begin(Run(experiment=tiny(epochs=1), data=str(crowd)), tmp_path / "run", device="cpu", say=said.append)

@@ -1,4 +1,4 @@
-"""Each dataset is scored as its own protocol says, while it is trained on and when it is done."""
+"""Training scores each dataset with the protocol of its format."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from uncrowd.structures import ScoreProtocol
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    """CrowdHuman's files with 4 images to train on and 2 to score on."""
+    """Returns a folder with CrowdHuman's files, 4 images to train on and 2 to score on."""
     for split, names in (("train", "abcd"), ("val", "ef")):
         boxes = [person(), person(fbox=[20, 5, 30, 40]), person(tag="mask", fbox=[0, 0, 9, 9])]
         write(tmp_path / f"annotation_{split}.odgt", [line(f"{name},1", boxes) for name in names])
@@ -32,7 +32,7 @@ def experiment(name: str = "tiny", protocol: ScoreProtocol | None = "crowdhuman"
 def test_a_run_on_crowdhuman_is_scored_as_crowdhuman_is(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody says so: its format does. Under the name of the paper's run, for what the paper expects of it."""
+    """Its format chooses the protocol. The run has the name of the paper's, so it says what the paper expects."""
     folder = tmp_path / "run"
     run = Run(experiment=experiment("crowdhuman-r50-500", protocol=None), data=str(people), box="vbox")
     assert begin(run, folder, device="cpu").finished

@@ -1,4 +1,4 @@
-"""What a run starts from: every weight of a file, other classes on request only, and each difference said."""
+"""A run starts from every weight of a file, takes other classes only on request, and says each difference."""
 
 import re
 from dataclasses import replace
@@ -21,7 +21,7 @@ PETS = Categories(ids=(1, 2, 3), names=("cat", "dog", "emu"))
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SparseRCNN]:
-    """A weights file of three classes, and what is in it."""
+    """Returns a weights file of three classes and its model."""
     torch.manual_seed(0)
     model = SparseRCNN(TINY_MODEL)
     file = tmp_path_factory.mktemp("weights") / "pets.safetensors"
@@ -123,7 +123,7 @@ def test_experiments_of_a_model_train_just_that() -> None:
 
 
 def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, SparseRCNN]) -> None:
-    """Of heads and kinds of attention nothing is in the tensors; what only training sees is not worth a word."""
+    """Tensors do not show the heads and the kind of attention. Settings of training alone are not mentioned."""
     backbone = replace(TINY_MODEL.backbone, drop_path=0.1)
     other = replace(TINY_MODEL, backbone=backbone, stage=replace(TINY_MODEL.stage, attention="content", heads=8))
     words = initialise(begun(other), PETS, trained[0], new_class_head=False)

@@ -55,8 +55,8 @@ class Ground:
 
         def action() -> int:
             if (folder / "config.json").exists():
-                return _status(lambda: resume(folder, device="cpu"))
-            return _status(lambda: begin(run, folder, device="cpu"))
+                return _status(lambda: resume(folder, device="cpu").finished)
+            return _status(lambda: begin(run, folder, device="cpu").finished)
 
         return action
 

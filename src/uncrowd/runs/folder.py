@@ -79,12 +79,11 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         file = _open_locked(folder / LOCK)
     except OSError as error:
-        if error.errno in (EACCES, EAGAIN, EDEADLK) and os.access(folder, os.W_OK):
-            raise InputError(
-                f"Another process is writing a run into {folder}; wait until it ends, or name another folder with "
-                "--out."
-            ) from error
         raise _not_writable(error, folder) from error
+    if file is None:
+        raise InputError(
+            f"Another process is writing a run into {folder}; wait until it ends, or name another folder with --out."
+        )
     with file:
         try:
             yield
@@ -93,35 +92,35 @@ def _locked(folder: Path) -> Iterator[None]:
                 (folder / LOCK).unlink()
 
 
-def _open_locked(path: Path) -> IO[bytes]:
-    """Opens and locks a file. Raises OSError when another process has locked it."""
+def _open_locked(path: Path) -> IO[bytes] | None:
+    """Opens and locks a file; returns None when another process has locked it."""
     while True:
         file = path.open("ab")
-        try:
-            _lock(file)
-        except OSError:
+        if not _lock(file):
             file.close()
-            raise
+            return None
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # its holder removed it at the end, and the name is free
+        file.close()  # its holder has just removed it, so the name is free
 
 
-def _lock(file: IO[bytes]) -> None:
-    """Locks the file until this process closes it or ends. Loading processes, which may outlive it, hold no lock."""
-    if sys.platform == "win32":
-        import msvcrt
+def _lock(file: IO[bytes]) -> bool:
+    """Locks the file until this process closes it or ends; returns False when another process has locked it.
 
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
+    Loading processes, which may outlive this one, hold no lock. Nothing is locked where the file system has no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
 
-        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (EACCES, EAGAIN):
-                raise
-            # The file system has no locks, so two processes cannot be kept apart here.
+    except OSError as error:
+        return error.errno not in (EACCES, EAGAIN, EDEADLK)
+    return True
 
 
 def _not_writable(error: OSError, folder: Path) -> InputError:
