@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uncrowd.data.formats.open import open_dataset as open_dataset
     from uncrowd.errors import InputError as InputError
     from uncrowd.errors import NonFiniteError as NonFiniteError
+    from uncrowd.errors import PeerLostError as PeerLostError
     from uncrowd.evaluation.protocol import Scores as Scores
     from uncrowd.freed_memory import keep_freed_memory as keep_freed_memory
     from uncrowd.inference.evaluate import evaluate as evaluate
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
     from uncrowd.inference.tta import TTAConfig as TTAConfig
-    from uncrowd.runs.train import TrainedRun as TrainedRun
     from uncrowd.runs.train import resume as resume
     from uncrowd.runs.train import train as train
+    from uncrowd.runs.trained import TrainedRun as TrainedRun
     from uncrowd.structures import Categories as Categories
     from uncrowd.structures import Detections as Detections
     from uncrowd.structures import Sample as Sample
@@ -45,7 +46,7 @@ _PUBLIC = {
     "evaluate": "uncrowd.inference.evaluate",
     "export": "uncrowd.inference.export",
     "DetectionDataset": "uncrowd.data.dataset",
-    "TrainedRun": "uncrowd.runs.train",
+    "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",
     "TTAConfig": "uncrowd.inference.tta",
     "Scores": "uncrowd.evaluation.protocol",
@@ -54,6 +55,7 @@ _PUBLIC = {
     "Categories": "uncrowd.structures",
     "InputError": "uncrowd.errors",
     "NonFiniteError": "uncrowd.errors",
+    "PeerLostError": "uncrowd.errors",
     "keep_freed_memory": "uncrowd.freed_memory",
 }
 

@@ -24,7 +24,7 @@ def test_the_page_of_settings_has_each_flag_of_the_command_line(helps: str) -> N
     flags = set(re.findall(r"--((?:augment|resize|model|loss|optim|train)\.[\w.-]+)", training))
     assert len(flags) > 40
     assert flags <= on_page
-    assert "Times through the data." in settings  # a comment above a field
+    assert "Number of passes through the training images." in settings  # a comment above a field
     assert "| `36` | `60` |" in settings  # the default, and the value of the recipe for small data
 
 
