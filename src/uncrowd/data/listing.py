@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 # The suffixes by which files count as images where a name has none.
@@ -92,8 +93,9 @@ def is_junk(name: str) -> bool:
 def _list(folder: str) -> Listing:
     files: list[str] = []
     folders: list[str] = []
-    for name, is_folder in sorted(_entries(folder)):
-        (folders if is_folder else files).append(name)
+    with suppress(OSError, ValueError):  # no permission, no folder, or an impossible name
+        for name, is_folder in sorted(entries(folder)):
+            (folders if is_folder else files).append(name)
     listing = Listing(files=frozenset(files), folders=frozenset(folders))
     for name in files:
         folded = fold(name)
@@ -105,14 +107,12 @@ def _list(folder: str) -> Listing:
     return listing
 
 
-def _entries(folder: str) -> Iterator[tuple[str, bool]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not is_junk(entry.name):
-                    yield entry.name, _is_folder(entry)
-    except (OSError, ValueError):  # no permission, no folder, or an impossible name
-        return
+def entries(folder: str) -> Iterator[tuple[str, bool]]:
+    """Yields the name of each file and folder in a folder, without junk, and whether it is a folder. Raises OSError."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if not is_junk(entry.name):
+                yield entry.name, _is_folder(entry)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

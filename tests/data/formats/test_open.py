@@ -175,6 +175,9 @@ def test_coco_s_captions_and_keypoints_may_lie_beside(tmp_path):
     [
         ("instances_train2017", "train"),
         ("valid", "val"),
+        ("Training", "train"),
+        ("testing", "test"),
+        ("instances_dev", "val"),
         ("my-validation", "val"),
         ("image_info_test-dev2017", "test"),
         ("trainval", None),
@@ -222,7 +225,7 @@ def test_two_files_for_one_split_are_refused(tmp_path):
 def test_a_damaged_split_is_not_passed_over(tmp_path):
     write(tmp_path / "instances_val.json")
     (tmp_path / "instances_train.json").write_text("")
-    with pytest.raises(InputError, match=r"instances_train\.json is cut off"):
+    with pytest.raises(InputError, match=r"instances_train\.json is empty"):
         open_dataset(tmp_path)
 
 

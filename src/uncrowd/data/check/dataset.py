@@ -70,7 +70,9 @@ def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
         except InputError as error:
             refused.append(_refused("annotation file", split, error))
     return Scanned(
-        splits=Splits(format=layout.format, root=layout.root, **datasets), problems=problems, refused=refused
+        splits=Splits(format=layout.format, root=layout.root, not_read=layout.not_read, **datasets),
+        problems=problems,
+        refused=refused,
     )
 
 

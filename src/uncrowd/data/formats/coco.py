@@ -11,7 +11,8 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.coco_annotations import Rows, pack_annotations
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.files import by_split, head
+from uncrowd.data.formats.files import by_split, files_with, head
+from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.records import HOLDS_DETECTIONS
 from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
@@ -135,12 +136,11 @@ def scan_coco(
 
 def _load(path: Path, split: str) -> dict[str, Any]:
     try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        raw: Any = json.loads(path.read_bytes())  # in UTF-8, UTF-16 or UTF-32, with or without a byte order mark
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(
-            f"{path} is cut off or damaged at {where} ({error.msg}); copy or export the file again."
-        ) from error
+        what = flaw(path) or f"is cut off or damaged at {where} ({error.msg}); copy or export it again"
+        raise InputError(f"{path} {what}.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as JSON ({error}); check the path or export the file again."
@@ -152,8 +152,9 @@ def _load(path: Path, split: str) -> dict[str, Any]:
     keys = ("images", "categories") if images_alone else ("images", "annotations", "categories")
     bad = [key for key in keys if not _is_records(found.get(key))]
     if bad:
+        what = "it is a list, which has" if isinstance(raw, list) else "it has"
         raise InputError(
-            f"{path} is not a COCO annotation file: it has no list of records named {' or '.join(bad)}; "
+            f"{path} is not a COCO annotation file: {what} no list of records named {' or '.join(bad)}; "
             f"give a JSON file with {', '.join(keys)}."
         )
     return found
@@ -213,7 +214,10 @@ def _is_records(value: Any) -> bool:
 
 def _recognises(file: Path) -> bool:
     # Also by COCO's own file name: of a damaged file the reader can say more.
-    return file.match("instances_*.json") or bool(re.search(r'"(images|annotations|categories)"\s*:\s*\[', head(file)))
+    if file.match("instances_*.json"):
+        return True
+    text = head(file)
+    return text.startswith("{") and re.search(r'"(images|annotations|categories)"\s*:\s*\[', text) is not None
 
 
 def _find(path: Path) -> dict[str, Path]:
@@ -224,7 +228,12 @@ def _find(path: Path) -> dict[str, Path]:
 
 
 def _has_no_annotations(file: Path) -> bool:
-    return "annotations" not in head(file) and _recognises(file) and b'"annotations"' not in file.read_bytes()
+    return "annotations" not in head(file) and _recognises(file) and not _mentions(file, '"annotations"')
+
+
+def _mentions(file: Path, text: str) -> bool:
+    content = file.read_bytes()
+    return any(text.encode(encoding) in content for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -233,7 +242,7 @@ def _files_in(folder: Path) -> list[Path]:
     Of COCO's lists of images without annotations only that of test-dev counts, the part of the test images that
     COCO's server scores.
     """
-    files = sorted(file for file in folder.glob("*.json") if file.is_file() and _recognises(file))
+    files = [file for file in files_with(folder, ".json") if file.is_file() and _recognises(file)]
     image_lists = [file for file in files if file.name.startswith("image_info_")]
     others = [file for file in files if file not in image_lists]
     annotated = [file for file in others if file.name.startswith("instances_")] or others

@@ -10,7 +10,7 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.files import by_split, head
+from uncrowd.data.formats.files import by_split, files_with, head
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.odgt import PERSON, NoObject, image_id, image_size, is_odgt, read_lines
 from uncrowd.data.formats.records import (
@@ -255,7 +255,7 @@ def _find(path: Path) -> dict[str, Path]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    files = sorted(file for s in ("odgt", "json", "jsonl", "txt") for file in folder.glob(f"*.{s}"))
+    files = files_with(folder, ".odgt", ".json", ".jsonl", ".txt")
     return [file for file in files if file.is_file() and _holds_ground_truth(file)]
 
 

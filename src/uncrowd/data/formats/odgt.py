@@ -11,6 +11,7 @@ from reprlib import repr as short
 from typing import Any, NamedTuple
 
 from uncrowd.data.formats.files import head
+from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.values import as_id, as_length
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
@@ -41,6 +42,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | NoObject]]:
     """
     try:
         with path.open("rb") as file:
+            _require_lines(path, file.peek(4))
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, _parse(line)
@@ -61,6 +63,16 @@ def image_size(record: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width), or None where the record lacks them, as CrowdHuman's own ground truth does."""
     height, width = as_length(record.get("height")), as_length(record.get("width"))
     return None if height is None or width is None else (height, width)
+
+
+def _require_lines(path: Path, start: bytes) -> None:
+    """Raises InputError when a file begins in a way in which no line can be read."""
+    encoding = json.detect_encoding(start)
+    if not encoding.startswith("utf-8"):
+        raise InputError(f"{path} is in {encoding.upper()}; save it as UTF-8.")
+    what = flaw(path) if start.strip() else None
+    if what is not None:
+        raise InputError(f"{path} {what}.")
 
 
 def _parse(line: bytes) -> dict[str, Any] | NoObject:

@@ -9,7 +9,8 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.convention import check_convention
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.recognise import FORMATS, format_of, refuse_other_formats
+from uncrowd.data.formats.passed_over import nothing_to_read, passed_over
+from uncrowd.data.formats.recognise import FORMATS, format_of, readable
 from uncrowd.data.image_files import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
@@ -20,20 +21,26 @@ from uncrowd.words import counted, first, printable
 class Layout:
     """The files of a dataset before they are read: their format and the annotation file of each split.
 
-    root: the folder or the annotation file that the user gave.
+    root: the folder or the annotation file that the user gave. not_read: sentences about what seems to be another split
+    but cannot be read.
     """
 
     format: Format
     root: Path
     annotations: dict[str, Path]
+    not_read: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """The datasets in one folder or of one annotation file, `root`. A split that does not exist is None."""
+    """The datasets in one folder or of one annotation file, `root`. A split that does not exist is None.
+
+    not_read: as in `Layout`.
+    """
 
     format: Format
     root: Path
+    not_read: tuple[str, ...] = ()
     train: DetectionDataset | None = None
     val: DetectionDataset | None = None
     test: DetectionDataset | None = None
@@ -68,7 +75,7 @@ class Splits:
             lines.append(f"  {dataset.split}: {counts} ({dataset.source.name})")
             if skipped:
                 lines += [f"    training leaves out: {reason}: {count}" for reason, count in dataset.skipped.items()]
-        return lines
+        return lines + [f"  not read: {sentence}" for sentence in self.not_read]
 
 
 def open_dataset(path: Path, box: BoxKind = "fbox") -> Splits:
@@ -83,7 +90,7 @@ def open_dataset(path: Path, box: BoxKind = "fbox") -> Splits:
         split: open_split(layout, split, images_needed=split != "test", box=box) for split in layout.annotations
     }
     require_same_classes(list(datasets.values()))
-    return Splits(format=layout.format, root=layout.root, **datasets)
+    return Splits(format=layout.format, root=layout.root, not_read=layout.not_read, **datasets)
 
 
 def open_split(
@@ -126,23 +133,22 @@ def require_boxes(layout: Layout, box: BoxKind) -> None:
 def find_layout(path: Path) -> Layout:
     """Finds the annotation file of each split. The content of a file tells its format, its name the split.
 
-    A folder is searched as `by_split` describes. Raises InputError when there is no annotation file, or more than one
-    for a split.
+    A folder is searched as `by_split` describes. A damaged file counts if its name says its split. Raises InputError
+    when there is no annotation file, or more than one for a split.
     """
     if path.is_file():
         format = format_of(path)
         return Layout(format=format, root=path, annotations=format.find(path))
     if not path.is_dir():
-        raise InputError(f"{path} does not exist; give a dataset's folder or its annotation file.")
+        what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        raise InputError(f"{path} {what}; give a dataset's folder or its annotation file.")
     for format in FORMATS:
         annotations = format.find(path)
         if annotations:
-            return Layout(format=format, root=path, annotations=annotations)
-    refuse_other_formats(path)
-    raise InputError(
-        f"{path} has no annotation file in it, in annotations/ or in train/; put a COCO JSON file such as "
-        f"instances_train.json or CrowdHuman's annotation_train.odgt there, or give one by name."
-    )
+            damaged, not_read = passed_over(path, annotations)
+            annotations = {**annotations, **damaged}
+            return Layout(format=format, root=path, annotations=annotations, not_read=tuple(not_read))
+    raise nothing_to_read(path, readable())
 
 
 def hold_out(

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from uncrowd.data.formats.coco import COCO
 from uncrowd.data.formats.crowdhuman import CROWDHUMAN
-from uncrowd.data.formats.files import head
 from uncrowd.data.formats.format import Format
-from uncrowd.errors import InputError
+from uncrowd.data.formats.passed_over import refuse_other_formats
 
 # In the order in which they are tried. A new format is a module beside these and its value in this tuple.
 FORMATS: tuple[Format, ...] = (COCO, CROWDHUMAN)
@@ -17,20 +16,10 @@ def format_of(file: Path) -> Format:
 
     A file that no format recognises is taken for COCO JSON, whose reader says what is wrong with it.
     """
-    refuse_other_formats(file)
+    refuse_other_formats(file, readable())
     return next((format for format in FORMATS if format.recognises(file)), COCO)
 
 
-def refuse_other_formats(path: Path) -> None:
-    """Raises InputError when `path`, a file or a folder, has annotations in a format that cannot be read."""
-    files = [path] if path.is_file() else [f for s in ("xml", "yaml", "yml") for f in path.rglob(f"*.{s}")]
-    for file in filter(Path.is_file, files):
-        text = head(file)
-        others = {
-            "Pascal VOC's XML": "<annotation" in text and "<object" in text,
-            "YOLO's YAML": file.suffix in (".yaml", ".yml") and "names:" in text,
-        }
-        for name, found in others.items():
-            if found:
-                readable = " and ".join(format.name for format in FORMATS)
-                raise InputError(f"{file} looks like {name}, but only {readable} are read so far; convert it to one.")
+def readable() -> str:
+    """Returns the names of the formats in words."""
+    return " and ".join(format.name for format in FORMATS)
