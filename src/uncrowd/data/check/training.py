@@ -1,6 +1,6 @@
 """What training uses of a dataset, and why it refuses one. `train`, `eval` and `check` all ask here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uncrowd.data.check.boxes import learnable
 from uncrowd.data.check.images import judge_readable
@@ -45,6 +45,9 @@ NOTHING_TO_SCORE = Rule(
     training="its scores will be empty; add annotations",
     whole=True,
 )
+
+# The mend where all boxes are ignored.
+UNMARK = "set iscrowd (in odgt, ignore) to 0 for the boxes of objects"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +109,16 @@ def _divided(train: DetectionDataset, val: DetectionDataset | None, seed: int) -
 def _judge(dataset: DetectionDataset, without_boxes: Rule, max_pixels: int) -> list[Finding]:
     problems = Problems()
     if not learnable(dataset).any():
-        problems.add(without_boxes, _why_none(dataset))
+        all_ignored = len(dataset.boxes) > 0 and bool(dataset.ignore.all())
+        rule = replace(without_boxes, training=UNMARK) if all_ignored else without_boxes
+        problems.add(rule, _why_none(dataset, all_ignored))
     judge_readable(dataset, problems, max_pixels)
     return problems.findings(dataset.split)
 
 
-def _why_none(dataset: DetectionDataset) -> str:
+def _why_none(dataset: DetectionDataset, all_ignored: bool) -> str:
     boxes = counted(len(dataset.boxes), "box")
-    if len(dataset.boxes) and dataset.ignore.all():
+    if all_ignored:
         return f"{boxes}, all marked as crowd or to be ignored"
     return f"{boxes} in {counted(len(dataset), 'image')}" + (
         ", none of which can be used" if len(dataset.boxes) else ""
