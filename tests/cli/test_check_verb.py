@@ -96,6 +96,13 @@ def test_what_check_calls_an_error_training_refuses(uncrowd, tmp_path):
     assert said.err.endswith("; swap them.\n")
 
 
+def test_images_beyond_the_limit_are_named_with_it(uncrowd, shapes):
+    said = uncrowd("check", shapes, "--max-pixels", 3000)
+    assert said.status == 2
+    assert "train1.png: the image has more than 3,000 pixels, which is the limit; cut it into tiles" in said.out
+    assert "more than 3,000" not in uncrowd("check", shapes).out
+
+
 def test_a_path_without_a_dataset_is_refused(refused, tmp_path):
     assert "nowhere does not exist" in refused("check", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("check", tmp_path)

@@ -15,7 +15,9 @@ from uncrowd.data.check.dataset import Checked, check, scan
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout
+from uncrowd.data.image_file import MAX_PIXELS
 from uncrowd.data.problems import MAX_EXAMPLES, Finding
+from uncrowd.errors import require_at_least
 from uncrowd.words import counted
 
 
@@ -33,6 +35,8 @@ class CheckArguments:
     box: BoxKind = "fbox"
     # List every image and box that a finding is about, instead of the first three.
     all: bool = False
+    # Width times height up to which an image is decoded; larger ones count as unreadable.
+    max_pixels: int = MAX_PIXELS
     # Print only one JSON object on standard output.
     json: bool = False
 
@@ -40,10 +44,11 @@ class CheckArguments:
 def main(argv: Sequence[str]) -> int:
     """Prints the findings. Returns 2 if training would refuse the dataset, else 0."""
     arguments = parse(CheckArguments, argv, "uncrowd check")
+    require_at_least(1, **{"--max-pixels": arguments.max_pixels})
     scanned = scan(find_layout(arguments.data), arguments.box)
     if not arguments.json:
         print(scanned.splits.outline(), flush=True)
-    checked = check(scanned)
+    checked = check(scanned, max_pixels=arguments.max_pixels)
     if arguments.json:
         print(json.dumps(_as_json(checked, every=arguments.all), indent=2))
     else:

@@ -72,7 +72,7 @@ def detect(
     if world_size > 1:
         found, unreadable = _gather(found, world_size), _gather(unreadable, world_size)
     if unreadable and not found:
-        require_readable(dataset)
+        require_readable(dataset, predictor.max_pixels)
     return Detected(dict(found), unreadable)
 
 

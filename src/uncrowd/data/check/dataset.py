@@ -11,6 +11,7 @@ from uncrowd.data.check.training import TrainingData, training_data
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
+from uncrowd.data.image_file import MAX_PIXELS
 from uncrowd.data.image_files import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Severity
 from uncrowd.errors import InputError
@@ -76,16 +77,19 @@ def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
     )
 
 
-def check(scanned: Scanned, seed: int = 0) -> Checked:
-    """Checks everything. Decodes every image, on all cores. seed: that of training, which holds images out by it."""
+def check(scanned: Scanned, seed: int = 0, max_pixels: int = MAX_PIXELS) -> Checked:
+    """Checks everything. Decodes every image, on all cores.
+
+    seed: that of training, which holds images out by it. max_pixels: width times height up to which an image is read.
+    """
     findings = list(scanned.refused)
     facts: list[list[ImageFacts]] = []
     datasets = scanned.splits.present
     for dataset, problems in zip(datasets, scanned.problems, strict=True):
-        facts.append([] if IMAGES_NOT_FOUND in problems else inspect_images(dataset))
+        facts.append([] if IMAGES_NOT_FOUND in problems else inspect_images(dataset, max_pixels))
         check_images(dataset, facts[-1], problems)
         check_boxes(dataset, problems)
-        findings += [*_as_used(dataset, problems), *describe_crowding(dataset)]
+        findings += [*_as_used(dataset, problems, max_pixels), *describe_crowding(dataset)]
     between = Problems()
     check_splits(datasets, facts, between)
     findings += between.findings()
@@ -95,7 +99,7 @@ def check(scanned: Scanned, seed: int = 0) -> Checked:
         findings.append(_refused("classes differ", "", error))
     data = None
     if not scanned.refused and not any(f.kind == IMAGES_NOT_FOUND.kind and f.severity == "error" for f in findings):
-        data, refusals = training_data(scanned.splits, seed)
+        data, refusals = training_data(scanned.splits, seed, max_pixels)
         findings += refusals
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     refuses = any(finding.severity == "error" for finding in findings)
@@ -113,14 +117,14 @@ def _unusable(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -
     )
 
 
-def _as_used(dataset: DetectionDataset, problems: Problems) -> list[Finding]:
+def _as_used(dataset: DetectionDataset, problems: Problems, max_pixels: int) -> list[Finding]:
     """The findings of one split. Training does not read the images of the test split, so it does not refuse them."""
     findings = problems.findings(dataset.split)
     if dataset.split != "test":
         return findings
     if IMAGES_NOT_FOUND not in problems:
         unreadable = Problems()
-        judge_readable(dataset, unreadable)
+        judge_readable(dataset, unreadable, max_pixels)
         findings += [replace(finding, severity="warning") for finding in unreadable.findings("test")]
     return [replace(f, severity="warning") if f.kind == IMAGES_NOT_FOUND.kind else f for f in findings]
 

@@ -3,6 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from uncrowd.data.dataset import DetectionDataset
@@ -123,10 +124,10 @@ def judge_readable(dataset: DetectionDataset, problems: Problems, max_pixels: in
     problems.add(rule, f"the first of {len(dataset)}: {reason}")
 
 
-def inspect_images(dataset: DetectionDataset) -> list[ImageFacts]:
+def inspect_images(dataset: DetectionDataset, max_pixels: int = MAX_PIXELS) -> list[ImageFacts]:
     """Reads and decodes every image of a dataset, in threads: Pillow releases the GIL while it decodes."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(_inspect, map(dataset.path, range(len(dataset)))))
+        return list(pool.map(partial(_inspect, max_pixels), map(dataset.path, range(len(dataset)))))
 
 
 def check_images(dataset: DetectionDataset, facts: list[ImageFacts], problems: Problems) -> None:
@@ -168,7 +169,7 @@ def _compare(record: tuple[int, int], fact: ImageFacts) -> Rule | None:
     return TURNED if as_displayed else NOT_TURNED
 
 
-def _inspect(path: Path) -> ImageFacts:
+def _inspect(max_pixels: int, path: Path) -> ImageFacts:
     try:
         require_regular(path)
         with path.open("rb") as file:
@@ -178,7 +179,7 @@ def _inspect(path: Path) -> ImageFacts:
     except OSError as error:
         return ImageFacts(reason=f"{path} cannot be read ({error.strerror})")
     try:
-        content = read_content(path)
+        content = read_content(path, max_pixels=max_pixels)
     except InputError as error:
         return ImageFacts(digest=digest, reason=str(error).rstrip("."))
     return ImageFacts(

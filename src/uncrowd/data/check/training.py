@@ -91,10 +91,10 @@ def require_training_data(
     return data, findings
 
 
-def require_readable(dataset: DetectionDataset) -> None:
+def require_readable(dataset: DetectionDataset, max_pixels: int = MAX_PIXELS) -> None:
     """Raises InputError if no image of a dataset can be used. Images are decoded up to the first that can."""
     problems = Problems()
-    judge_readable(dataset, problems)
+    judge_readable(dataset, problems, max_pixels)
     refuse(problems.findings(), dataset.source)
 
 
