@@ -1,1 +1,1 @@
-"""Operations that PyTorch lacks, each with a GPU kernel beside it."""
+"""RoIAlign, and bias with ReLU, with their GPU kernels; and what mixed precision must not round."""

@@ -1,10 +1,10 @@
-"""Bias and ReLU on a GPU in one pass over a feature map, as a Triton kernel.
+"""Bias and ReLU on a GPU in one pass over a feature map, as a Triton kernel for inference.
 
 torch takes one pass to add the bias of a convolution, which is slow for a map in channels last, and another pass for
 the ReLU.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
@@ -46,20 +46,8 @@ def _bias_relu(x: Tensor, bias: Tensor) -> Tensor:
     return out
 
 
-class _BiasReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor) -> Tensor:
-        out = torch.ops.uncrowd.bias_relu(x, bias)
-        ctx.save_for_backward(out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (out,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradients[0], out, 0), None
-
-
 def bias_relu_on_gpu(x: Tensor, bias: Tensor) -> Tensor:
-    """Returns relu(x + bias). x: (b, c, h, w), channels last. bias: (c); it is not learned and gets no gradient."""
+    """Returns relu(x + bias), without a gradient. x: (b, c, h, w), channels last. bias: (c)."""
     assert x.is_contiguous(memory_format=torch.channels_last), x.stride()
-    return _BiasReLU.apply(x, bias)  # pyright: ignore[reportReturnType]
+    assert not x.requires_grad, "the kernel serves inference alone"
+    return torch.ops.uncrowd.bias_relu(x, bias)
