@@ -9,7 +9,7 @@ from uncrowd.weights.published.pth import PthFile, Renamed, Rule, by_first_rule,
 from uncrowd.weights.published.sparse_rcnn import infer_config
 
 # Detectron2 numbers pyramid levels and ResNet stages from 2, and names a norm as a child of its convolution.
-_TRUNK_RULES: list[Rule] = [
+_MODEL_RULES: list[Rule] = [
     (r"backbone\.fpn_lateral(\d)\.", lambda m: f"pyramid.fpn.inner_blocks.{int(m[1]) - 2}.0."),
     (r"backbone\.fpn_output(\d)\.", lambda m: f"pyramid.fpn.layer_blocks.{int(m[1]) - 2}.0."),
     (r"backbone\.bottom_up\.stem\.conv1\.norm\.", "backbone.body.bn1."),
@@ -86,6 +86,6 @@ def _rename(name: str) -> str:
             by_first_rule(rest, _STAGE_RULES).replace("cls_branch", "class_branch").replace("reg_branch", "box_branch")
         )
         return f"head.stages.{number}.{rest}"
-    for old, new in _TRUNK_RULES:
+    for old, new in _MODEL_RULES:
         name = re.sub(old, new, name)
     return name

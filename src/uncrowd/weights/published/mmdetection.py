@@ -17,7 +17,7 @@ from uncrowd.errors import InputError
 from uncrowd.weights.published.pth import PthFile, Renamed, Rule, by_first_rule, rename_all, without
 from uncrowd.weights.published.sparse_rcnn import infer_config
 
-_TRUNK_RULES: list[Rule] = [
+_MODEL_RULES: list[Rule] = [
     (r"backbone\.(conv1|bn1|layer\d)\.", r"backbone.body.\1."),
     (r"neck\.lateral_convs\.(\d)\.conv\.", r"pyramid.fpn.inner_blocks.\1.0."),
     (r"neck\.fpn_convs\.(\d)\.conv\.", r"pyramid.fpn.layer_blocks.\1.0."),
@@ -85,7 +85,7 @@ def _rename(name: str) -> str:
     if in_stage := re.match(r"roi_head\.bbox_head\.(\d+)\.(.*)", name):
         number, rest = in_stage.groups()
         return f"head.stages.{number}.{by_first_rule(rest, _STAGE_RULES)}"
-    return by_first_rule(name, _TRUNK_RULES)
+    return by_first_rule(name, _MODEL_RULES)
 
 
 def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
