@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Coordinates are clamped to this; the product of two such sides still fits in fp32.
 FAR = 1e9
-# The largest growth of a side in one refinement (Faster R-CNN's convention: 1/16 of a 100,000 pixel image).
+# Logarithm of the largest growth of a side in one refinement, as in Sparse R-CNN; Faster R-CNN has 1,000 / 16.
 MAX_LOG_SCALE = math.log(100_000 / 16)
 # (dx, dy) are divided by this before they move a box; (dw, dh) are used as they are (Sparse R-CNN's 2, 2, 1, 1).
 MOVE_WEIGHT = 2.0

@@ -1,4 +1,4 @@
-"""Multi-head attention (Eq. 1 and 2): the part that all kinds of attention here share.
+"""Multi-head attention (Eq. 1 and 2): what all kinds of attention share that compare queries with keys.
 
 Shapes: b images, n queries, k keys and values, width d, of which each head has d / heads.
 """

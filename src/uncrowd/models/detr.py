@@ -51,7 +51,7 @@ class DETRConfig:
     decoder_layers: int = 6
     # Hidden channels of the feed-forward layers.
     feedforward_width: int = 2048
-    # Dropout in training, on attention weights and on what each part of a layer adds to its input.
+    # Dropout in training: on attention weights, within feed-forward layers and on what each adds to its input.
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -136,7 +136,7 @@ class DETR(Detector):
 
 
 class Decoder(nn.Module):
-    """Runs the decoder layers, which share one norm and two heads.
+    """Runs the decoder layers, which share one norm, one class head and one box head.
 
     Each layer gets the queries and the detached boxes of the one before. There are none before the first, so it gets
     zeros as queries and the whole image as every box: each IoU is 1, and its attention is plain attention (App. C).

@@ -106,7 +106,7 @@ class _HalfBranch(nn.Module):
 
 
 class FullDimension(nn.Module):
-    """Each task has half the channels, which are widened to d after the dynamic convolution (Fig. 3c)."""
+    """Each task has half the channels, and its object feature is widened to d (Fig. 3c)."""
 
     def __init__(self, width: int, dynamic_width: int, feedforward_width: int, positions: int):
         super().__init__()

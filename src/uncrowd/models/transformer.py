@@ -70,7 +70,7 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """The queries attend to each other, then to the image, and become class and box features and the next queries.
 
-    attention 'iou' and interaction 'dcw' are the paper's modules (Appendix C); without them it is DETR's layer.
+    attention 'iou' and interaction 'dcw' are the paper's modules (Appendix C); 'content' and 'entangled' are DETR's.
     """
 
     def __init__(
