@@ -64,7 +64,7 @@ class SetCriterion(nn.Module):
     def _counts(
         self, boxes: Float[Tensor, "s b n 4"], wanted: Int64[Tensor, "s b n"], targets: PaddedTargets
     ) -> Bool[Tensor, "s b n"]:
-        """Returns which predictions count in the class loss: by `ignore_above`, not the unmatched on ignored boxes."""
+        """Returns False for predictions that `ignore_above` leaves out of the class loss, True for all others."""
         if self.config.ignore_above is None or targets.ignored.shape[1] == 0:
             return torch.ones_like(wanted, dtype=torch.bool)
         on_ignored = pairwise_own_share(boxes, targets.ignored).amax(dim=-1) >= self.config.ignore_above

@@ -34,7 +34,7 @@ class LossConfig:
     # Weight of 1 - GIoU.
     giou_weight: float = 2.0
     # An unmatched prediction is left out of the class loss if at least this share of its area lies on an ignored box;
-    # Iter-E2EDET uses 0.7. None leaves no prediction out, as in the paper.
+    # Iter-E2EDET uses 0.7. None leaves no prediction out, as in the authors' release.
     ignore_above: float | None = None
 
     def __post_init__(self) -> None:
