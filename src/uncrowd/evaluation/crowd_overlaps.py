@@ -30,7 +30,7 @@ class CrowdOverlaps:
 def crowd_overlaps(sample: Sample, found: Detections | None) -> CrowdOverlaps:
     """Returns the overlaps of boxes after clipping them to the image.
 
-    Clipping follows CrowdDet: x1 and y1 end at the last pixel, x2 and y2 at the far edge. Detections with equal
+    Clipping follows CrowdDet: x1 and y1 are at most w - 1 and h - 1, x2 and y2 at most w and h. Detections with equal
     scores keep their order. If `found` is None, the image has no detections.
     """
     if found is None:
