@@ -17,8 +17,8 @@ def for_inference(model: AnyModel, *, bf16: bool = False) -> AnyModel:
     """Returns a copy that is fast to run but can be neither trained nor saved; the model itself is unchanged.
 
     The copy is in evaluation mode and on the same device. Frozen norms are fused into the convolutions before them,
-    which changes outputs only by rounding. Convolutions are laid out channels last, which is fastest on every device
-    when no gradient is needed.
+    which changes outputs only by rounding. Convolutions are laid out channels last, which is slow on some CPUs in
+    training (see `build_detector`) but not here.
 
     bf16: cast, once, the weights that autocast would cast for every image. Such a copy runs only under autocast.
     """
