@@ -270,8 +270,8 @@ def test_a_split_without_boxes_to_score_on_is_said(
     crowd: Path, tmp_path: Path, sayings: Callable[..., list[str]]
 ) -> None:
     data = copy(crowd, tmp_path / "data", lambda raw: raw["annotations"].clear(), split="val")
-    (note,) = [line for line in sayings(data, tiny_experiment()) if line.startswith("NOTE")]
-    assert note.startswith("NOTE: no box to score against is in the 6 images to score on, so the run gets no scores")
+    (note,) = [line for line in sayings(data, tiny_experiment()) if line.startswith("warning")]
+    assert note.startswith("warning: val: no boxes to score detections against (0 boxes in 6 images); the run gets no")
 
 
 def test_a_busy_processor_is_said(

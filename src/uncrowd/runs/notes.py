@@ -19,17 +19,11 @@ from uncrowd.words import counted
 def notes(
     experiment: Experiment,
     train_set: DetectionDataset,
-    val_set: DetectionDataset,
     steps_per_epoch: int,
     device: torch.device,
 ) -> list[str]:
     """Returns what the user should know before training begins."""
     said = []
-    if val_set.ignore.all():
-        said.append(
-            f"NOTE: no box to score against is in the {counted(len(val_set), 'image')} to score on, so the run gets no "
-            "scores and no best.safetensors; give a validation split with boxes."
-        )
     objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~train_set.ignore)])
     most = int(np.diff(objects[train_set.offsets]).max())
     if most > experiment.model.proposals:

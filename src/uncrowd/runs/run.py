@@ -144,7 +144,7 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
     categories = train_set.categories
     experiment = _settled(run.experiment, splits, categories)
     loader = _loader(experiment, train_set, accelerator)
-    for sentence in notes(experiment, train_set, val_set, loader.steps_per_epoch, accelerator.device):
+    for sentence in notes(experiment, train_set, loader.steps_per_epoch, accelerator.device):
         say(sentence)
 
     torch.manual_seed(experiment.train.seed)

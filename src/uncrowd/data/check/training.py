@@ -42,7 +42,7 @@ NOTHING_TO_SCORE = Rule(
     kind="no boxes",
     severity="warning",
     message="no boxes to score detections against",
-    training="its scores will be empty; add annotations",
+    training="the run gets no scores and no best.safetensors; give a validation split with boxes",
     whole=True,
 )
 
