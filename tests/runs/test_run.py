@@ -234,7 +234,7 @@ def test_a_model_is_compiled_on_request(
 
 def test_held_out_images_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     said = sayings(crowd / "annotations" / "instances_train.json", tiny_experiment())
-    words = "2 images held out of the training split (10%, seed 0): there is no validation split"
+    words = "2 images held out of the training split (10%, seed 0), because there is no validation split"
     assert f"scored on {words}" in said
 
 

@@ -20,7 +20,8 @@ def test_a_tenth_is_held_out_where_there_is_no_validation_split(tmp_path):
     file = write(tmp_path / "a.json", content(annotations=SOUND))
     data, findings = require_training_data(open_dataset(file), seed=0)
     assert (len(data.train), len(data.val), findings) == (1, 1, [])
-    assert data.scored_on == "1 image held out of the training split (10%, seed 0): there is no validation split"
+    held_out = "1 image held out of the training split (10%, seed 0)"
+    assert data.scored_on == f"{held_out}, because there is no validation split"
 
 
 def test_the_own_validation_split_is_used(tmp_path):

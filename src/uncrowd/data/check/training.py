@@ -103,7 +103,7 @@ def _divided(train: DetectionDataset, val: DetectionDataset | None, seed: int) -
         return TrainingData(train=train, val=val, scored_on="the dataset's own validation split")
     kept, held = hold_out(train, seed=seed)
     held_out = f"{counted(len(held), 'image')} held out of the training split (10%, seed {seed})"
-    return TrainingData(train=kept, val=held, scored_on=f"{held_out}: there is no validation split")
+    return TrainingData(train=kept, val=held, scored_on=f"{held_out}, because there is no validation split")
 
 
 def _judge(dataset: DetectionDataset, without_boxes: Rule, max_pixels: int) -> list[Finding]:
