@@ -2,7 +2,7 @@
 
 import pytest
 
-from uncrowd.words import counted, first, nearest, printable
+from uncrowd.words import counted, first, listed, nearest, printable
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,8 @@ def test_a_misspelt_word_gets_the_nearest_known_one() -> None:
 )
 def test_what_a_terminal_would_not_show_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_sentences_below_a_heading():
+    assert f"read:{listed(['a.', 'b.'], 2)}" == "read:\n  a.\n  b."
+    assert listed(["a.", "b.", "c."], 2) == "\n  a.\n  b.\n  ..."

@@ -70,8 +70,8 @@ class Batch:
     """Images padded to one size (at the bottom and right, with 0), their targets and their origin.
 
     images: RGB, 0-255. sizes: (height, width) of each image before padding, in network pixels. image_sizes: (height,
-    width) of the file of each image. skipped: ids of images that could not be read; in training other images take
-    their places, at inference they are left out.
+    width) of the file of each image. skipped: a sentence for each image that could not be read, with its file and the
+    reason; in training other images take their places, at inference they are left out.
     """
 
     images: Shaped[Tensor, "b 3 h w"]
@@ -79,7 +79,7 @@ class Batch:
     targets: list[Target]
     ids: list[ImageId]
     image_sizes: list[tuple[int, int]]
-    skipped: list[ImageId]
+    skipped: list[str]
 
 
 class StageOutput(NamedTuple):

@@ -23,6 +23,13 @@ def first(values: Iterable[object], most: int) -> str:
     return ", ".join([*shown, *("..." for _ in islice(values, 1))])
 
 
+def listed(sentences: Iterable[str], most: int) -> str:
+    """Returns the first `most` of the sentences, each in a line of its own below what comes before it."""
+    sentences = iter(sentences)
+    shown = [*islice(sentences, most), *("..." for _ in islice(sentences, 1))]
+    return "".join(f"\n  {sentence}" for sentence in shown)
+
+
 def printable(text: str) -> str:
     """Returns the text in one line, with an escape such as \\x1b for each character that a terminal would not show.
 

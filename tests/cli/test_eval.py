@@ -120,7 +120,9 @@ def test_an_image_that_cannot_be_read_is_reported_and_has_no_detections(uncrowd,
     (tmp_path / "val2.png").write_bytes((tmp_path / "val2.png").read_bytes()[:300])
     said = uncrowd("eval", run, "--data", file, "--workers", 0, "--json")
     assert said.status == 0
-    assert said.err == "images that cannot be read, which count as without detections: 1 (2)\n"
+    heading, reason = said.err.splitlines()
+    assert heading == "1 image cannot be read and count as without detections:"
+    assert reason.startswith(f"  {tmp_path / 'val2.png'} cannot be read as an image (")
     json.loads(said.out)
 
 

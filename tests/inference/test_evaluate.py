@@ -82,7 +82,8 @@ def test_an_unreadable_image_is_named(predictor: Predictor, crowd: Path, tmp_pat
     dataset = open_dataset(tmp_path / "crowd").train
     assert dataset is not None
     detected = detect(predictor, dataset, batch_size=4)
-    assert detected.unreadable == [3]
+    (reason,) = detected.unreadable
+    assert reason.startswith(f"{tmp_path / 'crowd/train/000003.jpg'} cannot be read as an image (")
     assert len(detected.detections) == 15
 
 

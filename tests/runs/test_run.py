@@ -349,9 +349,10 @@ def test_unreadable_images_are_said_once(crowd: Path, tmp_path: Path, capsys: py
             (data / split / f"{name:06d}.jpg").write_bytes(b"no image")
     assert begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu").finished
     out = capsys.readouterr().out
-    assert out.count("2 images cannot be read, and others took their places: 3, 5\n") == 1
-    assert out.count("1 image to score on cannot be read and count as empty: 2\n") == 1
-    assert out.count("cannot be read") == 2
+    assert out.count("2 images cannot be read, and others took their places:\n") == 1
+    assert out.count("1 image to score on cannot be read and count as empty:\n") == 1
+    for path in ("train/000003.jpg", "train/000005.jpg", "val/000002.jpg"):
+        assert out.count(f"\n  {data / path} cannot be read as an image (") == 1
 
 
 @pytest.mark.usefixtures("no_report")

@@ -27,7 +27,7 @@ from uncrowd.inference.evaluate import detect, evaluate
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
-from uncrowd.words import first
+from uncrowd.words import counted, listed
 
 PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
 MOST_DETS = 1_000_000
@@ -191,8 +191,8 @@ def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDa
             on_batch=on_batch,
         )
     if detected.unreadable:
-        many, some = len(detected.unreadable), first(detected.unreadable, 3)
-        print(f"images that cannot be read, which count as without detections: {many} ({some})", file=sys.stderr)
+        many, some = counted(len(detected.unreadable), "image"), listed(detected.unreadable, 10)
+        print(f"{many} cannot be read and count as without detections:{some}", file=sys.stderr)
     return detected.detections
 
 

@@ -96,8 +96,8 @@ def pad(images: list[UInt8[Tensor, "3 _h _w"]]) -> tuple[UInt8[Tensor, "b 3 h w"
 class TrainLoader:
     """Yields the augmented training batches of one rank; they do not depend on the number of `workers`.
 
-    An image that cannot be read is replaced by the next readable one of the dataset, and its id is added to
-    `Batch.skipped`.
+    An image that cannot be read is replaced by the next readable one of the dataset, and the reason is added
+    to `Batch.skipped`.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class TrainLoader:
 class InferenceLoader:
     """Yields every image once, resized, in the batches of `inference_batches`; rank r takes every n-th from the r-th.
 
-    The batches' `targets` are empty. An image that cannot be read is left out and its id is added to
+    The batches' `targets` are empty. An image that cannot be read is left out and the reason is added to
     `Batch.skipped`. If no image of a batch can be read, the batch is empty: `len(batch.ids) == 0`.
     """
 
@@ -175,7 +175,7 @@ class _Packed(NamedTuple):
     counts: list[tuple[int, int]]
     ids: list[ImageId]
     image_sizes: list[tuple[int, int]]
-    skipped: list[ImageId]
+    skipped: list[str]
 
 
 class _TrainBatches(Dataset[_Packed | InputError]):
@@ -189,28 +189,31 @@ class _TrainBatches(Dataset[_Packed | InputError]):
         images, targets, samples, skipped = [], [], [], []
         for planned in indices:
             try:
-                index, sample, pixels = self._readable_from(planned)
+                index, sample, pixels, reason = self._readable_from(planned)
             except InputError as error:
                 return error
-            if index != planned:
-                skipped.append(self.dataset[planned].id)
+            if reason is not None:
+                skipped.append(reason)
             image, target = augment(self.config, pixels, sample, image_rng(self.seed, epoch, index))
             images.append(image)
             targets.append(target)
             samples.append(sample)
         return _pack(images, targets, samples, skipped)
 
-    def _readable_from(self, start: int) -> tuple[int, Sample, UInt8[np.ndarray, "h w 3"]]:
-        """Returns index, sample and pixels of the first readable image from `start` on, wrapping around at the end."""
+    def _readable_from(self, start: int) -> tuple[int, Sample, UInt8[np.ndarray, "h w 3"], str | None]:
+        """Returns index, sample and pixels of the first readable image from `start` on, wrapping around at the end.
+
+        The last value is the reason if it is another image than that at `start`.
+        """
         total = len(self.dataset)
         reason = None
         for step in range(total):
             index = (start + step) % total
             sample = self.dataset[index]
             try:
-                return index, sample, read_image(sample.path, sample.size, max_pixels=self.max_pixels)
+                return index, sample, read_image(sample.path, sample.size, max_pixels=self.max_pixels), reason
             except InputError as error:
-                reason = reason or error
+                reason = reason or str(error)
         raise InputError(f"None of the {total} images of the training data can be read; the first: {reason}")
 
 
@@ -226,15 +229,15 @@ class _InferenceBatches(Dataset[_Packed]):
             sample = self.dataset[index]
             try:
                 pixels = read_image(sample.path, sample.size, max_pixels=self.max_pixels)
-            except InputError:
-                skipped.append(sample.id)
+            except InputError as error:
+                skipped.append(str(error))
                 continue
             images.append(resize(pixels, self.config))
             samples.append(sample)
         return _pack(images, [], samples, skipped)
 
 
-def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[ImageId]) -> _Packed:
+def _pack(images: list[Tensor], targets: list[Target], samples: list[Sample], skipped: list[str]) -> _Packed:
     padded, sizes = pad(images)
     # `torch.cat` refuses an empty list; the empty tensors stand for a batch without targets.
     return _Packed(

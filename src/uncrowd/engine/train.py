@@ -30,8 +30,8 @@ from uncrowd.engine.train_config import TrainConfig
 from uncrowd.engine.watch import Watch
 from uncrowd.errors import NonFiniteError
 from uncrowd.losses.criterion import Losses
-from uncrowd.structures import Batch, ImageId, Target
-from uncrowd.words import counted, first
+from uncrowd.structures import Batch, Target
+from uncrowd.words import counted, listed
 
 
 @runtime_checkable
@@ -76,7 +76,7 @@ class Trainer:
         self._watch = Watch(3, accelerator.device)
         self._last: StepRecord | None = None
         self._stop = StopRequest()
-        self._unreadable: set[ImageId] = set()
+        self._unreadable: set[str] = set()
 
     @property
     def global_step(self) -> int:
@@ -155,14 +155,14 @@ class Trainer:
     def _train_epoch(self, log: RunLog | None, timer: StepTimer | None) -> bool:
         epoch, total = self.position.epoch, self.config.epochs * self.loader.steps_per_epoch
         images, waited, since = 0, 0.0, time.perf_counter()
-        unreadable: set[ImageId] = set()
+        unreadable: set[str] = set()
         batches = iter(self.loader.epoch(epoch, self.position.step))
         while True:
             before = time.perf_counter()
             batch = next(batches, None)
             waited += time.perf_counter() - before
             if batch is None:
-                self._say_unreadable(log, gather_object(sorted(unreadable, key=str)))
+                self._say_unreadable(log, gather_object(sorted(unreadable)))
                 return True
             unreadable |= set(batch.skipped)
             losses, norm, rate, stop = self._step(batch)
@@ -274,13 +274,13 @@ class Trainer:
             self.best = score
             events.improved(self.evaluated_model, epoch, self.global_step)
 
-    def _say_unreadable(self, log: RunLog | None, images: list[ImageId]) -> None:
-        """Says once which images could not be read and were replaced. images: those of all ranks in this epoch."""
-        new = [image for image in images if image not in self._unreadable]
+    def _say_unreadable(self, log: RunLog | None, reasons: list[str]) -> None:
+        """Says once which images could not be read, and why. reasons: those of all ranks in this epoch."""
+        new = [reason for reason in reasons if reason not in self._unreadable]
         self._unreadable |= set(new)
         if log is not None and new:
             many = counted(len(new), "image")
-            log.say(f"{many} cannot be read, and others took their places: {first(new, 10)}")
+            log.say(f"{many} cannot be read, and others took their places:{listed(new, 10)}")
 
     def _report(
         self, log: RunLog | None, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float

@@ -18,14 +18,14 @@ from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
-from uncrowd.words import counted, first
+from uncrowd.words import counted, first, listed
 
 
 class Detected(NamedTuple):
-    """Detections by image, and the images that could not be read; they have none."""
+    """Detections by image, and a sentence for each image that could not be read; it has none."""
 
     detections: dict[ImageId, Detections]
-    unreadable: list[ImageId]
+    unreadable: list[str]
 
 
 def detect(
@@ -63,7 +63,7 @@ def detect(
         images = range(rank, len(dataset), world_size)
         steps, total = _detect_one_by_one(predictor, (dataset[index] for index in images)), len(images)
     found: list[tuple[ImageId, Detections]] = []
-    unreadable: list[ImageId] = []
+    unreadable: list[str] = []
     for done, (detections, skipped) in enumerate(steps, start=1):
         found += detections
         unreadable += skipped
@@ -106,7 +106,7 @@ def evaluate(
         )
         if unreadable:
             many = counted(len(unreadable), "image")
-            warnings.warn(f"{many} cannot be read and count as empty: {first(unreadable, 3)}", stacklevel=2)
+            warnings.warn(f"{many} cannot be read and count as empty:{listed(unreadable, 3)}", stacklevel=2)
     else:
         most, detections = max(map(len, found.values()), default=0), found
     evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
@@ -128,8 +128,8 @@ def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> P
     return predictor
 
 
-# Of the next few images: what is in each, and those that could not be read.
-_Step = tuple[list[tuple[ImageId, Detections]], list[ImageId]]
+# Of the next few images: what is in each, and why others could not be read.
+_Step = tuple[list[tuple[ImageId, Detections]], list[str]]
 
 
 def _detect_in_batches(predictor: Predictor, loader: InferenceLoader) -> Iterator[_Step]:
@@ -141,8 +141,8 @@ def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Itera
     for sample in samples:
         try:
             image = read_image(sample.path, sample.size, max_pixels=predictor.max_pixels)
-        except InputError:
-            yield [], [sample.id]
+        except InputError as error:
+            yield [], [str(error)]
         else:
             yield [(sample.id, predictor.predict(image))], []
 

@@ -21,7 +21,7 @@ from uncrowd.paper.expected import beside_paper
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.report.page import write_report
 from uncrowd.weights.file import save_weights
-from uncrowd.words import counted, first
+from uncrowd.words import counted, listed
 
 
 class Scoring:
@@ -96,7 +96,7 @@ class Scoring:
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:
         if detected.unreadable and self._last is None:
             many = counted(len(detected.unreadable), "image")
-            log.say(f"{many} to score on cannot be read and count as empty: {first(detected.unreadable, 10)}")
+            log.say(f"{many} to score on cannot be read and count as empty:{listed(detected.unreadable, 10)}")
         values: dict[str, Any] = {"epoch": epoch, **scores.values, "per_class": scores.per_class}
         log.write("eval", step, values)
         images = f"{counted(len(self.dataset), 'image')} ({self.dataset.split})"
