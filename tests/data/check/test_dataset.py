@@ -1,5 +1,7 @@
 """`check` lists everything at once, errors first, and goes on where one file cannot be used."""
 
+import json
+
 import pytest
 
 from tests.data.check.checking import SOUND, VAL, check_data, check_parts, examples, kinds
@@ -86,6 +88,16 @@ def test_crowdhuman_s_files_are_checked_as_coco_s_are(tmp_path):
         "image without boxes": 1,
     }
     assert [f.severity for f in findings][:3] == ["error", "error", "warning"]
+
+
+def test_an_odgt_file_that_is_one_list_is_told_to_hold_an_object_a_line(tmp_path):
+    write_odgt(tmp_path / "annotation_val.odgt", [line("a")])
+    write_odgt(tmp_path / "annotation_train.odgt", [json.dumps([line("b")])])
+    errors = [finding.sentence() for finding in check_data(tmp_path) if finding.severity == "error"]
+    assert errors == [
+        "error: train: lines that are not JSON objects: 1 (line 1 is a list); write one object a line.",
+        "error: train: no boxes, so there is nothing to learn (0 boxes in 0 images); add annotations.",
+    ]
 
 
 def test_test_images_without_annotations_are_no_mistake_even_where_they_are_missing(tmp_path):

@@ -113,6 +113,8 @@ class ImageFacts:
 
 def judge_readable(dataset: DetectionDataset, problems: Problems, max_pixels: int = MAX_PIXELS) -> None:
     """Adds to `problems` if no image of a dataset can be used. Decodes the images up to the first that can."""
+    if not len(dataset):  # what left it without images is said already
+        return
     reason = ""
     for sample in dataset:
         try:
