@@ -104,7 +104,8 @@ def run_lengths(box: list[float]) -> dict[str, Any]:
 
 def compressed(box: list[float]) -> dict[str, Any]:
     """The same mask as COCO's text, encoded by pycocotools."""
-    mask = pycocotools.frPyObjects([run_lengths(box)], HEIGHT, WIDTH)[0]
+    plain: Any = run_lengths(box)
+    mask: Any = pycocotools.frPyObjects(plain, HEIGHT, WIDTH)
     return {"size": mask["size"], "counts": mask["counts"].decode()}
 
 

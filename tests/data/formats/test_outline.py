@@ -1,6 +1,7 @@
 """The box around a polygon or a mask is that of its points, and that of pycocotools."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_masks_are_bounded_as_by_pycocotools(seed):
     for _ in range(rng.integers(1, 4)):
         x, y, width, height = rng.integers((0, 0, 1, 1), (WIDTH, HEIGHT, 20, 20))
         mask[y : y + height, x : x + width] = 1
-    encoded = pycocotools.encode(np.asfortranarray(mask))
+    encoded: Any = pycocotools.encode(np.asfortranarray(mask))
     x, y, width, height = pycocotools.toBbox(encoded).tolist()
     box = (x, y, x + width, y + height)
     assert outline_box({"size": [*SIZE], "counts": encoded["counts"].decode()}, SIZE) == box
