@@ -1,5 +1,6 @@
 """Training as one call, from Python and from the command line."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,14 @@ def train(
     Raises InputError when data, experiment, weights or folder cannot be used and when memory runs out, NonFiniteError
     when a loss or a gradient is not finite, and PeerLostError when another process of a distributed run ends early.
     """
-    start = None if start_from is None else str(Path(start_from).resolve())
+    # Unlike `Path.resolve`, `realpath` takes a link that leads to itself; the reader then refuses it in a sentence.
+    start = None if start_from is None else os.path.realpath(start_from)
     if isinstance(experiment, str):
         experiment = experiment_named(experiment)
     elif experiment is None:
         experiment = small_data_from(start)
     run = Run(
-        experiment=experiment, data=str(Path(data).resolve()), box=box, start_from=start, new_class_head=new_class_head
+        experiment=experiment, data=os.path.realpath(data), box=box, start_from=start, new_class_head=new_class_head
     )
     folder = None if out is None else Path(out)
     return runs.begin(run, folder, device=device, dry_run=dry_run, say=say)
@@ -72,7 +74,7 @@ def resume(
     """
     return runs.resume(
         Path(folder),
-        data=None if data is None else str(Path(data).resolve()),
+        data=None if data is None else os.path.realpath(data),
         out=None if out is None else Path(out),
         device=device,
         dry_run=dry_run,

@@ -197,6 +197,14 @@ REFUSED = {
         r"categories that share one name \(cat : id 3 and id 7\)",
     ),
     "blank name": ({"categories": [{"id": 3, "name": " "}, {"id": 7, "name": "dog"}]}, r"id 3, name ' '\); give each"),
+    "half a character": (
+        {"categories": [{"id": 3, "name": "c\ud800t"}, {"id": 7, "name": "dog"}]},
+        r"number 1 of the list: id 3, name 'c\\ud800t'\); give each category both",
+    ),
+    "id with half a character": (
+        {"images": [image("\ud800", file_name="1.png")], "annotations": []},
+        r"number 1 of the list: id \\ud800|number 1 of the list: id '\\ud800'",
+    ),
     "class without a name": ({"categories": [{"id": 3}, {"id": 7, "name": "dog"}]}, r"number 1 of the list: id 3"),
     "no classes": ({"categories": [], "annotations": []}, r"an empty list of categories .*; add a category"),
     "no images": ({"images": [], "annotations": []}, r"an empty list of images .*; add a record"),

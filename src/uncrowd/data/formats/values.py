@@ -15,6 +15,7 @@ from uncrowd.structures import ImageId
 LONGEST = 1024
 
 _TRUTHS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
+_HALF = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"(0|-?[1-9]\d{0,17})(\.0)?", re.ASCII)
 
 
@@ -46,8 +47,13 @@ def as_length(value: Any) -> int | None:
 def as_id(value: Any) -> ImageId | None:
     """The value as an id: text of at most `LONGEST` characters as it is, or a whole number; None for all else."""
     if isinstance(value, str):
-        return value if len(value) <= LONGEST else None
+        return value if len(value) <= LONGEST and is_text(value) else None
     return as_whole(value)
+
+
+def is_text(value: str) -> bool:
+    r"""Whether a string can be written to a file, which the half of a character (JSON's "\ud800") cannot."""
+    return _HALF.search(value) is None
 
 
 def as_known(value: Any, known: Container[ImageId]) -> ImageId | None:
