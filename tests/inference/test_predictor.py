@@ -80,6 +80,19 @@ def test_every_form_of_an_image_gives_the_same(predictor: Predictor, tmp_path: P
         assert_same(found, expected)
 
 
+def test_a_stream_that_can_be_read_only_once_is_an_image(predictor: Predictor) -> None:
+    content = io.BytesIO()
+    Image.fromarray(random_image(64, 96)).save(content, "png")
+
+    class Stream:
+        def read(self, size: int = -1) -> bytes:
+            taken, left[:] = bytes(left), b""
+            return taken
+
+    left = bytearray(content.getvalue())
+    assert_same(predictor.predict(Stream()), predictor.predict(random_image(64, 96)))
+
+
 def test_an_iterator_gives_an_iterator_that_takes_a_batch_at_a_time(predictor: Predictor) -> None:
     images = [random_image(64, 96, seed=seed) for seed in range(5)]
     taken: list[int] = []

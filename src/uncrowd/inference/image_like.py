@@ -33,7 +33,7 @@ def to_pixels(image: ImageLike, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarra
                 warnings.warn(f"{name}: {note}", stacklevel=2)
             return content.pixels
         case Image.Image():
-            return _pixels_of_pil(image)
+            return to_rgb(_upright_pil(image))
         case Tensor() if image.dtype == torch.uint8 and image.dim() == 3 and len(image) == 3 and image.numel():
             return image.permute(1, 2, 0).cpu().numpy()
         case np.ndarray() if image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
@@ -49,19 +49,22 @@ def to_pixels(image: ImageLike, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarra
 
 
 def size_of(image: ImageLike, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Returns (height, width) of `to_pixels(image)`; of a file it reads only the header. Raises as that does."""
-    if isinstance(image, str | Path | bytes):
-        return image_sizes(Path(image) if isinstance(image, str) else image, max_pixels=max_pixels)[1]
-    height, width = to_pixels(image, max_pixels).shape[:2]
-    return height, width
+    """Returns (height, width) of `to_pixels(image)`, read from the header of a path or bytes; raises as that does."""
+    match image:
+        case str() | Path() | bytes():
+            return image_sizes(Path(image) if isinstance(image, str) else image, max_pixels=max_pixels)[1]
+        case Image.Image():
+            turned = _upright_pil(image)
+            return turned.height, turned.width
+        case _:
+            height, width = to_pixels(image, max_pixels).shape[:2]
+            return height, width
 
 
-def _pixels_of_pil(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+def _upright_pil(image: Image.Image) -> Image.Image:
     if not image.width or not image.height:
         raise InputError(f"An image given as PIL image has {image.width} x {image.height} pixels.")
     try:
-        return to_rgb(upright(image))
-    except InputError:
-        raise
+        return upright(image)
     except Exception as error:  # of a file that is closed or damaged, which Pillow only now reads
         raise InputError(f"An image given as PIL image cannot be read ({error}).") from error

@@ -15,7 +15,7 @@ from uncrowd import config
 from uncrowd.acceleration.compile import compile_whole
 from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
-from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.image_file import MAX_PIXELS, BinaryFile
 from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError, require_at_least, require_threshold
@@ -87,8 +87,8 @@ class Predictor:
 
         An image is a path, the bytes of an image file, such a file open for reading, a PIL image, an RGB array
         (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes are in its own pixels. A sequence of images gives a
-        list; an iterator gives an iterator, which takes `batch_size` images at a time. No more than a batch of files
-        is decoded at once, and each is opened a second time for its size.
+        list; an iterator gives an iterator, which takes `batch_size` images at a time. No more than a batch of paths
+        and bytes is decoded at once, and each is opened a second time for its size; open files are decoded first.
 
         Images of one size share a batch of up to `batch_size`. In fp32 the batch can change the last bits of a result
         (boxes by up to about 1e-4 pixels), because libraries choose their algorithms by it. With test-time
@@ -113,6 +113,8 @@ class Predictor:
     def _predict_all(self, inputs: Sequence[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
         if self.tta is not None:
             return [self._detect_in_views(self._pixels(image), self.tta).above(threshold) for image in inputs]
+        # An open file may be a stream, which can be read only once.
+        inputs = [self._pixels(image) if isinstance(image, BinaryFile) else image for image in inputs]
         sizes = np.array([size_of(image, self.max_pixels) for image in inputs], np.int64).reshape(-1, 2)
         found: list[Detections | None] = [None] * len(inputs)
         for indices in inference_batches(sizes, self.resize, multiple=self.model.multiple, batch_size=batch_size):
