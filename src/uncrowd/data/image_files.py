@@ -11,10 +11,10 @@ from uncrowd.data.images_folder import SPLIT_WORDS, image_folders, is_annotation
 from uncrowd.data.listing import Listings, fold, has_suffix
 from uncrowd.data.problems import Problems, Rule
 
-# A folder is chosen by the first number of images, and the second number is looked up in it. Both are spread over the
-# annotation file, and so few that a network drive answers quickly.
+# How many images decide which folder is theirs, and how many are then looked up in that folder. Both samples are spread
+# over the annotation file, and so small that a network drive answers quickly.
 TRIED, CHECKED = 20, 1000
-# The most folders beside the annotation file in which an image is looked for that is in no image folder.
+# The most folders beside the annotation file that are searched for an image that is in no image folder.
 ASIDE = 100
 
 IMAGES_NOT_FOUND = Rule(
