@@ -133,8 +133,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _config(arguments: Arguments, proposals: int) -> SparseRCNNConfig:
     frozen = 0 if arguments.backbone.startswith("swin") else 2
-    trunk = BackboneConfig(name=arguments.backbone, frozen_stages=frozen)
-    return SparseRCNNConfig(backbone=trunk, stages=arguments.stages, proposals=proposals)
+    backbone = BackboneConfig(name=arguments.backbone, frozen_stages=frozen)
+    return SparseRCNNConfig(backbone=backbone, stages=arguments.stages, proposals=proposals)
 
 
 def _baselines(arguments: Arguments, device: torch.device) -> dict[str, Detect]:

@@ -51,13 +51,13 @@ def transformers_detectors(device: torch.device) -> dict[str, Detect]:
         return {}
     import transformers as hf
 
-    trunk = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None, "backbone_kwargs": {}}
+    settings = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None, "backbone_kwargs": {}}
     last = hf.ResNetConfig(out_features=["stage4"])  # pyright: ignore[reportCallIssue]
     last_three = hf.ResNetConfig(out_features=["stage2", "stage3", "stage4"])  # pyright: ignore[reportCallIssue]
     models: dict[str, nn.Module] = {
-        "DETR R50 (transformers)": hf.DetrForObjectDetection(hf.DetrConfig(backbone_config=last, **trunk)),
+        "DETR R50 (transformers)": hf.DetrForObjectDetection(hf.DetrConfig(backbone_config=last, **settings)),
         "Deformable DETR R50 (transformers)": hf.DeformableDetrForObjectDetection(
-            hf.DeformableDetrConfig(backbone_config=last_three, **trunk)
+            hf.DeformableDetrConfig(backbone_config=last_three, **settings)
         ),
         "RT-DETR R50 (transformers)": hf.RTDetrForObjectDetection(hf.RTDetrConfig()),
     }

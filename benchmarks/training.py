@@ -139,9 +139,9 @@ def _detectors(arguments: Arguments) -> dict[str, Callable[[], Step]]:
     images, first = arguments.batch_size, arguments.proposals[0]
 
     def config(proposals: int, stage: StageConfig) -> SparseRCNNConfig:
-        trunk = BackboneConfig(name=arguments.backbone)
+        backbone = BackboneConfig(name=arguments.backbone)
         return SparseRCNNConfig(
-            num_classes=CLASSES, proposals=proposals, stages=arguments.stages, backbone=trunk, stage=stage
+            num_classes=CLASSES, proposals=proposals, stages=arguments.stages, backbone=backbone, stage=stage
         )
 
     whole, without = arguments.stage, replace(arguments.stage, attention="content", interaction="entangled")

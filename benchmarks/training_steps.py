@@ -90,11 +90,11 @@ def faster_rcnn_step(height: int, width: int, classes: int) -> Step:
     """
     device = build_accelerator().device
     torch.manual_seed(0)
-    trunk = resnet_fpn_backbone(
+    backbone = resnet_fpn_backbone(
         backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=3
     )
     sides = {"min_size": min(height, width), "max_size": max(height, width)}
-    model = detection.FasterRCNN(trunk, num_classes=1 + classes, **sides).to(device).train()  # 0 is the background
+    model = detection.FasterRCNN(backbone, num_classes=1 + classes, **sides).to(device).train()  # 0 is the background
     calm(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)

@@ -66,12 +66,12 @@ def test_the_slope_is_that_of_the_larger_half(power: float, words: str) -> None:
 
 def test_the_part_that_grows_most_is_named_with_its_reason() -> None:
     """Attention takes 4 of 10 seconds with 200 proposals and 16 of 31 with 400; the backbone takes the rest."""
-    trunk, attention = {100: [3.0], 200: [6.0], 400: [15.0]}, {100: [1.0], 200: [4.0], 400: [16.0]}
+    backbone, attention = {100: [3.0], 200: [6.0], 400: [15.0]}, {100: [1.0], 200: [4.0], 400: [16.0]}
     seconds = {
-        INFERENCE: {size: [{BACKBONE: trunk[size][0], ATTENTION: attention[size][0]}] for size in (100, 200, 400)}
+        INFERENCE: {size: [{BACKBONE: backbone[size][0], ATTENTION: attention[size][0]}] for size in (100, 200, 400)}
     }
     line = Line(quantity="proposals", where="", seconds=seconds, bytes={})
-    said = what_forces_it(line, INFERENCE, {BACKBONE: trunk, ATTENTION: attention})
+    said = what_forces_it(line, INFERENCE, {BACKBONE: backbone, ATTENTION: attention})
     assert said == (
         f"It grows most, and steepest, in {ATTENTION} (^2.00, 52 % of the time at 400; each query attends to each)."
     )

@@ -104,11 +104,11 @@ def test_every_tensor_of_the_published_model_is_used_exactly_once() -> None:
     config = SparseRCNNConfig(stage=BASELINE)
     with torch.device("meta"):
         wanted = SparseRCNN(config).state_dict()
-        trunk = {mmdetection_name(name): t for name, t in wanted.items() if not name.startswith("head.")}
+        rest = {mmdetection_name(name): t for name, t in wanted.items() if not name.startswith("head.")}
         stages = {
             f"roi_head.bbox_head.{i}.{name}": torch.empty(shape) for i in range(6) for name, shape in STAGE.items()
         }
-        given = with_counters(trunk | stages)
+        given = with_counters(rest | stages)
     assert {"backbone.layer1.0.downsample.1.running_var", "neck.fpn_convs.3.conv.bias"} <= given.keys()
     assert recognises(given)
     renamed = rename_file(PthFile("a file", given, {}))
