@@ -51,7 +51,7 @@ class DETRConfig:
     decoder_layers: int = 6
     # Hidden channels of the feed-forward layers.
     feedforward_width: int = 2048
-    # Dropout in training: on attention weights, within feed-forward layers and on what each adds to its input.
+    # Dropout in training: on attention weights, within feed-forward layers, and on the outputs of both.
     dropout: float = 0.1
 
     def __post_init__(self) -> None:

@@ -131,9 +131,9 @@ class ChannelWeightedFeatures(nn.Module):
 
     Appendix C says no more than that. We read "before" as after self attention and its norm, which is the input of
     cross attention, and "after" as after its residual and norm, in the place of Sparse R-CNN's RoI features. Then each
-    task has its own feed-forward with residual and norm, as in Algorithm 2, and the next query is their sum. Unlike the
-    authors' release for Sparse R-CNN, no norm, projection or residual is added: a second feed-forward and two masks
-    already make the 48M parameters of Table 10.
+    task has its own feed-forward with residual and norm (the independent layers of Sec. 3.3), and the next query is the
+    sum of both. Unlike the authors' release for Sparse R-CNN, no norm, projection or residual is added: a second
+    feed-forward and two masks already make the 48M parameters of Table 10.
     """
 
     def __init__(self, width: int, feedforward_width: int, dropout: float):
