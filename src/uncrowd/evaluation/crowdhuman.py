@@ -1,4 +1,4 @@
-"""Computes CrowdHuman's scores (arXiv:1805.00123, section 4.1) as CrowdDet and its successors do."""
+"""Computes CrowdHuman's scores (arXiv:1805.00123) and JI as CrowdDet and its successors do."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Computes CrowdDet's Jaccard index (arXiv:2003.09163, section 5.1): how well detections and people pair one to one."""
+"""Computes CrowdDet's Jaccard index (arXiv:2003.09163): how well detections and people pair one to one."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
