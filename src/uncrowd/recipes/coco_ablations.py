@@ -4,7 +4,7 @@ from uncrowd.recipes import variants
 from uncrowd.recipes.coco import coco_r50_100, coco_r50_100_sparse_rcnn
 from uncrowd.recipes.experiment import Experiment
 
-# The paper does not say where its shorter runs drop the rate; we drop it where Detectron2's 1x and 2x schedules do.
+# The paper does not say where its shorter runs drop the rate; we drop it where mmdetection's 1x and 2x schedules do.
 DROPS_OF_12, DROPS_OF_24 = (8.0, 11.0), (16.0, 22.0)
 
 
