@@ -33,7 +33,7 @@ def infer_config(tensors: Mapping[str, Tensor], source: str, *, heads: int = 8) 
             f"{source} is not a complete Sparse R-CNN: {error.args[0]} (our name) is missing among its "
             f"{len(tensors)} tensors."
         ) from error
-    # Channel masks distinguish the authors' release from the baseline; its attention uses IoU.
+    # Only the authors' release has channel masks, and its attention uses IoU.
     return SparseRCNNConfig(
         num_classes=num_classes,
         proposals=proposals,
