@@ -1,7 +1,7 @@
 """Adds IoU-ESA and DCW to a trained Sparse R-CNN for fine-tuning, and keeps all weights that it has learned.
 
-DCW adds a mask, two norms (in `mask_norm` and `residual`) and a projection that Sparse R-CNN does not have. It makes the
-next query the sum of two branches. The new parts start so that they change the output as little as possible:
+DCW adds a mask, two norms (in `mask_norm` and `residual`) and a projection, which Sparse R-CNN does not have. It makes
+the next query the sum of two branches. The new parts start so that they change the output as little as possible:
 
 - The mask starts at 1/2 in every channel. The norm after it removes this factor.
 - A norm cannot be switched off, but its scale and shift can restore, on average, the standard deviation and the mean
