@@ -52,6 +52,13 @@ def test_it_is_recognised(error: Exception) -> None:
         raise error
 
 
+def test_it_is_recognised_as_a_cause() -> None:
+    """As by the ONNX exporter, which explains at which of its steps it failed."""
+    failed = RuntimeError("Failed to decompose the graph")
+    failed.__cause__ = MemoryError()
+    assert is_out_of_memory(failed)
+
+
 def test_other_errors_stay_as_they_are() -> None:
     for error in (RuntimeError("shape mismatch"), InputError("out of memory.jpg does not exist.")):
         with pytest.raises(type(error), match=str(error)), memory_for("in it", "take less"):

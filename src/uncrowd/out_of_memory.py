@@ -10,20 +10,25 @@ _SIGNS = (
     "out of memory",  # CUDA: torch.OutOfMemoryError and others
     "CUBLAS_STATUS_ALLOC_FAILED",
     "DefaultCPUAllocator",
+    "could not create a primitive",  # oneDNN, on a CPU
     "std::bad_alloc",
     "bad allocation",
     "Cannot allocate memory",
     "Failed to allocate memory",
+    "can't start new thread",  # whose stack has no room
     "is killed by signal: Killed",  # a loading process, by the system
     "out of shared memory",  # likewise, where /dev/shm is full
 )
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Returns whether an error of Python, torch, ONNX Runtime or the system says that memory ran out."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error of Python, torch, ONNX Runtime or the system, or its cause, says that memory ran out."""
     if isinstance(error, InputError):
         return False
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS)
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
+        return True
+    earlier = error.__cause__ or error.__context__  # as the ONNX exporter wraps what stopped it
+    return earlier is not None and is_out_of_memory(earlier)
 
 
 @contextmanager
