@@ -74,13 +74,18 @@ def test_the_categories_of_a_predictor_may_have_other_ids(trained: uncrowd.Train
         uncrowd.evaluate(predictor, replace(val, categories=replace(categories, names=names)))
 
 
-def test_images_that_cannot_be_read_are_named_and_count_as_empty(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+def test_images_that_cannot_be_read_are_named_and_count_as_empty(
+    trained: uncrowd.TrainedRun, crowd: Path, tmp_path: Path
+) -> None:
     val = uncrowd.open_dataset(crowd).val
     assert val is not None
-    nowhere = replace(val, folder=crowd / "nowhere")
-    with pytest.warns(UserWarning, match="6 images cannot be read and count as empty"):
-        scores = uncrowd.evaluate(uncrowd.load(trained.folder, "cpu"), nowhere)
-    assert scores.main == 0
+    elsewhere = replace(val, folder=tmp_path)
+    detector = uncrowd.load(trained.folder, "cpu")
+    with pytest.raises(InputError, match="has no image that can be used"):
+        uncrowd.evaluate(detector, elsewhere)
+    (tmp_path / val.file_names[0]).write_bytes(val.path(0).read_bytes())
+    with pytest.warns(UserWarning, match="5 images cannot be read and count as empty"):
+        uncrowd.evaluate(detector, elsewhere)
 
 
 def test_a_dataset_without_ground_truth_is_not_scored(crowd: Path) -> None:
