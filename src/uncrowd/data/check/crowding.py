@@ -56,11 +56,12 @@ def overlap(boxes: Float[Tensor, "n 4"]) -> tuple[Float[Tensor, " n"], int]:
 
     The boxes are compared with all others in blocks, so that memory does not grow with the square of their number.
     """
-    nearest, crowded = [], 0
+    # Small tensors made between the blocks would keep the allocator from using the blocks' memory again.
+    nearest, crowded = boxes.new_empty(len(boxes)), 0
     step = max(1, PAIRS_AT_A_TIME // len(boxes))
     for start in range(0, len(boxes), step):
         block = pairwise_iou(boxes[start : start + step], boxes)
         block.diagonal(start).zero_()  # each box with itself
-        nearest.append(block.amax(dim=1))
+        nearest[start : start + step] = block.amax(dim=1)
         crowded += int((block > CROWDED).sum())
-    return torch.cat(nearest), crowded // 2
+    return nearest, crowded // 2
