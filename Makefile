@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint docs docs-check wheel wheel-test clean
+.PHONY: setup demo test soak lint docs docs-check wheel wheel-test clean
 
 setup: .venv/installed
 
