@@ -33,7 +33,7 @@ def coco_annotations(ground: Ground, rng: np.random.Generator) -> None:
             damaged = to_bytes(clean | {part: damaged_throughout(clean[part], rng)})
         case _:
             damaged = to_bytes(damaged_json(clean, rng))
-    file = folder / "instances_val.json"
+    file = folder / "instances_train.json"
     file.write_bytes(damaged)
     checked = forked(lambda: verb("check", str(folder)), LIMIT)
     require_sentence(checked)
@@ -73,7 +73,7 @@ def odgt_annotations(ground: Ground, rng: np.random.Generator) -> None:
             damaged = b"\n".join(map(to_bytes, damaged_throughout(lines, rng)))
         case _:
             damaged = b"\n".join(map(to_bytes, damaged_json(lines, rng)))
-    truth, found = folder / "annotation_val.odgt", folder / "found.odgt"
+    truth, found = folder / "annotation_train.odgt", folder / "found.odgt"
     truth.write_bytes(damaged)
     checked = forked(lambda: verb("check", str(truth)), LIMIT)
     require_sentence(checked)
@@ -158,7 +158,7 @@ def _clean_kinds(ground: Ground) -> set[str]:
     if not folder.exists():
         folder.mkdir()
         _link_images(ground, folder)
-        shutil.copy(_annotations(ground), folder / "instances_val.json")
+        shutil.copy(_annotations(ground), folder / "instances_train.json")
         checked = forked(lambda: verb("check", str(folder)), LIMIT)
         assert checked.result == 0, checked.said
         (ground.folder / "clean.txt").write_text(checked.said)

@@ -57,6 +57,8 @@ with suppress(ImportError):
     import_module("pillow_heif").register_heif_opener()
 # Pillow warns from half of its limit on and suspects an attack; an image above `max_pixels` is refused in a sentence.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# It also warns of damaged tags, without the name of the file; the pixels are read or refused all the same.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @contextmanager
