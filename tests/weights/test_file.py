@@ -167,12 +167,10 @@ def test_a_description_of_other_classes_than_the_models(
         load_weights(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize("names", [("a", "a"), ("a", " a"), ("a", ""), ("a", " ")])
+@pytest.mark.parametrize("names", [("a", "a"), ("a", " a"), ("a", ""), ("a", " "), ("a", "b\n1"), ("a", "\x1b[2J")])
 def test_class_names_that_name_no_class(tmp_path: Path, model: SparseRCNN, names: tuple[str, str]) -> None:
     save_weights(tmp_path / "model.safetensors", model, Categories(ids=(1, 2), names=names), PREPROCESSING)
-    with pytest.raises(
-        InputError, match=r"model\.safetensors has a class name that is blank or that classes share \('"
-    ):
+    with pytest.raises(InputError, match=r"model\.safetensors has class names that are blank, shared or hold .* \('"):
         load_weights(tmp_path / "model.safetensors")
 
 

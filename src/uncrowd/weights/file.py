@@ -23,7 +23,7 @@ from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories
 from uncrowd.whole_file import whole_file
-from uncrowd.words import first
+from uncrowd.words import first, printable
 
 HEADER = "uncrowd.weights"
 
@@ -120,10 +120,11 @@ def require_classes(model: AnyDetectorConfig, categories: Categories, source: st
             f"{outputs} classes; save or export the model again."
         )
     unclear = [name for name, count in Counter(map(str.strip, names)).items() if not name or count > 1]
+    unclear += [name for name in names if printable(name) != name]
     if unclear:
         raise InputError(
-            f"{source} has a class name that is blank or that classes share ({first(map(repr, unclear), 3)}); save or "
-            "export the model again with a name of its own for each class."
+            f"{source} has class names that are blank, shared or hold control characters "
+            f"({first(map(repr, unclear), 3)}); save or export the model again with a name of its own for each class."
         )
 
 

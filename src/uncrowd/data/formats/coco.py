@@ -15,18 +15,19 @@ from uncrowd.data.formats.files import by_split, files_with, head
 from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.records import HOLDS_DETECTIONS
-from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name, is_text
+from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
 from uncrowd.data.image_files import IMAGES_NOT_FOUND, find_images
 from uncrowd.data.images_folder import split_of
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, ImageId
+from uncrowd.words import printable
 
 BAD_CATEGORY = Rule(
     kind="incomplete class",
     severity="error",
     message="categories without a whole-numbered id and a name",
-    training="give each category both",
+    training="give each category both, and no name with control characters",
 )
 NO_CATEGORIES = Rule(
     kind="no classes",
@@ -166,7 +167,7 @@ def _categories(records: list[dict[str, Any]], problems: Problems) -> tuple[Cate
     id_of: dict[str, int] = {}
     for position, record in enumerate(records):
         id, name = as_whole(record.get("id")), record.get("name")
-        if id is None or type(name) is not str or not name.strip() or not is_text(name):
+        if id is None or type(name) is not str or not name.strip() or printable(name) != name:
             what = f"id {record.get('id')!r}, name {name!r}"
             problems.add(BAD_CATEGORY, f"number {position + 1} of the list: {what}")
             bad |= {key: None for key in [as_id(record.get("id"))] if key is not None}
