@@ -1,5 +1,6 @@
 """Images are found although their names are written differently, what was done is said, and nothing is guessed."""
 
+import json
 import os
 import unicodedata
 from pathlib import Path
@@ -188,6 +189,14 @@ def test_the_sentence_names_what_is_nearly_it(tmp_path, there, name, mend):
         read_coco(tmp_path / "annotations.json")
     assert "\n" not in str(caught.value)
     assert noted(scan_coco(tmp_path / "annotations.json")[1])["images not found"] == 2
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "a/..", "%2e", "\\"])
+def test_a_name_that_names_no_file(tmp_path, name):
+    files(tmp_path, "images/1.png")
+    (tmp_path / "labels.json").write_text(json.dumps(content(images=[image(1, file_name=name)], annotations=[])))
+    with pytest.raises(InputError, match="images that cannot be found"):
+        read_coco(tmp_path / "labels.json")
 
 
 def test_several_images_of_the_only_name_are_named(tmp_path):

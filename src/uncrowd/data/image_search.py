@@ -39,7 +39,7 @@ def readings(name: str) -> list[Parts]:
         texts += filter(has_suffix, [address, *(value for _, value in parse_qsl(query))])
     if "%" in name:
         texts += [unquote(text).replace("\\", "/") for text in texts]
-    return list(filter(None, dict.fromkeys(map(_parts, texts))))
+    return list(filter(None, dict.fromkeys(map(_parts, texts)))) or [(name,)]  # "." names nothing
 
 
 def by_whole_name(missing: Readings, folders: Sequence[str], listings: Listings) -> dict[str, Hit]:
