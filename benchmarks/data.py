@@ -31,7 +31,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, image_rng

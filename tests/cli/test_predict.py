@@ -11,7 +11,7 @@ from PIL import Image
 
 from uncrowd.cli import _terminate
 from uncrowd.cli.predict import json_list
-from uncrowd.data.image import read_content
+from uncrowd.data.images.read import read_content
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig, View

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.soak.forked import forked
 from tests.soak.ground import Ground, fresh
 from tests.soak.mutations import damaged_bytes
-from uncrowd.data.image import image_sizes, read_image
+from uncrowd.data.images.read import image_sizes, read_image
 from uncrowd.errors import InputError
 
 LIMIT = 30.0

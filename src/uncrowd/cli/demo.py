@@ -11,7 +11,7 @@ from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.cli.train import exit_status
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 from uncrowd.data.synthetic.scenes import SceneConfig, mean_best_iou, write_dataset
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator

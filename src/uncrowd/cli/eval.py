@@ -16,7 +16,7 @@ from uncrowd.data.check.detections import check_detections
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
-from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import refuse
 from uncrowd.data.results.file import read_results, write_detections
 from uncrowd.errors import InputError, require_at_least

@@ -14,7 +14,7 @@ from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import find_layout, open_split
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.structures import Categories, Detections, ImageId, Sample

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 from uncrowd.data.transforms import resized_size
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import load

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from uncrowd.data.image_file import is_image_file, require_regular
+from uncrowd.data.images.file import is_image_file, require_regular
 from uncrowd.errors import InputError
 
 

@@ -18,8 +18,8 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.cli.image_arguments import annotated_names, find_images
 from uncrowd.cli.progress import progress_bar
-from uncrowd.data.image import ImageContent, read_content
-from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.images.file import MAX_PIXELS
+from uncrowd.data.images.read import ImageContent, read_content
 from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.image import read_image
-from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.images.file import MAX_PIXELS
+from uncrowd.data.images.read import read_image
 from uncrowd.data.transforms import (
     ResizeConfig,
     TrainTransformConfig,

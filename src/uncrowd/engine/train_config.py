@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.errors import InputError, require_at_least
 
 

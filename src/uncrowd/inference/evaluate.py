@@ -10,7 +10,7 @@ import torch.distributed
 
 from uncrowd.data.check.training import require_readable
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import build_evaluator, require_scorable

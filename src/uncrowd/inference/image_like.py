@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from uncrowd.data.image import image_sizes, read_content, to_rgb, upright
-from uncrowd.data.image_file import MAX_PIXELS, BinaryFile
+from uncrowd.data.images.file import MAX_PIXELS, BinaryFile
+from uncrowd.data.images.read import image_sizes, read_content, to_rgb, upright
 from uncrowd.errors import InputError
 
 # A path, the bytes of an image file, such a file open for reading, or pixels. Arrays are (h, w, 3), tensors (3, h, w),

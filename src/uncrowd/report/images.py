@@ -11,7 +11,7 @@ from jaxtyping import Float64, UInt8
 from PIL import Image
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import ImageScore
 from uncrowd.evaluation.matching import Match, match_image

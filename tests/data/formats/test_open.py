@@ -10,7 +10,7 @@ from tests.data.coco_files import annotation, content, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
 from uncrowd.data.formats.open import find_layout, hold_out, open_dataset, open_split
-from uncrowd.data.images_folder import split_of
+from uncrowd.data.images.folders import split_of
 from uncrowd.errors import InputError
 
 LAYOUTS = {

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.image import image_sizes, read_content, read_image
-from uncrowd.data.image_file import MAX_PIXELS, require_regular
+from uncrowd.data.images.file import MAX_PIXELS, require_regular
+from uncrowd.data.images.read import image_sizes, read_content, read_image
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Sample

@@ -6,7 +6,7 @@ from uncrowd.data.check.boxes import learnable
 from uncrowd.data.check.images import judge_readable
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import Splits, hold_out
-from uncrowd.data.image_file import MAX_PIXELS
+from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import Finding, Problems, Rule, refuse
 from uncrowd.words import counted
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from uncrowd.data.images_folder import is_annotations_folder, split_of
-from uncrowd.data.listing import entries
+from uncrowd.data.images.folders import is_annotations_folder, split_of
+from uncrowd.data.images.listing import entries
 from uncrowd.errors import InputError
 
 # Every format shows itself within this many characters, in whatever order the keys are written.

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from uncrowd.data.formats.files import annotation_folders, files_with, split_of_file
 from uncrowd.data.formats.foreign import damage, other_format, why_none
-from uncrowd.data.images_folder import split_of
-from uncrowd.data.listing import is_junk
+from uncrowd.data.images.folders import split_of
+from uncrowd.data.images.listing import is_junk
 from uncrowd.errors import InputError
 from uncrowd.words import first
 

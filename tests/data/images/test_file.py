@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uncrowd.data.image import image_sizes, read_image
-from uncrowd.data.image_file import MAX_PIXELS, is_image_file
+from uncrowd.data.images.file import MAX_PIXELS, is_image_file
+from uncrowd.data.images.read import image_sizes, read_image
 from uncrowd.errors import InputError
 
 PIXELS = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
@@ -82,7 +82,7 @@ def test_pillow_s_warning_does_not_show(png: Path) -> None:
     script = f"""
 from pathlib import Path
 from PIL import Image
-from uncrowd.data.image import read_image
+from uncrowd.data.images.read import read_image
 Image.MAX_IMAGE_PIXELS = 20
 read_image(Path({str(png)!r}))
 """

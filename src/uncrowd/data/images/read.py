@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from uncrowd.data.image_file import MAX_PIXELS, ImageSource, open_image
+from uncrowd.data.images.file import MAX_PIXELS, ImageSource, open_image
 from uncrowd.errors import InputError
 
 # What undoes each EXIF orientation. ImageOps.exif_transpose does the same, but also rewrites the other tags, and fails

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from uncrowd.data.images_folder import split_of
-from uncrowd.data.listing import Listings, fold, has_suffix
+from uncrowd.data.images.folders import split_of
+from uncrowd.data.images.listing import Listings, fold, has_suffix
 
 # The most folders below image folders that are searched, so that a network drive answers in time.
 WALKED = 1000

@@ -6,9 +6,9 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from uncrowd.data.image_search import Hit, Readings, agreeing_folders, by_end, by_whole_name, places, readings
-from uncrowd.data.images_folder import SPLIT_WORDS, image_folders, is_annotations_folder, split_of
-from uncrowd.data.listing import Listings, fold, has_suffix
+from uncrowd.data.images.folders import SPLIT_WORDS, image_folders, is_annotations_folder, split_of
+from uncrowd.data.images.listing import Listings, fold, has_suffix
+from uncrowd.data.images.search import Hit, Readings, agreeing_folders, by_end, by_whole_name, places, readings
 from uncrowd.data.problems import Problems, Rule
 
 # How many images decide which folder is theirs, and how many are then looked up in that folder. Both samples are spread

@@ -17,7 +17,7 @@ from tests.data.odgt_files import write as write_odgt
 from tests.data.variants import IDS, WRITTEN, clean, name_of, rename
 from uncrowd.data.formats.coco import read_coco, scan_coco
 from uncrowd.data.formats.crowdhuman import read_odgt
-from uncrowd.data.image_files import find_images
+from uncrowd.data.images.find import find_images
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
 

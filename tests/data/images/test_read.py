@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from uncrowd.data.image import image_sizes, read_content, read_image, to_rgb, upright
+from uncrowd.data.images.read import image_sizes, read_content, read_image, to_rgb, upright
 from uncrowd.errors import InputError
 
 HEIGHT, WIDTH = 4, 6

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from uncrowd.data.listing import Listings
+from uncrowd.data.images.listing import Listings
 
 # Words in the names of files and folders -> the split they mean. The first that is in a name counts: test-dev is test.
 SPLIT_WORDS = {
