@@ -65,6 +65,9 @@ def choose_split(layout: Layout, wanted: str | None) -> str:
     elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
         raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
     elif wanted is None and "train" in present and len(present) == 1:
-        said = "so its training split is used; a detector that was trained on it scores better there than on new images"
-        print(f"{data} has no validation split, {said}", file=sys.stderr)
+        print(
+            f"{data} has no validation split, so its training split is used; a detector that was trained on it scores "
+            "better there than on new images. If training held images out, report.html has the scores on them.",
+            file=sys.stderr,
+        )
     return wanted or ("val" if "val" in present else next(iter(present)))
