@@ -118,5 +118,5 @@ def _help() -> str:
     lines = ["usage: uncrowd VERB ...", "", "Detects objects in crowded images, end to end.", ""]
     lines += [f"  {verb:<8} {what}" for verb, (_, what) in VERBS.items()]
     return "\n".join(
-        [*lines, "", "`uncrowd VERB --help` says what a verb takes; `uncrowd --version` which one this is."]
+        [*lines, "", "`uncrowd VERB --help` explains a verb and its flags. `uncrowd --version` prints the version."]
     )
