@@ -37,7 +37,7 @@ def notes(
     if late:
         said.append(
             f"NOTE: training ends after {counted(epochs, 'epoch')}, before the learning rate falls at "
-            f"{' and '.join(late)}; set earlier --optim.milestones."
+            f"{' and '.join(late)}; give earlier epochs with --optim.milestones."
         )
     if optim.scale_to_batch is not None:
         scaled = optim.learning_rate * batch_size / optim.scale_to_batch
