@@ -172,7 +172,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[st
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Returns the tensors, on the CPU, and the header. Raises InputError when `path` is not a safetensors file."""
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file.")
+        raise InputError(f"{path} does not exist or is not a file; give weights or the folder of a run.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
