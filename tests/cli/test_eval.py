@@ -198,7 +198,7 @@ def test_a_path_without_ground_truth_is_refused(refused, run, tmp_path):
     assert "nowhere does not exist" in refused("eval", run, "--data", tmp_path / "nowhere")
     assert "has no annotation file in it" in refused("eval", run, "--data", tmp_path)
     (tmp_path / "val.txt").write_text("0 0.5 0.5 1 1\n")
-    assert "val.txt is cut off or damaged" in refused("eval", run, "--data", tmp_path / "val.txt")
+    assert "val.txt looks like YOLO's text" in refused("eval", run, "--data", tmp_path / "val.txt")
 
 
 NOT_WEIGHTS = {
