@@ -1,7 +1,7 @@
 """The memory that predicting many files takes beyond that of a few, with the same batch size.
 
-`python -m benchmarks.predictions` draws 1,000 JPEGs of 1000 x 800 pixels. It predicts 16 of them, all as a list, and all
-from an iterator, each time in a process of its own.
+`python -m benchmarks.predictions` draws 1,000 JPEGs of 1000 x 800 pixels. It predicts 16 of them, all as a list, and
+all from an iterator, each time in a process of its own.
 """
 
 import argparse
