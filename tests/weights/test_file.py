@@ -99,6 +99,8 @@ def test_a_folder_of_a_run_stands_for_its_last_weights(tmp_path: Path, model: Sp
         load_weights(tmp_path)
     save_weights(tmp_path / "weights.safetensors", model, CATEGORIES, PREPROCESSING)
     assert load_weights(tmp_path).categories == CATEGORIES
+    with pytest.raises(InputError, match=rf"there; {tmp_path} is the run that was finished last\.$"):
+        load_weights(tmp_path.parent)
 
 
 def test_a_truncated_file(tmp_path: Path, model: SparseRCNN) -> None:

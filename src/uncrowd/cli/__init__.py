@@ -28,7 +28,7 @@ VERBS = {
     "export": ("export", "write a trained detector as ONNX, checked against torch"),
     "info": ("info", "list the recipes, or say what a weights file holds"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
-    "demo": ("demo", "draw data, train, score and detect, in ten minutes"),
+    "demo": ("demo", "draw data, train, score and detect, in eight minutes"),
 }
 # Errors of the operating system that the user has to resolve: full disks, missing permissions, wrong paths.
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)

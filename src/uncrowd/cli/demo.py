@@ -35,7 +35,7 @@ class DemoArguments:
 
     # Folder for the data, the run and the images; it must be new or empty.
     out: Path = Path("demo")
-    # Take one minute instead of ten. This shows that everything works; the detector learns little.
+    # Take about a minute instead of eight. This shows that everything works; the detector learns little.
     short: bool = False
     # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tyro.conf import Positional, arg
 
+from uncrowd.boxes import clip
 from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.images.read import read_image
@@ -141,10 +142,13 @@ def _observe(arguments: AttentionArguments | MasksArguments) -> _Observed:
     stage = _numbered("--stage", arguments.stage, 1, len(taps))
     query = _numbered("--query", arguments.query, 0, len(scores) - 1)
     stage = len(taps) if stage is None else stage
-    query = int(scores.amax(dim=-1).argmax()) if query is None else query
-    score, label = scores[query].max(dim=-1)
     height, width = image.shape[:2]
     network_height, network_width = resized_size(height, width, predictor.resize.short_side, predictor.resize.max_size)
+    if query is None:  # the best detection: a box outside the image is none
+        left = clip(taps[-1].output.boxes[0], network_height, network_width)
+        inside = (left[:, 2:] > left[:, :2]).all(dim=1)
+        query = int((scores.amax(dim=-1) * inside).argmax())
+    score, label = scores[query].max(dim=-1)
     scale = np.array([width / network_width, height / network_height] * 2)
     words = (
         f"query {query} ({predictor.categories.names[int(label)]} {float(score):.2f}) at stage {stage} of {len(taps)}"

@@ -41,7 +41,7 @@ class Forecast:
         memory = "" if self.memory is None else f", {self.memory / 2**30:.1f} GiB of memory at the peak"
         return (
             f"forecast: {counted(self.steps, 'step')} of {counted(self.images, 'image')} at {self.seconds:.2f} s each "
-            f"take {_duration(self.hours)}{memory}; {counted(self.evaluations, 'evaluation')} not included. "
+            f"take {duration(self.hours)}{memory}; {counted(self.evaluations, 'evaluation')} not included. "
             f"Measured on images padded to {height} x {width}; larger ones take more."
         )
 
@@ -90,5 +90,6 @@ def peak_memory(device: torch.device) -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux kilobytes
 
 
-def _duration(hours: float) -> str:
+def duration(hours: float) -> str:
+    """Returns a time in words: "2.5 hours", "12 minutes", "under a minute"."""
     return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes" if hours >= 1 / 60 else "under a minute"

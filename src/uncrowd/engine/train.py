@@ -20,7 +20,7 @@ from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.average import averaged, update_average
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
 from uncrowd.engine.failed_step import StepRecord, memory_for_step, not_finite
-from uncrowd.engine.forecast import Forecast, StepTimer, peak_memory
+from uncrowd.engine.forecast import Forecast, StepTimer, duration, peak_memory
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.micro_batches import split, sum_losses, to_device
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
@@ -304,7 +304,7 @@ class Trainer:
         }
         log.write("train", step, values)
         remaining = (total - step) * self.config.batch_size / throughput
-        speed = f"{throughput:.1f} images/s  {remaining / 60:.0f} min left"
+        speed = f"{throughput:.1f} images/s  {duration(remaining / 3600)} left"
         log.progress(step, total, f"epoch {values['epoch']:.2f}  loss {loss:.3f}  {speed}")
 
     def _save(self) -> None:

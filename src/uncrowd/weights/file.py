@@ -142,6 +142,9 @@ def _of_run(folder: Path) -> Path:
     if last.is_file():
         return last
     hint = f"; {best} holds the best so far" if best.is_file() else ""
+    runs = sorted(folder.glob("*/weights.safetensors"), key=lambda file: file.stat().st_mtime)
+    if runs and not hint:
+        hint = f"; {runs[-1].parent} is the run that was finished last"
     raise InputError(f"{folder} holds no weights.safetensors: no run was finished there{hint}.")
 
 
