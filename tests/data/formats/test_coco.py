@@ -316,11 +316,8 @@ def test_one_missing_image_does_not_hide_the_folder(tmp_path):
     assert read_coco(tmp_path / "a.json").folder == tmp_path / "images"
 
 
-def test_images_that_are_nowhere_are_refused_with_the_places_looked_at(tmp_path):
+def test_images_that_are_nowhere_are_refused_with_the_folders_searched(tmp_path):
     write(tmp_path / "a.json", image_folder=tmp_path / "pngs")
     (tmp_path / "images").mkdir()
     with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}, {tmp_path}/images, .*; put the images"):
         read_coco(tmp_path / "a.json")
-    assert read_coco(tmp_path / "a.json", image_folder=tmp_path / "pngs").folder == tmp_path / "pngs"
-    with pytest.raises(InputError, match=rf"1\.png in none of {tmp_path}/images, \.\.\.\)"):
-        read_coco(tmp_path / "a.json", image_folder=tmp_path / "images")

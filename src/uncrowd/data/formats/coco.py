@@ -82,13 +82,10 @@ class _Image(NamedTuple):
     size: tuple[int, int]
 
 
-def read_coco(
-    annotations: Path, image_folder: Path | None = None, split: str = "train", *, images_needed: bool = True
-) -> DetectionDataset:
+def read_coco(annotations: Path, split: str = "train", *, images_needed: bool = True) -> DetectionDataset:
     """Reads one COCO annotation file into a dataset. The images themselves are not opened.
 
-    image_folder: where the images are; None searches near the annotation file. images_needed: False where only the
-    boxes are used, as in scoring detections; the images then need not exist.
+    images_needed: False where only the boxes are used, as in scoring detections; the images then need not exist.
 
     Labels follow the order of the category ids. Crowd annotations become ignored boxes. An annotation without a box
     has that around its segmentation. An area is the file's own where it has one. Images without boxes are kept. A file
@@ -98,15 +95,13 @@ def read_coco(
     Raises InputError when the file is missing, cut off or not COCO's, when the images are not found, or when a
     record contradicts another (unknown or duplicate ids) or lacks what training needs.
     """
-    dataset, problems = scan_coco(annotations, image_folder, split)
+    dataset, problems = scan_coco(annotations, split)
     problems.refuse_errors(annotations, except_for=() if images_needed else (IMAGES_NOT_FOUND,))
     return dataset
 
 
 @collector_paused()
-def scan_coco(
-    annotations: Path, image_folder: Path | None = None, split: str = "train"
-) -> tuple[DetectionDataset, Problems]:
+def scan_coco(annotations: Path, split: str = "train") -> tuple[DetectionDataset, Problems]:
     """As `read_coco`, but notes and leaves out bad records instead of refusing the file.
 
     Of two records with the same id the first is kept. Raises InputError only where the file as a whole cannot be
@@ -117,7 +112,7 @@ def scan_coco(
     categories, labels = _categories(raw["categories"], problems)
     images, rows = _images(raw["images"], problems)
     names = [image.file_name for image in images]
-    folder, files = find_images(annotations, names, split, problems, image_folder)
+    folder, files = find_images(annotations, names, split, problems)
     sizes = [image.size for image in images]
     packed = pack_annotations(raw.get("annotations", []), sizes, rows, labels, problems)
     dataset = DetectionDataset(
@@ -256,7 +251,7 @@ def _scan(
     annotations: Path, *, split: str, box: BoxKind, sizes: Mapping[str, tuple[int, int]] | None
 ) -> tuple[DetectionDataset, Problems]:
     """`box` and `sizes` do not matter: an object has one box, and the record of an image holds its size."""
-    return scan_coco(annotations, split=split)
+    return scan_coco(annotations, split)
 
 
 COCO = Format(name="COCO JSON", protocol="coco", recognises=_recognises, find=_find, scan=_scan)

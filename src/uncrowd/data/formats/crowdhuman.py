@@ -82,7 +82,6 @@ class _Line(NamedTuple):
 
 def read_odgt(
     annotations: Path,
-    image_folder: Path | None = None,
     split: str = "train",
     *,
     box: BoxKind = "fbox",
@@ -91,7 +90,7 @@ def read_odgt(
 ) -> DetectionDataset:
     """Reads one odgt file into a dataset. Of the images at most the headers are read.
 
-    image_folder, images_needed: as in `read_coco`. The file of an image is named by the image's ID and a suffix.
+    images_needed: as in `read_coco`. The file of an image is named by the image's ID and a suffix.
     box: which of a person's boxes to read. sizes: ID -> (height, width), used for images whose line has no size and
     whose file cannot be read. The size from a file is the one after its EXIF orientation is applied.
 
@@ -102,7 +101,7 @@ def read_odgt(
     Raises InputError when the file is missing, damaged or not CrowdHuman's, when the images are not found, when a
     line has no ID or the ID of another line, or when an image's size is unknown.
     """
-    dataset, problems = scan_odgt(annotations, image_folder, split, box=box, sizes=sizes)
+    dataset, problems = scan_odgt(annotations, split, box=box, sizes=sizes)
     problems.refuse_errors(annotations, except_for=() if images_needed else (IMAGES_NOT_FOUND,))
     return dataset
 
@@ -110,7 +109,6 @@ def read_odgt(
 @collector_paused()
 def scan_odgt(
     annotations: Path,
-    image_folder: Path | None = None,
     split: str = "train",
     *,
     box: BoxKind = "fbox",
@@ -124,7 +122,7 @@ def scan_odgt(
     problems = Problems()
     lines = _read(annotations, box, problems)
     ids = [line.id for line in lines]
-    folder, files = find_images(annotations, ids, split, problems, image_folder, suffixed=False)
+    folder, files = find_images(annotations, ids, split, problems, suffixed=False)
     paths = None if IMAGES_NOT_FOUND in problems else [folder / file for file in files]
     found = _sizes(lines, paths, sizes or {})
     good = [row for row, size in enumerate(found) if size is not None]

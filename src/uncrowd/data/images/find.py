@@ -75,7 +75,6 @@ def find_images(
     names: Sequence[str],
     split: str,
     problems: Problems,
-    given: Path | None = None,
     *,
     suffixed: bool = True,
 ) -> tuple[Path, list[str]]:
@@ -83,14 +82,14 @@ def find_images(
 
     names: the names in the annotation file. A name is looked up as it is, then with its separators, encoding, case,
     Unicode form or suffix corrected, and at last by its end, if exactly one image in the image folders has that end.
-    given: the only folder that is searched. suffixed: False if the format's names have no suffix, as CrowdHuman's IDs.
+    suffixed: False if the format's names have no suffix, as CrowdHuman's IDs.
 
     A name that leads to no image is returned as it is, or with the suffix .jpg. Adds to `problems` how names were
     understood, and IMAGES_NOT_FOUND if there is no image at all. Names that are right cost a few look-ups; only if one
     is wrong are the folders listed, each once.
     """
     listings = Listings()
-    folders = image_folders(annotations, split, listings) if given is None else [given]
+    folders = image_folders(annotations, split, listings)
     if not names:
         return folders[0], []
     best = _best_folder(folders, names) if suffixed else None
