@@ -12,7 +12,7 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
 from uncrowd.data.images.file import MAX_PIXELS
-from uncrowd.data.images.find import IMAGES_NOT_FOUND
+from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Severity
 from uncrowd.errors import InputError
 from uncrowd.structures import ImageId

@@ -16,8 +16,9 @@ from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.records import HOLDS_DETECTIONS
 from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
-from uncrowd.data.images.find import IMAGES_NOT_FOUND, find_images
+from uncrowd.data.images.find import find_images
 from uncrowd.data.images.folders import split_of
+from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, ImageId

@@ -21,8 +21,9 @@ from uncrowd.data.formats.records import (
     xywh_to_box,
 )
 from uncrowd.data.formats.values import as_truth
-from uncrowd.data.images.find import IMAGES_NOT_FOUND, find_images
+from uncrowd.data.images.find import find_images
 from uncrowd.data.images.read import image_sizes
+from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 

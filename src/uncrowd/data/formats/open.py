@@ -11,7 +11,7 @@ from uncrowd.data.formats.convention import check_convention
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.passed_over import nothing_to_read, passed_over
 from uncrowd.data.formats.recognise import FORMATS, format_of, readable
-from uncrowd.data.images.find import IMAGES_NOT_FOUND
+from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
 from uncrowd.words import counted, first, printable

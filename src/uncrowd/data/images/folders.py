@@ -1,6 +1,8 @@
 """The folders near an annotation file that may hold its images."""
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from uncrowd.data.images.listing import Listings
@@ -32,6 +34,37 @@ def image_folders(annotations: Path, split: str, listings: Listings) -> list[Pat
     for sibling in [*_folders_of(split, here, listings), *beside]:  # test2017, CrowdHuman_train01
         folders += [sibling, sibling / "Images", sibling / "images"]
     return [folder for folder in dict.fromkeys([*folders, above]) if folder.is_dir()]
+
+
+class SearchArea:
+    """Where the images of one annotation file are searched.
+
+    Around the dataset there may be others. So images are taken by the ends of their names only inside it, and only its
+    image folders are searched to the bottom.
+
+    split: that of the images, None if unknown. here, root: the folders of the annotation file and of the dataset. best:
+    the folder that has most of the images, None if none has any. folders: all that `image_folders` returns, `best`
+    first. inside: those in the dataset. trees: those that are searched to the bottom.
+    """
+
+    def __init__(self, annotations: Path, folders: Sequence[Path], best: Path | None) -> None:
+        here = annotations.parent
+        inner = is_annotations_folder(here) or here.name.lower() in SPLIT_WORDS
+        root = here.parent if inner else here
+        self.split = split_of(annotations.stem) or SPLIT_WORDS.get(here.name.lower())
+        self.here, self.root, self.best = str(here), str(root), best
+        self._absolute_root = os.path.abspath(root)
+        self.folders = [str(folder) for folder in dict.fromkeys([best or folders[0], *folders])]
+        self.inside = list(filter(self.contains, self.folders))
+        self.trees = [folder for folder in self.inside if Path(folder) not in (here, here.parent)]
+
+    def contains(self, path: str) -> bool:
+        """Whether a path is that of the dataset's folder or leads into it."""
+        return f"{os.path.abspath(path)}{os.sep}".startswith(os.path.join(self._absolute_root, ""))
+
+    def shown(self, path: str) -> str:
+        """Returns a path as messages show it: relative to the dataset's folder if it leads into it."""
+        return path.removeprefix(os.path.join(self.root, ""))
 
 
 def split_of(name: str) -> str | None:

@@ -1,25 +1,17 @@
-"""Searches folders for files whose names are written differently in an annotation file.
-
-Annotation tools write names with backslashes, URL-encoded, without a suffix, or as paths of the exporting machine.
-"""
+"""Searches the folders near an annotation file for the images that its names mean."""
 
 import os
-import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
 
-from uncrowd.data.images.folders import split_of
-from uncrowd.data.images.listing import Listings, fold, has_suffix
+from uncrowd.data.images.folders import SearchArea, split_of
+from uncrowd.data.images.listing import Listings, fold
+from uncrowd.data.images.names import Parts, Readings, leads_out, readings
 
 # The most folders below image folders that are searched, so that a network drive answers in time.
 WALKED = 1000
-
-# A name as folders and a file: ("images", "a.jpg").
-Parts = tuple[str, ...]
-# Name -> what it may mean, as `readings` returns it.
-Readings = Mapping[str, Sequence[Parts]]
 
 
 class Hit(NamedTuple):
@@ -29,20 +21,63 @@ class Hit(NamedTuple):
     path: str
 
 
-def readings(name: str) -> list[Parts]:
-    r"""Returns what a file name may mean: as it is, with / for \, URL-decoded, or given in a query (`?d=a/b.jpg`)."""
-    texts = [name]
-    if "\\" in name:
-        texts.append(name.replace("\\", "/"))
-    address, _, query = texts[-1].partition("?")
-    if query:
-        texts += filter(has_suffix, [address, *(value for _, value in parse_qsl(query))])
-    if "%" in name:
-        texts += [unquote(text).replace("\\", "/") for text in texts]
-    return list(filter(None, dict.fromkeys(map(_parts, texts)))) or [(name,)]  # "." names nothing
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The files that a search found for names, and where it searched.
+
+    whole, ends: those that whole names and the ends of names led to. outside: those out of the dataset's folder.
+    unclear: for other names the paths that they could mean, where these are several. places: the folders in which
+    images were searched by the ends of their names; none if every whole name led to a file.
+    """
+
+    area: SearchArea
+    listings: Listings
+    whole: dict[str, Hit]
+    ends: dict[str, Hit]
+    outside: dict[str, Hit]
+    unclear: dict[str, list[str]]
+    places: list[str]
 
 
-def by_whole_name(missing: Readings, folders: Sequence[str], listings: Listings) -> dict[str, Hit]:
+def search(names: Iterable[str], area: SearchArea, listings: Listings) -> Found:
+    """Finds the files of as many of the names as possible: by their whole names, and then by the ends of these."""
+    staying = {name: readings(name) for name in names if not leads_out(name)}
+    leading_out = {name: readings(name) for name in names if name not in staying}
+    followed = {name: Hit((), path) for name in leading_out if (path := _follow(name, area, listings)) is not None}
+    whole = {name: hit for name, hit in followed.items() if area.contains(hit.path)}
+    whole |= _by_whole_name(staying, area.folders, listings)
+    whole |= _by_whole_name(_without(leading_out, whole), area.inside, listings)
+    missing = _without(staying | leading_out, whole)
+    places = list(_places(missing, area, listings)) if missing else []
+    ends, unclear = _by_end(missing, places, {hit.path for hit in whole.values()}, listings)
+    # Last, because a file of the dataset is meant rather than one elsewhere on this machine.
+    outside = {name: hit for name, hit in followed.items() if name in missing and name not in ends}
+    return Found(area=area, listings=listings, whole=whole, ends=ends, outside=outside, unclear=unclear, places=places)
+
+
+def agreeing_folders(parts: Parts, path: str) -> int:
+    """Returns how many folders at the end of a name agree with those at the end of a path."""
+    agreeing = 0
+    for ours, theirs in zip(reversed(parts[:-1]), reversed(path.split(os.sep)[:-1]), strict=False):
+        if fold(ours) != fold(theirs):
+            break
+        agreeing += 1
+    return agreeing
+
+
+def _without(meant: Readings, found: dict[str, Hit]) -> Readings:
+    return {name: parts for name, parts in meant.items() if name not in found}
+
+
+def _follow(name: str, area: SearchArea, listings: Listings) -> str | None:
+    """Returns the file to which a name leads that leads out of its folder, if there is one."""
+    path = os.path.normpath(os.path.join(area.folders[0], name))
+    if os.path.basename(path) not in listings.of(os.path.dirname(path)).files:
+        return None
+    return os.path.join(area.root, os.path.relpath(path, area.root)) if area.contains(path) else path
+
+
+def _by_whole_name(missing: Readings, folders: Sequence[str], listings: Listings) -> dict[str, Hit]:
     """Returns the files that whole names lead to. If several folders have such a file, that of the first counts."""
     found: dict[str, Hit] = {}
     for folder in folders:
@@ -55,8 +90,8 @@ def by_whole_name(missing: Readings, folders: Sequence[str], listings: Listings)
     return found
 
 
-def by_end(
-    missing: Readings, places: Iterable[str], taken: set[str], listings: Listings
+def _by_end(
+    missing: Readings, places: list[str], taken: set[str], listings: Listings
 ) -> tuple[dict[str, Hit], dict[str, list[str]]]:
     """Returns the files in `places` that the ends of names lead to, and for the other names the paths that also fit.
 
@@ -68,7 +103,7 @@ def by_end(
         for parts in meant:
             wanted[fold(parts[-1])].append((name, parts))
     hits: dict[str, dict[str, tuple[tuple[int, bool], Hit]]] = defaultdict(dict)
-    for place in places if wanted else ():
+    for place in places:
         listing = listings.of(place)
         for key in (wanted.keys() & listing.by_name.keys()) | (wanted.keys() & listing.by_stem.keys()):
             for name, parts in wanted[key]:
@@ -87,22 +122,21 @@ def by_end(
     return found, {name: [hit.path for hit in several] for name, several in best.items() if name not in found}
 
 
-def places(
-    missing: Readings, folders: Sequence[str], trees: Sequence[str], split: str | None, listings: Listings
-) -> Iterator[str]:
-    """Yields each folder that may hold an image: `folders`, those below them that names mention, and all below `trees`.
+def _places(missing: Readings, area: SearchArea, listings: Listings) -> Iterator[str]:
+    """Yields each folder inside the dataset that may hold an image.
 
-    split: that of the images; folders below `trees` that belong to another split are left out.
+    These are the image folders, those below them that names mention, and all below `area.trees` but those of another
+    split.
     """
-    seen: set[tuple[int, int] | str] = set()
+    seen: set[tuple[int, int]] = set()
     parents = {parts[:-1] for meant in missing.values() for parts in meant}
     ends = {parent[start:] for parent in parents for start in range(len(parent))}
-    mentioned = (listings.descend(folder, end) for folder in folders for end in ends)
-    for folder in [*folders, *filter(None, mentioned)]:
+    mentioned = (listings.descend(folder, end) for folder in area.inside for end in ends)
+    for folder in [*area.inside, *filter(None, mentioned)]:
         if _is_new(folder, seen):
             yield folder
-    walk = [*trees]
-    walked: set[tuple[int, int] | str] = set()
+    walk = [*area.trees]
+    walked: set[tuple[int, int]] = set()
     while walk and len(walked) < WALKED:
         folder = walk.pop(0)
         if not _is_new(folder, walked):  # a link may lead back to a folder above it
@@ -110,7 +144,8 @@ def places(
         if _is_new(folder, seen):
             yield folder
         below = sorted(listings.of(folder).folders)
-        walk += [os.path.join(folder, name) for name in below if split is None or split_of(name) in (None, split)]
+        fitting = [name for name in below if area.split is None or split_of(name) in (None, area.split)]
+        walk += [os.path.join(folder, name) for name in fitting]
 
 
 def _best(paths: dict[str, tuple[tuple[int, bool], Hit]]) -> list[Hit]:
@@ -118,28 +153,12 @@ def _best(paths: dict[str, tuple[tuple[int, bool], Hit]]) -> list[Hit]:
     return [hit for agreement, hit in paths.values() if agreement == most]
 
 
-def _parts(name: str) -> Parts:
-    """Returns a name without what leads nowhere or out: a/./../b.jpg is b.jpg, and so is /../b.jpg."""
-    path = posixpath.normpath(name) if "." in name[:-1].split("/") or ".." in name else name
-    return tuple(part for part in path.split("/") if part not in ("", ".", ".."))
-
-
 def _agreement(parts: Parts, path: str) -> tuple[int, bool]:
     """Returns how many folders at the end of both agree, and whether the names agree to the letter."""
     return agreeing_folders(parts, path), path.endswith(os.sep + parts[-1])
 
 
-def agreeing_folders(parts: Parts, path: str) -> int:
-    """Returns how many folders at the end of a name agree with those at the end of a path."""
-    agreeing = 0
-    for ours, theirs in zip(reversed(parts[:-1]), reversed(path.split(os.sep)[:-1]), strict=False):
-        if fold(ours) != fold(theirs):
-            break
-        agreeing += 1
-    return agreeing
-
-
-def _is_new(folder: str, seen: set[tuple[int, int] | str]) -> bool:
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
     """Adds a folder to `seen`; returns whether it was not there under this or another name (a link, another case)."""
     try:
         status = os.stat(folder)
