@@ -29,10 +29,11 @@ from benchmarks.turns import Rounds, ratios, take_turns, with_spread
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
+from uncrowd.data.batches import pad, plan_epoch
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.images.read import read_image
-from uncrowd.data.loader import InferenceLoader, TrainLoader, pad, plan_epoch
+from uncrowd.data.loader import InferenceLoader, TrainLoader
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, image_rng
 from uncrowd.errors import InputError, require_at_least

@@ -16,9 +16,9 @@ from benchmarks.training_parts import parts_of_loss
 from torch import nn
 
 from uncrowd.acceleration.for_inference import for_inference
+from uncrowd.data.batches import inference_batches, plan_epoch
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.coco import read_coco
-from uncrowd.data.loader import inference_batches, plan_epoch
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.micro_batches import to_device

@@ -15,8 +15,8 @@ from uncrowd import config
 from uncrowd.acceleration.compile import compile_whole
 from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
+from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, BinaryFile
-from uncrowd.data.loader import inference_batches, pad
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError, require_at_least, require_threshold
 from uncrowd.inference.cuda_graphs import CudaGraphs
