@@ -124,7 +124,7 @@ BAD_DATA = {
         content(categories=[{"id": 3, "name": "cat"}, {"id": 7, "name": "cat"}]),
         "categories that share one name",
     ),
-    "no boxes": (content(annotations=[]), "has no boxes, so there is nothing to learn"),
+    "no boxes": (content(annotations=[]), "has no boxes to learn from"),
     "no images": (content(images=[], annotations=[]), "an empty list of images"),
     "one image": (content(images=[image(1)], annotations=[annotation(1, 1)]), "has too few images to hold any out"),
 }
@@ -147,7 +147,7 @@ def test_data_without_ground_truth_is_refused(uncrowd, shapes, tmp_path):
     (tmp_path / "image_info_test.json").write_text(json.dumps(images))
     said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY)
     assert said.status == 2
-    assert f"{tmp_path} has no ground truth, so there is nothing to learn" in said.err
+    assert f"{tmp_path} has no ground truth to learn from" in said.err
     assert not (tmp_path / "run").exists()
 
 

@@ -324,7 +324,7 @@ def test_data_without_boxes_are_refused(crowd: Path, tmp_path: Path) -> None:
     data = copy(crowd, tmp_path / "empty", lambda raw: raw["annotations"].clear())
     with pytest.raises(
         InputError,
-        match=r"empty.* has no boxes, so there is nothing to learn \(0 boxes in ",
+        match=r"empty.* has no boxes to learn from \(0 boxes in ",
     ):
         begin(Run(experiment=tiny_experiment(), data=str(data)), tmp_path / "run", device="cpu")
 

@@ -96,7 +96,7 @@ def test_an_odgt_file_that_is_one_list_is_told_to_hold_an_object_a_line(tmp_path
     errors = [finding.sentence() for finding in check_data(tmp_path) if finding.severity == "error"]
     assert errors == [
         "error: train: lines that are not JSON objects: 1 (line 1 is a list); write one object a line.",
-        "error: train: no boxes, so there is nothing to learn (0 boxes in 0 images); add annotations.",
+        "error: train: no boxes to learn from (0 boxes in 0 images); add annotations.",
     ]
 
 

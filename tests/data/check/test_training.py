@@ -94,7 +94,7 @@ def test_the_sentences_say_why_and_the_mend(tmp_path):
         require_training_data(open_dataset(tmp_path / "a.json"), seed=0)
     (tmp_path / "a.json").write_text(json.dumps(content(annotations=IGNORED)))
     with pytest.raises(
-        InputError, match=r"nothing to learn \(1 box, all marked as crowd or to be ignored\); set iscrowd .* to 0"
+        InputError, match=r"no boxes to learn from \(1 box, all marked as crowd or to be ignored\); set iscrowd .* to 0"
     ):
         require_training_data(open_dataset(tmp_path / "a.json"), seed=0)
 

@@ -13,7 +13,7 @@ from uncrowd.words import counted
 NOTHING_ANNOTATED = Rule(
     kind="nothing annotated",
     severity="error",
-    message="no ground truth, so there is nothing to learn",
+    message="no ground truth to learn from",
     training="give the annotations too",
     whole=True,
 )
@@ -34,7 +34,7 @@ TOO_FEW_IMAGES = Rule(
 NOTHING_TO_LEARN = Rule(
     kind="no boxes",
     severity="error",
-    message="no boxes, so there is nothing to learn",
+    message="no boxes to learn from",
     training="add annotations",
     whole=True,
 )
