@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 
 from uncrowd import config
 from uncrowd.acceleration.compile import compile_layers
-from uncrowd.data.check.training import require_training_data
+from uncrowd.data.check.training import TrainingData, require_training_data
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Splits, open_dataset
@@ -26,6 +26,7 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import build_detector
+from uncrowd.models.detector import Detector
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.folder import CONFIG, claimed, copy_run, refuse_a_run
 from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, identity
@@ -128,29 +129,70 @@ def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
     return replace(experiment, train=changed)
 
 
+class _Prepared(NamedTuple):
+    """A run before its next step. start: in words the origin of its first weights, None if it has a checkpoint."""
+
+    experiment: Experiment
+    splits: Splits
+    data: TrainingData
+    model: Detector
+    trainer: Trainer
+    start: str | None
+
+
 def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_run: bool, say: Say) -> TrainedRun:
     main = accelerator.is_main_process
     say = say if main else _silent
+    experiment, splits, data, model, trainer, start = _prepare(run, folder, accelerator, resume=resume, say=say)
+    if trainer.is_finished:
+        say(f"the run in {folder} is finished, {counted(trainer.position.epoch, 'epoch')}; nothing was changed")
+        return TrainedRun(folder, finished=True)
+    say(start or f"resumed at epoch {trainer.position.epoch}, step {trainer.position.step}")
+    if dry_run:
+        say(str(trainer.rehearse()))
+        return TrainedRun(folder, finished=False)
+    log = None
+    if main:
+        log = RunLog(folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
+        config.save(replace(run, experiment=experiment), folder / CONFIG)
+        if start is not None:
+            log.write("begin", 0, {"start": start, "command": _command()})
+    about = facts(splits, data.train, data.scored_on, experiment, model, accelerator)
+    try:
+        with peers(accelerator.process_index, accelerator.num_processes):
+            scoring = Scoring(experiment, run.start_from, data.val, accelerator, folder, about, log)
+            finished = trainer.train(log, scoring)
+    finally:
+        if log is not None:
+            log.close()
+    if not finished:
+        say(f"stopped; go on with `uncrowd train --resume {shlex.quote(str(folder))}`")
+        return TrainedRun(folder, finished=False, stopped_by=trainer.stopped_by)
+    say(f"report: {folder / 'report.html'}")
+    return TrainedRun(folder, finished=True)
+
+
+def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, say: Say) -> _Prepared:
+    """Opens the data and builds the model and its trainer, from the checkpoint if the run is resumed and has one."""
     checkpoint = folder / "last.safetensors"
     goes_on = resume and checkpoint.is_file()
     splits = open_dataset(Path(run.data), run.box)
     say(splits.describe())
     settings = run.experiment.train
     data, findings = require_training_data(splits, settings.seed, settings.max_pixels)
-    train_set, val_set = data.train, data.val
     say(f"scored on {data.scored_on}")
     for finding in findings:
         say(finding.sentence())
-    categories = train_set.categories
+    categories = data.train.categories
     experiment = _settled(run.experiment, splits, categories)
-    loader = _loader(experiment, train_set, accelerator)
-    for sentence in notes(experiment, train_set, loader.steps_per_epoch, accelerator.device):
+    loader = _loader(experiment, data.train, accelerator)
+    for sentence in notes(experiment, data.train, loader.steps_per_epoch, accelerator.device):
         say(sentence)
 
-    torch.manual_seed(experiment.train.seed)
+    torch.manual_seed(settings.seed)
     model = build_detector(experiment.model, accelerator.device)
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
-    if experiment.train.compile:
+    if settings.compile:
         compile_layers(model, accelerator.device)
         say("the model is compiled with the first step, which takes a minute or more")
     trainer = Trainer(
@@ -161,41 +203,13 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
         experiment.optim,
         accelerator,
         checkpoint,
-        identity(experiment, train_set, val_set),
+        identity(experiment, data.train, data.val),
     )
     if goes_on:
         trainer.resume(may_differ=MAY_DIFFER)
-        if trainer.is_finished:
-            say(f"the run in {folder} is finished, {counted(trainer.position.epoch, 'epoch')}; nothing was changed")
-            return TrainedRun(folder, finished=True)
-        say(f"resumed at epoch {trainer.position.epoch}, step {trainer.position.step}")
     elif resume:
         say("the run was interrupted before its first checkpoint, so it begins again")
-    if dry_run:
-        if start is not None:
-            say(start)
-        say(str(trainer.rehearse()))
-        return TrainedRun(folder, finished=False)
-    log = None
-    if main:
-        log = RunLog(folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
-        config.save(replace(run, experiment=experiment), folder / CONFIG)
-    if start is not None:
-        say(start)
-        if log is not None:
-            log.write("begin", 0, {"start": start, "command": _command()})
-    about = facts(splits, train_set, data.scored_on, experiment, model, accelerator)
-    try:
-        with peers(accelerator.process_index, accelerator.num_processes):
-            finished = trainer.train(log, Scoring(experiment, run.start_from, val_set, accelerator, folder, about, log))
-    finally:
-        if log is not None:
-            log.close()
-    if not finished:
-        say(f"stopped; go on with `uncrowd train --resume {shlex.quote(str(folder))}`")
-        return TrainedRun(folder, finished=False, stopped_by=trainer.stopped_by)
-    say(f"report: {folder / 'report.html'}")
-    return TrainedRun(folder, finished=True)
+    return _Prepared(experiment, splits, data, model, trainer, start)
 
 
 def _command() -> str:
