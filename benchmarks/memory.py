@@ -9,7 +9,15 @@ from pathlib import Path
 import torch
 
 # Modules that the fork server imports once; the processes that measure are forked from it.
-PRELOADED = ["torch", "torchvision", "timm", "accelerate", "scipy.optimize", "torch.utils.tensorboard", "tyro"]
+PRELOADED = [
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "scipy.optimize",
+    "tensorboard.compat.proto.event_pb2",
+    "tyro",
+]
 
 
 def peak(call: Callable[..., object], *args: object) -> int | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch.utils.tensorboard import SummaryWriter
 
+from uncrowd.engine.events import Events
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.whole_file import whole_file
@@ -38,7 +38,7 @@ class RunLog:
             kept = [row for row in read_metrics(self.path) if is_kept(row)] if start_step else []
             with whole_file(self.path) as file:
                 file.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-            self._events = SummaryWriter(folder / "tensorboard", purge_step=start_step + 1)
+            self._events = Events(folder / "tensorboard", start_step + 1)
         self._console = Console(emoji=False)
         self._progress: Progress | None = None
 
@@ -53,9 +53,8 @@ class RunLog:
         with self._writing():
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-            for name, value in finite.items():
-                if isinstance(value, int | float):
-                    self._events.add_scalar(f"{kind}/{name}", value, step)
+            numbers = {f"{kind}/{name}": value for name, value in finite.items() if isinstance(value, int | float)}
+            self._events.add(numbers, step)
 
     def say(self, text: str) -> None:
         """Prints a line for the user."""
@@ -75,7 +74,7 @@ class RunLog:
         self._progress.update(self._progress.task_ids[0], completed=done, description=text)
 
     def close(self) -> None:
-        """Removes the progress bar and flushes the events."""
+        """Removes the progress bar and closes the events."""
         if self._progress is not None:
             self._progress.stop()
         with suppress(OSError):  # a full disk has been reported before
