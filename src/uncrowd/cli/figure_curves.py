@@ -12,12 +12,9 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import parse
-from uncrowd.engine.metrics import read_metrics
+from uncrowd.engine.metrics import read_metrics, scores_in
 from uncrowd.errors import InputError
 from uncrowd.visualize.curves import plot_convergence
-
-# Keys of an evaluation's row in metrics.jsonl that are not scores.
-NO_SCORES = {"kind", "epoch", "step", "time", "per_class"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +58,7 @@ def _course(run: Path, score: str) -> tuple[list[float], list[float]]:
         raise InputError(f"{run} is not a folder; give the folder of a run.")
     logged = read_metrics(run / "metrics.jsonl")
     rows = [row for row in logged if row["kind"] == "eval" and _is_number(row.get("epoch"))]
-    # an undefined score is null
-    known = dict.fromkeys(name for row in rows for name in row if name not in NO_SCORES and _is_number(row[name]))
+    known = dict.fromkeys(name for row in rows for name, value in scores_in(row).items() if _is_number(value))
     if not known:
         raise InputError(f"{run} has no scores in metrics.jsonl; give a run that was evaluated at least once.")
     if score not in known:

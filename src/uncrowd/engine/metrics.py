@@ -6,6 +6,8 @@ from typing import Any
 
 # Names of numbers in the logs of earlier versions -> their names now.
 RENAMED = {"pictures_per_second": "images_per_second"}
+# What the row of an evaluation holds beside its scores.
+_NO_SCORES = ("kind", "step", "time", "epoch", "per_class")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -25,3 +27,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             break
         rows.append({RENAMED.get(name, name): value for name, value in row.items()})
     return rows
+
+
+def scores_in(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns the scores in the row of an evaluation, by name; one that is not defined is None."""
+    return {name: value for name, value in row.items() if name not in _NO_SCORES}

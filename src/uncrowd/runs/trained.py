@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from uncrowd.engine.metrics import read_metrics
+from uncrowd.engine.metrics import read_metrics, scores_in
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,4 @@ class TrainedRun:
         A score that is not defined is None, such as AP of small objects where there are none.
         """
         rows = [row for row in read_metrics(self.folder / "metrics.jsonl") if row["kind"] == "eval"]
-        not_scores = ("kind", "step", "time", "epoch", "per_class")
-        return {name: value for name, value in rows[-1].items() if name not in not_scores} if rows else {}
+        return scores_in(rows[-1]) if rows else {}
