@@ -6,7 +6,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,7 +14,7 @@ from uncrowd.errors import InputError, NonFiniteError, PeerLostError
 from uncrowd.extras import extras_of
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.out_of_memory import is_out_of_memory
-from uncrowd.words import printable
+from uncrowd.words import nearest, printable
 
 # verb -> (module of this package, what it does). A module is imported only when its verb is used.
 VERBS = {
@@ -57,9 +56,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     verb, *rest = argv
     if verb not in VERBS:
-        close = get_close_matches(verb, VERBS, n=1)
-        meant = f"the nearest is {close[0]!r}." if close else f"there are {', '.join(VERBS)}."
-        return _refuse(f"there is no verb {verb!r}; {meant}")
+        meant = nearest(verb, VERBS) or f"; there are {', '.join(VERBS)}"
+        return _refuse(f"there is no verb {verb!r}{meant}.")
     try:
         with extras_of(f"`uncrowd {verb}`"):
             command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main

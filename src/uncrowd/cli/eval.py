@@ -133,10 +133,9 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
     require_device(arguments.device)
     if arguments.tta and arguments.tta_as_released:
         raise InputError("--tta and --tta-as-released exclude each other; give one of them.")
-    if of_a_file and (arguments.tta or arguments.tta_as_released):
-        raise InputError(f"--tta needs a detector, but {arguments.what} holds detections; leave --tta out.")
-    if of_a_file and arguments.bf16:
-        raise InputError(f"--bf16 needs a detector, but {arguments.what} holds detections; leave --bf16 out.")
+    for flag, given in (("--tta", arguments.tta or arguments.tta_as_released), ("--bf16", arguments.bf16)):
+        if given and of_a_file:
+            raise InputError(f"{flag} needs a detector, but {arguments.what} holds detections; leave {flag} out.")
     if out is None:
         return
     if out.suffix not in (".json", ".odgt"):
@@ -176,9 +175,8 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
 
 def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
-    predictor = load_for(dataset, arguments.what, arguments.device, tta, bf16=arguments.bf16)
-    predictor.max_pixels = arguments.max_pixels
-    return predictor
+    bf16, max_pixels = arguments.bf16, arguments.max_pixels
+    return load_for(dataset, arguments.what, arguments.device, tta, bf16=bf16, max_pixels=max_pixels)
 
 
 def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[ImageId, Detections]:

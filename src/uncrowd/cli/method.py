@@ -9,6 +9,7 @@ from tyro.conf import arg
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
+from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.errors import InputError
 from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.predictor import Predictor, load
@@ -48,12 +49,13 @@ def load_for(
     tta: TTAConfig | None = None,
     *,
     bf16: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Predictor:
     """Returns the detector, which reports the category ids of the dataset.
 
     Raises InputError like `load`, and when its classes differ from those of the dataset in names or order.
     """
-    return with_ids_of(dataset, load(method, device, tta, bf16=bf16), str(method))
+    return with_ids_of(dataset, load(method, device, tta, bf16=bf16, max_pixels=max_pixels), str(method))
 
 
 def choose_split(layout: Layout, wanted: str | None) -> str:
