@@ -12,10 +12,10 @@ from tests.tiny import TINY_MODEL
 from uncrowd import InputError, Predictor
 from uncrowd.cli import main
 from uncrowd.data.transforms import ResizeConfig
-from uncrowd.engine.failed_step import memory_for_step
+from uncrowd.engine.failed_step import explain_step_out_of_memory
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.out_of_memory import is_out_of_memory, memory_for
+from uncrowd.out_of_memory import explain_out_of_memory, is_out_of_memory
 from uncrowd.structures import Batch, Categories
 from uncrowd.weights.file import save_weights
 
@@ -47,7 +47,7 @@ def test_it_is_recognised(error: Exception) -> None:
     assert is_out_of_memory(error)
     with (
         pytest.raises(InputError, match=r"^Memory ran out in it; take less\.$"),
-        memory_for("in it", "take less"),
+        explain_out_of_memory("in it", "take less"),
     ):
         raise error
 
@@ -61,7 +61,7 @@ def test_it_is_recognised_as_a_cause() -> None:
 
 def test_other_errors_stay_as_they_are() -> None:
     for error in (RuntimeError("shape mismatch"), InputError("out of memory.jpg does not exist.")):
-        with pytest.raises(type(error), match=str(error)), memory_for("in it", "take less"):
+        with pytest.raises(type(error), match=str(error)), explain_out_of_memory("in it", "take less"):
             raise error
 
 
@@ -82,7 +82,7 @@ def test_a_step_names_its_images_and_what_needs_less(accumulate: int, first: str
     )
     with (
         pytest.raises(InputError, match=rf"at step 12, with 6 images padded to 64 x 96 pixels; {first} "),
-        memory_for_step(12, batch, TrainConfig(batch_size=6, accumulate=accumulate)),
+        explain_step_out_of_memory(12, batch, TrainConfig(batch_size=6, accumulate=accumulate)),
     ):
         use_too_much()
 

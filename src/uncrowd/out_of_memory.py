@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_for(what: str, mend: str) -> Iterator[None]:
+def explain_out_of_memory(what: str, mend: str) -> Iterator[None]:
     """Raises InputError, "Memory ran out WHAT; MEND.", where the code inside runs out of memory."""
     try:
         yield

@@ -23,7 +23,7 @@ from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.images.read import read_image
 from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, image_rng, resize
 from uncrowd.errors import InputError
-from uncrowd.out_of_memory import memory_for
+from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, ImageId, Sample, Target
 
 
@@ -199,7 +199,9 @@ def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batc
         # DataLoader draws a seed for its workers; without its own generator it would advance the training's.
         generator=torch.Generator(),
     )
-    with memory_for("while images were loaded", "fewer loading processes (workers) and smaller images need less"):
+    with explain_out_of_memory(
+        "while images were loaded", "fewer loading processes (workers) and smaller images need less"
+    ):
         for packed in loader:
             if isinstance(packed, InputError):
                 raise packed

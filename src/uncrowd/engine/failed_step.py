@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.errors import NonFiniteError
-from uncrowd.out_of_memory import memory_for
+from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, ImageId
 from uncrowd.words import counted
 
@@ -27,7 +27,7 @@ def not_finite(record: StepRecord, what: str) -> NonFiniteError:
     )
 
 
-def memory_for_step(step: int, batch: Batch, config: TrainConfig) -> AbstractContextManager[None]:
+def explain_step_out_of_memory(step: int, batch: Batch, config: TrainConfig) -> AbstractContextManager[None]:
     """Within it, memory that runs out raises InputError, which names the step, its images and what needs less.
 
     batch: the images of this rank. The settings that a resumed run may change come first.
@@ -36,7 +36,7 @@ def memory_for_step(step: int, batch: Batch, config: TrainConfig) -> AbstractCon
     images = len(batch.ids)
     finer = next((n for n in range(config.accumulate + 1, images + 1) if images % n == 0), None)
     first = "" if finer is None else f"--train.accumulate {finer} needs less, also with --resume; in a new run, "
-    return memory_for(
+    return explain_out_of_memory(
         f"at step {step}, with {counted(images, 'image')} padded to {height} x {width} pixels",
         f"{first}smaller --augment.short-sides and --augment.max-size, a smaller --train.batch-size, --train.bf16 or "
         "fewer --model.proposals need less",

@@ -19,7 +19,7 @@ from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.average import averaged, update_average
 from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
-from uncrowd.engine.failed_step import StepRecord, memory_for_step, not_finite
+from uncrowd.engine.failed_step import StepRecord, explain_step_out_of_memory, not_finite
 from uncrowd.engine.forecast import Forecast, StepTimer, duration, peak_memory
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.micro_batches import split, sum_losses, to_device
@@ -213,7 +213,7 @@ class Trainer:
         num_boxes = self._num_boxes(batch)
         self._watch.send()
         record = StepRecord(self.global_step, rate, batch.ids)
-        with memory_for_step(self.global_step, batch, self.config):
+        with explain_step_out_of_memory(self.global_step, batch, self.config):
             losses = self._backward(batch, num_boxes, record)
             trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)

@@ -18,7 +18,7 @@ from uncrowd.inference.export_check import Checked, check
 from uncrowd.inference.onnx_detector import INPUTS, METADATA, OUTPUTS, OnnxDescription, import_for_onnx, load_onnx
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
-from uncrowd.out_of_memory import memory_for
+from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Categories, Decoded
 from uncrowd.weights.destination import require_destination
 from uncrowd.weights.file import load_weights
@@ -49,7 +49,9 @@ def export(weights: str | Path, destination: str | Path, *, say: Callable[[str],
         parameters = sum(parameter.numel() for parameter in model.parameters())
         what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
         say(f"exporting {source}: {what}; that takes a minute or more")
-    with memory_for(f"while exporting {source}", "end other programs, or export on a machine with more memory"):
+    with explain_out_of_memory(
+        f"while exporting {source}", "end other programs, or export on a machine with more memory"
+    ):
         return export_onnx(destination, model, categories, resize)
 
 

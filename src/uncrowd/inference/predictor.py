@@ -24,7 +24,7 @@ from uncrowd.inference.image_like import ImageLike, size_of, to_pixels
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
-from uncrowd.out_of_memory import memory_for
+from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 from uncrowd.weights.file import load_weights
 
@@ -156,7 +156,7 @@ class Predictor:
         """
         count, (height, width) = len(images), images.shape[-2:]
         with (
-            memory_for(
+            explain_out_of_memory(
                 f"while detecting in a batch of {count} of {height} x {width} pixels",
                 "smaller batches, smaller images and bf16 need less",
             ),
