@@ -9,7 +9,7 @@ from uncrowd.data.images.file import is_image_file, require_regular
 from uncrowd.errors import InputError
 
 
-def find_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]:
+def named_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]:
     """Returns the given files and the image files in the given folders, sorted by name and without duplicates.
 
     Images that cannot be read are among them, so that they are reported. The small files that macOS writes beside

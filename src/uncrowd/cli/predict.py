@@ -16,7 +16,7 @@ from PIL import Image
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
-from uncrowd.cli.image_arguments import annotated_names, find_images
+from uncrowd.cli.image_arguments import annotated_names, named_images
 from uncrowd.cli.progress import progress_bar
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.images.read import ImageContent, read_content
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     require_threshold(arguments.threshold, "--threshold")
     require_at_least(1, **{"--batch-size": arguments.batch_size, "--max-pixels": arguments.max_pixels})
     require_device(arguments.device)
-    files = find_images(arguments.images, {NUMBERED, arguments.out or NUMBERED})
+    files = named_images(arguments.images, {NUMBERED, arguments.out or NUMBERED})
     names = None if arguments.json_only else annotated_names(files, arguments.images)
     if arguments.out is not None:
         written = ["detections.json", *(names or {}).values()]
