@@ -33,7 +33,7 @@ benchmark() { # NAME SECONDS MODULE ARGUMENTS...
 }
 
 tests=(tests/ops/test_roi_align.py tests/ops/test_bias_relu_triton.py)
-tests+=(tests/models/test_on_gpu.py tests/engine/test_step_on_gpu.py)
+tests+=(tests/models/test_on_gpu.py tests/engine/test_train_on_gpu.py)
 if [ -n "${TOY:-}" ]; then
     small=(--backbone resnet10t --stages 1 --rounds 1)
     size=(--height 128 --width 150)

@@ -1,3 +1,5 @@
+"""Batches for training and inference are the same whatever loads them, and images that cannot be read are replaced."""
+
 import multiprocessing
 import os
 import signal

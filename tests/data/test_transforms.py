@@ -1,3 +1,5 @@
+"""Images and their boxes stay together through flips, crops and resizing."""
+
 import math
 from dataclasses import replace
 from pathlib import Path

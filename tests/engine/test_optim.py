@@ -1,3 +1,5 @@
+"""The learning rate of each step, and which parameters the optimiser trains at which rate."""
+
 import pytest
 import torch
 from torch import nn
