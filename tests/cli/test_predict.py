@@ -177,6 +177,7 @@ def test_no_image_in_a_folder_is_passed_over_in_silence(predict, shapes, tmp_pat
         (tmp_path / "in" / name).write_bytes(b"no image")
     (tmp_path / "in/phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (tmp_path / "in/gone.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "in/self.jpg").symlink_to("self.jpg")
     os.mkfifo(tmp_path / "in/pipe.jpg")
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked/other.png").write_bytes(image)
@@ -186,11 +187,25 @@ def test_no_image_in_a_folder_is_passed_over_in_silence(predict, shapes, tmp_pat
     said, records = predict(tmp_path / "in")
     assert said.status == 2
     assert [Path(record["image"]).name for record in records] == ["other.png", "no-suffix", "plain.png"]
-    assert "in 3 images, 3 left out" in said.out
-    gone, phone, pipe = said.err.splitlines()
+    assert "in 3 images, 4 left out" in said.out
+    gone, phone, pipe, itself = said.err.splitlines()
     assert gone.startswith(f"left out: {tmp_path / 'in/gone.jpg'} does not exist")
     assert phone.startswith(f"left out: {tmp_path / 'in/phone.HEIC'} ")
     assert pipe.startswith(f"left out: {tmp_path / 'in/pipe.jpg'} is a named pipe, not an image file")
+    assert itself.startswith(f"left out: {tmp_path / 'in/self.jpg'} cannot be read as an image")
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(refused, weights, shapes, monkeypatch):
+    scandir = os.scandir
+
+    def protected(folder):  # for an administrator, no permissions do that
+        if Path(folder).name == "images":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", protected)
+    said = refused("predict", weights, shapes)
+    assert f"{shapes / 'images'} cannot be listed (Permission denied); allow that, or name the other images" in said
 
 
 def test_pages_that_are_left_out_and_dark_pixels_are_said(predict, shapes, tmp_path):

@@ -1,5 +1,6 @@
 """Checks and writes the file of a figure."""
 
+from os.path import realpath
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def require_figure_file(out: Path, *inputs: Path) -> None:
         raise InputError(f"{out} is not the name of a PNG or JPEG file; give --out a name that ends in .png or .jpg.")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
-    if out.resolve() in {file.resolve() for file in inputs}:
+    if realpath(out) in map(realpath, inputs):
         raise InputError(f"{out} is one of the inputs and would be overwritten; name another file with --out.")
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 from uncrowd.data.images.file import is_image_file, require_regular
 from uncrowd.errors import InputError
@@ -14,7 +15,8 @@ def named_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
 
     Images that cannot be read are among them, so that they are reported. The small files that macOS writes beside
     others (._name, __MACOSX) are not. Folders of `skipped` inside a given one are left out: they hold results of
-    earlier calls. Raises InputError for a path that is no file or folder, and for a folder without images.
+    earlier calls. Raises InputError for a path that is no file or folder, for a folder without images, and for one that
+    cannot be listed.
     """
     if not paths:
         raise InputError("Name image files or folders after the weights.")
@@ -50,13 +52,19 @@ def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, 
 def _files_below(folder: Path, skipped: Collection[Path]) -> Iterator[Path]:
     """Yields all files in a folder and its subfolders, linked ones as well, each folder once."""
     seen = {each.resolve() for each in skipped} - {folder.resolve()}
-    for here, folders, names in os.walk(folder, followlinks=True):
+    for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = Path(here).resolve()
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
         yield from (Path(here) / name for name in names)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise InputError(
+        f"{error.filename} cannot be listed ({error.strerror}); allow that, or name the other images and folders."
+    ) from error
 
 
 def _is_junk(file: Path) -> bool:

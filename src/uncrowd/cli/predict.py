@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from itertools import count
+from os.path import realpath
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,9 +159,9 @@ def _write_all(file: FileIO, text: str) -> None:
 
 
 def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path], *, told: bool) -> None:
-    originals = {file.resolve() for file in files}
+    originals = set(map(realpath, files))  # unlike Path.resolve, it takes links that lead to themselves
     for target in targets:
-        if target.resolve() in originals:
+        if realpath(target) in originals:
             raise InputError(f"{target} is one of the images and would be overwritten; name another folder with --out.")
         if target.exists() and not told:
             raise InputError(

@@ -1,5 +1,6 @@
 """The destination of a file that is made from weights."""
 
+from os.path import realpath
 from pathlib import Path
 
 from uncrowd.errors import InputError
@@ -13,5 +14,5 @@ def require_destination(destination: Path, source: Path, what: str, ending: str)
     if destination.suffix.lower() != ending:
         raise InputError(f"{destination} is not the name of {what}; end its name in {ending}.")
     sources = [source, source / "weights.safetensors"]  # of a run's folder
-    if destination.resolve() in {file.resolve() for file in sources}:
+    if realpath(destination) in map(realpath, sources):
         raise InputError(f"{destination} is the input and would be overwritten; name another file.")
