@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from uncrowd.errors import InputError, require_threshold
+from uncrowd.errors import InputError, require_threshold, require_whole
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.3, np.float32(0.5)])
@@ -17,3 +17,14 @@ def test_a_threshold_is_a_number_between_0_and_1(value: object) -> None:
 def test_what_is_none_is_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"--threshold is .*; scores are between 0 and 1\."):
         require_threshold(value, "--threshold")
+
+
+@pytest.mark.parametrize("value", [1, 4, np.int64(4)])
+def test_a_count_is_a_whole_number(value: object) -> None:
+    require_whole(1, batch_size=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, math.nan, "4", None, True, [4]])
+def test_what_is_no_count_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match=r"batch_size is .*; give a whole number of 1 or more\."):
+        require_whole(1, batch_size=value)

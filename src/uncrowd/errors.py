@@ -1,6 +1,6 @@
 """The errors that end a command with one sentence instead of a stack trace, and checks for settings."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 from uncrowd.words import printable
 
@@ -41,6 +41,13 @@ def require_at_least(least: int | float, **values: int | float) -> None:
     for name, value in values.items():
         if not value >= least:
             raise InputError(f"{name} is {value}; give {least} or more.")
+
+
+def require_whole(least: int, **values: object) -> None:
+    """Raises InputError for the first of the named values that is not a whole number of `least` or more."""
+    for name, value in values.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
+            raise InputError(f"{name} is {value!r}; give a whole number of {least} or more.")
 
 
 def require_threshold(threshold: object, name: str = "threshold") -> None:

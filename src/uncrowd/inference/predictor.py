@@ -18,7 +18,7 @@ from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, BinaryFile
 from uncrowd.data.transforms import ResizeConfig, resize
-from uncrowd.errors import InputError, NonFiniteError, require_at_least, require_threshold
+from uncrowd.errors import InputError, NonFiniteError, require_threshold, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.image_like import ImageLike, size_of, to_pixels
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
@@ -55,7 +55,7 @@ class Predictor:
         compiled: bool = False,
         max_pixels: int = MAX_PIXELS,
     ):
-        require_at_least(1, max_pixels=max_pixels)
+        require_whole(1, max_pixels=max_pixels)
         self.device = torch.device(device)
         self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
         if compiled and isinstance(self.model, Detector):
@@ -99,7 +99,7 @@ class Predictor:
         NonFiniteError when the weights are damaged.
         """
         require_threshold(threshold)
-        require_at_least(1, batch_size=batch_size)
+        require_whole(1, batch_size=batch_size)
         if isinstance(inputs, ImageLike) or not isinstance(inputs, Iterable):
             return self._predict_all([inputs], threshold, batch_size)[0]
         if isinstance(inputs, Iterator):
