@@ -121,6 +121,7 @@ UNDERSTOOD: dict[str, Change] = {
     "class ids as text": each("categories", "id", str),
     "image ids as floats": each("images", "id", float),
     "sides as text": each("images", "width", str),
+    "boxes as text": each("annotations", "bbox", lambda box: [str(side) for side in box]),
     "no area": each("annotations", "area", lambda _: None),
     "area as text": each("annotations", "area", str),
     "area -5": each("annotations", "area", lambda _: -5),
@@ -144,9 +145,12 @@ UNCLEAR: dict[str, tuple[Change, str]] = {
         r"one name \(cat: id 7 and id 3\); rename one",
     ),
     "mixed image ids": (each("images", "id", lambda id: str(id) if id == 3 else id), r"'3' and 1\); use one type"),
-    "image names as ids": (each("annotations", "image_id", name_of), r"image_id 'hall .*; add the image's record"),
+    "image names as ids": (
+        each("annotations", "image_id", name_of),
+        r"image_id 'hall .*; write the id that its",
+    ),
     "class names as ids": (
         each("annotations", "category_id", lambda _: "cat"),
-        r"category_id 'cat', .*; add the category",
+        r"category_id 'cat', .*; write the id that its record has",
     ),
 }

@@ -115,7 +115,7 @@ def test_boxes_that_reach_outside_are_not_clipped_here(tmp_path):
         ((1, HEIGHT, 5, 5), "boxes fully outside their image"),
         ((1, -9, 5, 9), "boxes fully outside their image"),
         ((1, 1, 5), "annotations whose bbox is not four numbers"),
-        ((1, 1, "5", 5), "annotations whose bbox is not four numbers"),
+        ((1, 1, "five", 5), "annotations whose bbox is not four numbers"),
         ((1, 1, True, 5), "annotations whose bbox is not four numbers"),
         (None, "annotations whose bbox is not four numbers"),
     ],

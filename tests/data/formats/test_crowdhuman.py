@@ -134,7 +134,7 @@ def test_images_may_have_any_suffix_and_lie_in_several_folders(tmp_path):
         ([1, 1, 10**400, 5], "boxes with a NaN or infinite number", False),
         ([WIDTH, 1, 5, 5], "boxes fully outside their image", True),
         ([1, 1, 5], "boxes that are not four numbers", False),
-        ([1, 1, "5", 5], "boxes that are not four numbers", False),
+        ([1, 1, "five", 5], "boxes that are not four numbers", False),
         (None, "boxes that are not four numbers", False),
     ],
 )

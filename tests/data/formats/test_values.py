@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from uncrowd.data.formats.values import as_known, as_truth, as_whole
+from uncrowd.data.formats.values import as_known, as_number, as_truth, as_whole
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "1", " 1 ", "1.0", "true", "True", "YES"])
@@ -32,6 +32,16 @@ def test_whole_numbers(value, whole):
 @pytest.mark.parametrize("value", [True, 7.5, 2**63, math.inf, math.nan, "007", "-0", "7.5", "1e3", "", "9" * 30])
 def test_what_is_no_whole_number(value):
     assert as_whole(value) is None
+
+
+@pytest.mark.parametrize(("value", "number"), [(7, 7.0), (7.5, 7.5), ("7", 7.0), ("-7.5", -7.5), (10**400, math.inf)])
+def test_numbers(value, number):
+    assert as_number(value) == number
+
+
+@pytest.mark.parametrize("value", [True, None, [], "", " 7", "7_0", "7,5", "1e3", "nan", "inf", "seven", "\u0667"])
+def test_what_is_no_number(value):
+    assert as_number(value) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The annotations of a COCO file: which of them become boxes, and how their values are understood."""
 
 import math
+from collections.abc import Container
 from reprlib import repr as short  # a value in the user's file may be of any type and length
 from typing import Any
 
@@ -22,6 +23,12 @@ UNKNOWN_CATEGORY = Rule(
     severity="error",
     message="annotations of a category_id that `categories` does not list",
     training="add the category or remove the annotations",
+)
+NAME_FOR_ID = Rule(
+    kind="name for an id",
+    severity="error",
+    message="annotations whose image_id is a file name, or whose category_id is the name of a class",
+    training="write the id that its record has",
 )
 OTHER_TYPE = Rule(
     kind="id of another type",
@@ -67,11 +74,17 @@ Rows = dict[ImageId, int | None]
 
 
 def pack_annotations(
-    records: list[dict[str, Any]], sizes: list[tuple[int, int]], rows: Rows, labels: Rows, problems: Problems
+    records: list[dict[str, Any]],
+    sizes: list[tuple[int, int]],
+    rows: Rows,
+    labels: Rows,
+    names: Container[str],
+    problems: Problems,
 ) -> PackedBoxes:
     """Returns the boxes that can be used as the columns that `pack_boxes` makes of them.
 
     sizes: (height, width) of each image. rows, labels: index of each image in `sizes`, and label of each category.
+    names: those of image files and classes, which some programs write in the place of ids.
     """
     of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
@@ -80,9 +93,11 @@ def pack_annotations(
         image_id = as_known(record.get("image_id"), rows)
         category_id = as_known(record.get("category_id"), labels)
         if image_id is None:
-            problems.add(UNKNOWN_IMAGE, f"annotation {record.get('id')}: image_id {short(record.get('image_id'))}")
+            rule = NAME_FOR_ID if _is_in(names, record.get("image_id")) else UNKNOWN_IMAGE
+            problems.add(rule, f"annotation {record.get('id')}: image_id {short(record.get('image_id'))}")
         elif category_id is None:
-            problems.add(UNKNOWN_CATEGORY, f"{name}: category_id {short(record.get('category_id'))}")
+            rule = NAME_FOR_ID if _is_in(names, record.get("category_id")) else UNKNOWN_CATEGORY
+            problems.add(rule, f"{name}: category_id {short(record.get('category_id'))}")
         elif (row := rows[image_id]) is not None and (label := labels[category_id]) is not None:
             for key, id in (("image_id", image_id), ("category_id", category_id)):
                 if record[key] != id:
@@ -93,6 +108,10 @@ def pack_annotations(
                 of_image.append(row)
                 good.append((box, label, crowd, _area(record, name, box, problems)))
     return pack_boxes(good, of_image, len(sizes))
+
+
+def _is_in(names: Container[str], value: Any) -> bool:
+    return isinstance(value, str) and value in names
 
 
 def _box(record: dict[str, Any], name: str, size: tuple[int, int], problems: Problems) -> Box | None:

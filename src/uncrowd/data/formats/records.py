@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from uncrowd.data.formats.values import as_float, is_number
+from uncrowd.data.formats.values import as_number
 from uncrowd.data.problems import Rule
 
 NOT_FINITE = Rule(
@@ -35,9 +35,11 @@ Box = tuple[float, float, float, float]
 
 def xywh_to_box(value: Any) -> Box | None:
     """Converts a JSON list [x, y, width, height] to corners (x1, y1, x2, y2); None where it is not four numbers."""
-    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
+    if not isinstance(value, list) or len(value) != 4:
         return None
-    x, y, width, height = map(as_float, value)
+    x, y, width, height = map(as_number, value)
+    if x is None or y is None or width is None or height is None:
+        return None
     return x, y, x + width, y + height
 
 

@@ -16,6 +16,7 @@ LONGEST = 1024
 
 _TRUTHS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 _HALF = re.compile("[\ud800-\udfff]")
+_DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
 _WHOLE = re.compile(r"(0|-?[1-9]\d{0,17})(\.0)?", re.ASCII)
 
 
@@ -81,3 +82,10 @@ def as_float(number: int | float) -> float:
         return float(number)
     except OverflowError:
         return math.inf
+
+
+def as_number(value: Any) -> float | None:
+    """The value as a float, whether it is written 1.5 or "1.5"; None for all else."""
+    if isinstance(value, str):
+        return float(value) if _DECIMAL.fullmatch(value) else None
+    return as_float(value) if is_number(value) else None
