@@ -136,6 +136,19 @@ def test_a_wrong_description_is_refused(
         uncrowd.load(tmp_path / "odd.ONNX")
 
 
+@pytest.mark.parametrize("shift", [-2, 2])
+def test_labels_of_no_class_are_refused(exported: Exported, tmp_path: Path, shift: int) -> None:
+    file = onnx.load(exported.onnx)
+    (last,) = (node for node in file.graph.node if "labels" in node.output)
+    last.output[:] = ["within" if name == "labels" else name for name in last.output]
+    file.graph.initializer.append(helper.make_tensor("shift", TensorProto.INT64, [], [shift]))
+    file.graph.node.append(helper.make_node("Add", ["within", "shift"], ["labels"]))
+    onnx.save(file, tmp_path / "shifted.onnx")
+    predictor = uncrowd.load(tmp_path / "shifted.onnx", "cpu")
+    with pytest.raises(InputError, match=r"shifted\.onnx finds objects of more classes than the 2 it names"):
+        predictor.predict(random_image(48, 64))
+
+
 def test_results_do_not_share_memory(exported: Exported) -> None:
     detector = uncrowd.load(exported.onnx).model
     images = torch.from_numpy(np.stack([random_image(48, 64)] * 2)).permute(0, 3, 1, 2)  # not contiguous

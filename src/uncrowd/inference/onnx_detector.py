@@ -66,9 +66,16 @@ class OnnxDetector:
         return load_onnx, (self.path, self.device)
 
     def detect(self, images: UInt8[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
-        """Returns the ranked detections of each image, on the CPU: see `Detector.detect`."""
+        """Returns the ranked detections of each image, on the CPU: see `Detector.detect`.
+
+        Raises InputError for a label of no class, which a file that was changed may give.
+        """
         given = {name: tensor.cpu().numpy() for name, tensor in zip(INPUTS, (images, sizes), strict=True)}
-        return Decoded(*(torch.from_numpy(array) for array in self.session.run(OUTPUTS, given)))
+        decoded = Decoded(*(torch.from_numpy(array) for array in self.session.run(OUTPUTS, given)))
+        classes = len(self.description.categories)
+        if not ((decoded.labels >= 0) & (decoded.labels < classes)).all():
+            raise InputError(f"{self.path} finds objects of more classes than the {classes} it names; export it again.")
+        return decoded
 
 
 AnyDetector = Detector | OnnxDetector
