@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.exported import Exported, symbolic_shapes
 from tests.tiny import SCENES, TINY_MODEL, tiny_experiment
@@ -20,6 +21,9 @@ from uncrowd.models.stage import Stage
 from uncrowd.recipes import Experiment
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")
