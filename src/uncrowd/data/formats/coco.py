@@ -12,9 +12,8 @@ from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.coco_annotations import Rows, pack_annotations
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, files_with, head
-from uncrowd.data.formats.foreign import flaw
+from uncrowd.data.formats.foreign import HOLDS_DETECTIONS, flaw
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.records import HOLDS_DETECTIONS
 from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
 from uncrowd.data.images.find import find_images
 from uncrowd.data.images.folders import split_of

@@ -11,15 +11,10 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import by_split, files_with, head
+from uncrowd.data.formats.foreign import HOLDS_DETECTIONS
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.odgt import PERSON, NoObject, image_id, image_size, is_odgt, read_lines
-from uncrowd.data.formats.records import (
-    HOLDS_DETECTIONS,
-    Box,
-    counts_in_scores,
-    judge_box,
-    xywh_to_box,
-)
+from uncrowd.data.formats.records import Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.data.formats.values import as_truth
 from uncrowd.data.images.find import find_images
 from uncrowd.data.images.read import image_sizes

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from uncrowd.data.formats.files import HEAD, head
 
+HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation file they belong to."
+
 _AGAIN = "copy or export it again"
 # A number and four coordinates or more, on each line.
 _YOLO = re.compile(r"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*", re.IGNORECASE)

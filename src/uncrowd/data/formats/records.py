@@ -28,8 +28,6 @@ OUTSIDE = Rule(
     skips=True,
 )
 
-HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation file they belong to."
-
 Box = tuple[float, float, float, float]
 
 
