@@ -21,7 +21,7 @@ from uncrowd.inference.predictor import Predictor, load
 from uncrowd.models.build import build_detector
 from uncrowd.recipes.demo import demo, short_demo
 from uncrowd.recipes.experiment import Experiment
-from uncrowd.runs.run import Run, begin
+from uncrowd.runs.train import train
 from uncrowd.visualize.draw import draw_detections, side_by_side
 
 TRAIN_IMAGES, TEST_IMAGES, SHORT_IMAGES = 400, 60, 40
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     before = _score(_untrained(experiment, test), test)
 
     print("3. training: IoU-enhanced attention and dynamic channel weighting, three stages, from random values")
-    run = begin(Run(experiment=experiment, data=str(out / "data")), out / "run", device=arguments.device)
+    run = train(out / "data", experiment, out=out / "run", device=arguments.device)
     if not run.finished:  # the run has said how to continue it
         return exit_status(run)
 
