@@ -95,9 +95,8 @@ def differences(found: Decoded, expected: Decoded, sizes: Int64[Tensor, "b 2"]) 
         score = (scores.double()[:, None] - true_scores.double()).abs()
         of_two_classes = labels[:, None] != true_labels
         apart = torch.stack([pixels, score], dim=-1).nan_to_num(nan=inf).masked_fill(of_two_classes[..., None], inf)
-        cost = (
-            apart[..., 0] + 1000 * apart[..., 1]
-        )  # a score that is 0.001 off costs as much as a side that is one pixel off
+        # A score that is 0.001 off costs as much as a side that is one pixel off.
+        cost = apart[..., 0] + 1000 * apart[..., 1]
         pairs.append(apart[linear_sum_assignment(cost.clamp(max=1e9))])
     return torch.cat(pairs)
 

@@ -32,15 +32,15 @@ from uncrowd.weights.file import load_weights
 class Predictor:
     """A detector with the classes it knows and the size it wants its images in.
 
-    model: what `for_inference` makes of the given one, which is moved to the device and else stays as it is: later
-    training of it does not reach the predictor.
+    model: what `for_inference` makes of the given one, which is moved to the device and otherwise stays as it is. Later
+    training of the given one does not reach the predictor.
     device: where torch runs the model; an ONNX file was given its device when it was loaded.
-    tta: test-time augmentation (Table 7): each image is detected in at many sizes, which is slow.
+    tta: test-time augmentation (Table 7), which detects in each image at many sizes and is slow.
     bf16: compute in bfloat16 all but boxes, scores and attention by IoU; faster on GPUs, and on CPUs that have
     instructions for it.
     compiled: torch.compile, for many images of one size or a few sizes.
     cuda_graphs: on a GPU, unless compiled, replays what was captured for earlier images of the same size and number.
-    Forward hooks hear nothing of replays, and the model's weights must stay where they are; None switches it off.
+    A replay calls no forward hooks, and the weights must stay where they are in memory. None switches graphs off.
     max_pixels: width times height up to which an image file is decoded; a larger one is refused.
     """
 

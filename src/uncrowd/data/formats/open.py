@@ -176,12 +176,12 @@ def hold_out(
 def require_same_classes(datasets: list[DetectionDataset]) -> None:
     """Raises InputError unless all datasets have the same category ids with the same names."""
     for other in datasets[1:]:
-        first = datasets[0]
-        ours, theirs = (dict(zip(d.categories.ids, d.categories.names, strict=True)) for d in (first, other))
+        one = datasets[0]
+        ours, theirs = (dict(zip(d.categories.ids, d.categories.names, strict=True)) for d in (one, other))
         for id in sorted(ours.keys() | theirs.keys()):
             if ours.get(id) != theirs.get(id):
                 raise InputError(
-                    f"{first.source} and {other.source} have different classes: id {id} is {ours.get(id, 'missing')} "
+                    f"{one.source} and {other.source} have different classes: id {id} is {ours.get(id, 'missing')} "
                     f"in the one and {theirs.get(id, 'missing')} in the other; give both the same `categories`."
                 )
 

@@ -121,7 +121,7 @@ def is_image_file(path: Path) -> bool:
         Image.init()  # fills Image.OPEN
         with Image.open(path, formats=[name for name in _UNMISTAKABLE if name in Image.OPEN]):
             return True
-    except Exception:  # as above
+    except Exception:  # damaged bytes may raise nearly anything, as in `open_image`
         return False
 
 
