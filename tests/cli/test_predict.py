@@ -116,6 +116,13 @@ def test_results_are_not_replaced_unless_told(uncrowd, refused, weights, shapes,
     assert uncrowd("predict", weights, image, "--out", tmp_path / "out", "--overwrite").status == 0
 
 
+def test_two_calls_at_once_do_not_share_a_folder(refused, weights, shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr("uncrowd.runs.folder._lock", lambda file: False)  # another process has it
+    said = refused("predict", weights, shapes / "images/val1.png", "--out", tmp_path / "out")
+    assert f"Another process is writing into {tmp_path / 'out'}; wait until it ends, or name another folder" in said
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [".lock"]
+
+
 def test_without_a_folder_each_call_gets_a_new_one(uncrowd, weights, shapes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.open(shapes / "images/val1.png").save(tmp_path / "a.png")

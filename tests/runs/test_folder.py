@@ -41,7 +41,7 @@ def test_a_folder_of_the_user_is_left(tmp_path: Path) -> None:
 def test_another_process_is_refused_meanwhile(tmp_path: Path) -> None:
     with claimed(tmp_path / "run", "run"):
         refused = in_another_process(tmp_path / "run", "pass")
-    assert "InputError: Another process is writing a run into" in refused.stderr
+    assert "InputError: Another process is writing into" in refused.stderr
     assert in_another_process(tmp_path / "run", "pass").returncode == 0
 
 

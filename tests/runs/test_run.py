@@ -204,9 +204,9 @@ def test_a_folder_that_another_process_writes_into_is_refused(
     """test_folder.py tests that other processes are kept out; this tests that a run claims its folder."""
     monkeypatch.setattr("uncrowd.runs.folder._lock", lambda file: False)
     before = contents(finished)
-    with pytest.raises(InputError, match=r"Another process is writing a run into .*; wait until it ends, or"):
+    with pytest.raises(InputError, match=r"Another process is writing into .*; wait until it ends, or"):
         resume(finished, device="cpu")
-    with pytest.raises(InputError, match="Another process is writing a run into"):
+    with pytest.raises(InputError, match="Another process is writing into"):
         begin(Run(experiment=tiny_experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
     assert {name: file for name, file in contents(finished).items() if name != ".lock"} == before
 

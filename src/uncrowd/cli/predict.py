@@ -24,6 +24,7 @@ from uncrowd.data.images.read import ImageContent, read_content
 from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig
+from uncrowd.runs.folder import locked
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
 from uncrowd.words import counted, printable
@@ -90,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     read = objects = pages = 0
     try:
         out = _make_folder(arguments.out)
-        with json_list(out / "detections.json") as write, progress_bar("detecting") as on_batch:
+        with locked(out), json_list(out / "detections.json") as write, progress_bar("detecting") as on_batch:
             for start in range(0, len(files), arguments.batch_size):
                 images = _read(files[start : start + arguments.batch_size], arguments.max_pixels)
                 pixels = [image.pixels for image in images.values()]

@@ -28,7 +28,7 @@ def claimed(folder: Path | None, name: str) -> Iterator[Path]:
     except OSError as error:
         raise _not_writable(error, folder or Path("runs")) from error
     try:
-        with _locked(folder):
+        with locked(folder):
             yield folder
     finally:
         for path in created:
@@ -75,14 +75,15 @@ def _make(folder: Path | None, name: str) -> tuple[Path, list[Path]]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing into an existing folder. Raises InputError as `claimed` does."""
     try:
         file = _open_locked(folder / LOCK)
     except OSError as error:
         raise _not_writable(error, folder) from error
     if file is None:
         raise InputError(
-            f"Another process is writing a run into {folder}; wait until it ends, or name another folder with --out."
+            f"Another process is writing into {folder}; wait until it ends, or name another folder with --out."
         )
     with file:
         try:
@@ -125,4 +126,4 @@ def _lock(file: IO[bytes]) -> bool:
 
 def _not_writable(error: OSError, folder: Path) -> InputError:
     reason = error.strerror or error
-    return InputError(f"The run's folder {folder} cannot be written: {reason}; name another folder with --out.")
+    return InputError(f"The folder {folder} cannot be written: {reason}; name another folder with --out.")
