@@ -183,7 +183,7 @@ def test_ignored_boxes_are_kept_apart():
     assert target.ignored.tolist() == [[20, 20, 60, 40]]
 
 
-def test_a_image_without_boxes():
+def test_an_image_without_boxes():
     image, target = augment(AS_IT_IS, black(60, 80), sample_of((60, 80), []), image_rng(0, 0, 0))
 
     assert image.shape == (3, 60, 80)
@@ -215,7 +215,7 @@ def test_sizes_and_chances_that_cannot_be_are_refused(build, sentence):
 
 
 @pytest.mark.parametrize("way", ["read-only", "channels reversed"])
-def test_a_image_may_be_an_array_that_torch_cannot_share(way: str) -> None:
+def test_an_image_may_be_an_array_that_torch_cannot_share(way: str) -> None:
     """As OpenCV's BGR becomes with [..., ::-1]."""
     pixels = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
     given = pixels[..., ::-1]
