@@ -202,6 +202,14 @@ def test_no_image_in_a_folder_is_passed_over_in_silence(predict, shapes, tmp_pat
     assert itself.startswith(f"left out: {tmp_path / 'in/self.jpg'} cannot be read as an image")
 
 
+def test_a_folder_of_heic_alone_is_said(predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    said, records = predict(tmp_path / "in")
+    assert (said.status, records) == (2, [])
+    assert said.err.startswith(f"left out: {tmp_path / 'in/phone.HEIC'} ")
+
+
 def test_a_folder_that_cannot_be_listed_is_refused(refused, weights, shapes, monkeypatch):
     scandir = os.scandir
 
