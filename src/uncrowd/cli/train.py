@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 from tyro.conf import arg
@@ -128,5 +129,5 @@ def _named(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     if not argv or argv[0].startswith("-"):
         return None, list(argv)
     if argv[0] not in EXPERIMENTS and Path(argv[0]).exists():
-        raise InputError(f"{argv[0]} is a file or folder, not a recipe; name the data with --data {argv[0]}.")
+        raise InputError(f"{argv[0]} is a file or folder, not a recipe; name the data with --data {quote(argv[0])}.")
     return argv[0], list(argv[1:])

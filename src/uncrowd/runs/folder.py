@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN, EDEADLK
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from uncrowd.errors import InputError
@@ -39,7 +40,9 @@ def claimed(folder: Path | None, name: str) -> Iterator[Path]:
 def refuse_a_run(folder: Path) -> None:
     """Raises InputError when the folder holds a run already."""
     if (folder / CONFIG).exists():
-        raise InputError(f"{folder} already holds a run; go on with `--resume {folder}`, or name another with --out.")
+        raise InputError(
+            f"{folder} already holds a run; go on with `--resume {quote(str(folder))}`, or name another with --out."
+        )
 
 
 def copy_run(source: Path, destination: Path) -> None:
