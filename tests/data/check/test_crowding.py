@@ -21,9 +21,9 @@ def test_crowding_is_told_in_numbers(tmp_path):
     found = check_parts(tmp_path, annotations=annotations)
     told = next(finding for finding in found if finding.kind == "crowding")
     assert (told.split, told.count) == ("train", 4)
-    assert "2 boxes per image, 3 at most (in 1.png)" in told.message
-    assert f"IoU {(2 / 3 + 2 / 3 + 0 + 0) / 4:.2f} on average" in told.message
-    assert "0.5 pairs per image above 0.5" in told.message
+    assert "boxes per image: 2, at most 3 (in 1.png)" in told.message
+    assert f"closest neighbour: {(2 / 3 + 2 / 3 + 0 + 0) / 4:.2f};" in told.message
+    assert "pairs per image above IoU 0.5: 0.5" in told.message
 
 
 def test_blocks_give_what_all_pairs_at_once_give():

@@ -34,9 +34,9 @@ def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
         return []
     fullest = int(counts.argmax())
     message = (
-        f"{counts.mean():.3g} boxes per image, {counts[fullest]} at most (in {dataset.file_names[fullest]}); a box "
-        f"overlaps its closest neighbour with IoU {overlaps / counts.sum():.2f} on average, and there are "
-        f"{pairs / len(dataset):.3g} pairs per image above {CROWDED}"
+        f"boxes per image: {counts.mean():.3g}, at most {counts[fullest]} (in {dataset.file_names[fullest]}); mean IoU "
+        f"of a box with its closest neighbour: {overlaps / counts.sum():.2f}; pairs per image above IoU {CROWDED}: "
+        f"{pairs / len(dataset):.3g}"
     )
     return [
         Finding(
