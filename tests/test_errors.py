@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from uncrowd.errors import InputError, require_threshold, require_whole
+from uncrowd.errors import LONGEST_LINE, InputError, require_threshold, require_whole
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.3, np.float32(0.5)])
@@ -28,3 +28,9 @@ def test_a_count_is_a_whole_number(value: object) -> None:
 def test_what_is_no_count_is_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"batch_size is .*; give a whole number of 1 or more\."):
         require_whole(1, batch_size=value)
+
+
+def test_a_name_of_any_length_leaves_the_mend_readable() -> None:
+    error = InputError(f"{'x' * 100_000}.jpg does not exist; correct its name.")
+    assert len(str(error)) < 1.1 * LONGEST_LINE
+    assert str(error).endswith("does not exist; correct its name.")

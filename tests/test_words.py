@@ -2,7 +2,7 @@
 
 import pytest
 
-from uncrowd.words import counted, first, listed, nearest, printable
+from uncrowd.words import counted, first, listed, nearest, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,8 @@ def test_what_a_terminal_would_not_show_is_escaped(text: str, shown: str) -> Non
 def test_sentences_below_a_heading():
     assert f"read:{listed(['a.', 'b.'], 2)}" == "read:\n  a.\n  b."
     assert listed(["a.", "b.", "c."], 2) == "\n  a.\n  b.\n  ..."
+
+
+def test_a_long_text_loses_its_middle() -> None:
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdefg", 6) == "abc ... efg"

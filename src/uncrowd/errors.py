@@ -2,7 +2,10 @@
 
 from numbers import Integral, Real
 
-from uncrowd.words import printable
+from uncrowd.words import printable, shortened
+
+# In characters. What a sentence quotes from a file may be of any length.
+LONGEST_LINE = 3000
 
 
 class InputError(ValueError):
@@ -10,11 +13,12 @@ class InputError(ValueError):
 
     The message is one sentence that names the file, the record and the mend, in some cases with lines of details below
     it. The command line prints it and exits with status 2. Any other error that escapes is a defect of uncrowd
-    (status 1). Control characters in it are escaped, because it quotes names from files.
+    (status 1). Because it quotes names from files, control characters are escaped, and the middle of a very long line
+    is left out.
     """
 
     def __init__(self, sentence: str, *details: str):
-        super().__init__(*map(printable, (sentence, *details)))
+        super().__init__(*(shortened(printable(line), LONGEST_LINE) for line in (sentence, *details)))
 
     def __str__(self) -> str:
         """Returns the sentence, and each detail in a line of its own."""

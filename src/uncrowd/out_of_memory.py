@@ -18,6 +18,8 @@ _SIGNS = (
     "can't start new thread",  # whose stack has no room
     "is killed by signal: Killed",  # a loading process, by the system
     "out of shared memory",  # likewise, where /dev/shm is full
+    "unable to allocate shared memory",
+    "unable to resize file",  # of shared memory
 )
 
 

@@ -38,6 +38,11 @@ def printable(text: str) -> str:
     return _HIDDEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
+def shortened(text: str, most: int) -> str:
+    """Returns the text with dots in place of its middle if it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns "; the nearest is NAME", to continue a sentence that refuses `word`, or "" if no known word is near."""
     return "".join(f"; the nearest is {name}" for name in get_close_matches(word, list(known), n=1))

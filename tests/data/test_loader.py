@@ -1,9 +1,11 @@
 """Batches for training and inference are the same whatever loads them, and images that cannot be read are replaced."""
 
+import gc
 import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,6 +171,18 @@ def test_a_worker_that_is_killed_is_an_error_and_no_hang(make_dataset):
 
     with pytest.raises((RuntimeError, ConnectionError)):  # whichever notices it first
         go_on()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its workers do not inherit what a test exchanges")
+def test_full_shared_memory_is_said_and_no_hang(make_dataset, monkeypatch):
+    def full(tensor):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr("torch.Tensor.share_memory_", full)
+    loader = TrainLoader(make_dataset([LANDSCAPE] * 2), SMALL, seed=0, batch_size=1, workers=1)
+    with pytest.raises(InputError, match=r"^Memory ran out while images were loaded; fewer loading processes"):
+        list(loader.epoch(0))
+    gc.collect()  # the error holds the worker
 
 
 @pytest.mark.skipif(not hasattr(os, "getpgid"), reason="process groups are POSIX's")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from uncrowd.data.batches import inference_batches, pad, plan_epoch
 from uncrowd.data.dataset import DetectionDataset
@@ -192,7 +192,7 @@ def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batc
         batches,
         sampler=keys,
         batch_size=None,  # a key is a whole batch
-        collate_fn=_as_is,
+        collate_fn=_share,
         num_workers=workers,
         worker_init_fn=_heed_parent_alone,
         pin_memory=torch.cuda.is_available(),
@@ -228,7 +228,15 @@ def _unpack(packed: _Packed) -> Batch:
     )
 
 
-def _as_is(packed: Any) -> Any:
+def _share(packed: _Packed | InputError) -> _Packed | InputError:
+    """In a worker, moves the tensors to shared memory, from where the training process takes them.
+
+    Torch would do so in a thread, where an error, such as a full /dev/shm, is printed and training waits forever.
+    """
+    if get_worker_info() is not None and isinstance(packed, _Packed):
+        for tensor in packed:
+            if isinstance(tensor, Tensor) and tensor.numel():
+                tensor.share_memory_()
     return packed
 
 
