@@ -4,16 +4,16 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.runs.process import prepare
+from tests.runs.process import Process, prepare
 from tests.runs.same_end import assert_same_end
 from tests.soak.forked import Forked, forked, require_sentence
 from tests.soak.ground import SETTINGS, Ground, fresh
@@ -129,37 +129,30 @@ def read_only_disk(ground: Ground, rng: np.random.Generator) -> None:
 
 
 def two_ranks(ground: Ground, rng: np.random.Generator) -> None:
-    """Two ranks are killed at a random moment, both or one of them, and go on."""
+    """Two ranks are killed at a random moment, both with their launcher or one of them alone, and go on."""
     expected = ground.folder / "finished" / "two_ranks"
     if not (expected / "weights.safetensors").exists():
-        prepare(expected, ground.dataset)
         start = time.monotonic()
-        assert _launch(expected).wait() == 0
+        assert _launch(prepare(expected, ground.dataset)).end(LIMIT) == 0
         (expected / "seconds").write_text(str(time.monotonic() - start))
     folder = prepare(fresh(ground, rng) / "run", ground.dataset)
-    process = _launch(folder)
+    launcher = _launch(folder)
     time.sleep(rng.uniform(0, float((expected / "seconds").read_text())))
-    if rng.random() < 0.5:
-        os.killpg(process.pid, signal.SIGKILL)
-    else:  # one rank alone: the launcher ends the other
-        ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        if ranks:
-            os.kill(int(rng.choice(ranks)), signal.SIGKILL)
-    process.wait(LIMIT)
+    everyone = [launcher.process.pid, *launcher.descendants()]
+    one = rng.random() < 0.5 and len(everyone) > 2
+    for pid in [everyone[rng.integers(1, 3)]] if one else everyone:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    launcher.end(LIMIT)
     again = _launch(folder)
-    assert again.wait(LIMIT) == 0
+    assert again.end(LIMIT) == 0, again.err
     assert_same_end(folder, expected)
     shutil.rmtree(folder.parent)
 
 
-def _launch(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "uncrowd"]
-    return subprocess.Popen(
-        [*command, "train", "--resume", str(folder), "--device", "cpu"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _launch(folder: Path) -> Process:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    return Process(*torchrun, "-m", "uncrowd", "train", "--resume", str(folder), "--device", "cpu")
 
 
 def _finish(train: Callable[[], int], folder: Path, expected: Path) -> None:
