@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from uncrowd.errors import LONGEST_LINE, InputError, require_threshold, require_whole
+from uncrowd.errors import InputError, require_threshold, require_whole
+from uncrowd.words import LONGEST_LINE
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.3, np.float32(0.5)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uncrowd.words import counted, first, listed, nearest, printable, shortened
+from uncrowd.words import counted, first, listed, nearest, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ def test_sentences_below_a_heading():
     assert listed(["a.", "b.", "c."], 2) == "\n  a.\n  b.\n  ..."
 
 
-def test_a_long_text_loses_its_middle() -> None:
-    assert shortened("abcdef", 6) == "abcdef"
-    assert shortened("abcdefg", 6) == "abc ... efg"
+def test_a_long_line_loses_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uncrowd.words.LONGEST_LINE", 6)
+    assert one_line("abcde\n") == r"abc ... e\n"
+    assert one_line("abcdef") == "abcdef"
+    assert one_line("abcdefg") == "abc ... efg"

@@ -2,10 +2,7 @@
 
 from numbers import Integral, Real
 
-from uncrowd.words import printable, shortened
-
-# In characters. What a sentence quotes from a file may be of any length.
-LONGEST_LINE = 3000
+from uncrowd.words import one_line
 
 
 class InputError(ValueError):
@@ -18,7 +15,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, sentence: str, *details: str):
-        super().__init__(*(shortened(printable(line), LONGEST_LINE) for line in (sentence, *details)))
+        super().__init__(*map(one_line, (sentence, *details)))
 
     def __str__(self) -> str:
         """Returns the sentence, and each detail in a line of its own."""

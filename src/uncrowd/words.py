@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
+# In characters. What is quoted from a file may be of any length.
+LONGEST_LINE = 3000
 # Control characters, line and paragraph ends, reversed writing, and halves of characters.
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -38,9 +40,10 @@ def printable(text: str) -> str:
     return _HIDDEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
-def shortened(text: str, most: int) -> str:
-    """Returns the text with dots in place of its middle if it has more than `most` characters."""
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+def one_line(text: str) -> str:
+    """Returns `printable` text, with dots in place of its middle if it has more than `LONGEST_LINE` characters."""
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[: LONGEST_LINE // 2]} ... {shown[-LONGEST_LINE // 2 :]}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from uncrowd.errors import InputError, NonFiniteError, PeerLostError
 from uncrowd.extras import extras_of
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.out_of_memory import is_out_of_memory
-from uncrowd.words import nearest, printable
+from uncrowd.words import nearest, one_line
 
 # verb -> (module of this package, what it does). A module is imported only when its verb is used.
 VERBS = {
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     except InputError as error:
         return _refuse(str(error))
     except (NonFiniteError, PeerLostError) as error:
-        print(f"uncrowd: {printable(str(error))}", file=sys.stderr)
+        print(f"uncrowd: {one_line(str(error))}", file=sys.stderr)
         return 1
     except SystemExit as error:  # raised by the parser, which has printed its message
         return error.code if isinstance(error.code, int) else 0

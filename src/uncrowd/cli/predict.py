@@ -27,7 +27,7 @@ from uncrowd.inference.tta import TTAConfig
 from uncrowd.runs.folder import locked
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
-from uncrowd.words import counted, printable
+from uncrowd.words import counted, one_line
 
 # Results go into the first free number of this folder unless the user names one.
 NUMBERED = Path("runs") / "predict"
@@ -180,7 +180,7 @@ def _read(files: Sequence[Path], max_pixels: int) -> dict[Path, ImageContent]:
             print(f"left out: {error}", file=sys.stderr)
         else:
             for note in images[file].notes():
-                print(printable(f"note: {file}: {note}"), file=sys.stderr)
+                print(one_line(f"note: {file}: {note}"), file=sys.stderr)
     return images
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from uncrowd.errors import InputError
-from uncrowd.words import printable
+from uncrowd.words import one_line
 
 Severity = Literal["error", "warning", "note"]
 MAX_EXAMPLES = 3
@@ -52,11 +52,11 @@ class Finding:
 
     def sentence(self) -> str:
         """Returns the finding as one line: the fault, its count, examples, and what training does with them."""
-        return printable(f"{self._fault()}{_in_brackets(self.examples, self.count)}; {self.training}.")
+        return one_line(f"{self._fault()}{_in_brackets(self.examples, self.count)}; {self.training}.")
 
     def lines(self) -> list[str]:
         """Returns the finding without examples, then a line for every faulty record."""
-        return [printable(f"{self._fault()}; {self.training}."), *(f"    {printable(name)}" for name in self.examples)]
+        return [one_line(f"{self._fault()}; {self.training}."), *(f"    {one_line(name)}" for name in self.examples)]
 
     def _fault(self) -> str:
         where = f"{self.split}: " if self.split else ""

@@ -14,7 +14,7 @@ from uncrowd.data.formats.recognise import FORMATS, format_of, readable
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
-from uncrowd.words import counted, first, printable
+from uncrowd.words import counted, first, one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,11 @@ class Splits:
 
     def describe(self) -> str:
         """Returns the outline, with a line below each split for everything that its reader left out."""
-        return "\n".join(map(printable, self._lines(skipped=True)))
+        return "\n".join(map(one_line, self._lines(skipped=True)))
 
     def outline(self) -> str:
         """Returns one line with the format, images, boxes and classes of all splits, then a line for each split."""
-        return "\n".join(map(printable, self._lines(skipped=False)))
+        return "\n".join(map(one_line, self._lines(skipped=False)))
 
     def _lines(self, *, skipped: bool) -> list[str]:
         if not self.present:
