@@ -117,6 +117,13 @@ def test_a_written_dataset_reads_as_coco(tmp_path):
         assert all(annotation["area"] > 0 and annotation["iscrowd"] == 0 for annotation in annotations)
 
 
+def test_a_dataset_of_one_class_has_no_other(tmp_path):
+    annotation_file = write_dataset(tmp_path, "train", replace(SMALL, classes=("dog",)), images=2, seed=0)
+    content = json.loads(annotation_file.read_text())
+    assert content["categories"] == [{"id": 18, "name": "dog"}]
+    assert {annotation["category_id"] for annotation in content["annotations"]} == {18}
+
+
 def test_the_same_arguments_write_the_same_bytes(tmp_path):
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
@@ -148,6 +155,8 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         ({"textures": -1}, "use 0 or more"),
         ({"overlap": 0.9}, "overlap is 0.9; use 0 to 0.5"),
         ({"min_visible": 1.0}, "min_visible is 1.0; use 0 to 0.5"),
+        ({"classes": ("cat",)}, "use one or more of person, dog, sports ball"),
+        ({"classes": ()}, "use one or more of person, dog, sports ball"),
     ],
 )
 def test_scenes_that_cannot_be_drawn_are_refused(values: dict, reason: str):

@@ -46,7 +46,7 @@ class SceneConfig:
     size: (height, width) of the image. objects: the fewest and the most objects in an image; all numbers between are
     equally likely. overlap: the average of `mean_best_iou` over scenes. textures: the family of grounds and surfaces;
     families share no texture, so test scenes can differ from training scenes. min_visible: the share of each object
-    that must be visible.
+    that must be visible. classes: names of `CATEGORIES`; no others are drawn, and a dataset has no others.
     """
 
     size: tuple[int, int] = (192, 256)
@@ -54,6 +54,7 @@ class SceneConfig:
     overlap: float = 0.3
     textures: int = 0
     min_visible: float = 0.25
+    classes: tuple[str, ...] = CATEGORIES.names
 
     def __post_init__(self) -> None:
         if min(self.size) < 32:
@@ -66,6 +67,8 @@ class SceneConfig:
             raise InputError(f"overlap is {self.overlap}; use 0 to 0.5.")
         if not 0 <= self.min_visible <= 0.5:
             raise InputError(f"min_visible is {self.min_visible}; use 0 to 0.5.")
+        if not self.classes or not set(self.classes) <= set(CATEGORIES.names):
+            raise InputError(f"classes is {self.classes}; use one or more of {', '.join(CATEGORIES.names)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,7 @@ def write_dataset(folder: Path, split: str, config: SceneConfig, images: int, se
             Image.fromarray(scene.image).save(folder / split / name, quality=92)
             records.append({"id": image_id, "file_name": name, "height": config.size[0], "width": config.size[1]})
             annotations += _annotations(scene, image_id, first_id=len(annotations) + 1)
-        annotation_file.write_text(json.dumps(_coco(records, annotations)), encoding="utf-8")
+        annotation_file.write_text(json.dumps(_coco(records, annotations, config.classes)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error}); give another folder.") from error
     return annotation_file
@@ -151,7 +154,7 @@ def _place(
     rng: np.random.Generator,
 ) -> _Object | None:
     """Places one more object where the overlap gets closest to its aim; None if every place hides too much."""
-    label = int(rng.choice(len(FIGURES), p=FREQUENCIES))
+    label = int(rng.choice(len(FIGURES), p=_frequencies(config.classes)))
     figure = FIGURES[label](rng)
     places = _candidates(config, others, horizon, rng)
     x, y, scale = places.T
@@ -169,6 +172,12 @@ def _place(
         if _visible(everyone, config.size).min() >= config.min_visible:
             return candidate
     return None
+
+
+def _frequencies(classes: tuple[str, ...]) -> Float[np.ndarray, " c"]:
+    """Returns the probability of each class of `CATEGORIES`: 0 for one that is not drawn."""
+    drawn = np.array(FREQUENCIES) * [name in classes for name in CATEGORIES.names]
+    return drawn / drawn.sum()
 
 
 def _candidates(
@@ -264,11 +273,17 @@ def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, o
     ]
 
 
-def _coco(images: list[dict[str, object]], annotations: list[dict[str, object]]) -> dict[str, object]:
+def _coco(
+    images: list[dict[str, object]], annotations: list[dict[str, object]], classes: tuple[str, ...]
+) -> dict[str, object]:
     return {
         "info": {"description": "Synthetic crowded scenes, drawn by uncrowd"},
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": id_, "name": name} for id_, name in zip(CATEGORIES.ids, CATEGORIES.names, strict=True)],
+        "categories": [
+            {"id": id_, "name": name}
+            for id_, name in zip(CATEGORIES.ids, CATEGORIES.names, strict=True)
+            if name in classes
+        ],
     }
