@@ -44,18 +44,22 @@ def append(file: Path, benchmark: str, arguments: Any, results: dict[str, Any]) 
     """
     where = {"machine": machine(), "device": _gpu(), "threads": torch.get_num_threads()}
     settings = {name: value for name, value in asdict(arguments).items() if name != "append"}
-    record = {"benchmark": benchmark, "commit": _commit()} | where | settings | results
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record) + "\n")
+    record = {"benchmark": benchmark, "commit": commit()} | where | settings | results
+    with file.open("ab", buffering=0) as stream:  # in one write, so that processes can append to one file
+        stream.write((json.dumps(record) + "\n").encode())
 
 
 def _gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def _commit() -> str | None:
-    """Returns the commit that is timed, with a + if files differ from it, or None outside a repository."""
+def commit() -> str | None:
+    """Returns the commit of the code, with a + if files differ from it, or None outside a repository.
+
+    Files of recorded lines do not count, because each line changes them.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode == 1
-    return commit.stdout.strip() + "+" * changed if commit.returncode == 0 else None
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    code = [":/", ":(exclude,top)*.jsonl"]
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code], check=False).returncode == 1
+    return head.stdout.strip() + "+" * changed if head.returncode == 0 else None
