@@ -1,0 +1,121 @@
+"""Runs the claims and says how far they are: `python -m benchmarks.claims run|status` from the project's root."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import torch
+import tyro
+from benchmarks.claims.queue import all_lines, run_queue
+from benchmarks.claims.run import Places, read_lines, rehearse, run_line
+from benchmarks.claims.settings import Line
+from benchmarks.command import run
+
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.freed_memory import keep_freed_memory
+from uncrowd.words import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Run all lines that are not done; Ctrl-C and SIGTERM stop it, and the same command goes on."""
+
+    # Lines that run at once, each on one core, or all on the GPU where there is one.
+    workers: int = 2
+    # Run this line alone, in this process.
+    line: str | None = None
+    # Say what the next line would take, and train nothing.
+    dry_run: bool = False
+    # Device to run on, cpu or cuda. By default the GPU where there is one.
+    device: str | None = None
+    # Where runs and results are kept.
+    places: Places = field(default_factory=Places)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a number of workers that can run nothing."""
+        require_at_least(1, **{"--workers": self.workers})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Say which lines are done, which have begun and which come next."""
+
+    # Where runs and results are kept.
+    places: Places = field(default_factory=Places)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs or lists the lines; returns 1 if a line failed, and 128 + 15 if a signal stopped the run."""
+    commands = Annotated[Run, tyro.conf.subcommand("run")] | Annotated[Status, tyro.conf.subcommand("status")]
+    command = tyro.cli(commands, args=list(argv), prog="python -m benchmarks.claims")  # type: ignore[call-overload]
+    return _run(command) if isinstance(command, Run) else _status(command.places)
+
+
+def _run(command: Run) -> int:
+    torch.set_num_threads(1)
+    if command.line is not None:
+        line = _named(command.line)
+        keep_freed_memory()
+        return 0 if run_line(line, command.places, device=command.device) else _STOPPED
+    done = read_lines(command.places.lines)
+    left = [line for line in all_lines() if line.name not in done]
+    if command.dry_run:
+        if left:
+            print(left[0].name)
+            rehearse(left[0], command.places, device=command.device)
+        return 0
+    outcome = run_queue(left, command.workers, partial(_start, command))
+    for line in outcome.failed:
+        print(f"{line.name} failed; its log is in {command.places.run(line)}.log", file=sys.stderr)
+    _status(command.places)
+    return _STOPPED if outcome.stopped else int(bool(outcome.failed))
+
+
+_STOPPED = 128 + signal.SIGTERM
+
+
+def _start(command: Run, line: Line) -> subprocess.Popen[bytes]:
+    """Starts the process of a line, with one thread and a log beside the folder of its run."""
+    places = command.places
+    log = places.run(line).with_name(f"{line.name}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    arguments = ["run", "--line", line.name, "--places.work", str(places.work), "--places.results", str(places.results)]
+    arguments += ["--device", command.device] if command.device is not None else []
+    print(f"{line.name} begins or goes on", flush=True)
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.claims", *arguments],
+            stdout=stream,
+            stderr=stream,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # a Ctrl-C in the terminal reaches the queue alone, which then stops its lines
+        )
+
+
+def _named(name: str) -> Line:
+    for line in all_lines():
+        if line.name == name:
+            return line
+    raise InputError(f"There is no line {name!r}; `python -m benchmarks.claims status` lists them.")
+
+
+def _status(places: Places) -> int:
+    done = read_lines(places.lines)
+    lines = all_lines()
+    for line in lines:
+        if line.name in done:
+            score, minutes = done[line.name]["test"]["coco"]["AP50"], done[line.name]["seconds"] / 60
+            print(f"done   {line.name}  AP50 {score:.3f}, {minutes:.0f} minutes")
+        else:
+            print(f"{'begun' if places.run(line).is_dir() else 'next':6} {line.name}")
+    print(f"{sum(line.name in done for line in lines)} of {counted(len(lines), 'line')} done")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,122 @@
+"""A line of a tiny budget leaves one record and its detections, whether it was stopped in between or not."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.claims.kept import read_kept
+from benchmarks.claims.run import Places, read_lines, run_line, score
+from benchmarks.claims.settings import Budget, DrawnCrowds, Line, OurDetector
+
+from benchmarks.claims import run as claims
+from tests.tiny import tiny_experiment
+from uncrowd.data.formats.open import open_dataset
+from uncrowd.engine.train import Trainer
+from uncrowd.errors import InputError
+from uncrowd.structures import Batch
+
+LINE = Line(
+    dataset=DrawnCrowds(overlap=0.1, size=(64, 96), objects=(2, 4), train=16, val=6, test=6),
+    detector=OurDetector(attention="iou", interaction="dcw", recipe=tiny_experiment()),
+    budget=Budget(name="tiny", steps=8, batch=4, evaluations=2, ema_decay=0.9),
+    seed=1,
+)
+
+
+def nothing(text: str) -> None:
+    """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    """Leaves the reports of the runs out, which take half of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uncrowd.runs.scoring.write_report", lambda *_: None)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Places:
+    """Where the line ran without an interruption."""
+    folder = tmp_path_factory.mktemp("claims")
+    places = Places(work=folder / "work", results=folder / "results")
+    places.results.mkdir()
+    assert run_line(LINE, places, device="cpu", say=nothing)
+    return places
+
+
+def test_a_line_has_settings_scores_and_what_they_depend_on(places: Places) -> None:
+    (text,) = places.lines.read_text().splitlines()
+    record = json.loads(text)
+    assert record["name"] == LINE.name == "drawn-0.1_tiny-iou-dcw_tiny_1"
+    assert {"commit", "machine", "device", "threads", "seconds", "threshold"} <= record.keys()
+    assert (record["dataset"]["test"], record["budget"]["steps"], record["seed"]) == (6, 8, 1)
+    assert record["detector"]["attention"] == "iou"
+    assert record["learning_rate"] == 1e-3
+    assert record["seconds"] > 0
+    assert [each["images"] for each in record["evaluations"]] == [16, 32]
+    assert all(0 <= each["AP50"] <= 1 for each in record["evaluations"])
+    assert {"AP", "AP50", "AP75"} <= record["test"]["coco"].keys()
+    assert record["test"]["crowdhuman"].keys() == {"AP", "mMR", "Recall", "JI"}
+    assert [each["iou"] for each in record["test"]["overlapped"]] == [0.5, 0.75]
+
+
+def test_the_kept_detections_give_the_scores_of_the_line(places: Places) -> None:
+    test = open_dataset(places.work / "data" / LINE.dataset.name).test
+    assert test is not None
+    kept = read_kept(places.detections(LINE), test.categories)
+    assert set(kept) == set(test.ids.tolist())
+    assert all(0 < len(found) <= 10 for found in kept.values())  # the model has ten proposals
+    again = json.loads(json.dumps(score(test, kept)))
+    assert again == read_lines(places.lines)[LINE.name]["test"]
+
+
+def test_what_is_done_is_skipped(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, said = places.lines.read_bytes(), []
+    monkeypatch.setattr(claims.uncrowd, "train", None)
+    monkeypatch.setattr(claims.uncrowd, "resume", None)
+    assert run_line(LINE, places, device="cpu", say=said.append)
+    assert said == [f"{LINE.name} is done; nothing was changed"]
+    assert places.lines.read_bytes() == before
+
+
+def test_a_stopped_line_goes_on_and_ends_the_same(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = Places(work=tmp_path / "work", results=tmp_path)
+    original = Trainer._step
+
+    def stop_at_step_5(self: Trainer, batch: Batch) -> Any:
+        if self.global_step == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", stop_at_step_5)
+        assert not run_line(LINE, stopped, device="cpu", say=nothing)
+    assert not stopped.lines.exists()
+    assert run_line(LINE, stopped, device="cpu", say=nothing)
+    assert without_clock(stopped) == without_clock(places)
+    assert stopped.detections(LINE).read_bytes() == places.detections(LINE).read_bytes()
+
+
+def without_clock(places: Places) -> dict[str, Any]:
+    return {name: value for name, value in read_lines(places.lines)[LINE.name].items() if name != "seconds"}
+
+
+def test_a_line_that_is_no_result_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    file.write_text('{"name": "a"}\n{"na\n')
+    with pytest.raises(InputError, match=r"results\.jsonl: line 2 is no result of a run .*; remove it"):
+        read_lines(file)
+
+
+def test_detections_that_cannot_be_read_are_named(places: Places, tmp_path: Path) -> None:
+    file = tmp_path / "none.npz"
+    file.write_bytes(b"")
+    test = open_dataset(places.work / "data" / LINE.dataset.name).present[0]
+    with pytest.raises(InputError, match=r"none\.npz cannot be read as kept detections"):
+        read_kept(file, test.categories)

@@ -1,0 +1,61 @@
+"""A line is a complete experiment, whose length and schedule come from its budget."""
+
+from pathlib import Path
+
+import pytest
+from benchmarks.claims.queue import all_lines
+from benchmarks.claims.settings import LONG, SHORT, Budget, DrawnCrowds, OurDetector
+
+from uncrowd.data.formats.open import open_dataset
+from uncrowd.errors import InputError
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+
+
+def test_the_first_lines_are_the_four_corners_of_tables_3_and_4() -> None:
+    lines = all_lines()
+    assert len(lines) == len({line.name for line in lines}) == 16
+    assert [line.name for line in lines[:4]] == [
+        "drawn-0.5_small-data-1-content-entangled_short_0",
+        "drawn-0.5_small-data-1-content-dcw_short_0",
+        "drawn-0.5_small-data-1-iou-entangled_short_0",
+        "drawn-0.5_small-data-1-iou-dcw_short_0",
+    ]
+    assert [line.seed for line in lines] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+
+
+def test_an_experiment_has_the_detectors_stage_and_the_budgets_length() -> None:
+    detector = OurDetector(attention="content", interaction="half")
+    short = detector.experiment(SHORT, images=400, seed=3)
+    assert isinstance(short.model, SparseRCNNConfig)
+    assert (short.model.stage.attention, short.model.stage.interaction) == ("content", "half")
+    assert (short.train.epochs, short.train.evaluate_every, short.train.seed) == (20, 4, 3)
+    assert short.optim.milestones == (16.0,)
+    assert short.train.ema_decay is not None
+    long = detector.experiment(LONG, images=400, seed=3)
+    assert (long.train.epochs, long.train.evaluate_every, long.optim.milestones) == (80, 16, (64.0,))
+
+
+@pytest.mark.parametrize(
+    ("steps", "images", "reason"),
+    [
+        (1000, 404, "no whole number of passes"),
+        (1001, 400, "no whole number of passes"),
+        (10, 400, "no whole number of passes"),
+        (350, 400, "7 epochs cannot be cut into 5 equal parts"),
+    ],
+)
+def test_a_budget_that_does_not_fit_the_images_is_refused(steps: int, images: int, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        Budget(name="odd", steps=steps).epochs(images)
+
+
+def test_drawn_crowds_have_one_class_and_are_drawn_once(tmp_path: Path) -> None:
+    crowds = DrawnCrowds(overlap=0.1, size=(64, 96), objects=(2, 4), train=2, val=1, test=1)
+    folder = crowds.write(tmp_path)
+    splits = open_dataset(folder)
+    assert [(dataset.split, len(dataset)) for dataset in splits.present] == [("train", 2), ("val", 1), ("test", 1)]
+    assert splits.present[0].categories.names == ("person",)
+    before = folder.stat().st_mtime_ns
+    assert crowds.write(tmp_path) == folder
+    assert folder.stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn-0.1"]
