@@ -29,7 +29,9 @@ MODEL = SparseRCNNConfig(
 
 def main() -> None:
     """Raises AssertionError if a result is wrong."""
-    annotations = write_dataset(Path("data"), "val", SceneConfig(size=(64, 96), objects=(2, 4)), images=4, seed=0)
+    scenes = SceneConfig(size=(64, 96), objects=(2, 4))
+    write_dataset(Path("data"), "train", scenes, images=4, seed=1)
+    annotations = write_dataset(Path("data"), "val", scenes, images=4, seed=0)
     dataset = uncrowd.open_dataset(Path("data")).val
     assert dataset is not None
 
