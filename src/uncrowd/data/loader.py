@@ -228,7 +228,7 @@ def _unpack(packed: _Packed) -> Batch:
     )
 
 
-def _share(packed: _Packed | InputError) -> _Packed | InputError:
+def _share(packed: Any) -> Any:
     """In a worker, moves the tensors to shared memory, from where the training process takes them.
 
     Torch would do so in a thread, where an error, such as a full /dev/shm, is printed and training waits forever.
