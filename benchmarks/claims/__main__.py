@@ -20,6 +20,9 @@ from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.words import counted
 
+# The exit status after SIGTERM or Ctrl-C.
+_STOPPED = 128 + signal.SIGTERM
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -74,9 +77,6 @@ def _run(command: Run) -> int:
         print(f"{line.name} failed; its log is in {command.places.run(line)}.log", file=sys.stderr)
     _status(command.places)
     return _STOPPED if outcome.stopped else int(bool(outcome.failed))
-
-
-_STOPPED = 128 + signal.SIGTERM
 
 
 def _start(command: Run, line: Line) -> subprocess.Popen[bytes]:
