@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claims.kept import read_kept, write_kept
-from benchmarks.claims.overlapped import overlapped_recall
 from benchmarks.claims.settings import Line
 from benchmarks.record import append, commit
 
@@ -17,6 +16,7 @@ from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.results.file import read_detections
 from uncrowd.engine.metrics import read_metrics, scores_in
 from uncrowd.errors import InputError
+from uncrowd.evaluation.analysis.overlapped import overlapped_recall
 from uncrowd.evaluation.threshold import operating_curve
 from uncrowd.inference.evaluate import detect
 from uncrowd.structures import Detections, ImageId
