@@ -99,24 +99,25 @@ LONG = Budget(name="long", steps=4000)
 
 
 def small_data_1() -> Experiment:
-    """The recipe for small data as it was when the claims began, for images of 128 pixels: the yardstick.
+    """The recipe for small data as it was when the claims began, at the size of one core: the yardstick.
 
-    It is written out, so that later changes of the recipe and of defaults leave it as it is. Only the sizes of the
-    images differ from the recipe's, because a run has to fit in the time of one core. Milestones are shares of the
-    run, from 0 to 1.
+    It is written out, so that later changes of the recipe and of defaults leave it as it is. What differs from the
+    recipe makes a short run take some 17 minutes of a core: images of 128 pixels instead of 320, ResNet-10-T instead of
+    ResNet-18-D, width 96 instead of 128, 40 proposals instead of 100. The learning rate is doubled. Milestones are
+    shares of the run, from 0 to 1.
     """
     return Experiment(
         name="small-data-1",
         protocol="coco",
         model=SparseRCNNConfig(
-            proposals=100,
+            proposals=40,
             stages=4,
-            backbone=BackboneConfig(name="resnet18d", pretrained=None, norm="group", frozen_stages=0, drop_path=0.0),
+            backbone=BackboneConfig(name="resnet10t", pretrained=None, norm="group", frozen_stages=0, drop_path=0.0),
             stage=StageConfig(
-                width=128,
+                width=96,
                 heads=4,
-                dynamic_width=32,
-                feedforward_width=512,
+                dynamic_width=24,
+                feedforward_width=384,
                 class_tower=1,
                 box_tower=3,
                 pooled_size=7,
@@ -140,7 +141,7 @@ def small_data_1() -> Experiment:
             ignore_above=None,
         ),
         optim=OptimConfig(
-            learning_rate=2e-4,
+            learning_rate=4e-4,
             backbone_factor=1.0,
             weight_decay=1e-4,
             clip_norm=1.0,
