@@ -10,6 +10,15 @@ import numpy as np
 from jaxtyping import Float
 
 from uncrowd.errors import InputError
+from uncrowd.evaluation.as_hotcoco import (
+    ground_truth,
+    hotcoco_categories,
+    hotcoco_detections,
+    in_pycocotools_order,
+    match_all,
+    most_in_an_image,
+    unique_names,
+)
 from uncrowd.evaluation.protocol import Scores, check_same_dataset
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 
@@ -51,15 +60,15 @@ class CocoEvaluator:
 
         Raises InputError for detections of images or classes that the dataset does not have.
         """
-        samples = _in_pycocotools_order(samples)
+        samples = in_pycocotools_order(samples)
         check_same_dataset(samples, detections, categories)
         params = hotcoco.Params(iou_type="bbox")
         params.max_dets = list(self.max_dets)
-        matching = hotcoco.StreamingEval(_categories(categories), "bbox", params=params)
+        matching = hotcoco.StreamingEval(hotcoco_categories(categories), "bbox", params=params)
         annotation_ids = count(1)
         for number, sample in enumerate(samples, start=1):
-            found = _detections(number, detections.get(sample.id))
-            matching.update([{"id": number}], _ground_truth(number, sample, annotation_ids), found)
+            found = hotcoco_detections(number, detections.get(sample.id))
+            matching.update([{"id": number}], ground_truth(number, sample, annotation_ids), found)
         matched = matching.finalize()
         matched.accumulate()
         assert matched.eval is not None
@@ -86,7 +95,7 @@ class CocoEvaluator:
             "ARl": _mean(ar[..., LARGE]),
             **{f"AP@{k}": _mean(precision[..., ALL, i]) for i, k in enumerate(self.max_dets) if k > COCO_LIMIT},
         }
-        per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(_unique_names(categories))}
+        per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(unique_names(categories))}
         meanings = {name: _meaning(name, self.max_dets) for name in values}
         return Scores(headline="AP", values=values, per_class=per_class, meanings=meanings)
 
@@ -151,26 +160,11 @@ def rank_images(
     The worst image comes first; of images with the same F1, the one with more mistakes. Detections on ignored ground
     truth are no mistakes. Raises InputError as `CocoEvaluator.evaluate` does.
     """
-    samples = _in_pycocotools_order(samples)
-    check_same_dataset(samples, detections, categories)
     kept = {id: found.above(threshold) for id, found in detections.items()}
-    numbered = list(enumerate(samples, start=1))
-    annotation_ids = count(1)
-    ground_truth = hotcoco.COCO(
-        {
-            "images": [{"id": number} for number, _ in numbered],
-            "annotations": [a for number, sample in numbered for a in _ground_truth(number, sample, annotation_ids)],
-            "categories": _categories(categories),
-        }
-    )
-    found = np.concatenate(
-        [np.zeros((0, 7)), *(_detections(number, kept.get(sample.id)) for number, sample in numbered)]
-    )
-    matching = hotcoco.COCOeval(ground_truth, ground_truth.load_res(found), "bbox")
-    matching.params.max_dets = [max(1, *map(len, kept.values()))] if kept else [1]
-    matching.evaluate()
+    samples = in_pycocotools_order(samples)
+    matching = match_all(samples, kept, categories, ious=(0.5,), max_dets=most_in_an_image(kept))
     by_number = matching.image_diagnostics(iou_thr=0.5)["img_summary"]
-    scores = [_image_score(sample.id, by_number.get(number)) for number, sample in numbered]
+    scores = [_image_score(sample.id, by_number.get(number)) for number, sample in enumerate(samples, start=1)]
     return sorted(scores, key=lambda score: (score.f1, -score.wrong - score.missed))
 
 
@@ -180,55 +174,7 @@ def _image_score(id: ImageId, summary: dict[str, Any] | None) -> ImageScore:
     return ImageScore(id=id, f1=2 * found / total if total else 1.0, found=found, wrong=wrong, missed=missed)
 
 
-def _in_pycocotools_order(samples: Iterable[Sample]) -> list[Sample]:
-    # The order of the images breaks ties between equal scores, and pycocotools sorts images by id.
-    return sorted(samples, key=lambda sample: (isinstance(sample.id, str), sample.id))
-
-
-# hotcoco gets numbers of our own for images and classes, so that the user's ids may be of any kind.
-
-
-def _categories(categories: Categories) -> list[dict[str, Any]]:
-    return [{"id": label, "name": name} for label, name in enumerate(categories.names)]
-
-
-def _ground_truth(number: int, sample: Sample, annotation_ids: Iterable[int]) -> list[dict[str, Any]]:
-    columns = (_xywh(sample.boxes).tolist(), sample.labels.tolist(), sample.areas.tolist(), sample.ignore.tolist())
-    return [
-        {"id": id, "image_id": number, "category_id": label, "bbox": box, "area": area, "iscrowd": int(ignore)}
-        for box, label, area, ignore, id in zip(*columns, annotation_ids, strict=False)
-    ]
-
-
-def _detections(number: int, found: Detections | None) -> Float[np.ndarray, "n 7"]:
-    """Returns one row per detection: image, x, y, width, height, score, class."""
-    if found is None:
-        return np.zeros((0, 7))
-    rows = np.empty((len(found), 7))
-    rows[:, 0] = number
-    rows[:, 1:5] = _xywh(found.boxes.numpy())
-    rows[:, 5] = found.scores.numpy()
-    rows[:, 6] = found.labels.numpy()
-    assert np.isfinite(rows).all(), "a detection is NaN or infinite"
-    return rows
-
-
-def _xywh(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-    """Converts xyxy boxes of one image to xywh in fp64, in which the difference of two fp32 numbers is exact."""
-    boxes = boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    return boxes
-
-
 def _mean(values: np.ndarray) -> float | None:
     """Returns the mean of the defined values; hotcoco, like pycocotools, marks undefined ones with -1."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None
-
-
-def _unique_names(categories: Categories) -> list[str]:
-    """Returns the names of the classes; a name that several classes share is followed by the id of its class."""
-    return [
-        name if categories.names.count(name) == 1 else f"{name} ({id})"
-        for id, name in zip(categories.ids, categories.names, strict=True)
-    ]
