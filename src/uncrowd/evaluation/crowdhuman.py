@@ -50,15 +50,15 @@ class CrowdHumanEvaluator:
         samples = list(samples)
         require_one_class(categories)
         check_same_dataset(samples, detections, categories)
-        matched: list[_Matched] = []
+        matched: list[CrowdMatch] = []
         counts: list[PairCounts] = []
         for sample in samples:
             overlaps = crowd_overlaps(sample, detections.get(sample.id))
-            matched.append(_match(overlaps))
+            matched.append(match_crowd(overlaps))
             if self.with_jaccard_index:
                 counts.append(count_pairs(overlaps))
         objects = sum(int((~sample.ignore).sum()) for sample in samples)
-        values = _curve_values(matched, objects)
+        values = curve_values(_best_first(matched), objects=objects, images=len(samples))
         if self.with_jaccard_index:
             by_threshold = jaccard_index(counts)
             defined = objects > 0 and not np.isnan(by_threshold).all()
@@ -76,14 +76,14 @@ def require_one_class(categories: Categories) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Matched:
+class CrowdMatch:
     """The detections of one image that count, best first; `right` is True for those that found an object."""
 
     scores: Float64[np.ndarray, " k"]
     right: Bool[np.ndarray, " k"]
 
 
-def _match(overlaps: CrowdOverlaps) -> _Matched:
+def match_crowd(overlaps: CrowdOverlaps) -> CrowdMatch:
     """Matches each detection, best first, to the object not yet taken with which it has the highest IoU.
 
     A detection without such an object does not count if it lies on an ignore region.
@@ -99,23 +99,27 @@ def _match(overlaps: CrowdOverlaps) -> _Matched:
             right[detection] = True
             last = detection
     counts = right | ~overlaps.detections_ignorable
-    return _Matched(scores=overlaps.scores[counts], right=right[counts])
+    return CrowdMatch(scores=overlaps.scores[counts], right=right[counts])
 
 
-def _curve_values(matched: list[_Matched], objects: int) -> dict[str, float | None]:
-    """Returns AP, mMR and Recall over the detections of all images; equal scores keep the order of the images."""
+def curve_values(right: Bool[np.ndarray, " k"], *, objects: int, images: int) -> dict[str, float | None]:
+    """Returns AP, mMR and Recall of the detections of all images, best first, of which some are right."""
     if objects == 0:
         return {"AP": None, "mMR": None, "Recall": None}
-    scores = np.concatenate([np.zeros(0), *(image.scores for image in matched)])
-    right = np.concatenate([np.zeros(0, dtype=bool), *(image.right for image in matched)])
-    if not len(scores):
+    if not len(right):
         return {"AP": 0.0, "mMR": 1.0, "Recall": 0.0}
-    right = right[np.argsort(-scores, kind="stable")]
     found, wrong = np.cumsum(right), np.cumsum(~right)
     recall, precision = found / objects, found / (found + wrong)
     # The area is that of trapezoids between the points: no precision envelope, and nothing from recall 0 to the first.
     ap = (np.diff(recall) * (precision[1:] + precision[:-1]) / 2).sum()
-    at_reference = np.searchsorted(wrong / len(matched), REFERENCE_FPPI, side="left")
+    at_reference = np.searchsorted(wrong / images, REFERENCE_FPPI, side="left")
     with np.errstate(divide="ignore"):  # a miss rate of 0 makes the geometric mean 0
         miss_rate = np.log(1 - recall[np.minimum(at_reference, len(recall) - 1)])
     return {"AP": float(ap), "mMR": float(np.exp(miss_rate.mean())), "Recall": float(recall[-1])}
+
+
+def _best_first(matched: list[CrowdMatch]) -> Bool[np.ndarray, " k"]:
+    """Returns which detections of all images are right, best first; equal scores keep the order of the images."""
+    scores = np.concatenate([np.zeros(0), *(image.scores for image in matched)])
+    right = np.concatenate([np.zeros(0, dtype=bool), *(image.right for image in matched)])
+    return right[np.argsort(-scores, kind="stable")]

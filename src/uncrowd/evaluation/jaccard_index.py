@@ -60,10 +60,17 @@ def jaccard_index(counts: Iterable[PairCounts]) -> Float64[np.ndarray, " thresho
     Images with neither detections nor objects are left out; the value is NaN if no image is left.
     """
     total, images = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
-    for pairs, detections, objects in counts:
-        total += pairs / (detections + objects - pairs + EPSILON)
-        images += (detections > 0) | (objects > 0)
+    for each in counts:
+        index = index_of_image(each)
+        total += np.nan_to_num(index)
+        images += ~np.isnan(index)
     return np.divide(total, images, out=np.full(len(THRESHOLDS), np.nan), where=images > 0)
+
+
+def index_of_image(counts: PairCounts) -> Float64[np.ndarray, " thresholds"]:
+    """Returns pairs / (detections + objects - pairs) of one image; NaN where it has neither detections nor objects."""
+    pairs, detections, objects = counts
+    return np.where((detections > 0) | (objects > 0), pairs / (detections + objects - pairs + EPSILON), np.nan)
 
 
 def _match(weights: Float64[np.ndarray, "k p"]) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
