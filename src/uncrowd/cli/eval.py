@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
+from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
 from uncrowd.data.check.detections import check_detections
@@ -64,6 +64,8 @@ class EvalArguments:
     tta_as_released: bool = False
     # Compute in bfloat16, like `uncrowd predict --bf16`.
     bf16: bool = False
+    # Number of detections an image, for a model with dense queries; by default that of its training.
+    proposals: OptionalNumber = None
     # Print only one JSON object on standard output.
     json: bool = False
     # Number of images in a batch; it changes speed and memory, and in fp32 the last bits of results.
@@ -176,7 +178,15 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
 def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
     bf16, max_pixels = arguments.bf16, arguments.max_pixels
-    return load_for(dataset, arguments.what, arguments.device, tta, bf16=bf16, max_pixels=max_pixels)
+    return load_for(
+        dataset,
+        arguments.what,
+        arguments.device,
+        tta,
+        bf16=bf16,
+        max_pixels=max_pixels,
+        proposals=arguments.proposals,
+    )
 
 
 def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[ImageId, Detections]:

@@ -50,12 +50,15 @@ def load_for(
     *,
     bf16: bool = False,
     max_pixels: int = MAX_PIXELS,
+    proposals: int | None = None,
 ) -> Predictor:
     """Returns the detector, which reports the category ids of the dataset.
 
     Raises InputError like `load`, and when its classes differ from those of the dataset in names or order.
     """
-    return with_ids_of(dataset, load(method, device, tta, bf16=bf16, max_pixels=max_pixels), str(method))
+    return with_ids_of(
+        dataset, load(method, device, tta, bf16=bf16, max_pixels=max_pixels, proposals=proposals), str(method)
+    )
 
 
 def choose_split(layout: Layout, wanted: str | None) -> str:

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
+from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
 from uncrowd.cli.image_arguments import annotated_names, named_images
 from uncrowd.cli.progress import progress_bar
 from uncrowd.data.images.file import MAX_PIXELS
@@ -61,6 +61,8 @@ class PredictArguments:
     # Compile the model (torch.compile). This pays for many images of one size: each size is compiled once, in about
     # half a minute on a GPU and some minutes on a CPU.
     compile: bool = False
+    # Number of detections an image, for a model with dense queries; by default that of its training.
+    proposals: OptionalNumber = None
     # Number of images in a batch; it changes speed and memory, and in fp32 the last bits of results.
     batch_size: int = 4
     # Width times height up to which an image is decoded; larger ones are left out.
@@ -87,6 +89,7 @@ def main(argv: Sequence[str]) -> int:
         bf16=arguments.bf16,
         compiled=arguments.compile,
         max_pixels=arguments.max_pixels,
+        proposals=arguments.proposals,
     )
     read = objects = pages = 0
     try:

@@ -1,5 +1,6 @@
 """From pixels to detections: evaluation during training, `eval` and `predict` all go through here."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -171,6 +172,12 @@ class Predictor:
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
         if not torch.isfinite(flat).all():
             raise NonFiniteError("the model predicts boxes or scores that are not finite; its weights are damaged")
+        if flat.shape[1] < (wanted := self.model.config.proposals):
+            warnings.warn(
+                f"An image of {height} x {width} pixels gives {flat.shape[1]} detections, not {wanted}: the dense head "
+                "has no more points there; give the image at a larger size.",
+                stacklevel=2,
+            )
         return Decoded(boxes=flat[..., :4], scores=flat[..., 4], labels=flat[..., 5].long())
 
     def _to_detections(self, found: Ranked, size: tuple[int, int]) -> Detections:
@@ -190,12 +197,14 @@ def load(
     bf16: bool = False,
     compiled: bool = False,
     max_pixels: int = MAX_PIXELS,
+    proposals: int | None = None,
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
-    max_pixels: width times height up to which an image file is decoded.
+    max_pixels: width times height up to which an image file is decoded. proposals: another number of detections an
+    image than in training, for a model with dense queries; more find more objects in a fuller image.
 
     An ONNX file runs as it was exported, without `bf16` and `compiled`. The predictor's model is converted for
     inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
@@ -205,8 +214,10 @@ def load(
     """
     path = Path(path)
     if path.suffix.lower() == ".onnx":
-        if bf16 or compiled:
-            raise InputError(f"{path} is run by ONNX Runtime as it was exported; leave bf16 and compiling out.")
+        if bf16 or compiled or proposals is not None:
+            raise InputError(
+                f"{path} is run by ONNX Runtime as it was exported; leave bf16, compiling and proposals out."
+            )
         detector = load_onnx(path, device)
         return Predictor(
             detector,
@@ -219,7 +230,7 @@ def load(
         raise InputError(
             "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
         )
-    weights = load_weights(path)
+    weights = load_weights(path, proposals)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     no_device = InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.")

@@ -17,6 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 LAYER_NORM_MACS = 5  # per output element
 # Average of the padded images of COCO val, with short sides of 800 and long sides of at most 1333.
 COCO_PIXELS = 904_000
+# The parts whose cost depends on the number of queries and not on the size of the image.
+_OF_QUERIES = ("selection", "head")
 
 
 class Cost(NamedTuple):
@@ -29,19 +31,20 @@ class Cost(NamedTuple):
     def macs_at(self, pixels: int) -> float:
         """Returns the multiply-accumulates of all parts for an image of another size, in pixels.
 
-        `COCO_PIXELS` gives the paper's figures. The count of every part but the head is scaled by the pixels. This is
-        exact for convolutions but not for attention, so measure at a similar size. For windowed attention, a small
-        image is a few percent off. Attention in DETR's encoder grows with the square of the pixels, and half of its
-        decoder not at all: from 3% fewer pixels, the scaled count is 0.05% too low.
+        `COCO_PIXELS` gives the paper's figures. The count of a part is scaled by the pixels unless it sees queries
+        only. This is exact for convolutions but not for attention, so measure at a similar size. For windowed
+        attention, a small image is a few percent off. Attention in DETR's encoder grows with the square of the pixels,
+        and half of its decoder not at all: from 3% fewer pixels, the scaled count is 0.05% too low.
         """
-        return sum(count * (1 if part == "head" else pixels / self.pixels) for part, count in self.macs.items())
+        return sum(count * (1 if part in _OF_QUERIES else pixels / self.pixels) for part, count in self.macs.items())
 
 
 def measure(model: nn.Module, height: int, width: int) -> Cost:
     """Returns the cost of `model(images, sizes)` for one padded image of `height` x `width` network pixels.
 
     The model must have been built on the meta device (`with torch.device("meta"): SparseRCNN(config)`), where nothing
-    is computed, no memory is used, and torch's counter includes attention, which it omits on the CPU.
+    is computed, no memory is used, and torch's counter includes attention, which it omits on the CPU. What runs in
+    training only is not counted.
     """
     assert all(parameter.is_meta for parameter in model.parameters()), "build the model on the meta device"
     norms: Counter[str] = Counter()
@@ -51,8 +54,11 @@ def measure(model: nn.Module, height: int, width: int) -> Cost:
         for name, module in model.named_modules()
         if isinstance(module, nn.LayerNorm)
     ]
+    training = model.training
+    model.eval()
     with counter:
         model(torch.empty(1, 3, height, width, device="meta"), torch.empty(1, 2, dtype=torch.int64, device="meta"))
+    model.train(training)
     for hook in hooks:
         hook.remove()
     flops = counter.get_flop_counts()

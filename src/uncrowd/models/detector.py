@@ -31,7 +31,12 @@ class DetectorConfig(Protocol):
 
     @property
     def proposals(self) -> int:
-        """Number of learnable proposals; an image gets as many detections."""
+        """Number of proposals; an image gets as many detections."""
+        ...
+
+    @property
+    def any_proposals(self) -> bool:
+        """Whether the number of proposals may be another one at inference than in training."""
         ...
 
     @property

@@ -70,6 +70,11 @@ class DETRConfig:
         """Self attention and interaction: see `DetectorConfig.modules`."""
         return self.attention, self.interaction
 
+    @property
+    def any_proposals(self) -> bool:
+        """False, because the proposals are learned: see `DetectorConfig.any_proposals`."""
+        return False
+
     def in_words(self) -> str:
         """The model in a few words: see `DetectorConfig.in_words`."""
         return f"DETR on {self.backbone.name}, {self.decoder_layers} decoder layers, {self.proposals} proposals"

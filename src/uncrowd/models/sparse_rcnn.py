@@ -1,7 +1,7 @@
-"""Sparse R-CNN (Fig. 2); the configuration of its stages chooses the paper's two modules."""
+"""Sparse R-CNN (Fig. 2); the configuration chooses the paper's two modules, and where the queries come from."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -11,10 +11,16 @@ from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.class_scores import ScoreKind, class_scores
+from uncrowd.models.dense_head import DenseHead, DenseHeadConfig, Points
 from uncrowd.models.detector import MOST_LAYERS, Detector
 from uncrowd.models.pyramid import Pyramid
+from uncrowd.models.query_selection import QuerySelection
 from uncrowd.models.stage import DynamicHead, StageConfig
 from uncrowd.structures import Decoded, StageOutput
+
+# Where queries come from: parameters that are the same for every image (the paper), or a dense head on the image. With
+# "learned_beside_dense" they are parameters, and a dense head learns beside them in training only.
+QueryKind = Literal["learned", "dense", "learned_beside_dense"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +31,13 @@ class SparseRCNNConfig:
 
     # Number of classes; training sets it from the dataset.
     num_classes: int = 80
-    # Number of learnable proposals; an image gets as many detections.
+    # Number of proposals; an image gets as many detections. With dense queries it can be changed after training.
     proposals: int = 100
-    # Number of stages that refine the proposals.
+    # Where the queries of the proposals come from: learned is the paper's, dense takes them from the image.
+    queries: QueryKind = "learned"
+    # Settings of the dense head, if queries are not merely learned.
+    dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)
+    # Number of stages that refine the proposals; 0 leaves a dense head alone.
     stages: int = 6
     # The backbone below the pyramid.
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -36,7 +46,8 @@ class SparseRCNNConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for a model that could detect nothing."""
-        require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, stages=self.stages)
+        require_at_least(1, num_classes=self.num_classes, proposals=self.proposals)
+        require_at_least(0 if self.queries == "dense" else 1, stages=self.stages)
         require_at_most(MOST_LAYERS, stages=self.stages)
 
     @property
@@ -44,13 +55,19 @@ class SparseRCNNConfig:
         """Self attention and interaction: see `DetectorConfig.modules`."""
         return self.stage.attention, self.stage.interaction
 
+    @property
+    def any_proposals(self) -> bool:
+        """Whether queries come from the image: see `DetectorConfig.any_proposals`."""
+        return self.queries == "dense"
+
     def in_words(self) -> str:
         """The model in a few words: see `DetectorConfig.in_words`."""
-        return f"Sparse R-CNN on {self.backbone.name}, {self.stages} stages, {self.proposals} proposals"
+        of_image = " from the image" if self.queries == "dense" else ""
+        return f"Sparse R-CNN on {self.backbone.name}, {self.stages} stages, {self.proposals} proposals{of_image}"
 
 
 class SparseRCNN(Detector):
-    """Sparse R-CNN: learned boxes and queries, refined by each stage."""
+    """Sparse R-CNN: boxes and queries, learned or from the image, are refined by each stage."""
 
     multiple = 32  # the stride of the coarsest level
 
@@ -58,10 +75,18 @@ class SparseRCNN(Detector):
         super().__init__(config)
         self._config = config
         self.backbone.require_exact_strides()
-        self.pyramid = Pyramid(self.backbone.channels, config.stage.width)
-        # All proposals start as the whole image; their queries differ.
-        self.proposal_boxes_cxcywh_norm = nn.Parameter(torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(config.proposals, 1))
-        self.proposal_queries = nn.Parameter(torch.randn(config.proposals, config.stage.width))
+        width = config.stage.width
+        self.pyramid = Pyramid(self.backbone.channels, width)
+        self.dense_head = None
+        if config.queries != "learned":
+            self.dense_head = DenseHead(config.dense_head, width, config.num_classes)
+        if config.queries == "dense":
+            self.selection = QuerySelection(width, config.dense_head.candidates)
+        else:
+            # All proposals start as the whole image; their queries differ.
+            whole = torch.tensor([0.5, 0.5, 1.0, 1.0])
+            self.proposal_boxes_cxcywh_norm = nn.Parameter(whole.repeat(config.proposals, 1))
+            self.proposal_queries = nn.Parameter(torch.randn(config.proposals, width))
         self.head = DynamicHead(config.stage, config.stages, config.num_classes)
 
     @property
@@ -75,13 +100,43 @@ class SparseRCNN(Detector):
         return list(self.head.stages)
 
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
-        """Returns the output of each stage, with boxes in network pixels: see `Detector.forward`."""
+        """Returns the output of each stage, with boxes in network pixels: see `Detector.forward`.
+
+        A model with a dense head gives two more outputs in training, before the others: what its auxiliary and its
+        main branch predict at all points. In training, half to twice as many dense queries are taken as the
+        configuration says, at random, so that self attention learns to do with any number. Without stages, the one
+        output in evaluation is that of the dense head at the points of which it would make queries.
+        """
         features = self.pyramid(self.backbone(self.normalise(images, sizes)))
+        points = self.dense_head(features) if self.dense_head is not None and self._needs_points else None
+        if self.config.queries == "dense":
+            assert points is not None
+            outputs = self._from_image(features, points)
+        else:
+            outputs = self._from_learned(features, sizes)
+        if points is not None and points.auxiliary is not None:
+            return [points.auxiliary, points.main, *outputs]
+        return outputs
+
+    @property
+    def _needs_points(self) -> bool:
+        return self.training or self.config.queries == "dense"
+
+    def _from_learned(self, features: list[Tensor], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)
         boxes = cxcywh_to_xyxy(self.proposal_boxes_cxcywh_norm * scale[:, None])
-        queries = self.proposal_queries.expand(images.shape[0], -1, -1)
+        queries = self.proposal_queries.expand(len(sizes), -1, -1)
         return self.head(features, boxes, queries)
+
+    def _from_image(self, features: list[Tensor], points: Points) -> list[StageOutput]:
+        number = self.config.proposals
+        if self.training:  # drawn on the host, so that the device need not be waited for
+            number = int(torch.randint((number + 1) // 2, 2 * number + 1, (), device="cpu"))
+        selected, queries = self.selection(points.main, number)
+        if self.config.stages:
+            return self.head(features, selected.boxes, queries)
+        return [] if self.training else [selected]
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
         """Returns the N best of the last stage's N x C sigmoid scores, best first, without a threshold and NMS.

@@ -7,6 +7,9 @@ from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.errors import InputError
 from uncrowd.losses.classification import AnyClassConfig, CrossEntropyConfig, FocalConfig
+from uncrowd.losses.criterion import SetCriterion
+from uncrowd.losses.dense import DenseLossConfig
+from uncrowd.losses.dense_criterion import DenseCriterion
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.class_scores import ScoreKind
@@ -34,6 +37,8 @@ class Experiment:
     resize: ResizeConfig = field(default_factory=ResizeConfig)
     # Matching cost and loss.
     loss: LossConfig = field(default_factory=LossConfig)
+    # Loss of the dense head, where queries are not merely learned.
+    dense_loss: DenseLossConfig = field(default_factory=DenseLossConfig)
     # Optimiser and its schedule.
     optim: OptimConfig = field(default_factory=OptimConfig)
     # Length of training and size of a batch.
@@ -47,3 +52,9 @@ class Experiment:
                 f"{self.name} compares the classes of a {type(self.model).__name__} with a "
                 f"{type(self.loss.classes).__name__}; give its loss a {wanted.__name__}."
             )
+
+    def criterion(self) -> SetCriterion | DenseCriterion:
+        """Returns the training objective that fits the outputs of the detector."""
+        if isinstance(self.model, SparseRCNNConfig) and self.model.queries != "learned":
+            return DenseCriterion(self.loss, self.dense_loss)
+        return SetCriterion(self.loss)

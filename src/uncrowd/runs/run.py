@@ -24,7 +24,6 @@ from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
-from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.recipes.experiment import Experiment
@@ -197,7 +196,7 @@ def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, 
         say("the model is compiled with the first step, which takes a minute or more")
     trainer = Trainer(
         model,
-        SetCriterion(experiment.loss),
+        experiment.criterion(),
         loader,
         experiment.train,
         experiment.optim,

@@ -17,12 +17,12 @@ _NAMES_SHOWN = 8
 def with_classes(model: SparseRCNN, from_categories: Categories, to_categories: Categories) -> tuple[SparseRCNN, str]:
     """Returns a copy of the model for other classes, and one sentence that says what happened to each class.
 
-    A new class with the name of an old one takes over its row of the class head of every stage. Other new classes
+    A new class with the name of an old one takes over its row of each layer that predicts classes. Other new classes
     start at the prior probability, as in a model that has not been trained. All other weights are copied.
     """
     assert len(from_categories) == model.config.num_classes
     changed = SparseRCNN(replace(model.config, num_classes=len(to_categories)))
-    changed = changed.to(model.proposal_queries).train(model.training)
+    changed = changed.to(next(model.parameters())).train(model.training)
     rows = {name: row for row, name in enumerate(from_categories.names)}
     carried = [label for label, name in enumerate(to_categories.names) if name in rows]
     source = [rows[to_categories.names[label]] for label in carried]
@@ -31,11 +31,13 @@ def with_classes(model: SparseRCNN, from_categories: Categories, to_categories: 
     missing, unexpected = changed.load_state_dict(tensors, strict=False)
     assert not unexpected
     assert all(".class_logits." in name for name in missing), missing
-    for before, after in zip(model.head.stages, changed.head.stages, strict=True):
-        assert isinstance(before.class_logits, nn.Linear)
-        assert isinstance(after.class_logits, nn.Linear)
-        after.class_logits.weight[carried] = before.class_logits.weight[source]
-        after.class_logits.bias[carried] = before.class_logits.bias[source]
+    for name, after in changed.named_modules():
+        if name.endswith(".class_logits"):
+            before = model.get_submodule(name)
+            assert isinstance(before, nn.Linear)
+            assert isinstance(after, nn.Linear)
+            after.weight[carried] = before.weight[source]
+            after.bias[carried] = before.bias[source]
     return changed, _words(from_categories.names, to_categories.names)
 
 

@@ -22,6 +22,7 @@ from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories
+from uncrowd.weights.proposals import at_inference
 from uncrowd.whole_file import whole_file
 from uncrowd.words import first, printable
 
@@ -69,9 +70,10 @@ def _refuse_converted(path: Path, tensors: Mapping[str, Tensor], model: AnyDetec
         )
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: Path, proposals: int | None = None) -> Weights:
     """Reads a file that `save_weights` wrote, or the final weights in the folder of a finished run.
 
+    proposals: another number than in training, for a model with dense queries; see `at_inference`.
     Raises InputError when the file does not exist or was not written by `save_weights`, when its tensors do not fit its
     configuration or are not finite, and when the folder holds no finished run.
     """
@@ -93,8 +95,9 @@ def load_weights(path: Path) -> Weights:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
     require_classes(description.model, description.categories, str(path))
-    _require_fitting(_without_memory(description.model, path).state_dict(), tensors, str(path))
-    model = build_detector(description.model)
+    described = description.model if proposals is None else at_inference(description.model, proposals, str(path))
+    _require_fitting(_without_memory(described, path).state_dict(), tensors, str(path))
+    model = build_detector(described)
     load_exactly(model, tensors, str(path))
     _require_finite(tensors, path)
     return Weights(model.eval(), description.categories, description.preprocessing)

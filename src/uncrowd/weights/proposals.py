@@ -1,12 +1,29 @@
-"""Gives a trained detector another number of proposals."""
+"""Gives a trained detector another number of proposals, for inference or as the beginning of a training."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from uncrowd.errors import InputError, require_at_least
+from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.words import counted
+
+
+def at_inference(model: AnyDetectorConfig, proposals: int, source: str) -> AnyDetectorConfig:
+    """Returns the configuration with another number of proposals, which needs no other weights.
+
+    Raises InputError, naming `source`, if the proposals are learned, and for a number below 1.
+    """
+    require_at_least(1, proposals=proposals)
+    if proposals != model.proposals and not model.any_proposals:
+        raise InputError(
+            f"{source} has learned its {counted(model.proposals, 'proposal')}, so it cannot have {proposals}; only a "
+            "model with dense queries (--model.queries dense in training) can."
+        )
+    return replace(model, proposals=proposals)
 
 
 def with_proposals(model: Detector, trained: Detector) -> tuple[Mapping[str, Tensor], str]:
@@ -17,7 +34,7 @@ def with_proposals(model: Detector, trained: Detector) -> tuple[Mapping[str, Ten
     """
     tensors = trained.state_dict()
     old, new = trained.config.proposals, model.config.proposals
-    if old == new:
+    if old == new or model.config.any_proposals:
         return tensors, ""
     for name, initial in model.named_parameters(recurse=False):  # the proposals are all that a detector itself learns
         kept = tensors[name][:new]

@@ -44,7 +44,7 @@ def upgrade(model: Detector, source: str = "the model") -> SparseRCNN:
             "it was first published, with 'content' and 'entangled', can be upgraded."
         )
     config = replace(model.config, stage=replace(stage, attention="iou", interaction="dcw"))
-    upgraded = SparseRCNN(config).to(model.proposal_queries).train(model.training)
+    upgraded = SparseRCNN(config).to(next(model.parameters())).train(model.training)
     _copy_all_but(model, upgraded, "head")
     for before, after in zip(model.head.stages, upgraded.head.stages, strict=True):
         assert isinstance(before, Stage)

@@ -1,0 +1,202 @@
+"""The loss of a dense head, which predicts at all points of an image (DDQ, arXiv:2303.12776).
+
+Two branches learn on shared features. The auxiliary one is taught several points an object, so that a step teaches
+much; the main one, which selects the queries, is taught one point an object, so that neighbours are told apart. In both
+the points of an object are found by a Hungarian problem in which each object occurs several times or once: taking the
+best points object by object would starve the hidden one of a pair.
+
+A positive's target is its quality instead of 1, so that scores say how well a box fits. Shapes: b images, p points,
+t objects, c classes, m matched pairs of all images together.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from uncrowd.boxes import giou, iou, pairwise_iou
+from uncrowd.errors import NonFiniteError, require_at_least
+from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, stack_stages
+from uncrowd.structures import StageOutput
+
+# The cheapest points of each object that take part in its matching. All that matter do, unless an image has more than
+# this many pairs and the objects compete for the same points.
+_SHORTLIST = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseLossConfig:
+    """How a dense head is taught. Class, box and GIoU costs of the matching are those of the stages."""
+
+    # Points that the auxiliary branch is taught for an object; fewer where the image has too few for all objects.
+    points: int = 8
+    # The target of a point is score^score_power * IoU^iou_power, scaled so that the best of an object has its IoU.
+    score_power: float = 1.0
+    iou_power: float = 6.0
+    # Exponent that lowers the class loss of scores that are already near their target (quality focal loss).
+    beta: float = 2.0
+    # Weight of the class term of each branch.
+    class_weight: float = 1.0
+    # Weight of 1 - GIoU of each branch.
+    giou_weight: float = 2.0
+    # The main branch is not taught that a point is wrong if its box has more than this IoU with a matched one: the
+    # selection ranks it behind.
+    duplicate_above: float = 0.7
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a negative value and for no points."""
+        require_at_least(1, points=self.points)
+        require_at_least(0, score_power=self.score_power, iou_power=self.iou_power, beta=self.beta)
+        require_at_least(0, class_weight=self.class_weight, giou_weight=self.giou_weight)
+        require_at_least(0, duplicate_above=self.duplicate_above)
+
+
+class DenseLosses(NamedTuple):
+    """Of the auxiliary and the main branch. total: weighted and summed, with a gradient. The others: without both."""
+
+    total: Float[Tensor, ""]
+    class_: Float[Tensor, " 2"]
+    giou: Float[Tensor, " 2"]
+
+
+class Pairs(NamedTuple):
+    """Matched pairs: the image, and the point and the object in it."""
+
+    image: Int64[Tensor, " m"]
+    point: Int64[Tensor, " m"]
+    target: Int64[Tensor, " m"]
+
+
+def dense_loss(
+    auxiliary: StageOutput,
+    main: StageOutput,
+    targets: PaddedTargets,
+    num_boxes: int | float | Float[Tensor, ""],
+    config: DenseLossConfig,
+    matching: LossConfig,
+) -> DenseLosses:
+    """Returns the loss of both branches, divided by the number of objects.
+
+    num_boxes: objects of the whole step divided by the number of ranks. matching: the weights of the matching cost.
+    Raises NonFiniteError if a prediction or its cost is NaN or infinite.
+    """
+    logits, boxes = stack_stages([auxiliary, main])
+    many, one = match_points(logits, boxes, targets, matching, repeats=(config.points, 1))
+    ones = torch.ones(boxes.shape[1:3], dtype=torch.bool, device=boxes.device)
+    counts = (ones, ~_duplicates(boxes[1], one, targets, config.duplicate_above))
+    terms = [_branch_loss(*branch, targets, config) for branch in zip(logits, boxes, (many, one), counts, strict=True)]
+    of_classes, of_boxes = (torch.stack(term) / num_boxes for term in zip(*terms, strict=True))
+    total = (config.class_weight * of_classes + config.giou_weight * of_boxes).sum()
+    return DenseLosses(total, of_classes.detach(), of_boxes.detach())
+
+
+def _branch_loss(
+    logits: Float[Tensor, "b p c"],
+    boxes: Float[Tensor, "b p 4"],
+    pairs: Pairs,
+    counts: Bool[Tensor, "b p"],
+    targets: PaddedTargets,
+    config: DenseLossConfig,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Returns the sums of the class loss and of 1 - GIoU, the latter weighted by quality."""
+    matched, objects = boxes[pairs.image, pairs.point], targets.boxes[pairs.image, pairs.target]
+    labels = targets.labels[pairs.image, pairs.target]
+    scores = logits[pairs.image, pairs.point, labels].detach().sigmoid()
+    wanted = quality(scores, iou(matched.detach(), objects), pairs, targets, config)
+    goal = torch.zeros_like(logits)
+    goal[pairs.image, pairs.point, labels] = wanted
+    weight = (goal - logits.sigmoid()).abs() ** config.beta
+    of_classes = weight * F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
+    return of_classes.sum(dim=-1).where(counts, 0).sum(), ((1 - giou(matched, objects)) * wanted).sum()
+
+
+def quality(
+    scores: Float[Tensor, " m"],
+    ious: Float[Tensor, " m"],
+    pairs: Pairs,
+    targets: PaddedTargets,
+    config: DenseLossConfig,
+) -> Float[Tensor, " m"]:
+    """Returns the target of each pair in 0 to 1: score^a IoU^b, scaled so that an object's largest is its largest IoU.
+
+    scores: of the object's class. This is the alignment of TOOD (arXiv:2108.07755).
+    """
+    raw = scores**config.score_power * ious**config.iou_power
+
+    def largest(values: Tensor) -> Tensor:
+        of_object = values.new_zeros(targets.labels.numel())
+        index = pairs.image * targets.labels.shape[1] + pairs.target
+        return of_object.scatter_reduce(0, index, values, "amax")[index]
+
+    return raw / largest(raw).clamp(min=torch.finfo(raw.dtype).tiny) * largest(ious)
+
+
+def _duplicates(
+    boxes: Float[Tensor, "b p 4"], pairs: Pairs, targets: PaddedTargets, above: float
+) -> Bool[Tensor, "b p"]:
+    """Returns which unmatched points have a box with an IoU above `above` with that of a matched point."""
+    boxes = boxes.detach()
+    matched = torch.zeros_like(targets.boxes)  # one point an object; boxes without area overlap nothing
+    matched[pairs.image, pairs.target] = boxes[pairs.image, pairs.point]
+    unmatched = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+    unmatched[pairs.image, pairs.point] = False
+    if matched.shape[1] == 0:
+        return torch.zeros_like(unmatched)
+    return unmatched & (pairwise_iou(boxes, matched).amax(dim=-1) > above)
+
+
+@torch.no_grad()
+def match_points(
+    logits: Float[Tensor, "s b p c"],
+    boxes: Float[Tensor, "s b p 4"],
+    targets: PaddedTargets,
+    config: LossConfig,
+    repeats: tuple[int, ...],
+) -> list[Pairs]:
+    """Returns, for each of s branches, the cheapest assignment in which each object gets `repeats` points.
+
+    With too few points for that, all objects get equally many, at least 1. Raises NonFiniteError if a prediction or its
+    cost is NaN or infinite. The costs go to the host in one copy.
+    """
+    cost = matching_cost(logits, boxes, targets, config)
+    finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()
+    cheapest = cost.topk(min(_SHORTLIST, cost.shape[2]), dim=2, largest=False)
+    # Indices are below 2^24 and so exact as floats.
+    packed = torch.stack([cheapest.values, cheapest.indices.to(cost.dtype)])
+    host, host_finite = torch.cat([packed.flatten(), finite[None].to(cost.dtype)]).cpu().tensor_split([packed.numel()])
+    if host_finite.tolist() != [1]:
+        raise NonFiniteError("the dense head predicts logits or boxes that are not finite")
+    values, indices = host.view(packed.shape).numpy()
+    indices = indices.astype(np.int64)
+    found = []
+    for stage, repeat in enumerate(repeats):
+        columns = [np.zeros((3, 0), np.int64)]
+        for image, count in enumerate(targets.counts):
+            of_image = np.s_[stage, image, :, :count]
+            point, target = _assign(values[of_image], indices[of_image], repeat, cost.shape[2])
+            columns.append(np.stack([np.full_like(point, image), point, target]))
+        pairs = torch.from_numpy(np.concatenate(columns, axis=1)).to(cost.device, non_blocking=True)
+        found.append(Pairs(*pairs))
+    return found
+
+
+def _assign(
+    values: Float[np.ndarray, "k t"], indices: Int64[np.ndarray, "k t"], repeats: int, points: int
+) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
+    """Returns points and objects of the cheapest pairs. values, indices: of the k cheapest points of each object."""
+    objects = values.shape[1]
+    if objects == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    repeats = max(min(repeats, points // objects), 1)
+    listed, row = np.unique(indices, return_inverse=True)
+    # A point that is not on an object's list costs more than any sum of listed ones.
+    far = values.max() + (values.max() - values.min() + 1) * objects * repeats
+    cost = np.full((len(listed), objects), far)
+    np.put_along_axis(cost, row.reshape(indices.shape), values, axis=0)
+    point, column = linear_sum_assignment(np.repeat(cost, repeats, axis=1))
+    return listed[point], column // repeats

@@ -1,0 +1,76 @@
+"""Which points of the dense head become queries: those of the best scores, where overlap lowers the rank.
+
+The number of queries is chosen at inference, and each starts at a box of its own (DDQ, arXiv:2303.12776).
+
+Greedy NMS would delete the true neighbour of a better object, and its number of survivors depends on the data. Here
+every candidate keeps a rank, so a hidden object falls behind and stays, and all shapes depend on shapes alone, as CUDA
+graphs, torch.compile and ONNX need.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from uncrowd.boxes import pairwise_iou
+from uncrowd.structures import StageOutput
+
+
+class FirstQueries(NamedTuple):
+    """What the first stage starts from. selected: what the dense head predicts at the points that were selected."""
+
+    selected: StageOutput
+    queries: Float[Tensor, "b n d"]
+
+
+class QuerySelection(nn.Module):
+    """Turns the best points of an image into queries.
+
+    candidates: the points with the best scores compete; more than this many of them never become queries.
+    """
+
+    def __init__(self, width: int, candidates: int):
+        super().__init__()
+        self.candidates = candidates
+        self.to_query = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
+
+    def forward(self, points: StageOutput, number: int) -> FirstQueries:
+        """Returns the best `number` points of each image as queries, best first; all points if there are fewer.
+
+        points: predictions at all points, with their features as `queries`. Neither boxes nor features carry a
+        gradient back to them: the dense head learns from its own loss alone.
+        """
+        detached = StageOutput(*(tensor.detach() for tensor in points))
+        scores = detached.logits.amax(dim=-1).sigmoid()
+        best = best_points(scores, detached.boxes, number, self.candidates)[..., None]
+        selected = StageOutput(*(tensor.gather(1, best.expand(-1, -1, tensor.shape[-1])) for tensor in detached))
+        return FirstQueries(selected, self.to_query(selected.queries))
+
+
+@torch.no_grad()
+def best_points(
+    scores: Float[Tensor, "b p"], boxes: Float[Tensor, "b p 4"], number: int, candidates: int
+) -> Int64[Tensor, "b n"]:
+    """Returns the indices of `number` points of each image, best first, or of all candidates if these are fewer.
+
+    The `candidates` points of the best scores compete; there are at least `number`. boxes: in network pixels.
+    """
+    # torch.export takes the smaller of a number and a symbolic size only in this form.
+    scores, candidate = scores.topk(torch.sym_min(max(number, candidates), scores.shape[1]), dim=1)
+    rank = lowered_by_overlap(scores, boxes.gather(1, candidate[..., None].expand(-1, -1, 4)))
+    best = rank.topk(torch.sym_min(number, rank.shape[1]), dim=1).indices
+    return candidate.gather(1, best)
+
+
+def lowered_by_overlap(scores: Float[Tensor, "b k"], boxes: Float[Tensor, "b k 4"]) -> Float[Tensor, "b k"]:
+    """Returns the scores, which descend, lowered where boxes overlap better ones: linear Matrix NMS (arXiv:2003.10152).
+
+    A box is lowered by the factor 1 - IoU for the better box that lowers it most; one that is itself lowered counts
+    less, because it may be a duplicate.
+    """
+    overlap = pairwise_iou(boxes, boxes).triu(1)  # [i, j]: of j with i, which is better
+    own = 1 - overlap.amax(dim=1)  # how much each box is left by all better ones
+    # Identical boxes would divide by 0.
+    left = (1 - overlap) / own.clamp(min=1e-6)[:, :, None]
+    return scores * left.amin(dim=1).clamp(max=1)

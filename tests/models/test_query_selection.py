@@ -1,0 +1,68 @@
+"""Selection takes the best points, ranks boxes that overlap better ones behind, and never deletes one."""
+
+import torch
+from torch import Tensor
+
+from tests.losses.cases import random_boxes
+from uncrowd.boxes import pairwise_iou
+from uncrowd.models.query_selection import QuerySelection, best_points, lowered_by_overlap
+from uncrowd.structures import StageOutput
+
+
+def plain_lowered(scores: list[float], boxes: Tensor) -> list[float]:
+    """Matrix NMS with a linear decay, box by box (arXiv:2003.10152, Sec. 3.3)."""
+    overlap = pairwise_iou(boxes, boxes).tolist()
+    lowered = []
+    for j, score in enumerate(scores):
+        factors = [1.0]
+        for i in range(j):
+            with_better = max((overlap[k][i] for k in range(i)), default=0.0)
+            factors.append((1 - overlap[i][j]) / max(1 - with_better, 1e-6))
+        lowered.append(score * min(factors))
+    return lowered
+
+
+def test_the_lowered_scores_are_those_of_matrix_nms() -> None:
+    torch.manual_seed(0)
+    boxes = random_boxes(2, 20).float()
+    boxes[1, 5] = boxes[1, 2]  # an exact duplicate
+    scores = torch.rand(2, 20).sort(dim=1, descending=True).values
+    expected = torch.tensor(
+        [plain_lowered(row.tolist(), of_image) for row, of_image in zip(scores, boxes, strict=True)]
+    )
+    torch.testing.assert_close(lowered_by_overlap(scores, boxes), expected, atol=1e-5, rtol=0)
+
+
+def test_a_hidden_neighbour_stays_ahead_of_a_duplicate_and_of_the_background() -> None:
+    best, duplicate, neighbour, background = [0.0, 0, 10, 20], [0.5, 0, 10.5, 20], [3.0, 0, 13, 20], [50.0, 50, 60, 60]
+    scores, boxes = torch.tensor([[0.9, 0.8, 0.6, 0.05]]), torch.tensor([[best, duplicate, neighbour, background]])
+    assert best_points(scores, boxes, 4, candidates=4).tolist() == [[0, 2, 1, 3]]
+    assert best_points(scores, boxes, 2, candidates=4).tolist() == [[0, 2]]
+
+
+def test_only_candidates_are_selected_and_there_are_at_least_as_many_as_queries() -> None:
+    scores = torch.tensor([[0.9, 0.8, 0.7, 0.6]])
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]])
+    assert best_points(scores, boxes, 2, candidates=2).tolist() == [[0, 1]]  # the third is no candidate
+    assert best_points(scores, boxes, 2, candidates=3).tolist() == [[0, 2]]
+    assert best_points(scores, boxes, 4, candidates=1).tolist() == [[0, 2, 3, 1]]
+    assert best_points(scores, boxes, 9, candidates=1).shape == (1, 4), "there are no more points"
+
+
+def test_queries_carry_boxes_and_classes_of_their_points_and_no_gradient_back() -> None:
+    torch.manual_seed(0)
+    points = StageOutput(
+        logits=torch.randn(2, 12, 3, requires_grad=True),
+        boxes=random_boxes(2, 12).float().requires_grad_(),
+        queries=torch.randn(2, 12, 8, requires_grad=True),
+    )
+    selection = QuerySelection(8, candidates=12)
+    selected, queries = selection(points, 5)
+    indices = best_points(points.logits.detach().amax(-1).sigmoid(), points.boxes, 5, 12)
+    for image, chosen in enumerate(indices):
+        assert torch.equal(selected.boxes[image], points.boxes[image, chosen])
+        assert torch.equal(selected.logits[image], points.logits[image, chosen])
+        torch.testing.assert_close(queries[image], selection.to_query(points.queries[image, chosen]))
+    queries.sum().backward()
+    assert all(tensor.grad is None for tensor in points)
+    assert all(parameter.grad is not None for parameter in selection.parameters())
