@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_a_run_of_an_earlier_version_goes_on(crowd: Path, finished: Path, tmp_pa
     assert resume(folder, device="cpu").finished
     assert_same_end(folder, finished)
     assert "Images a second" in (folder / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_with_dense_queries_draws_their_numbers_again(crowd: Path, tmp_path: Path, at_step: AtStep) -> None:
+    tiny = tiny_experiment()
+    run = Run(experiment=replace(tiny, model=replace(tiny.model, queries="dense")), data=str(crowd))
+    assert begin(run, tmp_path / "whole", device="cpu").finished
+    at_step(3, terminate)
+    assert not begin(run, tmp_path / "stopped", device="cpu").finished
+    assert resume(tmp_path / "stopped", device="cpu").finished
+    assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("no_report")

@@ -49,6 +49,18 @@ def test_new_classes_begin_at_the_prior() -> None:
         assert 0 < weight[[1, 3]].abs().max() <= bound
 
 
+def test_a_dense_head_keeps_its_classes_too() -> None:
+    torch.manual_seed(0)
+    old = SparseRCNN(replace(TINY_MODEL, queries="dense", stages=0)).eval()
+    new, _ = with_classes(old, FROM, TO)
+    images, sizes = torch.randint(256, (1, 3, 64, 64)), torch.tensor([[64, 64]])
+    with torch.no_grad():
+        before, after = (model.train()(images, sizes) for model in (old, new))
+    for of_branch, changed in zip(before, after, strict=True):
+        torch.testing.assert_close(changed.boxes, of_branch.boxes, rtol=0, atol=0)
+        torch.testing.assert_close(changed.logits[..., [0, 2]], of_branch.logits[..., [2, 0]], rtol=0, atol=1e-5)
+
+
 def test_the_old_model_does_not_change() -> None:
     old = trained()
     before = {name: tensor.clone() for name, tensor in old.state_dict().items()}
