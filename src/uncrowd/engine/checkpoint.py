@@ -4,7 +4,7 @@ The new file replaces the previous checkpoint only once it is complete, so a ful
 """
 
 import json
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from uncrowd.weights.file import load_exactly, read_safetensors, write_safetenso
 HEADER = "uncrowd.checkpoint"
 SHOWN_DIFFERENCES = 6
 
+# What a checkpoint and the run that continues from it must share, as JSON.
+Facts = dict[str, Any]
+
 
 def save_checkpoint(
     path: Path,
@@ -26,7 +29,7 @@ def save_checkpoint(
     optimizer: Optimizer,
     average: nn.Module | None,
     *,
-    facts: dict[str, Any],
+    facts: Facts,
     progress: dict[str, Any],
 ) -> None:
     """Writes everything that a run needs to continue.
@@ -47,12 +50,14 @@ def load_checkpoint(
     optimizer: Optimizer,
     average: nn.Module | None,
     *,
-    facts: dict[str, Any],
+    facts: Facts,
     may_differ: Container[str] = (),
+    completed: Callable[[Facts], Facts] = dict,
 ) -> dict[str, Any]:
     """Restores what `save_checkpoint` wrote and returns `progress`.
 
-    may_differ: dotted names of those facts that the checkpoint need not share. Raises InputError, before anything is
+    may_differ: dotted names of those facts that the checkpoint need not share. completed: given the facts of the
+    checkpoint, adds those that an earlier version did not write. Raises InputError, before anything is
     restored, when the file is no checkpoint, is damaged, or belongs to a run with other facts.
     """
     tensors, header = read_safetensors(path)
@@ -63,10 +68,10 @@ def load_checkpoint(
         )
     try:
         small = read_json(header[HEADER])
-        saved, progress = small["facts"], small["progress"]
+        saved, progress = completed(small["facts"]), small["progress"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged description of its run ({error!r}); begin a new run.") from error
-    given = json.loads(json.dumps(facts))  # tuples become lists, as in the file
+    saved, given = (json.loads(json.dumps(each)) for each in (saved, facts))  # tuples become lists
     differing = [
         f"{name} was {_short(was)} and is {_short(now)}"
         for name, was, now in differences(saved, given)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.average import averaged, update_average
-from uncrowd.engine.checkpoint import load_checkpoint, save_checkpoint
+from uncrowd.engine.checkpoint import Facts, load_checkpoint, save_checkpoint
 from uncrowd.engine.failed_step import StepRecord, explain_step_out_of_memory, not_finite
 from uncrowd.engine.forecast import Forecast, StepTimer, duration, peak_memory
 from uncrowd.engine.log import RunLog
@@ -60,7 +60,7 @@ class Trainer:
         optim: OptimConfig,
         accelerator: Accelerator,
         checkpoint: Path,
-        facts: dict[str, Any],
+        facts: Facts,
     ):
         """checkpoint: the file to write. facts: see `save_checkpoint`."""
         self.config, self.optim, self.accelerator = config, optim, accelerator
@@ -108,13 +108,19 @@ class Trainer:
         """The signal that stopped `train`; SIGTERM if only another rank received one."""
         return self._stop.signal or signal.SIGTERM
 
-    def resume(self, may_differ: Container[str] = ()) -> None:
-        """Restores the state in the checkpoint. may_differ: see `load_checkpoint`.
+    def resume(self, may_differ: Container[str] = (), completed: Callable[[Facts], Facts] = dict) -> None:
+        """Restores the state in the checkpoint. may_differ, completed: see `load_checkpoint`.
 
         Raises InputError when the checkpoint belongs to another run, or when its position is none that a run can have.
         """
         progress = load_checkpoint(
-            self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, may_differ=may_differ
+            self.checkpoint,
+            self.bare_model,
+            self.optimizer,
+            self.average,
+            facts=self.facts,
+            may_differ=may_differ,
+            completed=completed,
         )
         limits = self.config.epochs, self.loader.steps_per_epoch
         self.position, self.best = read_progress(progress, *limits, str(self.checkpoint))

@@ -34,6 +34,15 @@ def identity(experiment: Experiment, train_set: DetectionDataset, val_set: Detec
     }
 
 
+def completed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns what `identity` gave in an earlier version, with the settings that were not there yet at their defaults.
+
+    A setting whose default is what was done before is no difference. Raises InputError for what is no configuration.
+    """
+    experiment = config.from_dict(Experiment, facts["configuration"], "the checkpoint's configuration")
+    return facts | {"configuration": config.to_dict(experiment)}
+
+
 def _contents(dataset: DetectionDataset) -> dict[str, Any]:
     """Returns what tells one dataset from another, wherever it is: readable counts and a digest of all records."""
     digest = hashlib.sha256()

@@ -28,7 +28,7 @@ from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.folder import CONFIG, claimed, copy_run, refuse_a_run
-from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, identity
+from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, completed, identity
 from uncrowd.runs.notes import facts, longer, notes
 from uncrowd.runs.scoring import Scoring
 from uncrowd.runs.start import initialise
@@ -205,7 +205,7 @@ def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, 
         identity(experiment, data.train, data.val),
     )
     if goes_on:
-        trainer.resume(may_differ=MAY_DIFFER)
+        trainer.resume(may_differ=MAY_DIFFER, completed=completed)
     elif resume:
         say("the run was interrupted before its first checkpoint, so it begins again")
     return _Prepared(experiment, splits, data, model, trainer, start)
