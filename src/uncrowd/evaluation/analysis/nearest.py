@@ -22,11 +22,12 @@ OVERLAPS = (0.0, 0.3, 0.5, 0.7, 1.0)
 class Nearest:
     """The k detections of all images, best first, each with the object of its class in its image that it overlaps most.
 
-    objects: index among the objects of all images; without meaning where `ious` is 0. ignored: the largest share of
-    the detection on ignored ground truth of its class.
+    images: index of the image. objects: index among the objects of all images; without meaning where `ious` is 0.
+    ignored: the largest share of the detection on ignored ground truth of its class.
     """
 
     scores: Float64[np.ndarray, " k"]
+    images: Int64[np.ndarray, " k"]
     objects: Int64[np.ndarray, " k"]
     ious: Float64[np.ndarray, " k"]
     ignored: Float64[np.ndarray, " k"]
@@ -46,15 +47,21 @@ class Nearest:
 def nearest_objects(samples: Sequence[Sample], detections: Mapping[ImageId, Detections]) -> Nearest:
     """Returns the detections of all images, best first; the order of the images breaks ties between equal scores."""
     parts: list[np.ndarray] = [np.zeros((4, 0))]
+    images: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     before = 0  # objects of the images before this one
-    for sample in samples:
+    for index, sample in enumerate(samples):
         if (found := detections.get(sample.id)) is not None and len(found):
             parts.append(_nearest_in_image(sample, found) + np.array([[0], [before], [0], [0]]))
+            images.append(np.full(len(found), index))
         before += int((~sample.ignore).sum())
     scores, objects, ious, ignored = np.concatenate(parts, axis=1)
     order = np.argsort(-scores, kind="stable")
     return Nearest(
-        scores=scores[order], objects=objects[order].astype(np.int64), ious=ious[order], ignored=ignored[order]
+        scores=scores[order],
+        images=np.concatenate(images)[order],
+        objects=objects[order].astype(np.int64),
+        ious=ious[order],
+        ignored=ignored[order],
     )
 
 

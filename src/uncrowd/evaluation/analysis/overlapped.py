@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from uncrowd.evaluation.analysis.nearest import OVERLAPS, crowding, nearest_objects
 from uncrowd.structures import Detections, ImageId, Sample
@@ -37,6 +37,68 @@ class OverlappedRecall:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class OverlappedMatches:
+    """The k detections of all images, best first, matched at one IoU; see `overlapped_recall`.
+
+    images: index of the image of each detection. right, duplicates, wrong: duplicates are wrong too. crowding: the
+    interval of the object that a right detection or a duplicate matches. objects: the number of objects of each image
+    in each interval.
+    """
+
+    iou: float
+    scores: Float64[np.ndarray, " k"]
+    images: Int64[np.ndarray, " k"]
+    right: Bool[np.ndarray, " k"]
+    duplicates: Bool[np.ndarray, " k"]
+    wrong: Bool[np.ndarray, " k"]
+    crowding: Int64[np.ndarray, " k"]
+    objects: Int64[np.ndarray, "images intervals"]
+
+    @classmethod
+    def of(
+        cls, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], *, iou: float
+    ) -> "OverlappedMatches":
+        """Matches the detections of all images at one IoU."""
+        samples = list(samples)
+        nearest = nearest_objects(samples, detections)
+        right, duplicates = nearest.right(iou), nearest.duplicates(iou)
+        intervals = np.append(crowding(samples), 0)  # the last entry stands for the object of a match with none
+        counts = [np.bincount(crowding([sample]), minlength=len(OVERLAPS)) for sample in samples]
+        return cls(
+            iou=iou,
+            scores=nearest.scores,
+            images=nearest.images,
+            right=right,
+            duplicates=duplicates,
+            wrong=duplicates | (~right & (nearest.ignored < iou)),
+            crowding=intervals[np.where(right | duplicates, nearest.objects, -1)],
+            objects=np.array(counts, dtype=np.int64).reshape(-1, len(OVERLAPS)),
+        )
+
+    def recall(self, drawn: Int64[np.ndarray, " images"]) -> OverlappedRecall:
+        """Returns what is found in a dataset that has image i `drawn[i]` times.
+
+        The match of a detection depends on its own image alone, so only the threshold has to be found again.
+        """
+        objects, times = drawn @ self.objects, drawn[self.images]
+        kept = _with_few_wrong(self.scores, times * self.wrong, allowed=FALSE_POSITIVES * int(objects.sum()))
+
+        def count(rows: Bool[np.ndarray, " k"]) -> tuple[int, ...]:
+            rows = rows[:kept]
+            numbers = np.bincount(self.crowding[:kept][rows], times[:kept][rows], minlength=len(OVERLAPS))
+            return tuple(numbers.astype(int).tolist())
+
+        return OverlappedRecall(
+            iou=self.iou,
+            threshold=float(self.scores[kept - 1]) if kept else None,
+            objects=tuple(objects.tolist()),
+            found=count(self.right),
+            duplicates=count(self.duplicates),
+            false_positives=int((times * self.wrong)[:kept].sum()),
+        )
+
+
 def overlapped_recall(
     samples: Iterable[Sample], detections: Mapping[ImageId, Detections], *, iou: float
 ) -> OverlappedRecall:
@@ -48,28 +110,14 @@ def overlapped_recall(
     truth of its class. Ignored ground truth is no object. The order of the images breaks ties between equal scores.
     """
     samples = list(samples)
-    intervals = crowding(samples)
-    nearest = nearest_objects(samples, detections)
-    right, duplicates = nearest.right(iou), nearest.duplicates(iou)
-    wrong = duplicates | (~right & (nearest.ignored < iou))
-    kept = _with_few_wrong(nearest.scores, wrong, allowed=FALSE_POSITIVES * len(intervals))
-
-    def count(rows: Bool[np.ndarray, " k"]) -> tuple[int, ...]:
-        of_found = intervals[nearest.objects[:kept][rows[:kept]]]
-        return tuple(np.bincount(of_found, minlength=len(OVERLAPS)).tolist())
-
-    return OverlappedRecall(
-        iou=iou,
-        threshold=float(nearest.scores[kept - 1]) if kept else None,
-        objects=tuple(np.bincount(intervals, minlength=len(OVERLAPS)).tolist()),
-        found=count(right),
-        duplicates=count(duplicates),
-        false_positives=int(wrong[:kept].sum()),
-    )
+    return OverlappedMatches.of(samples, detections, iou=iou).recall(np.ones(len(samples), dtype=np.int64))
 
 
-def _with_few_wrong(scores: Float64[np.ndarray, " k"], wrong: Bool[np.ndarray, " k"], *, allowed: float) -> int:
-    """Returns how many detections, best first, have at most `allowed` wrong ones; equal scores stay together."""
+def _with_few_wrong(scores: Float64[np.ndarray, " k"], wrong: Int64[np.ndarray, " k"], *, allowed: float) -> int:
+    """Returns how many detections, best first, have at most `allowed` wrong ones; equal scores stay together.
+
+    wrong: how many wrong ones each detection stands for.
+    """
     is_last_of_its_score = np.append(scores[:-1] != scores[1:], True)[: len(scores)]
     ends = np.flatnonzero(is_last_of_its_score & (np.cumsum(wrong) <= allowed))
     return int(ends[-1]) + 1 if len(ends) else 0
