@@ -38,6 +38,14 @@ def test_each_series_of_a_png_has_its_colour() -> None:
         assert (abs(image - np.array(colour)).max(axis=-1) < 4).sum() > 500
 
 
+def test_a_band_lies_around_its_series() -> None:
+    x, y = np.array([0, 1]), np.array([0.0, 1.0])
+    words = {"title": "t", "x_label": "x", "y_label": "y"}
+    plain = plot_curves({"a": (x, y), "b": (x, y + 2)}, **words)
+    banded = plot_curves({"a": (x, y), "b": (x, y + 2)}, **words, bands={"b": (y + 1, y + 3)})
+    assert (plain.count(b"FillBetween"), banded.count(b"FillBetween")) == (0, 1)
+
+
 def test_the_svg_of_a_long_run_is_small() -> None:
     noisy = np.random.default_rng(0).normal(size=200_000)
     svg = plot_curves({"loss": (np.arange(200_000), noisy)}, title="t", x_label="x", y_label="y", smooth=True)

@@ -27,12 +27,13 @@ def plot_curves(
     x_label: str,
     y_label: str,
     smooth: bool = False,
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     image_format: Literal["svg", "png"] = "svg",
 ) -> bytes:
     """Plots named (x, y) series and returns the bytes of an SVG or PNG file, which depend only on the arguments.
 
     A y that is None or not finite leaves a gap. `smooth` draws the raw curve pale, and on top of it the running mean
-    over a fiftieth of the points.
+    over a fiftieth of the points. bands: the lower and the upper ends of a pale band around a series of that name.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
@@ -40,6 +41,8 @@ def plot_curves(
         xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
         assert xs.shape == ys.shape, f"{name}: {len(xs)} x for {len(ys)} y"
         _plot(axes, name, xs, np.where(np.isfinite(ys), ys, np.nan), smooth)
+        if bands is not None and name in bands:
+            axes.fill_between(xs, *bands[name], color=axes.lines[-1].get_color(), alpha=0.15, linewidth=0)
     if not any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color="gray")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
