@@ -11,8 +11,9 @@ from typing import Annotated
 
 import torch
 import tyro
-from benchmarks.claims.queue import all_lines, run_queue
-from benchmarks.claims.run import Places, read_lines, rehearse, run_line
+from benchmarks.claims.lines import all_lines
+from benchmarks.claims.queue import run_queue
+from benchmarks.claims.run import Places, read_lines, run_line
 from benchmarks.claims.settings import Line
 from benchmarks.command import run
 
@@ -32,8 +33,6 @@ class Run:
     workers: int = 2
     # Run this line alone, in this process.
     line: str | None = None
-    # Say what the next line would take, and train nothing.
-    dry_run: bool = False
     # Device to run on, cpu or cuda. By default the GPU where there is one.
     device: str | None = None
     # Where runs and results are kept.
@@ -67,11 +66,6 @@ def _run(command: Run) -> int:
         return 0 if run_line(line, command.places, device=command.device) else _STOPPED
     done = read_lines(command.places.lines)
     left = [line for line in all_lines() if line.name not in done]
-    if command.dry_run:
-        if left:
-            print(left[0].name)
-            rehearse(left[0], command.places, device=command.device)
-        return 0
     outcome = run_queue(left, command.workers, partial(_start, command))
     for line in outcome.failed:
         print(f"{line.name} failed; its log is in {command.places.run(line)}.log", file=sys.stderr)

@@ -11,12 +11,9 @@ from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
 from uncrowd.whole_file import whole_file
 
-# The best detections of each image that are kept.
-BEST = 100
 
-
-def write_kept(file: Path, detections: Mapping[ImageId, Detections]) -> None:
-    """Writes the best detections of each image as a compressed npz, whole or not at all.
+def write_kept(file: Path, detections: Mapping[ImageId, Detections], *, best: int) -> None:
+    """Writes the `best` detections of each image as a compressed npz, whole or not at all.
 
     It has float16 boxes (xyxy, in image pixels) and scores, labels, and for each image its id and number of
     detections. Raises InputError if the file cannot be written.
@@ -24,10 +21,10 @@ def write_kept(file: Path, detections: Mapping[ImageId, Detections]) -> None:
     found = list(detections.values())
     arrays = {
         "ids": np.array(list(detections)),
-        "counts": np.array([min(len(each), BEST) for each in found], dtype=np.int32),
-        "boxes": np.concatenate([np.zeros((0, 4)), *(each.boxes[:BEST].numpy() for each in found)]).astype(np.float16),
-        "scores": np.concatenate([np.zeros(0), *(each.scores[:BEST].numpy() for each in found)]).astype(np.float16),
-        "labels": np.concatenate([np.zeros(0), *(each.labels[:BEST].numpy() for each in found)]).astype(np.uint8),
+        "counts": np.array([min(len(each), best) for each in found], dtype=np.int32),
+        "boxes": np.concatenate([np.zeros((0, 4)), *(each.boxes[:best].numpy() for each in found)]).astype(np.float16),
+        "scores": np.concatenate([np.zeros(0), *(each.scores[:best].numpy() for each in found)]).astype(np.float16),
+        "labels": np.concatenate([np.zeros(0), *(each.labels[:best].numpy() for each in found)]).astype(np.uint8),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as beside, beside.open("wb") as stream:

@@ -1,30 +1,13 @@
-"""The lines of the claims in the order in which they are run, and the processes that run them."""
+"""Runs lines of the claims, each in a process of its own."""
 
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.claims.settings import SHORT, DrawnCrowds, Line, OurDetector
+from benchmarks.claims.settings import Line
 
 from uncrowd.engine.stop import StopRequest
-
-SEEDS = range(4)
-
-
-def all_lines() -> list[Line]:
-    """Returns all lines, the first to run first: the paper's Tables 3 and 4 as a 2 x 2 factorial, seed by seed."""
-    return [
-        Line(
-            dataset=DrawnCrowds(overlap=0.5),
-            detector=OurDetector(attention=attention, interaction=interaction),
-            budget=SHORT,
-            seed=seed,
-        )
-        for seed in SEEDS
-        for attention in ("content", "iou")
-        for interaction in ("entangled", "dcw")
-    ]
 
 
 class Outcome:

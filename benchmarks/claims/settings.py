@@ -1,67 +1,20 @@
-"""What a run of the claims is made of: dataset, detector, budget and seed.
+"""What a run of the claims is made of: dataset, detector, budget and seed, whatever dataset and detector they are.
 
-Dataset, recipe and budget have names that stand for all their settings; whoever changes a setting changes the name.
+Dataset, detector and budget have names that stand for all their settings; whoever changes a setting changes the name.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
-from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
-from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig
-from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train_config import TrainConfig
+from uncrowd.data.dataset import DetectionDataset
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.losses.classification import FocalConfig
-from uncrowd.losses.matcher import LossConfig
-from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.interaction import InteractionKind
-from uncrowd.models.self_attention import AttentionKind
-from uncrowd.models.sparse_rcnn import SparseRCNNConfig
-from uncrowd.models.stage import StageConfig
-from uncrowd.recipes import Experiment
+from uncrowd.structures import Detections, ImageId
 from uncrowd.words import counted
 
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnCrowds:
-    """Drawn crowds of people: the kind of scenes, and the numbers of images to train, validate and test on.
-
-    All have one class, because more classes would spare class-aware NMS most of its losses.
-    """
-
-    overlap: float
-    size: tuple[int, int] = (128, 160)
-    objects: tuple[int, int] = (8, 14)
-    train: int = 400
-    val: int = 100
-    test: int = 600
-
-    @property
-    def name(self) -> str:
-        """The dataset in a word, such as drawn-0.5."""
-        return f"drawn-{self.overlap:g}"
-
-    def write(self, parent: Path) -> Path:
-        """Returns the folder of the dataset below `parent`, and draws it if it is not there.
-
-        Several processes may draw it at once; each draws the same, and the first to finish names its folder.
-        """
-        folder = parent / self.name
-        if folder.exists():
-            return folder
-        scenes = SceneConfig(size=self.size, objects=self.objects, overlap=self.overlap, classes=("person",))
-        parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as drawing:
-            whole = Path(drawing) / "whole"
-            for seed, (split, images) in enumerate({"train": self.train, "val": self.val, "test": self.test}.items()):
-                write_dataset(whole, split, scenes, images, seed)
-            try:
-                whole.rename(folder)
-            except OSError:
-                if not folder.exists():
-                    raise
-        return folder
+Found = Mapping[ImageId, Detections]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,105 +51,111 @@ SHORT = Budget(name="short", steps=1000)
 LONG = Budget(name="long", steps=4000)
 
 
-def small_data_1() -> Experiment:
-    """The recipe for small data as it was when the claims began, at the size of one core: the yardstick.
-
-    It is written out, so that later changes of the recipe and of defaults leave it as it is. What differs from the
-    recipe makes a short run take some 17 minutes of a core: images of 128 pixels instead of 320, ResNet-10-T instead of
-    ResNet-18-D, width 96 instead of 128, 40 proposals instead of 100. The learning rate is doubled. Milestones are
-    shares of the run, from 0 to 1.
-    """
-    return Experiment(
-        name="small-data-1",
-        protocol="coco",
-        model=SparseRCNNConfig(
-            proposals=40,
-            stages=4,
-            backbone=BackboneConfig(name="resnet10t", pretrained=None, norm="group", frozen_stages=0, drop_path=0.0),
-            stage=StageConfig(
-                width=96,
-                heads=4,
-                dynamic_width=24,
-                feedforward_width=384,
-                class_tower=1,
-                box_tower=3,
-                pooled_size=7,
-            ),
-        ),
-        augment=TrainTransformConfig(
-            short_sides=(112, 120, 128, 136, 144),
-            max_size=240,
-            horizontal_flip=0.5,
-            vertical_flip=0.0,
-            crop=None,
-            clip_boxes=True,
-        ),
-        resize=ResizeConfig(short_side=128, max_size=240),
-        loss=LossConfig(
-            classes=FocalConfig(alpha=0.25, gamma=2.0),
-            class_weight=2.0,
-            l1_weight=5.0,
-            l1_of="corners",
-            giou_weight=2.0,
-            ignore_above=None,
-        ),
-        optim=OptimConfig(
-            learning_rate=4e-4,
-            backbone_factor=1.0,
-            weight_decay=1e-4,
-            clip_norm=1.0,
-            warmup_steps=100,
-            warmup_factor=0.01,
-            milestones=(0.8,),
-            decay=0.1,
-        ),
-    )
+# The best detections of each image that are kept, and those of datasets whose images hold more objects than these.
+FEW, MANY = 100, 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class OurDetector:
-    """One of our detectors: a recipe with another self attention and another interaction.
-
-    recipe: its milestones are shares of the run, from 0 to 1; `train` is replaced by the budget.
-    """
-
-    attention: AttentionKind
-    interaction: InteractionKind
-    recipe: Experiment = field(default_factory=small_data_1)
+class Dataset(Protocol):
+    """A dataset with the splits train, val and test. It is a frozen dataclass, which the record of a line shows."""
 
     @property
     def name(self) -> str:
-        """The detector in a word, such as small-data-1-iou-dcw."""
-        return f"{self.recipe.name}-{self.attention}-{self.interaction}"
+        """The dataset in a word, without an underscore, such as drawn-0.5."""
+        ...
 
-    def experiment(self, budget: Budget, images: int, seed: int) -> Experiment:
-        """Returns the run of a budget on so many training images. Raises InputError as `Budget.epochs` does."""
-        model, optim, epochs = self.recipe.model, self.recipe.optim, budget.epochs(images)
-        assert isinstance(model, SparseRCNNConfig), "the grid is that of Sparse R-CNN"
-        stage = replace(model.stage, attention=self.attention, interaction=self.interaction)
-        return replace(
-            self.recipe,
-            name=self.name,
-            model=replace(model, stage=stage),
-            optim=replace(optim, milestones=tuple(share * epochs for share in optim.milestones)),
-            train=TrainConfig(
-                epochs=epochs,
-                batch_size=budget.batch,
-                ema_decay=budget.ema_decay,
-                evaluate_every=epochs // budget.evaluations,
-                checkpoint_every=100,
-                workers=0,
-                seed=seed,
-            ),
-        )
+    @property
+    def train(self) -> int:
+        """The number of training images."""
+        ...
+
+    @property
+    def short_side(self) -> int:
+        """The short side, in pixels, to which images are resized at inference."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """The most objects in an image."""
+        ...
+
+    def write(self, parent: Path) -> Path:
+        """Returns the folder of the dataset below `parent`, and makes it if it is not there."""
+        ...
+
+
+def most_kept(dataset: Dataset) -> int:
+    """Returns how many detections of an image are kept, the best ones."""
+    return MANY if dataset.most > FEW else FEW
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a detector is asked to do: train on a dataset with a budget and a seed.
+
+    data: the folder of the dataset. train, val: its splits. folder: where the run is kept; a run that is there already
+    goes on.
+    """
+
+    dataset: Dataset
+    budget: Budget
+    seed: int
+    data: Path
+    train: DetectionDataset
+    val: DetectionDataset
+    folder: Path
+    device: str | None
+    say: Say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One way to turn what a trained detector predicts into detections, such as NMS at some threshold.
+
+    val: what it finds in the validation split. detect: returns what it finds in another split.
+    """
+
+    name: str
+    val: Found
+    detect: Callable[[DetectionDataset], Found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A detector after its last step.
+
+    seconds: those that all steps took; evaluations do not count. evaluations: the scores on the validation split after
+    each part of the budget, with the number of images seen until then. outputs: at least one.
+    """
+
+    seconds: float
+    evaluations: list[dict[str, Any]]
+    outputs: Sequence[Output]
+
+
+class Detector(Protocol):
+    """A detector that can be trained. It is a frozen dataclass, which the record of a line shows."""
+
+    @property
+    def name(self) -> str:
+        """The detector in a word, without an underscore, such as small-data-1-iou-dcw."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate after the warm-up."""
+        ...
+
+    def train(self, training: Training) -> Trained | None:
+        """Trains to the end of the budget; returns None if SIGTERM or Ctrl-C stopped it, and then goes on next time."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """One run of the queue, and one line of its results."""
 
-    dataset: DrawnCrowds
-    detector: OurDetector
+    dataset: Dataset
+    detector: Detector
     budget: Budget
     seed: int
 
@@ -204,8 +163,3 @@ class Line:
     def name(self) -> str:
         """The name of the line, of its folder and of its file of detections."""
         return f"{self.dataset.name}_{self.detector.name}_{self.budget.name}_{self.seed}"
-
-    @property
-    def experiment(self) -> Experiment:
-        """What is trained."""
-        return self.detector.experiment(self.budget, self.dataset.train, self.seed)

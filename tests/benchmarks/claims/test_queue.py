@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.claims.__main__ import main
-from benchmarks.claims.queue import all_lines, run_queue
+from benchmarks.claims.lines import all_lines
+from benchmarks.claims.queue import run_queue
 from benchmarks.claims.settings import Line
 
 from uncrowd.errors import InputError

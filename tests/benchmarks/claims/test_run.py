@@ -3,20 +3,24 @@
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from benchmarks.claims.datasets import DrawnCrowds
 from benchmarks.claims.kept import read_kept
+from benchmarks.claims.ours import OurDetector
 from benchmarks.claims.run import Places, read_lines, run_line, score
-from benchmarks.claims.settings import Budget, DrawnCrowds, Line, OurDetector
+from benchmarks.claims.settings import Budget, Line, Output, Trained, Training
 
-from benchmarks.claims import run as claims
 from tests.tiny import tiny_experiment
+from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
-from uncrowd.structures import Batch
+from uncrowd.structures import Batch, Detections, ImageId
 
 LINE = Line(
     dataset=DrawnCrowds(overlap=0.1, size=(64, 96), objects=(2, 4), train=16, val=6, test=6),
@@ -76,8 +80,7 @@ def test_the_kept_detections_give_the_scores_of_the_line(places: Places) -> None
 
 def test_what_is_done_is_skipped(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     before, said = places.lines.read_bytes(), []
-    monkeypatch.setattr(claims.uncrowd, "train", None)
-    monkeypatch.setattr(claims.uncrowd, "resume", None)
+    monkeypatch.setattr(OurDetector, "train", None)
     assert run_line(LINE, places, device="cpu", say=said.append)
     assert said == [f"{LINE.name} is done; nothing was changed"]
     assert places.lines.read_bytes() == before
@@ -101,6 +104,46 @@ def test_a_stopped_line_goes_on_and_ends_the_same(
     assert run_line(LINE, stopped, device="cpu", say=nothing)
     assert without_clock(stopped) == without_clock(places)
     assert stopped.detections(LINE).read_bytes() == places.detections(LINE).read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle:
+    """Finds all objects in one of its outputs, and nothing in the other."""
+
+    name: str = "oracle"
+    learning_rate: float = 0.0
+
+    def train(self, training: Training) -> Trained:
+        """Takes no step."""
+        outputs = [
+            Output(name="nothing", val={}, detect=lambda _: {}),
+            Output(name="all", val=all_objects(training.val), detect=all_objects),
+        ]
+        return Trained(seconds=1.0, evaluations=[], outputs=outputs)
+
+
+def all_objects(dataset: DetectionDataset) -> dict[ImageId, Detections]:
+    return {
+        sample.id: Detections(
+            boxes=torch.from_numpy(sample.boxes),
+            scores=torch.ones(len(sample.boxes)),
+            labels=torch.from_numpy(sample.labels),
+            categories=dataset.categories,
+        )
+        for sample in dataset
+    }
+
+
+def test_of_several_outputs_validation_chooses_and_all_are_scored(places: Places, tmp_path: Path) -> None:
+    line = replace(LINE, detector=Oracle())
+    there = Places(work=places.work, results=tmp_path)
+    assert run_line(line, there, say=nothing)
+    record = read_lines(there.lines)[line.name]
+    assert (record["output"], list(record["other_outputs"])) == ("all", ["nothing"])
+    assert record["test"]["coco"]["AP50"] == 1
+    assert record["other_outputs"]["nothing"]["test"]["coco"]["AP50"] == 0
+    kept = sorted(file.name for file in (tmp_path / "detections").iterdir())
+    assert kept == [f"{line.name}.npz", f"{line.name}_nothing.npz"]
 
 
 def without_clock(places: Places) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
-from benchmarks.claims.queue import all_lines
-from benchmarks.claims.settings import LONG, SHORT, Budget, DrawnCrowds, OurDetector
+from benchmarks.claims.datasets import DrawnCrowds
+from benchmarks.claims.lines import all_lines
+from benchmarks.claims.ours import OurDetector
+from benchmarks.claims.settings import LONG, SHORT, Budget
 
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
@@ -25,14 +27,25 @@ def test_the_first_lines_are_the_four_corners_of_tables_3_and_4() -> None:
 
 def test_an_experiment_has_the_detectors_stage_and_the_budgets_length() -> None:
     detector = OurDetector(attention="content", interaction="half")
-    short = detector.experiment(SHORT, images=400, seed=3)
+    short = detector.experiment(DrawnCrowds(overlap=0.5), SHORT, seed=3)
     assert isinstance(short.model, SparseRCNNConfig)
     assert (short.model.stage.attention, short.model.stage.interaction) == ("content", "half")
     assert (short.train.epochs, short.train.evaluate_every, short.train.seed) == (20, 4, 3)
     assert short.optim.milestones == (16.0,)
     assert short.train.ema_decay is not None
-    long = detector.experiment(LONG, images=400, seed=3)
+    long = detector.experiment(DrawnCrowds(overlap=0.5), LONG, seed=3)
     assert (long.train.epochs, long.train.evaluate_every, long.optim.milestones) == (80, 16, (64.0,))
+
+
+def test_an_experiment_has_the_image_sizes_of_its_dataset_and_twice_as_many_proposals_as_objects() -> None:
+    detector = OurDetector(attention="iou", interaction="dcw")
+    small = detector.experiment(DrawnCrowds(overlap=0.5), SHORT, seed=0)
+    assert (small.augment, small.resize) == (detector.recipe.augment, detector.recipe.resize)
+    assert small.model.proposals == 40
+    large = detector.experiment(DrawnCrowds(overlap=0.5, size=(256, 320), objects=(40, 80)), SHORT, seed=0)
+    assert (large.augment.short_sides, large.augment.max_size) == ((224, 240, 256, 272, 288), 480)
+    assert (large.resize.short_side, large.resize.max_size) == (256, 480)
+    assert large.model.proposals == 160
 
 
 @pytest.mark.parametrize(
