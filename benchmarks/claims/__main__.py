@@ -13,7 +13,8 @@ import torch
 import tyro
 from benchmarks.claims.lines import all_lines
 from benchmarks.claims.queue import run_queue
-from benchmarks.claims.run import Places, read_lines, run_line
+from benchmarks.claims.rates import needs
+from benchmarks.claims.run import Places, read_lines, run_line, summary
 from benchmarks.claims.settings import Line
 from benchmarks.command import run
 
@@ -66,11 +67,16 @@ def _run(command: Run) -> int:
         return 0 if run_line(line, command.places, device=command.device) else _STOPPED
     done = read_lines(command.places.lines)
     left = [line for line in all_lines() if line.name not in done]
-    outcome = run_queue(left, command.workers, partial(_start, command))
+    outcome = run_queue(left, command.workers, partial(_start, command), ready=partial(_ready, command.places))
     for line in outcome.failed:
         print(f"{line.name} failed; its log is in {command.places.run(line)}.log", file=sys.stderr)
     _status(command.places)
     return _STOPPED if outcome.stopped else int(bool(outcome.failed))
+
+
+def _ready(places: Places, line: Line) -> bool:
+    """Returns whether the lines are recorded that choose the learning rate of this one."""
+    return read_lines(places.lines).keys() >= set(needs(line))
 
 
 def _start(command: Run, line: Line) -> subprocess.Popen[bytes]:
@@ -103,8 +109,8 @@ def _status(places: Places) -> int:
     lines = all_lines()
     for line in lines:
         if line.name in done:
-            score, minutes = done[line.name]["test"]["coco"]["AP50"], done[line.name]["seconds"] / 60
-            print(f"done   {line.name}  AP50 {score:.3f}, {minutes:.0f} minutes")
+            record = done[line.name]
+            print(f"done   {line.name}  {summary(record)}, {record['seconds'] / 60:.0f} minutes")
         else:
             print(f"{'begun' if places.run(line).is_dir() else 'next':6} {line.name}")
     print(f"{sum(line.name in done for line in lines)} of {counted(len(lines), 'line')} done")

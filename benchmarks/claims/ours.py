@@ -24,6 +24,9 @@ from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.recipes import Experiment
 
+# The learning rates that are tried with every detector that AdamW trains.
+ADAMW_RATES = (2e-4, 4e-4, 8e-4)
+
 
 def small_data_1() -> Experiment:
     """The recipe for small data as it was when the claims began, at the size of one core: the yardstick.
@@ -98,8 +101,17 @@ class OurDetector:
 
     @property
     def learning_rate(self) -> float:
-        """That of the recipe."""
+        """That of the recipe, which is frozen."""
         return self.recipe.optim.learning_rate
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Those that are tried with every detector that AdamW trains."""
+        return ADAMW_RATES
+
+    def with_rate(self, learning_rate: float) -> "OurDetector":
+        """Returns the detector with another learning rate."""
+        return replace(self, recipe=replace(self.recipe, optim=replace(self.recipe.optim, learning_rate=learning_rate)))
 
     def experiment(self, dataset: Dataset, budget: Budget, seed: int) -> Experiment:
         """Returns the run of a budget on a dataset. Raises InputError as `Budget.epochs` does."""

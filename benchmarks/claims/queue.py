@@ -19,11 +19,17 @@ class Outcome:
 
 
 def run_queue(
-    lines: Sequence[Line], workers: int, start: Callable[[Line], subprocess.Popen[bytes]], *, pause: float = 0.5
+    lines: Sequence[Line],
+    workers: int,
+    start: Callable[[Line], subprocess.Popen[bytes]],
+    *,
+    ready: Callable[[Line], bool] = lambda _: True,
+    pause: float = 0.5,
 ) -> Outcome:
     """Runs each line in a process of its own, at most `workers` at once, in the given order.
 
-    start: starts the process of a line, which ends with status 0 if nothing is left to do. At SIGTERM or Ctrl-C no
+    start: starts the process of a line, which ends with status 0 if nothing is left to do. ready: whether a line can
+    start; one that cannot waits for others, and has failed if they end and it still cannot. At SIGTERM or Ctrl-C no
     further line is started, each process gets a SIGTERM, and the queue ends when all have ended. A line that fails
     does not keep others from running. pause: seconds between two looks at the processes.
     """
@@ -31,9 +37,12 @@ def run_queue(
     running: list[tuple[Line, subprocess.Popen[bytes]]] = []
     with StopRequest() as request:
         while running or (waiting and request.signal is None):
-            while waiting and request.signal is None and len(running) < workers:
-                line = waiting.pop(0)
+            while request.signal is None and len(running) < workers and (line := next(filter(ready, waiting), None)):
+                waiting.remove(line)
                 running.append((line, start(line)))
+            if not running and request.signal is None:
+                outcome.failed += waiting
+                break
             if request.signal is not None and not outcome.stopped:
                 outcome.stopped = True
                 for _, process in running:

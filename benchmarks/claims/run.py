@@ -1,12 +1,13 @@
 """Runs one line of the queue: trains, scores on the test split, and records the result."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.claims.kept import read_kept, write_kept
+from benchmarks.claims.rates import with_chosen_rate
 from benchmarks.claims.settings import Dataset, Found, Line, Output, Say, Training, most_kept
 from benchmarks.record import append, commit
 
@@ -62,10 +63,11 @@ def run_line(line: Line, places: Places, *, device: str | None = None, say: Say 
 
     What is recorded is not run again, and what was stopped goes on. Raises InputError as the detector's `train` does.
     """
-    if line.name in read_lines(places.lines):
+    recorded = read_lines(places.lines)
+    if line.name in recorded:
         say(f"{line.name} is done; nothing was changed")
         return True
-    code = commit()
+    code, detector = commit(), with_chosen_rate(line, recorded)
     data = line.dataset.write(places.work / "data")
     splits = open_dataset(data)
     assert splits.train is not None, "a dataset of the claims has all splits"
@@ -82,30 +84,47 @@ def run_line(line: Line, places: Places, *, device: str | None = None, say: Say 
         device=device,
         say=say,
     )
-    trained = line.detector.train(training)
+    trained = detector.train(training)
     if trained is None:
         return False
-    chosen, *others = _best_first(trained.outputs, splits.val)
     results = {
         "name": line.name,
         "commit": code,
-        "learning_rate": line.detector.learning_rate,
+        "learning_rate": detector.learning_rate,
         "seconds": trained.seconds,
         "evaluations": trained.evaluations,
+    }
+    if line.rate is None:
+        results |= _outputs(trained.outputs, line, splits.val, splits.test, places)
+    append(places.lines, "claims", line, results)
+    say(f"{line.name} is done: {summary(results)}")
+    return True
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """Returns the score of a recorded line in words."""
+    if "test" in record:
+        return f"AP50 {record['test']['coco']['AP50']:.3f}"
+    return f"AP {record['evaluations'][-1]['AP']:.3f} on validation"
+
+
+def _outputs(
+    outputs: Sequence[Output], line: Line, val: DetectionDataset, test: DetectionDataset, places: Places
+) -> dict[str, Any]:
+    """Returns the scores on the test split of the output that is best on the validation split, and of the others."""
+    chosen, *others = _best_first(outputs, val)
+    return {
         "output": chosen.name,
-        "threshold": _threshold(chosen, splits.val),
-        "test": _test(chosen, splits.test, places.detections(line), line.dataset),
+        "threshold": _threshold(chosen, val),
+        "test": _test(chosen, test, places.detections(line), line.dataset),
         "other_outputs": {
             output.name: {
-                "threshold": _threshold(output, splits.val),
-                "test": _test(output, splits.test, places.detections(line, output.name), line.dataset),
+                "threshold": _threshold(output, val),
+                "test": _test(output, test, places.detections(line, output.name), line.dataset),
             }
             for output in others
         },
     }
-    append(places.lines, "claims", line, results)
-    say(f"{line.name} is done: AP50 {results['test']['coco']['AP50']:.3f} on {len(splits.test)} test images")
-    return True
 
 
 def _best_first(outputs: Sequence[Output], val: DetectionDataset) -> list[Output]:

@@ -49,6 +49,8 @@ class Budget:
 
 SHORT = Budget(name="short", steps=1000)
 LONG = Budget(name="long", steps=4000)
+# For the choice of learning rates.
+RATES = Budget(name="rates", steps=500, evaluations=2)
 
 
 # The best detections of each image that are kept, and those of datasets whose images hold more objects than these.
@@ -141,8 +143,17 @@ class Detector(Protocol):
         ...
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate after the warm-up."""
+    def learning_rate(self) -> float | None:
+        """The learning rate after the warm-up; None if the validation split has to choose it."""
+        ...
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates that are tried."""
+        ...
+
+    def with_rate(self, learning_rate: float) -> "Detector":
+        """Returns the detector with this learning rate and the same name."""
         ...
 
     def train(self, training: Training) -> Trained | None:
@@ -152,14 +163,19 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One run of the queue, and one line of its results."""
+    """One run of the queue, and one line of its results.
+
+    rate: the learning rate, in a line that helps to choose it and is scored on the validation split alone.
+    """
 
     dataset: Dataset
     detector: Detector
     budget: Budget
     seed: int
+    rate: float | None = None
 
     @property
     def name(self) -> str:
         """The name of the line, of its folder and of its file of detections."""
-        return f"{self.dataset.name}_{self.detector.name}_{self.budget.name}_{self.seed}"
+        name = f"{self.dataset.name}_{self.detector.name}_{self.budget.name}_{self.seed}"
+        return name if self.rate is None else f"{name}_{self.rate:g}"

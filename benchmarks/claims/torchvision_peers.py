@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from benchmarks.claims.ours import evaluations, fitted, small_data_1, training_seconds
+from benchmarks.claims.ours import ADAMW_RATES, evaluations, fitted, small_data_1, training_seconds
 from benchmarks.claims.settings import Budget, Dataset, Found, Output, Trained, Training, most_kept
-from benchmarks.claims.suppression import nms, soft_nms
+from benchmarks.claims.suppression import NMS_IOUS, nms, soft_nms
 from benchmarks.claims.torchvision_model import Kind, TorchvisionModel, anchor_ratios
 from torch import nn
 
@@ -23,17 +23,20 @@ from uncrowd.recipes import Experiment
 from uncrowd.runs.identity import identity
 from uncrowd.structures import Detections, ImageId
 
-# The IoUs of NMS from which the validation split chooses, and the one of the evaluations before.
-NMS_IOUS = (0.4, 0.5, 0.6, 0.7, 0.8)
+# The IoU of NMS in the evaluations before the last; the validation split chooses one for the last.
 USUAL_IOU = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionDetector:
-    """A detector of torchvision on the backbone and the pyramid of a recipe, trained as the recipe says."""
+    """A detector of torchvision on the backbone and the pyramid of a recipe, trained as the recipe says.
+
+    learning_rate: in place of the recipe's; None if the validation split has to choose it.
+    """
 
     kind: Kind
     recipe: Experiment = field(default_factory=small_data_1)
+    learning_rate: float | None = None
 
     @property
     def name(self) -> str:
@@ -41,13 +44,19 @@ class TorchvisionDetector:
         return f"{self.kind}-1"
 
     @property
-    def learning_rate(self) -> float:
-        """That of the recipe."""
-        return self.recipe.optim.learning_rate
+    def rates(self) -> tuple[float, ...]:
+        """Those that are tried with every detector that AdamW trains."""
+        return ADAMW_RATES
+
+    def with_rate(self, learning_rate: float) -> "TorchvisionDetector":
+        """Returns the detector with this learning rate."""
+        return replace(self, learning_rate=learning_rate)
 
     def experiment(self, dataset: Dataset, budget: Budget, seed: int) -> Experiment:
         """Returns the settings of training; those of its model that count are the backbone and the width."""
-        return replace(fitted(self.recipe, dataset, budget, seed), name=self.name)
+        assert self.learning_rate is not None, "validation chooses it first"
+        recipe = fitted(self.recipe, dataset, budget, seed)
+        return replace(recipe, name=self.name, optim=replace(recipe.optim, learning_rate=self.learning_rate))
 
     def train(self, training: Training) -> Trained | None:
         """Trains to the end of the budget; returns None if SIGTERM or Ctrl-C stopped it."""

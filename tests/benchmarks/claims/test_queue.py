@@ -33,6 +33,21 @@ def test_every_line_is_run_and_those_that_fail_are_named() -> None:
     assert (outcome.failed, outcome.stopped) == ([LINES[1]], False)
 
 
+def test_a_line_that_is_not_ready_waits_for_others_and_fails_if_none_makes_it_ready() -> None:
+    started: list[Line] = []
+
+    def start(line: Line) -> subprocess.Popen[bytes]:
+        started.append(line)
+        return python("pass")
+
+    def ready(line: Line) -> bool:
+        return line != LINES[3] and (line != LINES[0] or LINES[2] in started)
+
+    outcome = run_queue(LINES, 1, start, ready=ready, pause=0.01)
+    assert started == [LINES[1], LINES[2], LINES[0]]
+    assert (outcome.failed, outcome.stopped) == ([LINES[3]], False)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its processes receive no signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_lines_that_run_and_starts_no_other(number: int) -> None:

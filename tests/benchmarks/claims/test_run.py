@@ -111,7 +111,12 @@ class Oracle:
     """Finds all objects in one of its outputs, and nothing in the other."""
 
     name: str = "oracle"
-    learning_rate: float = 0.0
+    learning_rate: float | None = 0.0
+    rates: tuple[float, ...] = (0.0, 0.5)
+
+    def with_rate(self, learning_rate: float) -> "Oracle":
+        """Returns the same detector with the rate."""
+        return replace(self, learning_rate=learning_rate)
 
     def train(self, training: Training) -> Trained:
         """Takes no step."""
@@ -119,7 +124,7 @@ class Oracle:
             Output(name="nothing", val={}, detect=lambda _: {}),
             Output(name="all", val=all_objects(training.val), detect=all_objects),
         ]
-        return Trained(seconds=1.0, evaluations=[], outputs=outputs)
+        return Trained(seconds=1.0, evaluations=[{"images": 32, "AP": 0.25}], outputs=outputs)
 
 
 def all_objects(dataset: DetectionDataset) -> dict[ImageId, Detections]:
@@ -144,6 +149,16 @@ def test_of_several_outputs_validation_chooses_and_all_are_scored(places: Places
     assert record["other_outputs"]["nothing"]["test"]["coco"]["AP50"] == 0
     kept = sorted(file.name for file in (tmp_path / "detections").iterdir())
     assert kept == [f"{line.name}.npz", f"{line.name}_nothing.npz"]
+
+
+def test_a_line_that_tries_a_learning_rate_does_not_see_the_test_split(places: Places, tmp_path: Path) -> None:
+    line, said = replace(LINE, detector=Oracle(), rate=0.5), []
+    there = Places(work=places.work, results=tmp_path)
+    assert run_line(line, there, say=said.append)
+    record = read_lines(there.lines)[line.name]
+    assert (record["learning_rate"], record["rate"], "test" in record) == (0.5, 0.5, False)
+    assert not (tmp_path / "detections").exists()
+    assert said == [f"{line.name} is done: AP 0.250 on validation"]
 
 
 def without_clock(places: Places) -> dict[str, Any]:
