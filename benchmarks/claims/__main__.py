@@ -1,4 +1,4 @@
-"""Runs the claims and says how far they are: `python -m benchmarks.claims run|status` from the project's root."""
+"""Runs the claims and writes their page: `python -m benchmarks.claims run`, `status`, `speed` and `tables`."""
 
 import os
 import signal
@@ -12,10 +12,12 @@ from typing import Annotated
 import torch
 import tyro
 from benchmarks.claims.lines import all_lines
+from benchmarks.claims.page import Tables, write_page
 from benchmarks.claims.queue import run_queue
 from benchmarks.claims.rates import needs
 from benchmarks.claims.run import Places, read_lines, run_line, summary
 from benchmarks.claims.settings import Line
+from benchmarks.claims.speed import Speed, measure
 from benchmarks.command import run
 
 from uncrowd.errors import InputError, require_at_least
@@ -53,10 +55,24 @@ class Status:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs or lists the lines; returns 1 if a line failed, and 128 + 15 if a signal stopped the run."""
-    commands = Annotated[Run, tyro.conf.subcommand("run")] | Annotated[Status, tyro.conf.subcommand("status")]
+    """Does what the command says; returns 1 if a line failed, and 128 + 15 if a signal stopped the run."""
+    commands = (
+        Annotated[Run, tyro.conf.subcommand("run")]
+        | Annotated[Status, tyro.conf.subcommand("status")]
+        | Annotated[Tables, tyro.conf.subcommand("tables")]
+        | Annotated[Speed, tyro.conf.subcommand("speed")]
+    )
     command = tyro.cli(commands, args=list(argv), prog="python -m benchmarks.claims")  # type: ignore[call-overload]
-    return _run(command) if isinstance(command, Run) else _status(command.places)
+    match command:
+        case Run():
+            return _run(command)
+        case Status():
+            return _status(command.places)
+        case Tables():
+            write_page(command)
+        case Speed():
+            measure(command)
+    return 0
 
 
 def _run(command: Run) -> int:
