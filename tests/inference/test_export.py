@@ -21,8 +21,9 @@ from uncrowd import InputError
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference import export
 from uncrowd.inference.export_check import made_up
-from uncrowd.inference.onnx_detector import METADATA, OnnxDescription, load_onnx
+from uncrowd.inference.onnx_detector import METADATA, OnnxDescription, OnnxDetector, load_onnx
 from uncrowd.models.backbone import Backbone, BackboneConfig
+from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -38,9 +39,9 @@ SIZES = [
 ]
 
 
-def assert_same(ours: Decoded, theirs: Decoded) -> None:
+def assert_same(ours: Decoded, theirs: Decoded, *, boxes: float = 1e-4) -> None:
     largest = theirs.boxes.abs().amax(dim=-1, keepdim=True)  # coordinate: rounding errors are in proportion to it
-    torch.testing.assert_close(ours.boxes / largest, theirs.boxes / largest, rtol=0, atol=1e-4)
+    torch.testing.assert_close(ours.boxes / largest, theirs.boxes / largest, rtol=0, atol=boxes)
     torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=2e-5)
     assert torch.equal(ours.labels, theirs.labels)
 
@@ -194,3 +195,22 @@ def run_session(session: onnxruntime.InferenceSession, arguments: list[Tensor] |
     names = [value.name for value in session.get_inputs()]
     outputs = session.run(None, {name: x.numpy() for name, x in zip(names, arguments, strict=True)})
     return [torch.from_numpy(output) for output in outputs]
+
+
+def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_detector(replace(TINY_MODEL, queries="dense")).eval()
+    with symbolic_shapes():
+        export.export_onnx(tmp_path / "dense.onnx", model, CATEGORIES, ResizeConfig(short_side=64, max_size=96))
+    images, sizes = made_up([(97, 130), (120, 90)], seed=0)
+    ours = load_onnx(tmp_path / "dense.onnx", "cpu").detect(images, sizes)
+    assert_same(ours, model.detect(images, sizes), boxes=1e-3)  # small boxes far from the origin
+    for proposals, found in ((3, 3), (500, 420)):  # an image has 420 points
+        more = build_detector(replace(model.config, proposals=proposals)).eval()
+        more.load_state_dict(model.state_dict())
+        predictor = uncrowd.load(tmp_path / "dense.onnx", "cpu", proposals=proposals)
+        assert isinstance(predictor.model, OnnxDetector)
+        ours = predictor.model.detect(images, sizes)
+        assert ours.boxes.shape == (2, found, 4)
+        # Rounding decides the order of detections with nearly equal scores, so that boxes cannot be compared in order.
+        torch.testing.assert_close(ours.scores, more.detect(images, sizes).scores, rtol=0, atol=1e-4)

@@ -19,9 +19,9 @@ class ExportArguments:
     """Write a trained detector as one ONNX file, which runs without torch, and check it against torch.
 
     Its inputs are `images` (batch, 3, height, width), RGB as uint8, resized and then padded to one size, and `sizes`
-    (batch, 2), the height and width of each image before padding. Any batch, height and width are allowed. Its outputs
-    are `boxes` (xyxy in pixels of `images`), `scores` and `labels`, best first. Its metadata hold classes and
-    preprocessing as JSON.
+    (batch, 2), the height and width of each image before padding; a model with dense queries also takes `proposals`
+    (1), their number. Any batch, height and width are allowed. Its outputs are `boxes` (xyxy in pixels of `images`),
+    `scores` and `labels`, best first. Its metadata hold classes and preprocessing as JSON.
     """
 
     # Weights (.safetensors) or the folder of a run.

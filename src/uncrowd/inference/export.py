@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference.export_check import Checked, check
-from uncrowd.inference.onnx_detector import INPUTS, METADATA, OUTPUTS, OnnxDescription, import_for_onnx, load_onnx
+from uncrowd.inference.onnx_detector import (
+    INPUTS,
+    METADATA,
+    OUTPUTS,
+    PROPOSALS,
+    OnnxDescription,
+    import_for_onnx,
+    load_onnx,
+)
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
@@ -59,8 +67,9 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     """Writes the detector to an ONNX file for `load_onnx`, and returns how much its detections differ from torch.
 
     The file takes images, (b, 3, h, w) uint8 RGB, and sizes, (b, 2) int64, the (height, width) of each image before
-    padding. It returns boxes, (b, k, 4) in network pixels, and scores and labels, (b, k), for any b, h and w. It is
-    written complete and checked, or not at all. model: on the CPU; it is left in evaluation mode.
+    padding; with dense queries also proposals, (1,) int64. It returns boxes, (b, k, 4) in network pixels, and scores
+    and labels, (b, k), for any b, h and w. It is written complete and checked, or not at all. model: on the CPU; it is
+    left in evaluation mode.
     Raises InputError when the file cannot be written or a package is missing, RuntimeError when the file finds other
     objects than the model, and NonFiniteError when the model's weights are damaged.
     """
@@ -74,13 +83,20 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     with whole_file(path) as file:
         path.parent.mkdir(parents=True, exist_ok=True)
         file.touch()  # a file that cannot be written fails before the export, which takes minutes
-        program = to_onnx(
-            Detecting(model),
-            (torch.zeros(images, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * images)),
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_shapes=({0: "batch", 2: "height", 3: "width"}, {0: "batch"}),
-        )
+        given = torch.zeros(images, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * images)
+        dynamic = {0: "batch", 2: "height", 3: "width"}, {0: "batch"}
+        if model.config.any_proposals:
+            slots = torch.zeros(model.config.proposals, dtype=torch.bool)
+            program = to_onnx(
+                DetectingAny(model),
+                (*given, slots),
+                input_names=(*INPUTS, PROPOSALS),
+                output_names=OUTPUTS,
+                dynamic_shapes=(*dynamic, {0: "proposals"}),
+            )
+            _take_number(program)
+        else:
+            program = to_onnx(Detecting(model), given, input_names=INPUTS, output_names=OUTPUTS, dynamic_shapes=dynamic)
         _forget_where_it_was_made(program)
         program.model.metadata_props[METADATA] = json.dumps(config.to_dict(description))
         program.save(file, external_data=False)
@@ -135,6 +151,36 @@ class Detecting(nn.Module):
     def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
         """See `Detector.detect`."""
         return self.model.decode(self.model(images, sizes))
+
+
+class DetectingAny(nn.Module):
+    """As `Detecting`, for a model with dense queries: it finds as many objects as `slots` is long.
+
+    A number that is given as the length of a tensor stays a symbol when the model is traced.
+    """
+
+    def __init__(self, model: Detector):
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"], slots: Shaped[Tensor, " n"]
+    ) -> Decoded:
+        """See `Detector.detect`. slots: only its length counts."""
+        return self.model.decode(self.model(images, sizes, slots.shape[0]))
+
+
+def _take_number(program: torch.onnx.ONNXProgram) -> None:
+    """Replaces the last input, of which only the length counts, by one that holds this length."""
+    ir = import_for_onnx("onnx_ir")
+    graph = program.model.graph
+    slots = graph.inputs.pop()
+    slots.name = "slots"
+    number = ir.Value(name=PROPOSALS, shape=ir.Shape([1]), type=ir.TensorType(ir.DataType.INT64))
+    made = ir.node("ConstantOfShape", [number])
+    graph.insert_before(graph[0], made)
+    ir.convenience.replace_all_uses_with(slots, made.outputs[0])
+    graph.inputs.append(number)
 
 
 def _translations() -> dict[Callable, Callable]:

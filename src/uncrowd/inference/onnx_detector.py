@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -17,11 +18,13 @@ from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories, Decoded
 from uncrowd.weights.file import require_classes
+from uncrowd.weights.proposals import at_inference
 
 if TYPE_CHECKING:
     import onnxruntime
 
 INPUTS, OUTPUTS = ("images", "sizes"), Decoded._fields
+PROPOSALS = "proposals"  # a third input of models with dense queries, (1,) int64
 METADATA = "uncrowd.detector"  # the key in the file's metadata
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -45,7 +48,7 @@ class OnnxDescription:
 class OnnxDetector:
     """Detects like the `Detector` that was exported, but gives no access to intermediate results.
 
-    multiple, config: see `Detector`. path, device: what `load_onnx` was given.
+    multiple, config: see `Detector`. path, device, proposals: what `load_onnx` was given.
     """
 
     def __init__(
@@ -54,16 +57,17 @@ class OnnxDetector:
         description: OnnxDescription,
         path: Path,
         device: torch.device | str | None,
+        proposals: int | None = None,
     ):
         self.session = session
         self.description = description
-        self.path, self.device = path.absolute(), device
-        self.config = description.model
+        self.path, self.device, self.proposals = path.absolute(), device, proposals
+        self.config = description.model if proposals is None else at_inference(description.model, proposals, str(path))
         self.multiple = description.multiple
 
-    def __reduce__(self) -> tuple[Any, tuple[Path, torch.device | str | None]]:
+    def __reduce__(self) -> tuple[Any, tuple[Path, torch.device | str | None, int | None]]:
         """Copies and pickles by reading the file again: a session of ONNX Runtime belongs to its process."""
-        return load_onnx, (self.path, self.device)
+        return load_onnx, (self.path, self.device, self.proposals)
 
     def detect(self, images: UInt8[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
         """Returns the ranked detections of each image, on the CPU: see `Detector.detect`.
@@ -71,6 +75,8 @@ class OnnxDetector:
         Raises InputError for a label of no class, which a file that was changed may give.
         """
         given = {name: tensor.cpu().numpy() for name, tensor in zip(INPUTS, (images, sizes), strict=True)}
+        if self.config.any_proposals:
+            given[PROPOSALS] = np.array([self.config.proposals])
         decoded = Decoded(*(torch.from_numpy(array) for array in self.session.run(OUTPUTS, given)))
         classes = len(self.description.categories)
         if not ((decoded.labels >= 0) & (decoded.labels < classes)).all():
@@ -81,8 +87,10 @@ class OnnxDetector:
 AnyDetector = Detector | OnnxDetector
 
 
-def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetector:
+def load_onnx(path: Path, device: torch.device | str | None = None, proposals: int | None = None) -> OnnxDetector:
     """Reads a file that `export_onnx` wrote. device: by default a GPU if ONNX Runtime can use one, else the CPU.
+
+    proposals: another number than in training, for a model with dense queries; see `at_inference`.
 
     ONNX Runtime uses as many threads as torch. Raises InputError when ONNX Runtime is not installed or cannot use the
     device, and when the file does not exist, is damaged, or was not written by `uncrowd export`.
@@ -102,7 +110,7 @@ def load_onnx(path: Path, device: torch.device | str | None = None) -> OnnxDetec
             "ONNX Runtime cannot use the GPU here: a library (CUDA, cuDNN) of the version it was built for is missing; "
             f"its warning above names it. Give 'cpu' as device to run {path} without a GPU."
         )
-    return OnnxDetector(session, _description(session, path), path, device)
+    return OnnxDetector(session, _description(session, path), path, device, proposals)
 
 
 def import_for_onnx(name: str) -> Any:
@@ -140,7 +148,8 @@ def _description(session: "onnxruntime.InferenceSession", path: Path) -> OnnxDes
     description = config.from_dict(OnnxDescription, values, f"the metadata of {path}")
     require_classes(description.model, description.categories, str(path))
     graph = [[value.name for value in values] for values in (session.get_inputs(), session.get_outputs())]
-    if graph != [[*INPUTS], [*OUTPUTS]]:
+    inputs = [*INPUTS, PROPOSALS] if description.model.any_proposals else [*INPUTS]
+    if graph != [inputs, [*OUTPUTS]]:
         raise InputError(
             f"{path} has the description of a detector, but maps {', '.join(graph[0])} to {', '.join(graph[1])}; "
             "export it again."

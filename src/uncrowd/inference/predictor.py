@@ -214,11 +214,9 @@ def load(
     """
     path = Path(path)
     if path.suffix.lower() == ".onnx":
-        if bf16 or compiled or proposals is not None:
-            raise InputError(
-                f"{path} is run by ONNX Runtime as it was exported; leave bf16, compiling and proposals out."
-            )
-        detector = load_onnx(path, device)
+        if bf16 or compiled:
+            raise InputError(f"{path} is run by ONNX Runtime as it was exported; leave bf16 and compiling out.")
+        detector = load_onnx(path, device, proposals)
         return Predictor(
             detector,
             detector.description.categories,

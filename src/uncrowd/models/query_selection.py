@@ -56,8 +56,9 @@ def best_points(
 
     The `candidates` points of the best scores compete; there are at least `number`. boxes: in network pixels.
     """
-    # torch.export takes the smaller of a number and a symbolic size only in this form.
-    scores, candidate = scores.topk(torch.sym_min(max(number, candidates), scores.shape[1]), dim=1)
+    # torch.export compares symbolic sizes only in this form.
+    competing = torch.sym_min(torch.sym_max(number, candidates), scores.shape[1])
+    scores, candidate = scores.topk(competing, dim=1)
     rank = lowered_by_overlap(scores, boxes.gather(1, candidate[..., None].expand(-1, -1, 4)))
     best = rank.topk(torch.sym_min(number, rank.shape[1]), dim=1).indices
     return candidate.gather(1, best)

@@ -99,9 +99,12 @@ class SparseRCNN(Detector):
         """The stages: see `Detector.layers`."""
         return list(self.head.stages)
 
-    def forward(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
+    def forward(
+        self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"], proposals: int | None = None
+    ) -> list[StageOutput]:
         """Returns the output of each stage, with boxes in network pixels: see `Detector.forward`.
 
+        proposals: number of dense queries in evaluation, by default that of the configuration.
         A model with a dense head gives two more outputs in training, before the others: what its auxiliary and its
         main branch predict at all points. In training, half to twice as many dense queries are taken as the
         configuration says, at random, so that self attention learns to do with any number. Without stages, the one
@@ -111,7 +114,7 @@ class SparseRCNN(Detector):
         points = self.dense_head(features) if self.dense_head is not None and self._needs_points else None
         if self.config.queries == "dense":
             assert points is not None
-            outputs = self._from_image(features, points)
+            outputs = self._from_image(features, points, self.config.proposals if proposals is None else proposals)
         else:
             outputs = self._from_learned(features, sizes)
         if points is not None and points.auxiliary is not None:
@@ -129,8 +132,7 @@ class SparseRCNN(Detector):
         queries = self.proposal_queries.expand(len(sizes), -1, -1)
         return self.head(features, boxes, queries)
 
-    def _from_image(self, features: list[Tensor], points: Points) -> list[StageOutput]:
-        number = self.config.proposals
+    def _from_image(self, features: list[Tensor], points: Points, number: int) -> list[StageOutput]:
         if self.training:  # drawn on the host, so that the device need not be waited for
             number = int(torch.randint((number + 1) // 2, 2 * number + 1, (), device="cpu"))
         selected, queries = self.selection(points.main, number)
