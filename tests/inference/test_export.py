@@ -199,14 +199,15 @@ def run_session(session: onnxruntime.InferenceSession, arguments: list[Tensor] |
 
 def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = build_detector(replace(TINY_MODEL, queries="dense")).eval()
+    dense = replace(TINY_MODEL, queries="dense")
+    model = build_detector(dense).eval()
     with symbolic_shapes():
         export.export_onnx(tmp_path / "dense.onnx", model, CATEGORIES, ResizeConfig(short_side=64, max_size=96))
     images, sizes = made_up([(97, 130), (120, 90)], seed=0)
     ours = load_onnx(tmp_path / "dense.onnx", "cpu").detect(images, sizes)
     assert_same(ours, model.detect(images, sizes), boxes=1e-3)  # small boxes far from the origin
     for proposals, found in ((3, 3), (500, 420)):  # an image has 420 points
-        more = build_detector(replace(model.config, proposals=proposals)).eval()
+        more = build_detector(replace(dense, proposals=proposals)).eval()
         more.load_state_dict(model.state_dict())
         predictor = uncrowd.load(tmp_path / "dense.onnx", "cpu", proposals=proposals)
         assert isinstance(predictor.model, OnnxDetector)
