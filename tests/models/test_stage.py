@@ -1,6 +1,7 @@
 """One stage, and stages in a row: what they refine, what they detach, and how they are initialised."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -101,6 +102,33 @@ def test_learned_boxes_get_a_gradient_from_the_first_stage() -> None:
     # and, through the IoU in the first stage's attention, from the queries that it passes on
     (of_second,) = torch.autograd.grad(outputs[1].logits.sum(), learned)
     assert of_second.isfinite().all()
+
+
+def test_shared_stages_are_equal_stages_with_one_set_of_weights() -> None:
+    """The twin keeps a copy of the shared stage for each repetition; its gradients add up to that of the one stage."""
+    shared = DynamicHead(replace(TINY, weights="shared"), stages=4, num_classes=5)
+    twin = DynamicHead(TINY, stages=4, num_classes=5)
+    assert (len(shared.stages), len(twin.stages)) == (2, 4)
+    for number, copy in enumerate(twin.stages):
+        copy.load_state_dict(shared.stages[min(number, 1)].state_dict())
+    given = inputs()
+    outputs, expected = shared(*given), twin(*given)
+    for ours, theirs in zip(outputs, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    for each in (outputs, expected):
+        torch.stack([output.logits.sum() + output.boxes.sum() for output in each]).sum().backward()
+    for name, parameter in shared.stages[1].named_parameters():
+        total = torch.zeros_like(parameter)
+        for copy in list(twin.stages)[1:]:
+            gradient = copy.get_parameter(name).grad
+            assert gradient is not None
+            total += gradient
+        torch.testing.assert_close(parameter.grad, total, rtol=1e-3, atol=1e-3)
+
+
+def test_a_single_stage_has_nothing_to_share() -> None:
+    config = replace(TINY, weights="shared")
+    assert len(DynamicHead(config, stages=1, num_classes=5).stages) == 1
 
 
 def test_without_attention_there_is_no_attention_norm() -> None:

@@ -170,6 +170,14 @@ def test_which_rows_each_kind_of_attention_has() -> None:
     ]
 
 
+def test_a_shared_stage_has_an_entry_for_each_repetition() -> None:
+    config = replace(TINY_MODEL, stages=3, stage=replace(TINY_MODEL.stage, weights="shared"))
+    model = SparseRCNN(config).eval()
+    outputs, taps = model(images(), SIZES), tapped(model)
+    assert len(taps) == 3
+    assert all(torch.equal(entry.output.boxes, output.boxes) for entry, output in zip(taps, outputs, strict=True))
+
+
 def test_masks_weigh_the_output_of_the_dynamic_convolution() -> None:
     model = detector()
     convolved: list[Tensor] = []

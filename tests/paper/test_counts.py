@@ -22,8 +22,12 @@ SWIN = BackboneConfig(name="swin_tiny_patch4_window7_224", frozen_stages=0, drop
 R50, R101 = BackboneConfig(name="resnet50"), BackboneConfig(name="resnet101")
 
 
-def on_meta(backbone: BackboneConfig, stage: StageConfig, proposals: int = 100, num_classes: int = 80) -> SparseRCNN:
-    config = SparseRCNNConfig(num_classes=num_classes, proposals=proposals, backbone=backbone, stage=stage)
+def on_meta(
+    backbone: BackboneConfig, stage: StageConfig, proposals: int = 100, num_classes: int = 80, stages: int = 6
+) -> SparseRCNN:
+    config = SparseRCNNConfig(
+        num_classes=num_classes, proposals=proposals, stages=stages, backbone=backbone, stage=stage
+    )
     with torch.device("meta"):
         return SparseRCNN(config)
 
@@ -54,6 +58,15 @@ def test_parameters_of_a_stage() -> None:
         baseline, ours = (parameters(Stage(config, num_classes=80)) for config in (BASELINE, OURS))
     assert baseline == 13_235_412
     assert ours - baseline == 4_430_912
+
+
+def test_shared_stages_count_once_and_are_run_as_often() -> None:
+    """One stage of its own and a shared one, run five times, are as large as two stages and compute as much as six."""
+    shared = replace(OURS, weights="shared")
+    assert parameters(on_meta(R50, shared)) == parameters(on_meta(R50, OURS, stages=2)) == 62_157_944
+    six, recursive = (tables.cost(SparseRCNNConfig(backbone=R50, stage=stage)) for stage in (OURS, shared))
+    assert recursive.parameters == 62_157_944
+    assert recursive.macs == six.macs
 
 
 def test_iou_enhanced_attention_adds_no_parameter() -> None:

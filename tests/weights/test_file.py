@@ -17,7 +17,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories
 from uncrowd.weights import file as module
-from uncrowd.weights.file import HEADER, load_exactly, load_weights, save_weights
+from uncrowd.weights.file import HEADER, load_exactly, load_weights, read_safetensors, save_weights
 
 TINY = SparseRCNNConfig(
     num_classes=2,
@@ -50,6 +50,18 @@ def test_round_trip_to_the_bit(model: SparseRCNN, tmp_path: Path) -> None:
     for ours, theirs in zip(loaded.model(images, sizes), model(images, sizes), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_a_shared_stage_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = build_detector(replace(TINY, stages=4, stage=replace(TINY.stage, weights="shared"))).eval()
+    save_weights(path, model, CATEGORIES, PREPROCESSING)
+    tensors, _ = read_safetensors(path)
+    assert sum(name.endswith(".box_deltas.weight") for name in tensors) == 2
+    loaded = load_weights(path).model
+    assert loaded.config == model.config
+    images, sizes = torch.randint(256, (1, 3, 64, 64)), torch.tensor([[64, 64]])
+    assert torch.equal(loaded(images, sizes)[3].boxes, model(images, sizes)[3].boxes)
 
 
 def test_other_classes_are_refused_with_a_table(model: SparseRCNN) -> None:

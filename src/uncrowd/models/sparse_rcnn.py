@@ -96,7 +96,7 @@ class SparseRCNN(Detector):
 
     @property
     def layers(self) -> list[nn.Module]:
-        """The stages: see `Detector.layers`."""
+        """The stages, shared ones once: see `Detector.layers`."""
         return list(self.head.stages)
 
     def forward(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -39,6 +40,9 @@ class StageConfig:
     box_tower: int = 3
     # Side of a pooled RoI, in cells.
     pooled_size: int = 7
+    # Weights of the stages: own gives each stage its own, as in the paper; shared gives all stages after the first one
+    # set, which is applied again and again (RecursiveDet).
+    weights: Literal["own", "shared"] = "own"
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that no stage can have."""
@@ -93,19 +97,26 @@ class Stage(nn.Module):
 
 
 class DynamicHead(nn.Module):
-    """Runs the stages. Each gets the queries and the detached boxes of the previous one, and pools at these boxes."""
+    """Runs the stages. Each gets the queries and the detached boxes of the previous one, and pools at these boxes.
+
+    stages: how many are run. With shared weights (arXiv:2307.13619) only two are kept, and the second is run for all
+    stages after the first. The first keeps its own: it alone refines boxes and queries that no stage has seen.
+    """
 
     def __init__(self, config: StageConfig, stages: int, num_classes: int):
         super().__init__()
         self.pooled_size = config.pooled_size
-        self.stages = nn.ModuleList(Stage(config, num_classes) for _ in range(stages))
+        self.repetitions = stages
+        kept = stages if config.weights == "own" else min(stages, 2)
+        self.stages = nn.ModuleList(Stage(config, num_classes) for _ in range(kept))
 
     def forward(
         self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
     ) -> list[StageOutput]:
         """Returns the outputs of all stages in order. features: P2 to P5. boxes: in network pixels."""
         pyramid, outputs = as_rows(features), []
-        for stage in self.stages:
+        for number in range(self.repetitions):
+            stage = self.stages[min(number, len(self.stages) - 1)]
             roi = roi_align(pyramid, boxes, self.pooled_size)
             outputs.append(stage(boxes, queries, roi))
             boxes, queries = outputs[-1].boxes.detach(), outputs[-1].queries
