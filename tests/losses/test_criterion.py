@@ -1,6 +1,6 @@
 """The loss is the plain sum of Section 3.4, however a batch is cut into micro-batches."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from torch import Tensor
 from tests.losses.cases import CLASSES, image_with, random_boxes, random_stages
 from tests.plain import criterion as plain
 from tests.plain import detr_criterion as detr
+from tests.plain.iou import iou as plain_iou
 from uncrowd.errors import InputError, NonFiniteError
+from uncrowd.losses.classification import FocalConfig
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.structures import StageOutput, Target
@@ -27,19 +29,39 @@ def gradients(stages: list[StageOutput]) -> list[Tensor]:
     return [grad if grad is not None else torch.zeros(()) for grad in grads]
 
 
+@pytest.mark.parametrize("target", ["one", "quality"])
 @pytest.mark.parametrize("objects", [(3, 2), (0, 4), (0, 0), (7, 1)], ids=str)
-def test_losses_equal_the_plain_loops(objects: tuple[int, int]) -> None:
+def test_losses_equal_the_plain_loops(objects: tuple[int, int], target: Literal["one", "quality"]) -> None:
     """Some images without objects, all images without, more objects than proposals."""
     stages, targets = random_stages(), [image_with(n) for n in objects]
     num_boxes = max(sum(objects), 1)
-    losses = criterion(stages, targets, num_boxes)
-    expected = plain.losses(stages, targets, num_boxes)
+    losses = SetCriterion(LossConfig(classes=FocalConfig(target=target)))(stages, targets, num_boxes)
+    expected = plain.losses(stages, targets, num_boxes, quality=target == "quality")
     assert losses.class_.tolist() == pytest.approx([class_ for class_, _, _ in expected])
     assert losses.l1.tolist() == pytest.approx([l1 for _, l1, _ in expected])
     assert losses.giou.tolist() == pytest.approx([giou for _, _, giou in expected])
     assert losses.total.item() == pytest.approx(plain.total(expected))
     losses.total.backward()
     assert all(gradient.isfinite().all() for gradient in gradients(stages))
+
+
+def test_quality_pulls_the_score_of_a_match_to_a_fixed_target() -> None:
+    """With IoU^1 as the quality, the gradient of the matched logit is p - IoU, and the box gets none from the class."""
+    target = image_with(1)
+    stage = StageOutput(
+        logits=torch.zeros(1, 2, CLASSES, dtype=torch.float64).requires_grad_(),
+        boxes=torch.stack([target.boxes[0] + 2, target.boxes[0] + 70])[None].requires_grad_(),
+        queries=torch.zeros(1, 2, 8),
+    )
+    classes = FocalConfig(target="quality", score_power=0.0, iou_power=1.0)
+    only_class = LossConfig(classes=classes, class_weight=1.0, l1_weight=0.0, giou_weight=0.0)
+    SetCriterion(only_class)([stage], [target], 1).total.backward()
+    assert stage.logits.grad is not None
+    assert stage.boxes.grad is not None
+    overlap = plain_iou(stage.boxes[0, 0].tolist(), target.boxes[0].tolist())
+    assert 0.1 < overlap < 1
+    assert stage.logits.grad[0, 0, target.labels[0]].item() == pytest.approx(0.5 - overlap)
+    assert not stage.boxes.grad.any()
 
 
 def test_without_objects_only_the_class_loss_counts() -> None:
@@ -159,6 +181,12 @@ def test_a_match_on_an_ignored_box_still_counts() -> None:
     SetCriterion(LossConfig(ignore_above=0.7))([stage], [target], 2).total.backward()
     assert stage.logits.grad is not None
     assert sum(bool(row.any()) for row in stage.logits.grad[0]) == 2
+
+
+@pytest.mark.parametrize("bad", [{"score_power": -1.0}, {"iou_power": -0.1}])
+def test_invalid_powers_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(bad))):
+        FocalConfig(**bad)
 
 
 @pytest.mark.parametrize("bad", [{"class_weight": -1.0}, {"ignore_above": 0.0}, {"ignore_above": 1.5}])

@@ -2,7 +2,7 @@
 
 import math
 
-from tests.plain.iou import giou
+from tests.plain.iou import giou, iou
 from tests.plain.matching_cost import (
     ALPHA,
     CLASS_WEIGHT,
@@ -23,6 +23,15 @@ def focal_loss(logit: float, wanted: bool) -> float:
     return -(1 - ALPHA) * p**GAMMA * math.log(1 - p)
 
 
+def quality_loss(logit: float, overlap: float | None) -> float:
+    """IA-BCE with its published settings. overlap: the IoU with the matched object, None without a match."""
+    p = 1 / (1 + math.exp(-logit))
+    if overlap is None:
+        return -(p**GAMMA) * math.log(1 - p)
+    quality = max(p**0.25 * overlap**0.75, 0.01)
+    return -quality * math.log(p) - (1 - quality) * math.log(1 - p)
+
+
 def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[list[list[tuple[int, int]]]]:
     """Returns the (prediction, object) pairs of each stage and image, found by trying every assignment."""
     stages = []
@@ -39,8 +48,10 @@ def matched_pairs(outputs: list[StageOutput], targets: list[Target]) -> list[lis
     return stages
 
 
-def losses(outputs: list[StageOutput], targets: list[Target], num_boxes: float) -> list[tuple[float, float, float]]:
-    """Returns the unweighted class, L1 and GIoU loss of each stage."""
+def losses(
+    outputs: list[StageOutput], targets: list[Target], num_boxes: float, *, quality: bool = False
+) -> list[tuple[float, float, float]]:
+    """Returns the unweighted class, L1 and GIoU loss of each stage. quality: the target of a match, in place of 1."""
     results = []
     for output, images in zip(outputs, matched_pairs(outputs, targets), strict=True):
         class_loss = l1_loss = giou_loss = 0.0
@@ -49,7 +60,14 @@ def losses(outputs: list[StageOutput], targets: list[Target], num_boxes: float) 
             labels, objects = target.labels.tolist(), target.boxes.tolist()
             for prediction, logits in enumerate(output.logits[image].tolist()):
                 label = labels[object_of[prediction]] if prediction in object_of else None
-                class_loss += sum(focal_loss(logit, wanted=c == label) for c, logit in enumerate(logits))
+                for c, logit in enumerate(logits):
+                    if quality:
+                        box = output.boxes[image, prediction].tolist()
+                        class_loss += quality_loss(
+                            logit, iou(box, objects[object_of[prediction]]) if c == label else None
+                        )
+                    else:
+                        class_loss += focal_loss(logit, wanted=c == label)
             for prediction, index in pairs:
                 box = output.boxes[image, prediction].tolist()
                 l1_loss += l1_cost(box, objects[index], target.size)

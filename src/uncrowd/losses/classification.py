@@ -4,6 +4,7 @@ Shapes: s stages, b images, n predictions, t objects, c logits of a prediction.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -14,19 +15,29 @@ from torchvision.ops import sigmoid_focal_loss
 from uncrowd.boxes import at_least_fp32
 from uncrowd.errors import require_at_least
 
+LEAST_QUALITY = 0.01  # so that a match whose box is still far off is not pushed down like a prediction without a match
+
 
 @dataclass(frozen=True, kw_only=True)
 class FocalConfig:
     """Focal loss (arXiv:1708.02002): each class is a separate yes or no."""
 
-    # Weight of the positive term; the negative term has 1 - alpha.
+    # Weight of the positive term; the negative term has 1 - alpha. If the target is quality, only the matching uses it.
     alpha: float = 0.25
     # Exponent that lowers the loss of predictions that are already right.
     gamma: float = 2.0
+    # Target of a matched prediction: one, as in the paper, or quality, which is score^score_power * IoU^iou_power; then
+    # scores learn to tell how tight a box is (Align-DETR).
+    target: Literal["one", "quality"] = "one"
+    # Exponent of the score in the quality.
+    score_power: float = 0.25
+    # Exponent of the IoU with the matched object in the quality.
+    iou_power: float = 0.75
 
     def __post_init__(self) -> None:
         """Raises InputError for a negative value."""
         require_at_least(0, alpha=self.alpha, gamma=self.gamma)
+        require_at_least(0, score_power=self.score_power, iou_power=self.iou_power)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +78,27 @@ def class_loss(
     config: AnyClassConfig,
     logits: Float[Tensor, "s b n c"],
     wanted: Int64[Tensor, "s b n"],
+    overlap: Float[Tensor, "s b n"],
     counts: Bool[Tensor, "s b n"],
     num_boxes: int | float | Float[Tensor, ""],
     num_images: int,
 ) -> Float[Tensor, " s"]:
     """Returns the class loss of each stage for a part of a training step.
 
-    wanted: the label of the object that a prediction is matched with, -1 for none. counts: False for predictions that
-    are left out. num_boxes, num_images: objects and images per rank of the whole step. Focal loss is divided by the
-    number of objects; cross entropy by the summed weights of all predictions of the step, with one match per object.
+    wanted: the label of the object that a prediction is matched with, -1 for none. overlap: the IoU with that object,
+    without a gradient. counts: False for predictions that are left out. num_boxes, num_images: objects and images per
+    rank of the whole step. Focal loss is divided by the number of objects; cross entropy by the summed weights of all
+    predictions of the step, with one match per object.
     """
     nothing = wanted < 0
     match config:
         case FocalConfig(alpha=alpha, gamma=gamma):
             one_hot = F.one_hot(wanted.clamp(min=0), logits.shape[-1]).to(logits.dtype) * ~nothing[..., None]
-            losses = sigmoid_focal_loss(logits, one_hot, alpha=alpha, gamma=gamma).sum(dim=-1)
-            return losses.where(counts, 0).sum(dim=(1, 2)) / num_boxes
+            if config.target == "quality":
+                losses = _quality_loss(config, logits, one_hot, overlap)
+            else:
+                losses = sigmoid_focal_loss(logits, one_hot, alpha=alpha, gamma=gamma)
+            return losses.sum(dim=-1).where(counts, 0).sum(dim=(1, 2)) / num_boxes
         case CrossEntropyConfig(no_object=no_object):
             labels = wanted.where(~nothing, logits.shape[-1] - 1)
             losses = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view_as(labels)
@@ -90,3 +106,21 @@ def class_loss(
             predictions = num_images * logits.shape[2]
             matched = torch.as_tensor(num_boxes, dtype=logits.dtype).clamp(max=predictions)
             return (weights * losses).sum(dim=(1, 2)) / (no_object * (predictions - matched) + matched)
+
+
+def _quality_loss(
+    config: FocalConfig,
+    logits: Float[Tensor, "s b n c"],
+    one_hot: Float[Tensor, "s b n c"],
+    overlap: Float[Tensor, "s b n"],
+) -> Float[Tensor, "s b n c"]:
+    """Returns IA-BCE of each logit (arXiv:2304.07527): binary cross entropy with the quality of a match as its target.
+
+    A logit without a match has the target 0 and the weight score^gamma, as in focal loss. A match has the weight 1; its
+    target is a constant without a gradient.
+    """
+    scores = logits.sigmoid()
+    quality = scores.detach() ** config.score_power * overlap[..., None] ** config.iou_power
+    weights = torch.where(one_hot > 0, 1, scores**config.gamma)
+    target = one_hot * quality.clamp(min=LEAST_QUALITY)
+    return weights * F.binary_cross_entropy_with_logits(logits, target, reduction="none")

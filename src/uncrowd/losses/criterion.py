@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from uncrowd.boxes import giou, pairwise_own_share
+from uncrowd.boxes import giou, iou, pairwise_own_share
 from uncrowd.losses.classification import class_loss
 from uncrowd.losses.matcher import LossConfig, PaddedTargets, l1_form, match, pad_targets, stack_stages
 from uncrowd.structures import StageOutput, Target
@@ -48,10 +48,12 @@ class SetCriterion(nn.Module):
         stage = torch.arange(len(outputs), device=logits.device)[:, None].expand_as(image)
         wanted = torch.full(logits.shape[:3], -1, device=logits.device)
         wanted[stage, image, prediction] = padded.labels[image, target]
-        counts = self._counts(boxes, wanted, padded)
-        of_classes = class_loss(config.classes, logits, wanted, counts, num_boxes, num_images or len(targets))
-
         matched, objects = boxes[stage, image, prediction], padded.boxes[image, target]  # (s, m, 4)
+        overlap = torch.zeros_like(boxes[..., 0])
+        overlap[stage, image, prediction] = iou(matched.detach(), objects)
+        counts = self._counts(boxes, wanted, padded)
+        of_classes = class_loss(config.classes, logits, wanted, overlap, counts, num_boxes, num_images or len(targets))
+
         scale = padded.scale[image, 0]
         distance = l1_form(matched, scale, config) - l1_form(objects, scale, config)
         l1_loss = distance.abs().sum(dim=(1, 2)) / num_boxes
