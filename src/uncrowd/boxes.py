@@ -12,6 +12,8 @@ from torch import Tensor
 
 # Coordinates are clamped to this; the product of two such sides still fits in fp32.
 FAR = 1e9
+# A shorter side counts as this many pixels where boxes are compared by the ratio of their sides.
+SHORTEST_SIDE = 1.0
 # Logarithm of the largest growth of a side in one refinement, as in Sparse R-CNN; Faster R-CNN has 1,000 / 16.
 MAX_LOG_SCALE = math.log(100_000 / 16)
 # (dx, dy) are divided by this before they move a box; (dw, dh) are used as they are (Sparse R-CNN's 2, 2, 1, 1).
@@ -78,6 +80,20 @@ def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Floa
 def pairwise_giou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
     """Returns generalized IoU of every box of one set with every box of the other."""
     return giou(boxes1[..., :, None, :], boxes2[..., None, :, :])
+
+
+def pairwise_log_offsets(boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n 4"]:
+    """Returns how box j (last but one) lies to box i, in units that do not change with the scale of the image.
+
+    The four numbers are log(|dx| / w_i + 1) and log(|dy| / h_i + 1) of the centres, log(w_i / w_j) and log(h_i / h_j),
+    as in Relation-DETR (arXiv:2407.11699, Eq. 2).
+    """
+    boxes_cxcywh = xyxy_to_cxcywh(_bounded(boxes))
+    centre, size = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:].clamp(min=SHORTEST_SIDE)
+    distance = (centre[..., :, None, :] - centre[..., None, :, :]).abs()
+    log_size = size.log()
+    ratio = log_size[..., :, None, :] - log_size[..., None, :, :]
+    return torch.cat([(distance / size[..., :, None, :]).log1p(), ratio], dim=-1)
 
 
 def apply_deltas(deltas: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:

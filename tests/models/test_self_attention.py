@@ -1,4 +1,4 @@
-"""IoU-enhanced attention and its gradients are finite for all boxes that a stage may receive."""
+"""IoU-enhanced attention is finite, with its gradients, for all boxes that a stage may receive, and can learn more."""
 
 import math
 
@@ -7,14 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tests.plain import attention as plain
+from tests.plain.iou import self_iou as plain_self_iou
 from uncrowd.models.self_attention import (
     AttentionKind,
     IoUEnhancedAttention,
     IoUOnlyAttention,
+    LearnedIoUAttention,
     build_self_attention,
     log_iou,
     self_iou,
+    sine_coded_offsets,
 )
+from uncrowd.models.stage import Stage, StageConfig
 
 WIDTH, HEADS = 16, 4
 INF, NAN = math.inf, math.nan
@@ -37,12 +42,12 @@ def module_and_queries(kind: AttentionKind) -> tuple[nn.Module, Tensor]:
     return module, torch.randn(1, 3, WIDTH, requires_grad=True)
 
 
-@pytest.mark.parametrize("kind", ["iou", "iou_only"])
+@pytest.mark.parametrize("kind", ["iou", "iou_learned", "iou_only"])
 @pytest.mark.parametrize("boxes", DEGENERATE.values(), ids=DEGENERATE.keys())
 def test_degenerate_boxes_give_finite_outputs_and_gradients(kind: AttentionKind, boxes: list[list[float]]) -> None:
     module, queries = module_and_queries(kind)
     given = torch.tensor([boxes], requires_grad=True)
-    gathered = module(queries, given)
+    gathered = module(queries, given, torch.tensor([[1.0, -2, 3]]))
     gathered.square().sum().backward()
     assert gathered.isfinite().all()
     for tensor in (queries, given, *module.parameters()):
@@ -116,6 +121,64 @@ def test_mixed_precision_leaves_logits_and_iou_in_single(monkeypatch: pytest.Mon
     with torch.autocast("cpu", dtype=torch.bfloat16):
         module(queries, torch.tensor([DEGENERATE["equal"]]))
     assert seen == [torch.float32, torch.float32, torch.float32, False]
+
+
+@pytest.fixture
+def learned() -> LearnedIoUAttention:
+    """With all its terms away from where they start, in double precision."""
+    torch.manual_seed(0)
+    module = LearnedIoUAttention(WIDTH, HEADS).double()
+    with torch.no_grad():
+        for parameter in (module.extra_power, module.geometry.weight, module.score_weight):
+            parameter.add_(torch.randn_like(parameter) * 0.5)
+    return module
+
+
+BOXES = [[0.0, 0, 10, 10], [5, 5, 15, 15], [2, 2, 12, 14], [100, 100, 110, 130]]
+SCORES = [0.5, -1.0, 2.0, 1.0]
+
+
+def test_learned_attention_equals_the_loop_over_pairs(learned: LearnedIoUAttention) -> None:
+    queries, boxes = torch.randn(1, 4, WIDTH).double(), torch.tensor([BOXES]).double()
+    overlap = torch.tensor(plain_self_iou(BOXES)).double()
+    expected = plain.learned_iou_attention(queries[0], BOXES, overlap, SCORES, learned)
+    torch.testing.assert_close(learned(queries, boxes, torch.tensor([SCORES]).double())[0], expected)
+
+
+def test_learned_attention_starts_as_equation_3_with_a_gradient_in_each_term() -> None:
+    """A box without overlap, too, begins as in Eq. 3: it attends to itself alone, up to rounding."""
+    torch.manual_seed(0)
+    module, fixed = LearnedIoUAttention(WIDTH, HEADS), IoUEnhancedAttention(WIDTH, HEADS)
+    fixed.load_state_dict(module.state_dict(), strict=False)
+    queries, boxes, scores = torch.randn(1, 4, WIDTH), torch.tensor([BOXES]), torch.tensor([SCORES])
+    gathered = module(queries, boxes, scores)
+    torch.testing.assert_close(gathered, fixed(queries, boxes), rtol=1e-6, atol=1e-6)
+    gathered.square().sum().backward()
+    for parameter in (module.extra_power, module.geometry.weight, module.score_weight):
+        assert parameter.grad is not None
+        assert (parameter.grad.abs() > 1e-6).any(dim=-1).all()
+
+
+def test_a_stage_leaves_the_start_of_learned_attention_as_it_is() -> None:
+    attention = Stage(StageConfig(attention="iou_learned", width=16, heads=4), num_classes=2).attention
+    assert isinstance(attention, LearnedIoUAttention)
+    assert not any(p.any() for p in (attention.extra_power, attention.geometry.weight, attention.score_weight))
+
+
+def test_a_box_without_overlap_sees_others_where_a_head_has_learned_to(learned: LearnedIoUAttention) -> None:
+    """The second moves what it receives from others by a visible amount once the power of IoU has fallen."""
+    queries, boxes = torch.randn(1, 4, WIDTH).double(), torch.tensor([BOXES]).double()
+    changed = queries.clone()
+    changed[0, 0] += 1
+    for power, least, most in ((0.0, 0.0, 1e-6), (-0.9, 1e-3, 10.0)):
+        nn.init.constant_(learned.extra_power, power)
+        moved = (learned(queries, boxes) - learned(changed, boxes))[0, 3].abs().max().item()
+        assert least <= moved < most
+
+
+def test_geometry_does_not_change_with_the_scale_of_the_image() -> None:
+    boxes = torch.tensor([BOXES]).double()
+    torch.testing.assert_close(sine_coded_offsets(boxes), sine_coded_offsets(boxes * 3))
 
 
 def test_iou_only_has_no_query_and_key_projections() -> None:

@@ -19,7 +19,7 @@ from uncrowd.models.stage import Stage
 from uncrowd.models.tap import StageTap, attention_weights, tap
 
 SIZES = torch.tensor([[64, 96], [48, 80]])
-KINDS: list[AttentionKind] = ["content", "iou", "iou_only"]
+KINDS: list[AttentionKind] = ["content", "iou", "iou_learned", "iou_only"]
 
 
 def detector(attention: AttentionKind = "iou", interaction: InteractionKind = "dcw") -> SparseRCNN:
@@ -162,8 +162,9 @@ def test_which_rows_each_kind_of_attention_has() -> None:
         attention = tapped(detector(kind))[0].attention
         return None if attention is None else (attention.before is not None, attention.after is not None)
 
-    assert [has("content"), has("iou"), has("iou_only"), has("none")] == [
+    assert [has("content"), has("iou"), has("iou_learned"), has("iou_only"), has("none")] == [
         (True, False),
+        (True, True),
         (True, True),
         (False, True),
         None,

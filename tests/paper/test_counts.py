@@ -75,6 +75,13 @@ def test_iou_enhanced_attention_adds_no_parameter() -> None:
     assert parameters(plain) == parameters(enhanced)
 
 
+def test_what_learns_more_than_iou_enhanced_attention_adds_528_parameters_to_a_stage() -> None:
+    """In each of 8 heads a power, 64 weights of the sine-coded geometry, and a weight of the scores."""
+    with torch.device("meta"):
+        enhanced, learned = (Stage(replace(OURS, attention=kind), num_classes=80) for kind in ("iou", "iou_learned"))
+    assert parameters(learned) - parameters(enhanced) == 8 * (1 + 64 + 1)
+
+
 @pytest.mark.parametrize(("name", "expected"), [("r50", 81_456), ("r101", 155_440)])
 def test_macs_per_pixel(name: str, expected: int) -> None:
     counted = tables.cost(EXPERIMENTS[f"coco-{name}-100-sparse-rcnn"]().model)

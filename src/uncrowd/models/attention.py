@@ -38,7 +38,7 @@ class MultiHeadAttention(nn.Module):
         query: Float[Tensor, "b heads n _"],
         key: Float[Tensor, "b heads k _"],
         value: Float[Tensor, "b heads k _"],
-        mask: Float[Tensor, "b 1 #n k"] | Bool[Tensor, "b 1 #n k"] | None = None,
+        mask: Float[Tensor, "b _ #n k"] | Bool[Tensor, "b 1 #n k"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Returns the sum of the values weighted by softmax(q k / sqrt(d / heads)), with all heads concatenated.
 

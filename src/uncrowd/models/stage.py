@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from uncrowd.boxes import apply_deltas
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.models.interaction import InteractionKind, build_interaction
-from uncrowd.models.self_attention import AttentionKind, build_self_attention
+from uncrowd.models.self_attention import AttentionKind, LearnedIoUAttention, build_self_attention
 from uncrowd.ops.precision import PreciseLinear
 from uncrowd.ops.roi_align import as_rows, roi_align
 from uncrowd.structures import StageOutput
@@ -22,7 +22,8 @@ PRIOR_PROBABILITY = 0.01  # initial score of every class (Sec. 4.1 of the focal 
 class StageConfig:
     """Settings that all stages of a head share; `StageConfig()` is the paper's full method."""
 
-    # Self attention among the queries (Eq. 1-3): iou is the paper's IoU-ESA, content is that of Sparse R-CNN.
+    # Self attention among the queries (Eq. 1-3): iou is the paper's IoU-ESA, content is that of Sparse R-CNN, and
+    # iou_learned starts as IoU-ESA and learns more about overlap, relative geometry and scores.
     attention: AttentionKind = "iou"
     # Interaction of queries and RoI features (Fig. 3 and 5): dcw is the paper's, entangled is that of Sparse R-CNN.
     interaction: InteractionKind = "dcw"
@@ -75,16 +76,23 @@ class Stage(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
+        if isinstance(self.attention, LearnedIoUAttention):
+            self.attention.start_as_equation_3()
 
     def forward(
-        self, boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"], roi: Float[Tensor, "b*n p d"]
+        self,
+        boxes: Float[Tensor, "b n 4"],
+        queries: Float[Tensor, "b n d"],
+        roi: Float[Tensor, "b*n p d"],
+        scores: Float[Tensor, "b n"] | None = None,
     ) -> StageOutput:
         """Returns refined boxes, class logits and the next queries.
 
         boxes: from the previous stage, in network pixels. roi: the features pooled from them, p positions row by row.
+        scores: the highest class logit of each query at the previous stage; None if nothing has scored them.
         """
         if self.attention is not None and self.attention_norm is not None:
-            queries = self.attention_norm(queries + self.attention(queries, boxes))
+            queries = self.attention_norm(queries + self.attention(queries, boxes, scores))
         interacted = self.interaction(queries.flatten(0, 1), roi)
         logits = self.class_logits(self.class_tower(interacted.class_features))
         deltas = self.box_deltas(self.box_tower(interacted.box_features))
@@ -97,7 +105,7 @@ class Stage(nn.Module):
 
 
 class DynamicHead(nn.Module):
-    """Runs the stages. Each gets the queries and the detached boxes of the previous one, and pools at these boxes.
+    """Runs the stages. Each gets the queries, detached boxes and detached scores of the previous one.
 
     stages: how many are run. With shared weights (arXiv:2307.13619) only two are kept, and the second is run for all
     stages after the first. The first keeps its own: it alone refines boxes and queries that no stage has seen.
@@ -111,15 +119,24 @@ class DynamicHead(nn.Module):
         self.stages = nn.ModuleList(Stage(config, num_classes) for _ in range(kept))
 
     def forward(
-        self, features: list[Float[Tensor, "b d _ _"]], boxes: Float[Tensor, "b n 4"], queries: Float[Tensor, "b n d"]
+        self,
+        features: list[Float[Tensor, "b d _ _"]],
+        boxes: Float[Tensor, "b n 4"],
+        queries: Float[Tensor, "b n d"],
+        scores: Float[Tensor, "b n"] | None = None,
     ) -> list[StageOutput]:
-        """Returns the outputs of all stages in order. features: P2 to P5. boxes: in network pixels."""
+        """Returns the outputs of all stages in order.
+
+        features: P2 to P5. boxes: in network pixels. scores: the highest class logit of each query, where something
+        has scored them before the first stage.
+        """
         pyramid, outputs = as_rows(features), []
         for number in range(self.repetitions):
             stage = self.stages[min(number, len(self.stages) - 1)]
             roi = roi_align(pyramid, boxes, self.pooled_size)
-            outputs.append(stage(boxes, queries, roi))
-            boxes, queries = outputs[-1].boxes.detach(), outputs[-1].queries
+            outputs.append(stage(boxes, queries, roi, scores))
+            logits, boxes, queries = outputs[-1]
+            boxes, scores = boxes.detach(), logits.detach().amax(dim=-1)
         return outputs
 
 

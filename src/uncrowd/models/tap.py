@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,6 @@ from uncrowd.models.self_attention import (
     ContentAttention,
     IoUEnhancedAttention,
     IoUOnlyAttention,
-    log_iou,
     self_iou,
 )
 from uncrowd.models.stage import Stage
@@ -28,7 +27,7 @@ class Attention(NamedTuple):
     """How much each query (row) takes from each query of its image, by head; every row sums to 1.
 
     before: softmax(q k / sqrt(d_head)), Eq. 1; None where only the IoU routes the values. after: the same with the IoU
-    of the boxes, Eq. 3; None where attention does not use the boxes.
+    of the boxes, Eq. 3, and what else is learned of them; None where attention does not use the boxes.
     """
 
     before: Float[Tensor, "b heads n n"] | None
@@ -75,10 +74,10 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
     taps: list[StageTap] = []
     calls: dict[nn.Module, _Call] = {}
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         calls[module] = _Call(inputs, output)
 
-    def finish(stage: nn.Module, inputs: tuple[Tensor, Tensor, Tensor], output: StageOutput) -> None:
+    def finish(stage: nn.Module, inputs: tuple[Any, ...], output: StageOutput) -> None:
         assert isinstance(stage, Stage)
         if stage is stages[0]:
             taps.clear()
@@ -98,7 +97,12 @@ def tap(model: nn.Module) -> Iterator[list[StageTap]]:
 
 
 @torch.no_grad()
-def attention_weights(module: nn.Module, queries: Float[Tensor, "b n d"], boxes: Float[Tensor, "b n 4"]) -> Attention:
+def attention_weights(
+    module: nn.Module,
+    queries: Float[Tensor, "b n d"],
+    boxes: Float[Tensor, "b n 4"],
+    scores: Float[Tensor, "b n"] | None = None,
+) -> Attention:
     """Returns the weights with which a self attention module gathers its values for these inputs, in at least fp32."""
     if isinstance(module, IoUOnlyAttention):
         overlap = self_iou(boxes)
@@ -110,11 +114,13 @@ def attention_weights(module: nn.Module, queries: Float[Tensor, "b n d"], boxes:
     before = logits.softmax(dim=-1)
     if isinstance(module, ContentAttention):
         return Attention(before=before, after=None)
-    return Attention(before=before, after=(logits + log_iou(boxes).to(logits.dtype)[:, None]).softmax(dim=-1))
+    with without_autocast(query.device):
+        bias = module.bias(boxes, scores)
+    return Attention(before=before, after=(logits + bias.to(logits.dtype)).softmax(dim=-1))
 
 
 class _Call(NamedTuple):
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Any, ...]  # tensors, or None for an input that is not given
     output: Tensor
 
 

@@ -106,7 +106,7 @@ class DecoderLayer(nn.Module):
         positions: learned, the same in all layers. boxes: network pixels, predicted by the layer before.
         """
         features, cells, inside = memory
-        gathered = self.self_attention(queries, boxes, positions)
+        gathered = self.self_attention(queries, boxes, positions=positions)
         queries = self.self_norm(queries + self.dropout(gathered))
         gathered = self.cross_attention(queries + positions, features + cells, features, inside)
         objects = self.cross_norm(queries + self.dropout(gathered))
