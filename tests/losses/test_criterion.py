@@ -94,6 +94,22 @@ def test_micro_batches_add_up_to_the_large_batch() -> None:
         torch.testing.assert_close(of_parts, of_whole)
 
 
+@pytest.mark.parametrize("config", [LossConfig(ignore_above=0.7), detr.CONFIG], ids=["focal", "cross entropy"])
+def test_sets_of_predictions_are_matched_apart_and_averaged(config: LossConfig) -> None:
+    """Image 0 has the sets 0 to 2, image 1 the sets 3 to 5; each third of them is what a model without groups gives."""
+    region = torch.tensor([[0.0, 0, 60, 80]])
+    targets = [image_with(3, ignored=region), image_with(0)]
+    grouped, in_groups = random_stages(images=6, logits=CLASSES + 1), SetCriterion(config)
+    losses = in_groups(grouped, targets, 3)
+    alone = [
+        in_groups([StageOutput(*(tensor[first::3] for tensor in stage)) for stage in grouped], targets, 3)
+        for first in range(3)
+    ]
+    for name in ("total", "class_", "l1", "giou"):
+        mean = torch.stack([getattr(each, name) for each in alone]).mean(0)
+        torch.testing.assert_close(getattr(losses, name), mean)
+
+
 def test_half_precision_outputs_are_compared_in_single() -> None:
     half = [StageOutput(*(t.detach().bfloat16() for t in stage)) for stage in random_stages()]
     single = [StageOutput(*(t.float() for t in stage)) for stage in half]

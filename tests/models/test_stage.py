@@ -126,6 +126,20 @@ def test_shared_stages_are_equal_stages_with_one_set_of_weights() -> None:
         torch.testing.assert_close(parameter.grad, total, rtol=1e-3, atol=1e-3)
 
 
+def test_sets_of_queries_share_features_and_do_not_see_each_other() -> None:
+    """Two images with three sets each give what three runs with one set an image give."""
+    head = DynamicHead(replace(TINY, attention="iou_learned"), stages=2, num_classes=5).double()
+    features = [feature.double() for feature in inputs()[0]]
+    boxes = inputs()[1].double().repeat(3, 1, 1) + torch.rand(6, 3, 1) * 10
+    queries = torch.randn(6, 3, 16).double()
+    outputs = head(features, boxes, queries)
+    for first in range(3):
+        alone = head(features, boxes[first::3], queries[first::3])
+        for ours, theirs in zip(outputs, alone, strict=True):
+            for tensor, expected in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(tensor[first::3], expected)
+
+
 def test_a_single_stage_has_nothing_to_share() -> None:
     config = replace(TINY, weights="shared")
     assert len(DynamicHead(config, stages=1, num_classes=5).stages) == 1

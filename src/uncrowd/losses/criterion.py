@@ -37,12 +37,16 @@ class SetCriterion(nn.Module):
     ) -> Losses:
         """Returns the losses of a (micro-)batch.
 
-        num_boxes: objects of the whole step divided by the number of ranks, at least 1, the same for all stages.
-        num_images: images of the whole step on this rank; None if the targets are those of the whole step.
+        outputs: of each stage; an image may have several sets of predictions, one after another. Each set is matched
+        with all objects of its image, and the losses are the mean over the sets. num_boxes: objects of the whole step
+        divided by the number of ranks, at least 1, the same for all stages. num_images: images of the whole step on
+        this rank; None if the targets are those of the whole step.
         """
         config = self.config
         logits, boxes = stack_stages(outputs)
-        padded = pad_targets(targets, like=boxes)
+        sets = boxes.shape[1] // len(targets)
+        num_boxes, num_images = num_boxes * sets, (num_images or len(targets)) * sets
+        padded = pad_targets([target for target in targets for _ in range(sets)], like=boxes)
         image, prediction, target = match(logits, boxes, padded, config)
 
         stage = torch.arange(len(outputs), device=logits.device)[:, None].expand_as(image)
@@ -52,7 +56,7 @@ class SetCriterion(nn.Module):
         overlap = torch.zeros_like(boxes[..., 0])
         overlap[stage, image, prediction] = iou(matched.detach(), objects)
         counts = self._counts(boxes, wanted, padded)
-        of_classes = class_loss(config.classes, logits, wanted, overlap, counts, num_boxes, num_images or len(targets))
+        of_classes = class_loss(config.classes, logits, wanted, overlap, counts, num_boxes, num_images)
 
         scale = padded.scale[image, 0]
         distance = l1_form(matched, scale, config) - l1_form(objects, scale, config)

@@ -183,10 +183,9 @@ def log_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
     return overlap.where(overlapping, 1.0).log().masked_fill(~overlapping, -torch.inf)
 
 
-@torch.no_grad()
 def sine_coded_offsets(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n features"]:
-    """Returns sines and cosines of the four log offsets of every pair of boxes, `8 * FREQUENCIES` numbers a pair."""
-    offsets = pairwise_log_offsets(boxes)
+    """Returns sines and cosines of the log offsets of every pair of boxes: `8 * FREQUENCIES` numbers, no gradient."""
+    offsets = pairwise_log_offsets(boxes.detach())
     powers = torch.arange(FREQUENCIES, dtype=offsets.dtype, device=offsets.device) / FREQUENCIES
     angles = (offsets[..., None] * (SCALE / TEMPERATURE**powers)).flatten(-2)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -121,19 +121,21 @@ class DynamicHead(nn.Module):
     def forward(
         self,
         features: list[Float[Tensor, "b d _ _"]],
-        boxes: Float[Tensor, "b n 4"],
-        queries: Float[Tensor, "b n d"],
-        scores: Float[Tensor, "b n"] | None = None,
+        boxes: Float[Tensor, "sets n 4"],
+        queries: Float[Tensor, "sets n d"],
+        scores: Float[Tensor, "sets n"] | None = None,
     ) -> list[StageOutput]:
         """Returns the outputs of all stages in order.
 
         features: P2 to P5. boxes: in network pixels. scores: the highest class logit of each query, where something
-        has scored them before the first stage.
+        has scored them before the first stage. An image may have several sets of queries, one after another (groups,
+        arXiv:2207.13085): only queries of one set attend to each other, and the outputs have as many sets.
         """
         pyramid, outputs = as_rows(features), []
+        images = features[0].shape[0]
         for number in range(self.repetitions):
             stage = self.stages[min(number, len(self.stages) - 1)]
-            roi = roi_align(pyramid, boxes, self.pooled_size)
+            roi = roi_align(pyramid, boxes.reshape(images, -1, 4), self.pooled_size)
             outputs.append(stage(boxes, queries, roi, scores))
             logits, boxes, queries = outputs[-1]
             boxes, scores = boxes.detach(), logits.detach().amax(dim=-1)
