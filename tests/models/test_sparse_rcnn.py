@@ -1,5 +1,7 @@
 """The whole model: raw pixels go in, one output a stage comes out, the same for an image alone and in a batch."""
 
+from dataclasses import replace
+
 import jaxtyping
 import pytest
 import torch
@@ -64,6 +66,39 @@ def test_one_output_a_stage(model: SparseRCNN) -> None:
         assert output.logits.shape == (2, 6, 3)
         assert output.boxes.shape == (2, 6, 4)
         assert output.queries.shape == (2, 6, 16)
+
+
+@torch.no_grad()
+def test_groups_of_proposals_are_for_training_alone() -> None:
+    """In evaluation, the first group gives the very outputs of a model that has no other."""
+    torch.manual_seed(0)
+    grouped, alone = SparseRCNN(replace(TINY, query_groups=3)), SparseRCNN(TINY)
+    proposals = ("proposal_boxes_cxcywh_norm", "proposal_queries")
+    alone.load_state_dict({n: t[:6] if n in proposals else t for n, t in grouped.state_dict().items()})
+    images, sizes = random_images(2, 50, 70), sizes_of((50, 70), (40, 60))
+    in_training = grouped.train()(images, sizes)
+    for ours, theirs, first in zip(
+        grouped.eval()(images, sizes), alone.eval()(images, sizes), in_training, strict=True
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        assert first.boxes.shape == (6, 6, 4)
+        torch.testing.assert_close(first.boxes[::3], ours.boxes, rtol=1e-4, atol=1e-2)
+        assert not torch.equal(first.logits[0], first.logits[1])
+
+
+def test_queries_from_the_image_reach_the_first_stage_with_scores() -> None:
+    """So its attention may learn from them, which learned proposals do not allow."""
+    torch.manual_seed(0)
+    model = SparseRCNN(replace(TINY, queries="dense", stages=1, stage=replace(TINY.stage, attention="iou_learned")))
+    model(random_images(1, 64, 64), sizes_of((64, 64)))[-1].logits.sum().backward()
+    gradient = model.head.stages[0].get_parameter("attention.score_weight").grad
+    assert gradient is not None
+    assert gradient.any()
+
+
+def test_groups_of_queries_from_the_image_are_refused() -> None:
+    with pytest.raises(InputError, match="query_groups is 2; dense queries form one group, so give 1"):
+        replace(TINY, queries="dense", query_groups=2)
 
 
 @torch.no_grad()

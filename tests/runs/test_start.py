@@ -110,6 +110,15 @@ def test_the_number_of_proposals_may_differ(trained: tuple[str, SparseRCNN], pro
     assert torch.equal(ours, theirs)
 
 
+def test_the_groups_of_proposals_may_differ(trained: tuple[str, SparseRCNN]) -> None:
+    file, source = trained
+    model = begun(replace(TINY_MODEL, query_groups=2))
+    initial = model.proposal_queries.detach().clone()
+    said = initialise(model, PETS, file, new_class_head=False)
+    assert said.endswith("NOTE: they were trained with other settings: query_groups was 1 and is 2")
+    assert torch.equal(model.proposal_queries, torch.cat([source.proposal_queries, initial[10:]]))
+
+
 def test_the_recipe_for_small_data_takes_the_model_of_the_weights(trained: tuple[str, SparseRCNN]) -> None:
     assert small_data_from(None) == small_data()
     assert small_data_from(trained[0]) == replace(small_data(), model=TINY_MODEL)

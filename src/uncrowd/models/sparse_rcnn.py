@@ -8,7 +8,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
-from uncrowd.errors import require_at_least, require_at_most
+from uncrowd.errors import InputError, require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.class_scores import ScoreKind, class_scores
 from uncrowd.models.dense_head import DenseHead, DenseHeadConfig, Points
@@ -35,6 +35,8 @@ class SparseRCNNConfig:
     proposals: int = 100
     # Where the queries of the proposals come from: learned is the paper's, dense takes them from the image.
     queries: QueryKind = "learned"
+    # Sets of learned proposals in training, each matched with all objects; after it only one is used (Group DETR).
+    query_groups: int = 1
     # Settings of the dense head, if queries are not merely learned.
     dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)
     # Number of stages that refine the proposals; 0 leaves a dense head alone.
@@ -46,9 +48,11 @@ class SparseRCNNConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for a model that could detect nothing."""
-        require_at_least(1, num_classes=self.num_classes, proposals=self.proposals)
+        require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, query_groups=self.query_groups)
         require_at_least(0 if self.queries == "dense" else 1, stages=self.stages)
         require_at_most(MOST_LAYERS, stages=self.stages)
+        if self.queries == "dense" and self.query_groups > 1:
+            raise InputError(f"query_groups is {self.query_groups}; dense queries form one group, so give 1.")
 
     @property
     def modules(self) -> tuple[str, str]:
@@ -84,9 +88,9 @@ class SparseRCNN(Detector):
             self.selection = QuerySelection(width, config.dense_head.candidates)
         else:
             # All proposals start as the whole image; their queries differ.
-            whole = torch.tensor([0.5, 0.5, 1.0, 1.0])
-            self.proposal_boxes_cxcywh_norm = nn.Parameter(whole.repeat(config.proposals, 1))
-            self.proposal_queries = nn.Parameter(torch.randn(config.proposals, width))
+            whole, number = torch.tensor([0.5, 0.5, 1.0, 1.0]), config.query_groups * config.proposals
+            self.proposal_boxes_cxcywh_norm = nn.Parameter(whole.repeat(number, 1))
+            self.proposal_queries = nn.Parameter(torch.randn(number, width))
         self.head = DynamicHead(config.stage, config.stages, config.num_classes)
 
     @property
@@ -108,7 +112,8 @@ class SparseRCNN(Detector):
         A model with a dense head gives two more outputs in training, before the others: what its auxiliary and its
         main branch predict at all points. In training, half to twice as many dense queries are taken as the
         configuration says, at random, so that self attention learns to do with any number. Without stages, the one
-        output in evaluation is that of the dense head at the points of which it would make queries.
+        output in evaluation is that of the dense head at the points of which it would make queries. With groups of
+        learned proposals, an image has the outputs of all its groups in training, one after another.
         """
         features = self.pyramid(self.backbone(self.normalise(images, sizes)))
         points = self.dense_head(features) if self.dense_head is not None and self._needs_points else None
@@ -128,8 +133,10 @@ class SparseRCNN(Detector):
     def _from_learned(self, features: list[Tensor], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)
-        boxes = cxcywh_to_xyxy(self.proposal_boxes_cxcywh_norm * scale[:, None])
-        queries = self.proposal_queries.expand(len(sizes), -1, -1)
+        used = self.config.proposals * (self.config.query_groups if self.training else 1)
+        boxes = cxcywh_to_xyxy(self.proposal_boxes_cxcywh_norm[:used] * scale[:, None])
+        queries = self.proposal_queries[:used].expand(sizes.shape[0], -1, -1)
+        boxes, queries = (each.unflatten(1, (-1, self.config.proposals)).flatten(0, 1) for each in (boxes, queries))
         return self.head(features, boxes, queries)
 
     def _from_image(self, features: list[Tensor], points: Points, number: int) -> list[StageOutput]:
@@ -137,7 +144,7 @@ class SparseRCNN(Detector):
             number = int(torch.randint((number + 1) // 2, 2 * number + 1, (), device="cpu"))
         selected, queries = self.selection(points.main, number)
         if self.config.stages:
-            return self.head(features, selected.boxes, queries)
+            return self.head(features, selected.boxes, queries, selected.logits.amax(dim=-1))
         return [] if self.training else [selected]
 
     def decode(self, outputs: list[StageOutput]) -> Decoded:
