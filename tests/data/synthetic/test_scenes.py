@@ -61,6 +61,21 @@ def test_scenes_have_the_overlap_and_the_number_of_objects_asked_for(overlap: fl
     assert {label for scene in scenes for label in scene.labels} == {0, 1, 2}
 
 
+def test_half_the_scale_on_twice_the_canvas_keeps_the_size_of_objects():
+    small = replace(SMALL, classes=("person",), objects=(1, 1))
+    heights = [
+        np.mean([np.diff(draw_scene(config, seed).boxes[0, 1::2]) for seed in range(16)])
+        for config in (small, replace(small, size=(192, 256), scale=0.5), replace(small, size=(192, 256)))
+    ]
+    assert heights[1] == pytest.approx(heights[0], rel=0.15)
+    assert heights[2] == pytest.approx(2 * heights[0], rel=0.15)
+
+
+def test_objects_that_have_room_do_not_overlap():
+    config = replace(SMALL, size=(192, 256), scale=0.5, overlap=0.0)
+    assert mean_best_iou([draw_scene(config, seed).boxes for seed in range(8)]) < 0.01
+
+
 def test_mean_best_iou_averages_each_objects_largest_iou_in_its_image():
     square = [0.0, 0.0, 10.0, 10.0]
     half = [0.0, 0.0, 10.0, 5.0]
@@ -155,6 +170,8 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         ({"textures": -1}, "use 0 or more"),
         ({"overlap": 0.9}, "overlap is 0.9; use 0 to 0.5"),
         ({"min_visible": 1.0}, "min_visible is 1.0; use 0 to 0.5"),
+        ({"scale": 0.1}, "scale is 0.1; use 0.17 to 1"),
+        ({"scale": 1.5}, "scale is 1.5; use 0.17 to 1"),
         ({"classes": ("cat",)}, "use one or more of person, dog, sports ball"),
         ({"classes": ()}, "use one or more of person, dog, sports ball"),
     ],

@@ -55,6 +55,7 @@ class SceneConfig:
     textures: int = 0
     min_visible: float = 0.25
     classes: tuple[str, ...] = CATEGORIES.names
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if min(self.size) < 32:
@@ -69,6 +70,9 @@ class SceneConfig:
             raise InputError(f"min_visible is {self.min_visible}; use 0 to 0.5.")
         if not self.classes or not set(self.classes) <= set(CATEGORIES.names):
             raise InputError(f"classes is {self.classes}; use one or more of {', '.join(CATEGORIES.names)}.")
+        if not 32 / min(self.size) <= self.scale <= 1:
+            least = 32 / min(self.size)
+            raise InputError(f"scale is {self.scale}; use {least:.2g} to 1, so that objects are large enough to draw.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +165,8 @@ def _place(
     boxes = bounds(figure) * scale[:, None] + np.stack([x, y, x, y], axis=1)
     clipped = box_ops.clip(torch.from_numpy(boxes), *config.size)
     is_inside = box_ops.area(clipped) >= MIN_INSIDE * box_ops.area(torch.from_numpy(boxes))
-    aim = config.overlap * (len(others) + 1) + rng.uniform(-STRAY, STRAY)
+    stray = STRAY if config.overlap else 0.0  # an aim above 0 would make objects overlap
+    aim = config.overlap * (len(others) + 1) + rng.uniform(-stray, stray)
     sums, extra = _overlaps(clipped, others)
     misses = (sums - aim).abs() + EXTRA_COST * extra
     best_first = [index for index in misses.argsort(stable=True).tolist() if is_inside[index]]
@@ -194,7 +199,8 @@ def _candidates(
         x[:half] = (x1 + x2) / 2 + rng.normal(0, 0.4, half) * (x2 - x1)
         y[:half] = np.clip(y2 + rng.normal(0, 0.15, half) * (y2 - y1), y.min(), 1.05 * height)
     nearness = (y - horizon) / (height - horizon)
-    scale = min(height, width) * (SCALES[0] + (SCALES[1] - SCALES[0]) * nearness) * rng.uniform(0.85, 1.15, PLACES)
+    unit = config.scale * min(height, width)
+    scale = unit * (SCALES[0] + (SCALES[1] - SCALES[0]) * nearness) * rng.uniform(0.85, 1.15, PLACES)
     return np.stack([x, y, scale], axis=1)
 
 
