@@ -134,7 +134,7 @@ def test_a_duplicate_belongs_to_its_object_and_does_not_find_the_neighbour() -> 
     slices = analyse_errors([image], {1: found}, PETS, threshold=0.5).slices
     by_name = {s.name: (s.objects, s.found, s.duplicates, s.recall) for s in (*slices.crowding, *slices.sizes)}
     assert by_name == {
-        "overlaps no other": (2, 1, 0, 0.5),
+        "no overlap": (2, 1, 0, 0.5),
         "IoU to 0.3": (0, 0, 0, None),
         "IoU to 0.5": (0, 0, 0, None),
         "IoU to 0.7": (2, 1, 1, 0.5),

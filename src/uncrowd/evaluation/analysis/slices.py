@@ -10,7 +10,7 @@ from uncrowd.evaluation.analysis.nearest import crowding, nearest_objects
 from uncrowd.structures import Detections, ImageId, Sample
 
 # By the intervals of `OVERLAPS`: the largest IoU of an object with another.
-CROWDING = ("overlaps no other", "IoU to 0.3", "IoU to 0.5", "IoU to 0.7", "IoU above 0.7")
+CROWDING = ("no overlap", "IoU to 0.3", "IoU to 0.5", "IoU to 0.7", "IoU above 0.7")
 # COCO's sizes, by area.
 SIZES = ("small", "medium", "large")
 _AREAS = (32.0**2, 96.0**2)
