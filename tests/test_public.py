@@ -61,6 +61,23 @@ def test_detections_score_as_their_predictor_does(trained: uncrowd.TrainedRun, c
     assert uncrowd.evaluate(found, val) == uncrowd.evaluate(predictor, val)
 
 
+def test_a_predictor_is_as_good_as_its_detections(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    predictor = uncrowd.load(trained.folder, "cpu")
+    found = {sample.id: predictor.predict(sample.path) for sample in val}
+    compared = uncrowd.compare(predictor, found, val, resamples=5)
+    assert compared.better is None
+    score = compared.scores["AP"]
+    assert score is not None
+    assert score.a == pytest.approx(trained.scores["AP"])
+    assert (score.difference, score.lower, score.upper, score.a_better) == (0, 0, 0, 0.5)
+    with pytest.raises(InputError, match="resamples is 0; give 1 or more"):
+        uncrowd.compare(predictor, found, val, resamples=0)
+    with pytest.raises(InputError, match="has no ground truth to score against"):
+        uncrowd.compare(predictor, found, replace(val, annotated=False))
+
+
 def test_the_categories_of_a_predictor_may_have_other_ids(trained: uncrowd.TrainedRun, crowd: Path) -> None:
     val = uncrowd.open_dataset(crowd).val
     assert val is not None

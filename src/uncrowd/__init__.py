@@ -4,8 +4,8 @@
 >>> detections = predictor.predict("street.jpg", threshold=0.3)
 
 `open_dataset` reads a dataset, `train` and `resume` train a detector on it, `load` reads a trained one, `evaluate`
-scores it and `export` writes it as ONNX. Where the input cannot be used, they raise `InputError` with one sentence that
-says what is wrong and what to do.
+scores it, `compare` says which of two is better, and `export` writes one as ONNX. Where the input cannot be used, they
+raise `InputError` with one sentence that says what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from uncrowd.errors import InputError as InputError
     from uncrowd.errors import NonFiniteError as NonFiniteError
     from uncrowd.errors import PeerLostError as PeerLostError
+    from uncrowd.evaluation.comparison.bootstrap import Comparison as Comparison
+    from uncrowd.evaluation.comparison.bootstrap import ScoreDifference as ScoreDifference
     from uncrowd.evaluation.protocol import Scores as Scores
     from uncrowd.freed_memory import keep_freed_memory as keep_freed_memory
+    from uncrowd.inference.compare import compare as compare
     from uncrowd.inference.evaluate import evaluate as evaluate
     from uncrowd.inference.export import export as export
     from uncrowd.inference.predictor import Predictor as Predictor
@@ -44,12 +47,15 @@ _PUBLIC = {
     "resume": "uncrowd.runs.train",
     "load": "uncrowd.inference.predictor",
     "evaluate": "uncrowd.inference.evaluate",
+    "compare": "uncrowd.inference.compare",
     "export": "uncrowd.inference.export",
     "DetectionDataset": "uncrowd.data.dataset",
     "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",
     "TTAConfig": "uncrowd.inference.tta",
     "Scores": "uncrowd.evaluation.protocol",
+    "Comparison": "uncrowd.evaluation.comparison.bootstrap",
+    "ScoreDifference": "uncrowd.evaluation.comparison.bootstrap",
     "Sample": "uncrowd.structures",
     "Detections": "uncrowd.structures",
     "Categories": "uncrowd.structures",

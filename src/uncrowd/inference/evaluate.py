@@ -95,22 +95,37 @@ def evaluate(
     it, and when no image can be read. Warns of single ones that cannot be read; they count as images in which nothing
     was found.
     """
-    if not dataset.annotated:
-        raise InputError(f"{dataset.source} has no ground truth to score against; give a split that has.")
+    require_annotated(dataset)
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
-    if isinstance(found, Predictor):
-        most = found.model.config.proposals
-        detections, unreadable = detect(
-            with_ids_of(dataset, found, "The predictor"), dataset, batch_size=batch_size, workers=workers
-        )
-        if unreadable:
-            many = counted(len(unreadable), "image")
-            warnings.warn(f"{many} cannot be read and count as empty:{listed(unreadable, 3)}", stacklevel=2)
-    else:
-        most, detections = max(map(len, found.values()), default=0), found
+    detections = find_all(found, dataset, batch_size=batch_size, workers=workers)
+    most = found.model.config.proposals if isinstance(found, Predictor) else max(map(len, found.values()), default=0)
     evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
     return evaluator.evaluate(dataset, detections, dataset.categories)
+
+
+def require_annotated(dataset: DetectionDataset) -> None:
+    """Raises InputError when the dataset has no ground truth."""
+    if not dataset.annotated:
+        raise InputError(f"{dataset.source} has no ground truth to score against; give a split that has.")
+
+
+def find_all(
+    found: Predictor | Mapping[ImageId, Detections], dataset: DetectionDataset, *, batch_size: int, workers: int
+) -> Mapping[ImageId, Detections]:
+    """Returns the detections of a predictor in all images; detections are returned as they are.
+
+    Raises InputError when the classes have other names and when no image can be read. Warns of single images that
+    cannot be read.
+    """
+    if not isinstance(found, Predictor):
+        return found
+    predictor = with_ids_of(dataset, found, "The predictor")
+    detections, unreadable = detect(predictor, dataset, batch_size=batch_size, workers=workers)
+    if unreadable:
+        many = counted(len(unreadable), "image")
+        warnings.warn(f"{many} cannot be read and count as empty:{listed(unreadable, 3)}", stacklevel=3)
+    return detections
 
 
 def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> Predictor:

@@ -1,0 +1,45 @@
+"""Compares two predictors, or their detections, on the images of a dataset."""
+
+from collections.abc import Mapping
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.errors import require_at_least
+from uncrowd.evaluation.build import require_scorable
+from uncrowd.evaluation.comparison.bootstrap import Comparison
+from uncrowd.evaluation.comparison.compare import RESAMPLES, compare_detections
+from uncrowd.inference.evaluate import find_all, require_annotated
+from uncrowd.inference.predictor import Predictor
+from uncrowd.structures import Detections, ImageId, ScoreProtocol
+
+
+def compare(
+    a: Predictor | Mapping[ImageId, Detections],
+    b: Predictor | Mapping[ImageId, Detections],
+    dataset: DetectionDataset,
+    *,
+    protocol: ScoreProtocol | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    batch_size: int = 8,
+    workers: int = 0,
+) -> Comparison:
+    """Says which of two predictors, or of two detectors' detections by image id, is better, and whether it is luck.
+
+    It is a paired bootstrap over images. Both are scored on all images, and again on `resamples` resamples of the
+    dataset: n images drawn with replacement from its n, the same for both, by
+    `numpy.random.default_rng(seed).integers(n, size=n)` one resample after the other. The 95 % interval reaches from
+    the 2.5th to the 97.5th percentile of the difference a - b. One is better, and not by luck of the images, if the
+    interval of AP does not hold 0. Nothing is said of the luck of a training: another seed gives another detector.
+
+    The scores are AP and AP50, at most 100 detections an image and class, for COCO's protocol, and AP, mMR and JI for
+    CrowdHuman's; a resample is scored as if its images were a dataset, an image drawn twice being two. Of equal scores,
+    the copies of a detection stay side by side. protocol, batch_size, workers: as in `evaluate`.
+
+    Raises InputError and warns as `evaluate` does.
+    """
+    require_at_least(1, resamples=resamples)
+    require_annotated(dataset)
+    protocol = protocol or dataset.protocol
+    require_scorable(protocol, dataset.categories)
+    found = [find_all(each, dataset, batch_size=batch_size, workers=workers) for each in (a, b)]
+    return compare_detections(*found, dataset, dataset.categories, protocol, resamples=resamples, seed=seed)
