@@ -4,46 +4,25 @@ It is one HTML file without links to other files, so it can be opened by double-
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.engine.metrics import read_metrics
+from uncrowd.evaluation.analysis.errors import FALLBACK_THRESHOLD, analyse_errors
 from uncrowd.evaluation.coco import rank_images
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
+from uncrowd.report.errors import error_section
 from uncrowd.report.images import COLOURS, best_and_worst
+from uncrowd.report.plot import Plot, plot
 from uncrowd.structures import Detections, ImageId
-from uncrowd.visualize.curves import plot_curves
 from uncrowd.whole_file import whole_file
-
-# The score threshold of the report if none can be suggested.
-FALLBACK_THRESHOLD = 0.5
-
-# matplotlib's colours in an SVG -> the page's, which differ between light and dark mode.
-THEME = {
-    "#ffffff": "none",
-    "#000000": "currentColor",
-    "#e6e6e6": "var(--line)",
-    "#1f77b4": "var(--first)",
-    "#ff7f0e": "var(--second)",
-    "#2ca02c": "var(--third)",
-    "#d62728": "var(--fourth)",
-}
-
-
-class _Plot(NamedTuple):
-    """A plot: its title, an SVG element in the page's colours, and the names of its series in order."""
-
-    title: str
-    svg: str
-    names: list[str]
 
 
 def write_report(
@@ -85,6 +64,7 @@ def write_report(
         missed=missed,
         precision=found / (found + wrong) if found + wrong else None,
         recall=found / (found + missed) if found + missed else None,
+        errors=error_section(analyse_errors(dataset, detections, dataset.categories, threshold=threshold)),
         images=best_and_worst(ranked, dataset, detections, threshold),
         colours=COLOURS,
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
@@ -159,7 +139,7 @@ def _duration(seconds: float) -> str:
     return " ".join(words)
 
 
-def _score_curves(evaluated: Sequence[dict[str, Any]], headline: str) -> list[_Plot]:
+def _score_curves(evaluated: Sequence[dict[str, Any]], headline: str) -> list[Plot]:
     names = [
         name
         for name in dict.fromkeys((headline, "AP50", "mMR", "Recall", "JI"))
@@ -167,10 +147,10 @@ def _score_curves(evaluated: Sequence[dict[str, Any]], headline: str) -> list[_P
     ]
     epochs = [row["epoch"] for row in evaluated]
     series = {name: (epochs, _column(evaluated, name, 100.0)) for name in names}
-    return [_plot("Scores after each evaluation", series)] if evaluated else []
+    return [plot("Scores after each evaluation", series)] if evaluated else []
 
 
-def _training_curves(trained: Sequence[dict[str, Any]]) -> list[_Plot]:
+def _training_curves(trained: Sequence[dict[str, Any]]) -> list[Plot]:
     epochs = [row["epoch"] for row in trained]
     plots: list[tuple[str, dict[str, str], float, bool]] = [
         ("Loss, all stages together", {"loss": "loss"}, 1.0, True),
@@ -181,33 +161,22 @@ def _training_curves(trained: Sequence[dict[str, Any]]) -> list[_Plot]:
         ("Time spent waiting for data, in %", {"waiting": "waiting_for_data"}, 100.0, True),
     ]
     return [
-        _plot(title, {name: (epochs, _column(trained, key, scale)) for name, key in keys.items()}, smooth=smooth)
+        plot(title, {name: (epochs, _column(trained, key, scale)) for name, key in keys.items()}, smooth=smooth)
         for title, keys, scale, smooth in (plots if trained else [])
     ]
 
 
-def _threshold_curve(curve: OperatingCurve) -> _Plot:
+def _threshold_curve(curve: OperatingCurve) -> Plot:
     shares = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f1}
     series = {name: (THRESHOLDS, 100 * values) for name, values in shares.items()}
     if curve.best:
         series["suggested"] = (np.array([curve.best.threshold]), np.array([100 * curve.best.f1]))
-    return _plot("Precision, recall and F1, in %", series, x_label="score threshold")
+    return plot("Precision, recall and F1, in %", series, x_label="score threshold")
 
 
 def _column(rows: Sequence[dict[str, Any]], key: str, scale: float) -> list[float | None]:
     values = [row.get(key) for row in rows]
     return [None if value is None else scale * value for value in values]
-
-
-def _plot(title: str, series: Mapping[str, tuple[Any, Any]], *, x_label: str = "epoch", smooth: bool = False) -> _Plot:
-    svg = plot_curves(series, title="", x_label=x_label, y_label="", smooth=smooth).decode()
-    # An SVG inside a page needs no metadata and no style.
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    # All plots have the same ids, but the ids of a page must differ, so they are removed. The page hides the drawn
-    # legend and has its own, whose letters do not shrink with the plot.
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg.replace('<g id="legend_1"', '<g class="drawn-legend"'))
-    svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg)
-    return _Plot(title, svg, list(series))
 
 
 def _per_class(scores: Scores, dataset: DetectionDataset) -> list[tuple[str, float | None, int]]:
