@@ -1,4 +1,4 @@
-"""`uncrowd eval WHAT --data DATA`: scores a detector, or detections in a file, against ground truth."""
+"""`uncrowd eval WHAT [OTHER] --data DATA`: scores a detector, or detections in a file, or compares two."""
 
 import json
 import sys
@@ -18,12 +18,18 @@ from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import refuse
+from uncrowd.data.results.coco import CocoResults
 from uncrowd.data.results.file import read_results, write_detections
+from uncrowd.data.results.odgt import OdgtResults
 from uncrowd.errors import InputError, require_at_least
+from uncrowd.evaluation.analysis.errors import ErrorAnalysis, analyse_errors
+from uncrowd.evaluation.analysis.table import error_table
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.evaluation.coco import limits_up_to
+from uncrowd.evaluation.comparison.bootstrap import Comparison
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.inference.evaluate import detect, evaluate
+from uncrowd.inference.compare import compare
+from uncrowd.inference.evaluate import detect, evaluate, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
@@ -37,6 +43,7 @@ MOST_DETS = 1_000_000
 class EvalArguments:
     """Score a trained detector, or detections in a file, with the protocol of COCO or of CrowdHuman.
 
+    Given two, say which is better, and whether the choice of images may be the reason.
     To score detections in a file, the images are not needed. A dataset without ground truth, such as COCO's test-dev,
     cannot be scored: --out then writes the file for its evaluation server.
     """
@@ -44,6 +51,8 @@ class EvalArguments:
     # Weights (.safetensors), the folder of a run, an exported detector (.onnx), or detections (COCO results in .json or
     # CrowdHuman's odgt).
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
+    # A second one, to compare with the first on the same images.
+    other: Annotated[Positional[Path | None], arg(metavar="[OTHER]", help_behavior_hint="")] = None
     # The dataset with the ground truth: its folder, or one annotation file.
     data: Path
     # Split of the folder to use; by default the validation split, or the only split.
@@ -66,6 +75,9 @@ class EvalArguments:
     bf16: bool = False
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
+    # Also say what goes wrong: errors by kind and what each costs, recall of crowded and of small objects, confused
+    # classes, calibration. With --json everything, the curves too.
+    errors: bool = False
     # Print only one JSON object on standard output.
     json: bool = False
     # Number of images in a batch; it changes speed and memory, and in fp32 the last bits of results.
@@ -81,38 +93,35 @@ class EvalArguments:
 def main(argv: Sequence[str]) -> int:
     """Prints the scores."""
     arguments = parse(EvalArguments, argv, "uncrowd eval")
-    of_a_file = holds_detections(arguments.what)
-    _require_usable(arguments, of_a_file)
+    methods = [arguments.what] if arguments.other is None else [arguments.what, arguments.other]
+    of_files = [method for method in methods if holds_detections(method)]
+    _require_usable(arguments, of_files)
     layout = find_layout(arguments.data)
-    _refuse_overwriting(arguments.out, [arguments.what, *layout.annotations.values()])
+    _refuse_overwriting(arguments.out, [*methods, *layout.annotations.values()])
     split = choose_split(layout, arguments.split)
-    results = read_results(arguments.what) if of_a_file else None
+    results = {file: read_results(file) for file in of_files}
     dataset = open_split(
         layout,
         split,
-        images_needed=not of_a_file,
+        images_needed=len(of_files) < len(methods),
         box=arguments.box,
         # CrowdHuman's ground truth does not hold the sizes of the images, but detections often do.
-        sizes=results.sizes if results is not None else None,
+        sizes={id: size for file in results.values() for id, size in file.sizes.items()} if results else None,
     )
     protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
-    if results is not None:
-        detections = results.by_image(dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
-        findings = check_detections(detections, dataset)
-        refuse(findings, arguments.what)
-        for finding in findings:
-            print(finding.sentence(), file=sys.stderr)
-        most = max(map(len, detections.values()), default=0)
-    else:
-        predictor = _load(arguments, dataset)
-        detections = _detect(arguments, predictor, dataset)
-        most = predictor.model.config.proposals
+    found = [_find(arguments, method, results.get(method), dataset) for method in methods]
+    if arguments.other is not None:
+        _print_comparison(arguments, compare(*(each for each, _ in found), dataset, protocol=protocol), dataset)
+        return 0
+    detections, most = found[0]
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:
         max_dets = arguments.max_dets or limits_up_to(most)
-        _print_scores(arguments, protocol, dataset, evaluate(detections, dataset, protocol=protocol, max_dets=max_dets))
+        scores = evaluate(detections, dataset, protocol=protocol, max_dets=max_dets)
+        errors = analyse_errors(dataset, detections, dataset.categories) if arguments.errors else None
+        _print_scores(arguments, protocol, dataset, scores, errors)
     else:
         said = (
             f"{dataset.source} has no ground truth, so nothing is scored; {arguments.out} is for the evaluation server"
@@ -123,7 +132,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
+def _find(
+    arguments: EvalArguments, method: Path, results: CocoResults | OdgtResults | None, dataset: DetectionDataset
+) -> tuple[dict[ImageId, Detections], int]:
+    """Returns the detections in the images, and the most that an image can have. results: None for a detector."""
+    if results is None:
+        predictor = _load(arguments, method, dataset)
+        return _detect(arguments, predictor, dataset), predictor.model.config.proposals
+    detections = results.by_image(dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
+    findings = check_detections(detections, dataset)
+    refuse(findings, method)
+    for finding in findings:
+        print(finding.sentence(), file=sys.stderr)
+    return detections, max(map(len, detections.values()), default=0)
+
+
+def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
     """Raises InputError for arguments whose error would otherwise appear only after inference on all images."""
     max_dets, out = arguments.max_dets, arguments.out
     if max_dets is not None and (
@@ -136,8 +160,11 @@ def _require_usable(arguments: EvalArguments, of_a_file: bool) -> None:
     if arguments.tta and arguments.tta_as_released:
         raise InputError("--tta and --tta-as-released exclude each other; give one of them.")
     for flag, given in (("--tta", arguments.tta or arguments.tta_as_released), ("--bf16", arguments.bf16)):
-        if given and of_a_file:
-            raise InputError(f"{flag} needs a detector, but {arguments.what} holds detections; leave {flag} out.")
+        if given and of_files:
+            raise InputError(f"{flag} needs a detector, but {of_files[0]} holds detections; leave {flag} out.")
+    for flag, given in (("--out", out is not None), ("--errors", arguments.errors), ("--max-dets", max_dets)):
+        if given and arguments.other is not None:
+            raise InputError(f"{flag} is for one detector, but two are compared; leave {flag} out, or one of the two.")
     if out is None:
         return
     if out.suffix not in (".json", ".odgt"):
@@ -154,6 +181,8 @@ def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
 def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset) -> None:
     """Raises InputError for arguments that do not fit the dataset, before inference on all images."""
     require_scorable(protocol, dataset.categories)
+    if arguments.other is not None:
+        require_annotated(dataset)
     if protocol == "crowdhuman" and arguments.max_dets is not None:
         raise InputError("--max-dets is for COCO's protocol; CrowdHuman's counts all detections, so leave it out.")
     if arguments.out is None:
@@ -175,12 +204,12 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
             )
 
 
-def _load(arguments: EvalArguments, dataset: DetectionDataset) -> Predictor:
+def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
     bf16, max_pixels = arguments.bf16, arguments.max_pixels
     return load_for(
         dataset,
-        arguments.what,
+        method,
         arguments.device,
         tta,
         bf16=bf16,
@@ -204,11 +233,28 @@ def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDa
     return detected.detections
 
 
-def _print_scores(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset, scores: Scores) -> None:
+def _print_scores(
+    arguments: EvalArguments,
+    protocol: ScoreProtocol,
+    dataset: DetectionDataset,
+    scores: Scores,
+    errors: ErrorAnalysis | None,
+) -> None:
     if arguments.json:
         per_class = {"per_class": scores.per_class} if protocol == "coco" else {}
-        print(json.dumps({**scores.values, **per_class}, allow_nan=False))
+        analysis = {"errors": errors.to_dict()} if errors is not None else {}
+        print(json.dumps({**scores.values, **per_class, **analysis}, allow_nan=False))
     else:
         name = PROTOCOL_NAMES[protocol]
         print(f"{arguments.what} on the {len(dataset)} images of {dataset.source}, {name} protocol:")
         print(scores.table())
+        if errors is not None:
+            print(f"\n{error_table(errors)}")
+
+
+def _print_comparison(arguments: EvalArguments, comparison: Comparison, dataset: DetectionDataset) -> None:
+    if arguments.json:
+        print(json.dumps(comparison.to_dict(), allow_nan=False))
+    else:
+        print(f"A: {arguments.what}\nB: {arguments.other}\non the {len(dataset)} images of {dataset.source}:")
+        print(f"{comparison.table()}\n\n{comparison.answer()}")
