@@ -23,7 +23,7 @@ def error_table(analysis: ErrorAnalysis) -> str:
     lines = [
         f"What goes wrong at IoU 0.5 and a score of at least {analysis.threshold:g}:",
         *_aligned([("error", "number", "AP50", "what it is"), *kinds], "lrrl"),
-        f"The column AP50 says by how much AP50 over all detections ({_percent(analysis.ap)}) would rise without it.",
+        f"Without such errors AP50 over all detections, {_percent(analysis.ap)}, would rise by the column AP50.",
         "",
         *_aligned(slices, "lrrr"),
     ]
