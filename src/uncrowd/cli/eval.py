@@ -111,10 +111,10 @@ def main(argv: Sequence[str]) -> int:
     protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
     found = [_find(arguments, method, results.get(method), dataset) for method in methods]
-    if arguments.other is not None:
-        _print_comparison(arguments, compare(*(each for each, _ in found), dataset, protocol=protocol), dataset)
-        return 0
     detections, most = found[0]
+    if arguments.other is not None:
+        _print_comparison(arguments, compare(detections, found[1][0], dataset, protocol=protocol), dataset)
+        return 0
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:

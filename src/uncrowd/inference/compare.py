@@ -41,5 +41,5 @@ def compare(
     require_annotated(dataset)
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
-    found = [find_all(each, dataset, batch_size=batch_size, workers=workers) for each in (a, b)]
-    return compare_detections(*found, dataset, dataset.categories, protocol, resamples=resamples, seed=seed)
+    of_a, of_b = (find_all(each, dataset, batch_size=batch_size, workers=workers) for each in (a, b))
+    return compare_detections(of_a, of_b, dataset, dataset.categories, protocol, resamples=resamples, seed=seed)
