@@ -102,6 +102,7 @@ def _start(command: Run, line: Line) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     arguments = ["run", "--line", line.name, "--places.work", str(places.work), "--places.results", str(places.results)]
     arguments += ["--device", command.device] if command.device is not None else []
+    arguments += ["--places.real", str(places.real)] if places.real is not None else []
     print(f"{line.name} begins or goes on", flush=True)
     with log.open("ab") as stream:
         return subprocess.Popen(

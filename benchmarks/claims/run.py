@@ -26,11 +26,12 @@ class Places:
     """Where things are kept.
 
     work: the folder of datasets and runs, which may be large. results: the folder of results.jsonl and of detections/,
-    which are committed.
+    which are committed. real: the folder that has real datasets by name, such as nuclei and bccd.
     """
 
     work: Path = Path("runs/claims")
     results: Path = Path("benchmarks/claims")
+    real: Path | None = None
 
     @property
     def lines(self) -> Path:
@@ -68,7 +69,7 @@ def run_line(line: Line, places: Places, *, device: str | None = None, say: Say 
         say(f"{line.name} is done; nothing was changed")
         return True
     code, detector = commit(), with_chosen_rate(line, recorded)
-    data = line.dataset.write(places.work / "data")
+    data = line.dataset.write(places.work / "data", places.real)
     splits = open_dataset(data)
     assert splits.train is not None, "a dataset of the claims has all splits"
     assert splits.val is not None, "a dataset of the claims has all splits"

@@ -35,13 +35,16 @@ class Budget:
         require_at_least(1, steps=self.steps, batch=self.batch, evaluations=self.evaluations)
 
     def epochs(self, images: int) -> int:
-        """Returns the passes through so many training images. Raises InputError if they are not whole."""
-        if images % self.batch or self.steps * self.batch % images or self.steps * self.batch // images < 1:
+        """Returns the passes through so many training images, of which the last part of a batch is left out.
+
+        Raises InputError if they are not whole.
+        """
+        epochs, left = divmod(self.steps, max(images // self.batch, 1))
+        if left or images < self.batch:
             raise InputError(
                 f"{counted(self.steps, 'step')} of {self.batch} are no whole number of passes through "
                 f"{counted(images, 'image')} in whole batches; change one of the numbers."
             )
-        epochs = self.steps * self.batch // images
         if epochs % self.evaluations:
             raise InputError(f"{counted(epochs, 'epoch')} cannot be cut into {self.evaluations} equal parts.")
         return epochs
@@ -80,8 +83,11 @@ class Dataset(Protocol):
         """The most objects in an image."""
         ...
 
-    def write(self, parent: Path) -> Path:
-        """Returns the folder of the dataset below `parent`, and makes it if it is not there."""
+    def write(self, parent: Path, real: Path | None = None) -> Path:
+        """Returns the folder of the dataset below `parent`, and makes it if it is not there.
+
+        real: the folder that has real datasets by name. Raises InputError if the dataset needs one that is not there.
+        """
         ...
 
 

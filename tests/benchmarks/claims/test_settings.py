@@ -51,7 +51,8 @@ def test_an_experiment_has_the_image_sizes_of_its_dataset_and_twice_as_many_prop
 @pytest.mark.parametrize(
     ("steps", "images", "reason"),
     [
-        (1000, 404, "no whole number of passes"),
+        (1000, 472, "no whole number of passes"),
+        (10, 7, "no whole number of passes"),
         (1001, 400, "no whole number of passes"),
         (10, 400, "no whole number of passes"),
         (350, 400, "7 epochs cannot be cut into 5 equal parts"),
