@@ -1,7 +1,6 @@
 """CrowdHuman's annotations (arXiv:1805.00123): odgt with a full, a visible and a head box of each person."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from reprlib import repr as short  # a value in the user's file may be of any type and length
 from typing import Any, NamedTuple, get_args
@@ -17,7 +16,7 @@ from uncrowd.data.formats.odgt import PERSON, NoObject, image_id, image_size, is
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.data.formats.values import as_truth
 from uncrowd.data.images.find import find_images
-from uncrowd.data.images.read import image_sizes
+from uncrowd.data.images.read import displayed_sizes
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
@@ -213,18 +212,9 @@ def _sizes(
 ) -> list[tuple[int, int] | None]:
     """(height, width) of each image from its line, else from its file's header, else from `sizes`, else None."""
     unsaid = [row for row, line in enumerate(lines) if line.size is None]
-    read: dict[int, tuple[int, int] | None] = {}
-    if paths is not None:
-        with ThreadPoolExecutor() as pool:  # the time goes into waiting for the disk: minutes for 15,000 headers
-            read = dict(zip(unsaid, pool.map(_displayed_size, [paths[row] for row in unsaid]), strict=True))
+    found = [] if paths is None else displayed_sizes([paths[row] for row in unsaid])
+    read = {row: size for row, size in zip(unsaid, found, strict=False) if not isinstance(size, InputError)}
     return [line.size or read.get(row) or sizes.get(line.id) for row, line in enumerate(lines)]
-
-
-def _displayed_size(path: Path) -> tuple[int, int] | None:
-    try:
-        return image_sizes(path)[1]
-    except InputError:
-        return None
 
 
 def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> PackedBoxes:

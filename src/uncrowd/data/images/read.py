@@ -1,5 +1,8 @@
 """Reads an image file as an RGB array, in the orientation in which its record in the dataset gives its size."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +109,12 @@ def image_sizes(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> tuple[t
         return _sizes(image, _orientation(image))
 
 
+def displayed_sizes(paths: Sequence[Path]) -> list[tuple[int, int] | InputError]:
+    """Returns (height, width) of each image as displayed after EXIF, or the error of a header that cannot be read."""
+    with ThreadPoolExecutor() as pool:  # the time goes into waiting for the disk: minutes for 15,000 headers
+        return list(pool.map(_displayed_size, paths))
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Loads an image and applies its EXIF orientation; returns the same object if there is nothing to turn."""
     orientation, turned_by_pillow = _load(image)
@@ -128,6 +137,13 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow warns about the transparency that is dropped anyway
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # Pillow copies what it converts
+
+
+def _displayed_size(path: Path) -> tuple[int, int] | InputError:
+    try:
+        return image_sizes(path)[1]
+    except InputError as error:
+        return error
 
 
 def _load(image: Image.Image) -> tuple[int, bool]:
