@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from tests.soak import annotations, images, kills, models, together
+from tests.soak import annotations, folders, images, kills, models, together
 from tests.soak.ground import Ground
 
 Try = Callable[[Ground, np.random.Generator], None]
@@ -49,6 +49,8 @@ KINDS = {
     "pickles": Kind("files that hold code", models.pickled_files, 1, 1),
     "threads": Kind("eight threads with one predictor", together.threads, 1, 1),
     "memory": Kind("2,000 predictions in one process", together.many_predictions, 1, 0),
+    "yolo": Kind("damaged YOLO folders", folders.yolo_folders, 4, 5),
+    "voc": Kind("damaged Pascal VOC folders", folders.voc_folders, 4, 5),
 }
 
 

@@ -83,6 +83,13 @@ class Problems:
         if len(examples):
             self._counts[rule], self._examples[rule] = len(examples), examples
 
+    def take(self, other: "Problems", place: str = "") -> None:
+        """Adds the problems of `other`, which were noted apart; `place` is put before the name of each record."""
+        for rule, count in other._counts.items():
+            self._counts[rule] = self._counts.get(rule, 0) + count
+            named = (f"{place}{example}" for example in other._examples[rule])
+            self._examples[rule] = [*self._examples.get(rule, []), *named]
+
     def __contains__(self, rule: Rule) -> bool:
         """Whether a rule of this kind is broken; the mends of such rules may differ."""
         return any(rule.kind == broken.kind for broken in self._counts)

@@ -229,21 +229,6 @@ def test_a_damaged_split_is_not_passed_over(tmp_path):
         open_dataset(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "format"),
-    [
-        ("Annotations/1.xml", "<annotation><object><name>cat</name></object></annotation>", "Pascal VOC's XML"),
-        ("data.yaml", "train: images/train\nnames: [cat, dog]\n", "YOLO's YAML"),
-    ],
-)
-def test_formats_not_read_yet_are_named(tmp_path, file, text, format):
-    (tmp_path / file).parent.mkdir(exist_ok=True)
-    (tmp_path / file).write_text(text)
-    for path in (tmp_path, tmp_path / file):
-        with pytest.raises(InputError, match=rf"{file} looks like {format}, but only COCO JSON and Crowd"):
-            open_dataset(path)
-
-
 def test_a_folder_without_annotations_and_no_folder_at_all(tmp_path):
     with pytest.raises(InputError, match=r"has no annotation file in it.*instances_train\.json"):
         open_dataset(tmp_path)

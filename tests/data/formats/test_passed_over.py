@@ -118,7 +118,9 @@ def test_formats_of_other_tools_are_named(tmp_path, name):
     file.write_text(text)
     (tmp_path / "README.txt").write_text("Two dogs, see the paper.\n")
     for given in (tmp_path, file):
-        with pytest.raises(InputError, match=rf"{path} looks like {name}, but only COCO JSON and CrowdHuman odgt"):
+        with pytest.raises(
+            InputError, match=rf"{path} looks like {name}, (but only COCO JSON, CrowdHuman odgt, YOLO|the boxes of)"
+        ):
             open_dataset(given)
 
 

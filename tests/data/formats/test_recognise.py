@@ -13,6 +13,8 @@ from uncrowd.data.formats.files import by_split
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.formats.recognise import FORMATS, format_of
+from uncrowd.data.formats.voc import VOC
+from uncrowd.data.formats.yolo import YOLO
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError
 
@@ -48,7 +50,7 @@ def test_a_new_format_needs_nothing_but_its_value(tmp_path: Path, monkeypatch: p
     splits = open_dataset(tmp_path)
     assert (splits.format, [dataset.split for dataset in splits.present]) == (BOXES, ["train", "val"])
     assert splits.describe().startswith(f"a format of one's own in {tmp_path}: ")
-    assert splits.format.protocol == "crowdhuman"
+    assert {dataset.protocol for dataset in splits.present} == {"crowdhuman"}
     with pytest.raises(InputError, match=r"is a format of one's own, which has no vbox, only one box an object"):
         open_dataset(train, box="vbox")
 
@@ -62,10 +64,14 @@ def test_a_new_format_needs_nothing_but_its_value(tmp_path: Path, monkeypatch: p
         ("instances_train.json", "", COCO),
         ("instances_train.jsonl", '{"ID": "a", "gtboxes": []}', CROWDHUMAN),
         ("labels.txt", "no format at all", COCO),
+        ("data.yaml", "", YOLO),
+        ("ImageSets/Main/train.txt", "", VOC),
     ],
 )
 def test_a_file_s_content_tells_its_format(tmp_path: Path, name: str, text: str, format: Format) -> None:
     file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "Annotations").mkdir()
     file.write_text(text)
     assert format_of(file) is format
 

@@ -11,7 +11,7 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.coco_annotations import Rows, pack_annotations
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.files import by_split, files_with, head
+from uncrowd.data.formats.files import HEAD, by_split, files_with, head
 from uncrowd.data.formats.foreign import HOLDS_DETECTIONS, flaw
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.values import LONGEST, as_id, as_length, as_whole, is_file_name
@@ -213,7 +213,9 @@ def _recognises(file: Path) -> bool:
     if file.match("instances_*.json"):
         return True
     text = head(file)
-    return text.startswith("{") and re.search(r'"(images|annotations|categories)"\s*:\s*\[', text) is not None
+    # A list of categories alone, as Label Studio writes it beside YOLO's labels, is none: it may only come first.
+    keys = "images|annotations|categories" if len(text) == HEAD else "images|annotations"
+    return text.startswith("{") and re.search(rf'"({keys})"\s*:\s*\[', text) is not None
 
 
 def _find(path: Path) -> dict[str, Path]:

@@ -89,9 +89,7 @@ def other_convention(
         return None
     x, y, width, height = boxes_xywh.T
     image_height, image_width = sizes.T
-    # Fractions of an object that is partly hidden by the edge are a little outside 0..1.
-    corners = np.stack([x, y, x + width, y + height])
-    if np.abs(corners).max() <= 1.5 and (corners != corners.round()).any():
+    if are_fractions(np.stack([x, y, x + width, y + height], axis=1)):
         return FRACTIONS, np.ones(len(boxes_xywh), dtype=bool)
     if areas is not None:
         of_corners = (width > x) & (height > y) & _same_area(areas, (width - x) * (height - y))
@@ -110,6 +108,12 @@ def other_convention(
         if at_right >= FEWEST and (~fitting).sum() * EXPLAINS <= at_right:
             return rule, ~fits(x, y, x + width, y + height)
     return None
+
+
+def are_fractions(boxes: Boxes) -> bool:
+    """Whether boxes (x1, y1, x2, y2) are fractions of their images."""
+    # Those of an object that is partly hidden by the edge are a little outside 0..1.
+    return len(boxes) > 0 and bool(np.abs(boxes).max() <= 1.5 and (boxes != boxes.round()).any())
 
 
 def _same_area(ours: Float64[np.ndarray, " m"], theirs: Float64[np.ndarray, " m"]) -> Mask:

@@ -36,8 +36,8 @@ def by_split(root: Path, files_in: Callable[[Path], list[Path]]) -> dict[str, Pa
         for file in (file for folder in place for file in files_in(folder)):
             split = split_of_file(file, root)
             (unnamed if split is None else candidates.setdefault(split, [])).append(file)
-        named |= {split: _only(files, split) for split, files in candidates.items() if split not in named}
-    return named or ({"train": _only(unnamed, "train")} if unnamed else {})
+        named |= {split: only(files, split) for split, files in candidates.items() if split not in named}
+    return named or ({"train": only(unnamed, "train")} if unnamed else {})
 
 
 def annotation_folders(root: Path) -> list[list[Path]]:
@@ -68,7 +68,8 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
         raise InputError(f"{folder} cannot be read ({error.strerror}); check its permissions.") from error
 
 
-def _only(files: list[Path], split: str) -> Path:
+def only(files: list[Path], split: str) -> Path:
+    """Returns the one file of a split. Raises InputError where there are several."""
     if len(files) > 1:
         names = " and ".join(map(str, files[:3]))
         raise InputError(f"{names} could each be the annotations of the {split} split; give one of them by name.")

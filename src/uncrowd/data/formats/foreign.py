@@ -9,6 +9,13 @@ from uncrowd.data.formats.files import HEAD, head
 HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation file they belong to."
 
 _AGAIN = "copy or export it again"
+# Files of one image each, whose format is read if the rest of the dataset is where it belongs.
+MENDS = {
+    "YOLO's text": "the boxes of one image; put a data.yaml with names, train and val into the dataset's folder, and "
+    "give that folder",
+    "Pascal VOC's XML": "the objects of one image; give the dataset's folder, with the XML files in Annotations/ or "
+    "beside the images",
+}
 # A number and four coordinates or more, on each line.
 _YOLO = re.compile(r"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*", re.IGNORECASE)
 _CSV = re.compile(r"\b(x_?min|x_?1|bbox|box|file_?name|image(_?id|_?path)?)\b", re.IGNORECASE)
@@ -37,8 +44,6 @@ def other_format(file: Path) -> str | None:
     text, suffix = head(file), file.suffix.lower()
     if text.startswith("<"):
         return _xml(text)
-    if suffix in (".yaml", ".yml"):
-        return "YOLO's YAML" if "names:" in text else None
     if suffix in (".csv", ".tsv"):
         return "CSV" if len(_CSV.findall(text.partition("\n")[0])) > 1 else None
     if text.startswith(("{", "[")):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.convention import check_convention
 from uncrowd.data.problems import Problems
 from uncrowd.structures import ScoreProtocol
 
@@ -48,3 +49,7 @@ class Format:
     find: Callable[[Path], dict[str, Path]]
     # Reads the annotation file of one split.
     scan: Scan
+    # Notes what only all boxes of a split show together: that they are written in another convention.
+    judge: Callable[[DetectionDataset, Problems], None] = check_convention
+    # What is said of a folder that is named as a split for which `find` has no file.
+    unlisted: str = "has no annotation file in it"

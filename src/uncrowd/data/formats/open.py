@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.convention import check_convention
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.passed_over import nothing_to_read, passed_over
 from uncrowd.data.formats.recognise import FORMATS, format_of, readable
@@ -118,7 +117,7 @@ def scan_split(
     """As `open_split`, but notes and leaves out bad records. Raises InputError where the whole file cannot be used."""
     require_boxes(layout, box)
     dataset, problems = layout.format.scan(layout.annotations[split], split=split, box=box, sizes=sizes)
-    check_convention(dataset, problems)
+    layout.format.judge(dataset, problems)
     return replace(dataset, protocol=layout.format.protocol), problems
 
 
@@ -145,7 +144,7 @@ def find_layout(path: Path) -> Layout:
     for format in FORMATS:
         annotations = format.find(path)
         if annotations:
-            damaged, not_read = passed_over(path, annotations)
+            damaged, not_read = passed_over(path, annotations, format.unlisted)
             annotations = {**annotations, **damaged}
             return Layout(format=format, root=path, annotations=annotations, not_read=tuple(not_read))
     raise nothing_to_read(path, readable())

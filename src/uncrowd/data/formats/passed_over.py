@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uncrowd.data.formats.files import annotation_folders, files_with, split_of_file
-from uncrowd.data.formats.foreign import damage, other_format, why_none
+from uncrowd.data.formats.foreign import MENDS, damage, other_format, why_none
 from uncrowd.data.images.folders import split_of
 from uncrowd.data.images.listing import is_junk
 from uncrowd.errors import InputError
@@ -26,8 +26,11 @@ class PassedOver(NamedTuple):
     sentences: list[str]
 
 
-def passed_over(root: Path, annotations: dict[str, Path]) -> PassedOver:
-    """Returns what else in the folder `root` belongs to a split that `annotations` lacks."""
+def passed_over(root: Path, annotations: dict[str, Path], unlisted: str) -> PassedOver:
+    """Returns what else in the folder `root` belongs to a split that `annotations` lacks.
+
+    unlisted: what is said of a folder that is named as such a split.
+    """
     damaged: dict[str, Path] = {}
     sentences: list[str] = []
     for folder in (folder for place in annotation_folders(root) for folder in place):
@@ -42,7 +45,7 @@ def passed_over(root: Path, annotations: dict[str, Path]) -> PassedOver:
                 sentences.append(f"{file.relative_to(root)} {_why_not(file)}")
         split = split_of(folder.name) if folder != root else None
         if split is not None and split not in annotations and not files:
-            sentences.append(f"{folder.relative_to(root)}/ has no annotation file in it")
+            sentences.append(f"{folder.relative_to(root)}/ {unlisted}")
     return PassedOver(damaged, sentences)
 
 
@@ -51,7 +54,9 @@ def refuse_other_formats(path: Path, readable: str) -> None:
     for file in [path] if path.is_file() else islice(_walk(path), READ):
         found = other_format(file)
         if found is not None:
-            raise InputError(f"{file} looks like {found}, but only {readable} are read so far; convert it to one.")
+            raise InputError(
+                f"{file} looks like {found}, {MENDS.get(found, f'but only {readable} are read; convert it')}."
+            )
 
 
 def nothing_to_read(root: Path, readable: str) -> InputError:
@@ -67,7 +72,8 @@ def nothing_to_read(root: Path, readable: str) -> InputError:
         return InputError(f"{root} has no annotation file that can be read: {first(why, 3)}.")
     return InputError(
         f"{root} has no annotation file in it, in annotations/ or in train/; put a COCO JSON file such as "
-        f"instances_train.json or CrowdHuman's annotation_train.odgt there, or give one by name."
+        f"instances_train.json, CrowdHuman's annotation_train.odgt, YOLO's data.yaml or Pascal VOC's XML files there, "
+        f"or give one by name."
     )
 
 
@@ -79,7 +85,9 @@ def _why_not(file: Path) -> str:
     if not file.is_file():
         return "is a link that leads nowhere; put the file itself there"
     found = other_format(file)
-    return why_none(file) if found is None else f"looks like {found}, which cannot be read; convert it"
+    return (
+        why_none(file) if found is None else f"looks like {found}, {MENDS.get(found, 'which is not read; convert it')}"
+    )
 
 
 def _walk(root: Path) -> Iterator[Path]:

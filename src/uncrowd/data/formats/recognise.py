@@ -6,9 +6,11 @@ from uncrowd.data.formats.coco import COCO
 from uncrowd.data.formats.crowdhuman import CROWDHUMAN
 from uncrowd.data.formats.format import Format
 from uncrowd.data.formats.passed_over import refuse_other_formats
+from uncrowd.data.formats.voc import VOC
+from uncrowd.data.formats.yolo import YOLO
 
 # In the order in which they are tried. A new format is a module beside these and its value in this tuple.
-FORMATS: tuple[Format, ...] = (COCO, CROWDHUMAN)
+FORMATS: tuple[Format, ...] = (COCO, CROWDHUMAN, YOLO, VOC)
 
 
 def format_of(file: Path) -> Format:
@@ -22,4 +24,5 @@ def format_of(file: Path) -> Format:
 
 def readable() -> str:
     """Returns the names of the formats in words."""
-    return " and ".join(format.name for format in FORMATS)
+    *names, last = (format.name for format in FORMATS)
+    return f"{', '.join(names)} and {last}"
