@@ -261,3 +261,28 @@ def results(file: Path, annotations: Path) -> Path:
 
 def in_order(records: list[dict]) -> list[dict]:
     return sorted(records, key=lambda record: (record["image_id"], -record["score"], record["bbox"]))
+
+
+def test_classes_are_kept_and_merged_on_both_sides(uncrowd, refused, shapes, tmp_path):
+    truth = results(tmp_path / "truth.json", shapes / "instances_val.json")
+    both = scores(uncrowd, truth, "--data", shapes, "--classes", "shape=dark,bright")
+    assert both["per_class"] == {"shape": pytest.approx(1)}
+    alone = scores(uncrowd, truth, "--data", shapes, "--classes", "bright")
+    assert alone["per_class"] == {"bright": pytest.approx(1)}
+    assert "has no class brigt; the nearest is bright; it has" in refused(
+        "eval", truth, "--data", shapes, "--classes", "brigt"
+    )
+    (tmp_path / "config.json").write_text('{"classes": {"shape": ["dark", "bright"]}}')  # of the run they belong to
+    assert scores(uncrowd, truth, "--data", shapes) == both
+
+
+def test_several_datasets_are_scored_as_one(uncrowd, shapes, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text((shapes / "instances_train.json").read_text())
+    found = []
+    for name, file in (("instances_val", shapes / "instances_val.json"), ("other", other)):
+        records = json.loads(results(tmp_path / "truth.json", file).read_text())
+        found += [record | {"image_id": f"{name}/{record['image_id']}"} for record in records]
+    (tmp_path / "truth.json").write_text(json.dumps(found))
+    said = scores(uncrowd, tmp_path / "truth.json", "--data", f"{shapes / 'instances_val.json'},{other}")
+    assert said["AP"] == pytest.approx(1)

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import parse
+from uncrowd.cli.flags import OptionalClasses, parse
 from uncrowd.data.check.boxes import learnable
 from uncrowd.data.check.dataset import Checked, check, scan
+from uncrowd.data.classes import class_map
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout
@@ -29,10 +30,13 @@ class CheckArguments:
     mistake, and a note is for information. The exit status is 2 if there are errors.
     """
 
-    # Folder of the dataset, or its annotation file (COCO JSON or CrowdHuman's odgt).
+    # Folder of the dataset, or its annotation file: COCO JSON, CrowdHuman's odgt, YOLO's data.yaml or Pascal VOC's XML
+    # files. Several, separated by commas, are read as one.
     data: Annotated[Positional[Path], arg(metavar="DATA")]
     # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
+    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out.
+    classes: OptionalClasses = ()
     # List every image and box that a finding is about, instead of the first three.
     all: bool = False
     # Width times height up to which an image is decoded; larger ones count as unreadable.
@@ -45,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
     """Prints the findings. Returns 2 if training would refuse the dataset, else 0."""
     arguments = parse(CheckArguments, argv, "uncrowd check")
     require_at_least(1, **{"--max-pixels": arguments.max_pixels})
-    scanned = scan(find_layout(arguments.data), arguments.box)
+    scanned = scan(
+        find_layout(arguments.data), arguments.box, class_map(arguments.classes) if arguments.classes else None
+    )
     if not arguments.json:
         print(scanned.splits.outline(), flush=True)
     checked = check(scanned, max_pixels=arguments.max_pixels)
@@ -82,7 +88,7 @@ def _as_json(checked: Checked, *, every: bool) -> dict[str, Any]:
     splits, data = checked.scanned.splits, checked.training
     return {
         "data": str(splits.root),
-        "format": splits.format.name,
+        "format": splits.format,
         "splits": {dataset.split: _split_as_json(dataset) for dataset in splits.present},
         "findings": [_finding_as_json(finding, every=every) for finding in checked.findings],
         "errors": checked.number("error"),

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
-from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
+from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
+from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
 from uncrowd.data.check.detections import check_detections
+from uncrowd.data.classes import ClassMap, keep_classes, keep_classes_of
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
@@ -53,7 +54,8 @@ class EvalArguments:
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
     # A second one, to compare with the first on the same images.
     other: Annotated[Positional[Path | None], arg(metavar="[OTHER]", help_behavior_hint="")] = None
-    # The dataset with the ground truth: its folder, or one annotation file.
+    # The dataset with the ground truth: its folder, or one annotation file. Several, separated by commas, are read as
+    # one.
     data: Path
     # Split of the folder to use; by default the validation split, or the only split.
     split: OptionalSplit = None
@@ -61,6 +63,9 @@ class EvalArguments:
     protocol: Annotated[ScoreProtocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
     # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
+    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out. By
+    # default those of the run that is scored.
+    classes: OptionalClasses = ()
     # Limits of COCO's protocol on the detections of one class in one image. AR is computed at each limit, AP at 100 and
     # at each limit above it. By default 1 10 100, and the most detections of any image if these are more than 100.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
@@ -97,10 +102,10 @@ def main(argv: Sequence[str]) -> int:
     of_files = [method for method in methods if holds_detections(method)]
     _require_usable(arguments, of_files)
     layout = find_layout(arguments.data)
-    _refuse_overwriting(arguments.out, [*methods, *layout.annotations.values()])
+    _refuse_overwriting(arguments.out, [*methods, *layout.files])
     split = choose_split(layout, arguments.split)
     results = {file: read_results(file) for file in of_files}
-    dataset = open_split(
+    of_all_classes = open_split(
         layout,
         split,
         images_needed=len(of_files) < len(methods),
@@ -108,9 +113,11 @@ def main(argv: Sequence[str]) -> int:
         # CrowdHuman's ground truth does not hold the sizes of the images, but detections often do.
         sizes={id: size for file in results.values() for id, size in file.sizes.items()} if results else None,
     )
+    classes = choose_classes(arguments.classes, arguments.what)
+    dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
     protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
-    found = [_find(arguments, method, results.get(method), dataset) for method in methods]
+    found = [_find(arguments, method, results.get(method), dataset, of_all_classes, classes) for method in methods]
     detections, most = found[0]
     if arguments.other is not None:
         _print_comparison(arguments, compare(detections, found[1][0], dataset, protocol=protocol), dataset)
@@ -133,13 +140,25 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _find(
-    arguments: EvalArguments, method: Path, results: CocoResults | OdgtResults | None, dataset: DetectionDataset
+    arguments: EvalArguments,
+    method: Path,
+    results: CocoResults | OdgtResults | None,
+    dataset: DetectionDataset,
+    of_all_classes: DetectionDataset,
+    classes: ClassMap | None,
 ) -> tuple[dict[ImageId, Detections], int]:
-    """Returns the detections in the images, and the most that an image can have. results: None for a detector."""
+    """Returns the detections in the images, and the most that an image can have.
+
+    results: None for a detector. of_all_classes: the dataset before its classes were mapped; a file may have them all.
+    """
     if results is None:
         predictor = _load(arguments, method, dataset)
         return _detect(arguments, predictor, dataset), predictor.model.config.proposals
-    detections = results.by_image(dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
+    categories = of_all_classes.categories
+    detections = results.by_image(categories, dataset.ids.tolist(), dataset.file_names.tolist())
+    if classes is not None:
+        source = of_all_classes.source
+        detections = {id: keep_classes_of(found, classes, source) for id, found in detections.items()}
     findings = check_detections(detections, dataset)
     refuse(findings, method)
     for finding in findings:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
@@ -14,6 +15,7 @@ from uncrowd.errors import InputError
 from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig
+from uncrowd.runs.folder import classes_of_run
 
 OptionalSplit = Annotated[
     Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")
@@ -61,9 +63,14 @@ def load_for(
     )
 
 
+def choose_classes(given: tuple[str, ...], method: Path) -> ClassMap | None:
+    """Returns the class map that was given, else that of the run to which a detector or its detections belong."""
+    return class_map(given) if given else classes_of_run(method if method.is_dir() else method.parent)
+
+
 def choose_split(layout: Layout, wanted: str | None) -> str:
     """Returns the wanted split, else the validation split, else the only one. Raises InputError if there is none."""
-    data, present = layout.root, layout.annotations
+    data, present = layout.root, layout.splits
     if data.is_file():
         if wanted is not None:
             raise InputError(f"{data} is one annotation file, which is used completely; leave --split out.")

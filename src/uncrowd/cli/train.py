@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from uncrowd import config
-from uncrowd.cli.flags import OptionalDevice, OptionalPath, parse, require_device
+from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment, experiment_named, small_data
@@ -30,11 +30,14 @@ class TrainArguments:
     RUN` continues an interrupted run. Every setting of the recipe is a flag, shown with the recipe's value.
     """
 
-    # The dataset: its folder, or its annotation file. Without a validation split, a tenth is held out. With --resume,
-    # where the data of the run is now.
+    # The dataset: its folder, or its annotation file. Several, separated by commas, are read as one. Without a
+    # validation split, a tenth is held out. With --resume, where the data of the run is now.
     data: OptionalPath = None
     # Which boxes of CrowdHuman's odgt to use: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
+    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out. By
+    # default all.
+    classes: OptionalClasses = ()
     # Folder for the run. It must not hold one yet. By default runs/NAME-NUMBER. With --resume, a folder for a copy of
     # the run, which is continued in place of it.
     out: OptionalPath = None
@@ -71,6 +74,7 @@ def main(argv: Sequence[str]) -> int:
         arguments.experiment,
         out=arguments.out,
         box=arguments.box,
+        classes=arguments.classes or None,
         start_from=arguments.start_from,
         new_class_head=arguments.new_class_head,
         device=arguments.device,

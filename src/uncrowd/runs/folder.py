@@ -1,5 +1,6 @@
 """The folder of a run. One process at a time writes into it."""
 
+import json
 import os
 import shutil
 import sys
@@ -43,6 +44,15 @@ def refuse_a_run(folder: Path) -> None:
         raise InputError(
             f"{folder} already holds a run; go on with `--resume {quote(str(folder))}`, or name another with --out."
         )
+
+
+def classes_of_run(folder: Path) -> dict[str, tuple[str, ...]] | None:
+    """Returns the class map of the run in a folder; None where there is no run, or one with all classes."""
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("classes")
+        return None if found is None else {str(name): tuple(map(str, of)) for name, of in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):  # whoever reads the run says what is wrong
+        return None
 
 
 def copy_run(source: Path, destination: Path) -> None:

@@ -33,7 +33,6 @@ from uncrowd.runs.notes import facts, longer, notes
 from uncrowd.runs.scoring import Scoring
 from uncrowd.runs.start import initialise
 from uncrowd.runs.trained import TrainedRun
-from uncrowd.structures import Categories
 from uncrowd.words import counted
 
 Say = Callable[[str], None]
@@ -43,13 +42,15 @@ Say = Callable[[str], None]
 class Run:
     """What `config.json` in a run's folder holds: enough to repeat the run or to resume it.
 
-    box: which boxes of CrowdHuman's files to use. start_from: a weights file, or the folder of a run, that has a value
-    for every tensor of the model. new_class_head: its classes may differ from those of the data.
+    data: the dataset, or several with commas between them. box: which boxes of CrowdHuman's files to use. classes: the
+    class map, None for all classes under their own names. start_from: a weights file, or the folder of a run, that has
+    a value for every tensor of the model. new_class_head: its classes may differ from those of the data.
     """
 
     experiment: Experiment
     data: str
     box: BoxKind = "fbox"
+    classes: dict[str, tuple[str, ...]] | None = None
     start_from: str | None = None
     new_class_head: bool = False
 
@@ -175,7 +176,7 @@ def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, 
     """Opens the data and builds the model and its trainer, from the checkpoint if the run is resumed and has one."""
     checkpoint = folder / "last.safetensors"
     goes_on = resume and checkpoint.is_file()
-    splits = open_dataset(Path(run.data), run.box)
+    splits = open_dataset(run.data, run.box, run.classes)
     say(splits.describe())
     settings = run.experiment.train
     data, findings = require_training_data(splits, settings.seed, settings.max_pixels)
@@ -183,7 +184,7 @@ def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, 
     for finding in findings:
         say(finding.sentence())
     categories = data.train.categories
-    experiment = _settled(run.experiment, splits, categories)
+    experiment = _settled(run.experiment, data.train)
     loader = _loader(experiment, data.train, accelerator)
     for sentence in notes(experiment, data.train, loader.steps_per_epoch, accelerator.device):
         say(sentence)
@@ -217,12 +218,12 @@ def _command() -> str:
     return shlex.join([*(["python", "-m", "uncrowd"] if name == "__main__.py" else [name]), *sys.argv[1:]])
 
 
-def _settled(experiment: Experiment, splits: Splits, categories: Categories) -> Experiment:
+def _settled(experiment: Experiment, train_set: DetectionDataset) -> Experiment:
     """Returns the experiment with the number of classes of the data, and their protocol where none was chosen.
 
     Raises InputError, before a step is taken, when the protocol cannot score these classes.
     """
-    protocol = experiment.protocol or splits.format.protocol
+    protocol, categories = experiment.protocol or train_set.protocol, train_set.categories
     require_scorable(protocol, categories)
     return replace(experiment, model=replace(experiment.model, num_classes=len(categories)), protocol=protocol)
 

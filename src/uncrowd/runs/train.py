@@ -1,10 +1,13 @@
 """Training as one call, from Python and from the command line."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.formats.format import BoxKind
+from uncrowd.data.formats.open import Data, dataset_paths
 from uncrowd.recipes import Experiment, experiment_named
 from uncrowd.runs import run as runs
 from uncrowd.runs.run import Run, Say
@@ -13,11 +16,12 @@ from uncrowd.runs.trained import TrainedRun
 
 
 def train(
-    data: str | Path,
+    data: Data,
     experiment: Experiment | str | None = None,
     *,
     out: str | Path | None = None,
     box: BoxKind = "fbox",
+    classes: ClassMap | Sequence[str] | None = None,
     start_from: str | Path | None = None,
     new_class_head: bool = False,
     device: str | None = None,
@@ -26,14 +30,15 @@ def train(
 ) -> TrainedRun:
     """Trains a detector on a dataset and returns the run.
 
-    data: the dataset's folder or annotation file. If it has no validation split, a tenth of its images is held out.
-    experiment: what to train and how, or the name of a recipe that `uncrowd info` lists. By default it is
-    `uncrowd.recipes.small_data()`, with the model of `start_from` if that is given. The number of classes is that of
-    the data. out: a folder that holds no run yet; by default runs/NAME-NUMBER. box: which boxes of CrowdHuman's odgt to
-    use. start_from: weights or a run's folder; the model may have other proposals than these. new_class_head: the
-    weights may have other classes. device: "cpu" or "cuda"; by default the GPU if there is one. dry_run: take a few
-    steps, say what training would take, and write nothing. say: receives each sentence for the user before the first
-    step and after the last one.
+    data: the dataset's folder or annotation file, or a list of several that are read as one. If it has no validation
+    split, a tenth of its images is held out. experiment: what to train and how, or the name of a recipe that `uncrowd
+    info` lists. By default it is `uncrowd.recipes.small_data()`, with the model of `start_from` if that is given. The
+    number of classes is that of the data. out: a folder that holds no run yet; by default runs/NAME-NUMBER. box: which
+    boxes of CrowdHuman's odgt to use. classes: the classes to keep, as in `open_dataset`; by default all. start_from:
+    weights or a run's folder; the model may have other proposals than these. new_class_head: the weights may have other
+    classes. device: "cpu" or "cuda"; by default the GPU if there is one. dry_run: take a few steps, say what training
+    would take, and write nothing. say: receives each sentence for the user before the first step and after the last
+    one.
 
     Raises InputError when data, experiment, weights or folder cannot be used and when memory runs out, NonFiniteError
     when a loss or a gradient is not finite, and PeerLostError when another process of a distributed run ends early.
@@ -45,7 +50,12 @@ def train(
     elif experiment is None:
         experiment = small_data_from(start)
     run = Run(
-        experiment=experiment, data=os.path.realpath(data), box=box, start_from=start, new_class_head=new_class_head
+        experiment=experiment,
+        data=_real(data),
+        box=box,
+        classes=None if classes is None else class_map(classes),
+        start_from=start,
+        new_class_head=new_class_head,
     )
     folder = None if out is None else Path(out)
     return runs.begin(run, folder, device=device, dry_run=dry_run, say=say)
@@ -54,7 +64,7 @@ def train(
 def resume(
     folder: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Data | None = None,
     out: str | Path | None = None,
     device: str | None = None,
     dry_run: bool = False,
@@ -74,10 +84,15 @@ def resume(
     """
     return runs.resume(
         Path(folder),
-        data=None if data is None else os.path.realpath(data),
+        data=None if data is None else _real(data),
         out=None if out is None else Path(out),
         device=device,
         dry_run=dry_run,
         say=say,
         **changes,
     )
+
+
+def _real(data: Data) -> str:
+    """Where the data is, wherever the run is resumed; commas separate several datasets."""
+    return ",".join(os.path.realpath(path) for path in dataset_paths(data))

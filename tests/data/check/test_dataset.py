@@ -131,3 +131,11 @@ def test_what_training_uses_is_told_without_the_images_that_it_cannot(tmp_path):
 def test_a_path_that_leads_nowhere_is_the_user_s_mistake(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         check_data(tmp_path / "nowhere")
+
+
+def test_what_is_wrong_is_told_of_the_split_that_has_it(tmp_path):
+    """Its annotation file comes after that of the test split by name."""
+    write(tmp_path / "instances_test.json")
+    write(tmp_path / "instances_train.json", content(annotations=[annotation(1, 1), annotation(2, 99)]))
+    findings = check(scan(find_layout(tmp_path))).findings
+    assert {finding.split for finding in findings if finding.kind == "unknown image id"} == {"train"}

@@ -55,7 +55,7 @@ def test_layouts_are_recognised(tmp_path, name):
     for file, images in LAYOUTS[name].values():
         write(tmp_path / file, image_folder=tmp_path / images)
     splits = open_dataset(tmp_path)
-    assert splits.format.name == "COCO JSON"
+    assert splits.format == "COCO JSON"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
         split: images for split, (_, images) in LAYOUTS[name].items()
     }
@@ -68,7 +68,7 @@ def test_layouts_of_crowdhuman_are_recognised(tmp_path, name):
     for split, (file, images) in CROWDHUMAN_LAYOUTS[name].items():
         write_odgt(tmp_path / file, [line(f"{split}1"), line(f"{split}2")], image_folder=tmp_path / images)
     splits = open_dataset(tmp_path)
-    assert splits.format.name == "CrowdHuman odgt"
+    assert splits.format == "CrowdHuman odgt"
     assert {dataset.split: str(dataset.folder.relative_to(tmp_path)) for dataset in splits.present} == {
         split: images for split, (_, images) in CROWDHUMAN_LAYOUTS[name].items()
     }
@@ -78,7 +78,7 @@ def test_detections_beside_crowdhuman_s_annotations_are_none(tmp_path):
     """CrowdDet's detections repeat the ground truth, in a form of their own."""
     write_odgt(tmp_path / "annotation.odgt")
     write_odgt(tmp_path / "found.odgt", [{"ID": "a", "dtboxes": [], "gtboxes": [{"box": [1, 2, 3, 4], "tag": 1}]}])
-    assert find_layout(tmp_path).annotations == {"train": tmp_path / "annotation.odgt"}
+    assert find_layout(tmp_path).files == [tmp_path / "annotation.odgt"]
     with pytest.raises(InputError, match=r"found\.odgt holds detections, not ground truth"):
         open_dataset(tmp_path / "found.odgt")
 
@@ -167,7 +167,7 @@ def test_coco_s_captions_and_keypoints_may_lie_beside(tmp_path):
     for kind in ("instances", "captions", "person_keypoints"):
         write(tmp_path / f"annotations/{kind}_train2017.json", image_folder=tmp_path / "train2017")
     (tmp_path / "annotations/detections_train.json").write_text("[]")
-    assert find_layout(tmp_path).annotations == {"train": tmp_path / "annotations/instances_train2017.json"}
+    assert find_layout(tmp_path).files == [tmp_path / "annotations/instances_train2017.json"]
 
 
 @pytest.mark.parametrize(

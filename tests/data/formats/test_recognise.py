@@ -48,7 +48,7 @@ def test_a_new_format_needs_nothing_but_its_value(tmp_path: Path, monkeypatch: p
     train = write(tmp_path / "my_train.boxes")
     write(tmp_path / "my_val.boxes")
     splits = open_dataset(tmp_path)
-    assert (splits.format, [dataset.split for dataset in splits.present]) == (BOXES, ["train", "val"])
+    assert (splits.format, [dataset.split for dataset in splits.present]) == (BOXES.name, ["train", "val"])
     assert splits.describe().startswith(f"a format of one's own in {tmp_path}: ")
     assert {dataset.protocol for dataset in splits.present} == {"crowdhuman"}
     with pytest.raises(InputError, match=r"is a format of one's own, which has no vbox, only one box an object"):

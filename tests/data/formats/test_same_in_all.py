@@ -24,7 +24,7 @@ def test_images_boxes_and_classes_are_those_that_were_written(tmp_path_factory: 
     made = make(seed)
     for name, write in WRITERS.items():
         splits = open_dataset(write(tmp_path_factory.mktemp("set"), made))
-        assert splits.format.name == name
+        assert splits.format == name
         assert [dataset.split for dataset in splits.present] == ["train", "val"]
         for dataset in splits.present:
             require_equal(dataset, made)

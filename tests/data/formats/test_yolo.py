@@ -38,7 +38,7 @@ def test_what_data_yaml_may_say(tmp_path, yaml):
         (tmp_path / f"{split}.txt").write_text("".join(lines))
     for given in (tmp_path, tmp_path / "data.yaml"):
         splits = open_dataset(given)
-        assert splits.format.name == "YOLO"
+        assert splits.format == "YOLO"
         for dataset in splits.present:
             images = [image for image in made if image.split == dataset.split]
             assert dataset.ids.tolist() == [f"images/{dataset.split}/{image.name}.png" for image in images]

@@ -8,6 +8,7 @@ from uncrowd.data.check.crowding import describe_crowding
 from uncrowd.data.check.images import ImageFacts, check_images, inspect_images, judge_readable
 from uncrowd.data.check.splits import check_splits
 from uncrowd.data.check.training import TrainingData, training_data
+from uncrowd.data.classes import ClassMap, keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
@@ -54,22 +55,25 @@ class Checked:
         return sum((dataset.source, id) not in self.unusable for id in dataset.ids.tolist())
 
 
-def scan(layout: Layout, box: BoxKind = "fbox") -> Scanned:
+def scan(layout: Layout, box: BoxKind = "fbox", classes: ClassMap | None = None) -> Scanned:
     """Reads the annotation files of a layout.
 
     It does not take opened datasets, because files that a reader refuses must be listed too. box: which of CrowdHuman's
-    boxes to read. Raises InputError if the format does not have these boxes.
+    boxes to read. classes: the class map; what is wrong with the records of all classes is noted. Raises InputError if
+    the format does not have these boxes, or the dataset not these classes.
     """
     require_boxes(layout, box)
     datasets: dict[str, DetectionDataset] = {}
     problems: list[Problems] = []
     refused: list[Finding] = []
-    for split in layout.annotations:
+    for split in layout.splits:
         try:
             datasets[split], noted = scan_split(layout, split, box=box)
             problems.append(noted)
         except InputError as error:
             refused.append(_refused("annotation file", split, error))
+    if classes is not None:
+        datasets = {split: keep_classes(dataset, classes) for split, dataset in datasets.items()}
     return Scanned(
         splits=Splits(format=layout.format, root=layout.root, not_read=layout.not_read, **datasets),
         problems=problems,
