@@ -19,7 +19,7 @@ from uncrowd.words import nearest, one_line
 # verb -> (module of this package, what it does). A module is imported only when its verb is used.
 VERBS = {
     "train": ("train", "train a detector on your own data, or continue an interrupted run"),
-    "eval": ("eval", "score a trained detector, or anyone's detections"),
+    "eval": ("eval", "score a detector or anyone's detections, say what goes wrong, compare two"),
     "predict": ("predict", "detect objects in images: annotated images and JSON"),
     "check": ("check", "say what is wrong with a dataset"),
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
