@@ -67,6 +67,13 @@ class Study:
         seeds = self.seeds([baseline, *compared])
         return bool(np.mean([self.resampled[baseline][seed]["AP50"][0] for seed in seeds]) < WEAK)
 
+    @property
+    def resamples(self) -> int:
+        """The number of resamples of each interval."""
+        return next(
+            len(values) - 1 for runs in self.resampled.values() for each in runs.values() for values in each.values()
+        )
+
     @cached_property
     def ours(self) -> list[str]:
         """Our detectors."""

@@ -106,7 +106,8 @@ def effects_table(study: Study) -> str:
                 for cell in (difference(score, estimate), _printed(paper_effect(effect, score)))
             ]
             rows.append([_words(score), *cells])
-    return f"{markdown(head, rows)}\n\n{from_lines(study, CORNERS, seeds)}{_other_modules(study)}"
+    resamples = f"{study.resamples:,} resamples of seeds and images."
+    return f"{markdown(head, rows)}\n\n{from_lines(study, CORNERS, seeds)} {resamples}{_other_modules(study)}"
 
 
 def _other_modules(study: Study) -> str:

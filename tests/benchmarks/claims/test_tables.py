@@ -70,6 +70,7 @@ def test_each_effect_stands_beside_the_papers() -> None:
     assert (
         "| AP | +4.0 (+4.0 to +4.0) |  | +5.0 (+5.0 to +5.0) |  | +4.0 (+4.0 to +4.0) |  | +9.0 (+9.0 to +9.0) | +1.6 |"
     ) in table
+    assert "100 resamples of seeds and images." in table
     assert "minus Sparse R-CNN" not in table
     assert "| small-data-1-none-entangled | -10.0 (-10.0 to -10.0) | -4.3 |" in effects_table(
         study(AP | {"small-data-1-none-entangled": 0.4})
