@@ -33,7 +33,8 @@ def _growth(studies: Sequence[Study]) -> list[str]:
     for budget in dict.fromkeys(study.budget for study in studies):
         gains = {}
         for study in studies:
-            strong = study.budget == budget and study.seeds(CORNERS) and not study.is_weak(BASELINE, CORNERS)
+            several = study.budget == budget and len(study.seeds(CORNERS)) > 1
+            strong = several and not study.is_weak(BASELINE, CORNERS)
             gain = study.contrast(weights("both"), "AP") if strong else None
             if gain is not None and re.fullmatch(r"drawn-[\d.]+", study.dataset):
                 gains[float(study.dataset.removeprefix("drawn-"))] = gain
@@ -52,8 +53,8 @@ def _gain(study: Study, effect: str) -> str:
     name = "Both together" if effect == "both" else effect
     if estimate is None:
         return f"{name}: {NOT_YET}"
-    verdict = {1: "a gain", -1: "a loss", 0: "which may be chance"}[_sign(estimate)]
-    return f"{name}: AP {difference('AP', estimate)}, {verdict}."
+    verdict = {1: ", a gain", -1: ", a loss", 0: ", which may be chance"}[_sign(estimate)]
+    return f"{name}: AP {difference('AP', estimate)}{verdict if len(study.seeds(CORNERS)) > 1 else ''}."
 
 
 def speed_answers(studies: Sequence[Study]) -> str:
@@ -89,7 +90,8 @@ def _against_best(study: Study) -> str:
     if found is None or ap is None:
         return f"*Not yet run with one seed for both the full method and {best}.*"
     verdict = "these runs cannot tell"
-    if found.lower >= EXPECTED or found.upper < EXPECTED:
+    several = len(study.seeds([FULL, best])) > 1
+    if several and (found.lower >= EXPECTED or found.upper < EXPECTED):
         verdict = "that holds here" if found.lower >= EXPECTED else "that does not hold here"
     return (
         f"Of the objects that overlap another by more than .5, the full method finds {difference('', found)} points "
@@ -104,7 +106,7 @@ def _sign(estimate: Estimate) -> int:
 
 
 def _with_seeds(seeds: int) -> str:
-    return "One seed, so the interval is over images alone." if seeds == 1 else f"{seeds} seeds."
+    return "One seed: intervals are over images alone, so nothing is claimed." if seeds == 1 else f"{seeds} seeds."
 
 
 def _of(study: Study, sentence: str) -> str:

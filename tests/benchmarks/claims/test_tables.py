@@ -127,6 +127,14 @@ def test_other_outputs_of_a_peer_stand_below_it() -> None:
     assert table[row + 1].startswith(f"| {PEER}, Soft-NMS | 2 | 55.0 | 60.0 | 30.0 | 30.8 |")
 
 
+def test_one_seed_claims_nothing() -> None:
+    alone = study(AP | {PEER: 0.5}, seeds=1)
+    apart = study(AP, dataset="drawn-0", seeds=1)
+    for answer in (gain_answers([apart, alone]), overlapped_answers([alone])):
+        assert "One seed: intervals are over images alone, so nothing is claimed." in answer
+        assert not any(verdict in answer for verdict in ("a gain", "grows", "that holds", "does not hold"))
+
+
 def test_growth_with_crowding_is_told_where_two_overlaps_are_done() -> None:
     apart = study({name: 0.5 + (ap - 0.5) / 3 for name, ap in AP.items()}, dataset="drawn-0")
     answers = gain_answers([apart, study(AP)])
