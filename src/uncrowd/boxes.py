@@ -61,11 +61,16 @@ def pairwise_iou(boxes1: Float[Tensor, "*#b n 4"], boxes2: Float[Tensor, "*#b m 
     return iou(boxes1[..., :, None, :], boxes2[..., None, :, :])
 
 
-def pairwise_own_share(boxes: Float[Tensor, "*#b n 4"], regions: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
-    """Returns the share of each box's own area that lies in each region; 0 for a box without area."""
-    boxes, regions = _bounded(boxes)[..., :, None, :], _bounded(regions)[..., None, :, :]
+def own_share(boxes: Float[Tensor, "*#n 4"], regions: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
+    """Returns the share of each box's own area that lies in its region; 0 for a box without area. They broadcast."""
+    boxes, regions = _bounded(boxes), _bounded(regions)
     own = _area(boxes)
     return _intersection(boxes, regions) / own.where(own > 0, 1)
+
+
+def pairwise_own_share(boxes: Float[Tensor, "*#b n 4"], regions: Float[Tensor, "*#b m 4"]) -> Float[Tensor, "*#b n m"]:
+    """Returns the share of each box's own area that lies in each region; 0 for a box without area."""
+    return own_share(boxes[..., :, None, :], regions[..., None, :, :])
 
 
 def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n"]:
