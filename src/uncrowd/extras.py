@@ -14,6 +14,8 @@ EXTRA_OF = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "supervision": "supervision",
+    "imagecodecs": "tiff",
+    "tifffile": "tiff",
 }
 
 

@@ -30,6 +30,8 @@ ImageSource = Path | bytes | BinaryFile
 # Width times height up to which an image is decoded, which takes 3 bytes a pixel, unless the caller says otherwise.
 # It is the limit of Pillow.
 MAX_PIXELS = 178_956_970
+# The same where images are cut into tiles, for which large ones are meant: 3 GB of memory if the file is read whole.
+MAX_PIXELS_IN_TILES = 1_000_000_000
 
 # Endings of images that are read only where Pillow has the format or a plugin for it.
 _OPTIONAL = {**dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"), ".avif": "AVIF", ".jxl": "JPEG XL"}

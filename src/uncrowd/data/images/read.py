@@ -11,6 +11,8 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from uncrowd.data.images.file import MAX_PIXELS, ImageSource, open_image
+from uncrowd.data.images.notes import is_dark, notes_on
+from uncrowd.data.images.tiff_rows import TiffRows, tiff_rows
 from uncrowd.errors import InputError
 
 # What undoes each EXIF orientation. ImageOps.exif_transpose does the same, but also rewrites the other tags, and fails
@@ -46,14 +48,12 @@ class ImageContent(NamedTuple):
 
     @property
     def dark(self) -> bool:
-        """Whether 16-bit pixels use less than a quarter of their range, as 10-, 12- and 14-bit cameras write them."""
-        return self.brightest is not None and 0 < self.brightest < 2**14
+        """Whether 16-bit pixels use so little of their range that the image is hardly visible."""
+        return is_dark(self.brightest)
 
     def notes(self) -> list[str]:
         """Returns what was left out and what makes the image hardly visible, without the name of the file."""
-        pages = [f"only the first of its {self.pages} images is read"] if self.pages > 1 else []
-        dark = [f"its 16-bit pixels use only 0 to {self.brightest} of 65535 and become dark; rescale them"]
-        return pages + dark if self.dark else pages
+        return notes_on(self.pages, self.brightest)
 
 
 def read_image(
@@ -97,6 +97,22 @@ def read_content(
             pages=_pages(image),
             brightest=_brightest(image, pixels) if has_16_bits else None,
         )
+
+
+def read_tiff_rows(
+    source: Path, size: tuple[int, int] | None = None, *, max_pixels: int = MAX_PIXELS
+) -> TiffRows | None:
+    """Returns the rows of an image that need not be decoded whole, or None; `read_image` reads any.
+
+    These are TIFFs in tiles or strips that are not turned by EXIF, if `uncrowd[tiff]` is installed. size, max_pixels:
+    see `read_image`, which also raises where the size is another. Raises InputError when the file is missing, too
+    large or no image.
+    """
+    with open_image(source, max_pixels) as image:
+        if not isinstance(image, TiffImageFile) or _orientation(image) in _UPRIGHT:
+            return None
+        rows = tiff_rows(source, _pages(image))
+    return rows if rows is not None and size in (None, rows.size) else None
 
 
 def image_sizes(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> tuple[tuple[int, int], tuple[int, int]]:
