@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uncrowd.inference.export import export as export
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
+    from uncrowd.inference.tiles import TilesConfig as TilesConfig
     from uncrowd.inference.tta import TTAConfig as TTAConfig
     from uncrowd.runs.train import resume as resume
     from uncrowd.runs.train import train as train
@@ -52,6 +53,7 @@ _PUBLIC = {
     "DetectionDataset": "uncrowd.data.dataset",
     "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",
+    "TilesConfig": "uncrowd.inference.tiles",
     "TTAConfig": "uncrowd.inference.tta",
     "Scores": "uncrowd.evaluation.protocol",
     "Comparison": "uncrowd.evaluation.comparison.bootstrap",

@@ -8,6 +8,7 @@ import pytest
 from tests.data.coco_files import content, image, write
 from uncrowd.data.results.coco import write_coco_results
 from uncrowd.inference.predictor import load
+from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.structures import Detections, ImageId
 
@@ -48,6 +49,16 @@ def test_tta_detects_what_the_predictor_detects(uncrowd, refused, shapes, run, t
     monkeypatch.setattr("uncrowd.cli.eval.RELEASED_TTA", small)
     scores(uncrowd, run, "--data", shapes, "--device", "cpu", "--tta-as-released", "--out", tmp_path / "released.json")
     assert (tmp_path / "released.json").read_text() == out.read_text()
+
+
+def test_tiles_detect_what_the_predictor_detects(uncrowd, refused, shapes, run, tmp_path):
+    out = tmp_path / "tiled.json"
+    scores(uncrowd, run, "--data", shapes, "--device", "cpu", "--tiles", 32, "--overlap", 8, "--out", out)
+    predictor = load(run, "cpu", tiles=TilesConfig(side=32, overlap=8))
+    expected: dict[ImageId, Detections] = {n: predictor.predict(shapes / f"images/val{n}.png") for n in (1, 2, 3)}
+    write_coco_results(tmp_path / "expected.json", expected)
+    assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
+    assert "holds detections; leave --tiles out" in refused("eval", out, "--data", shapes, "--tiles", 32)
 
 
 def test_the_ground_truth_as_detections_scores_100(uncrowd, shapes, tmp_path):

@@ -14,6 +14,7 @@ from uncrowd.cli.predict import json_list
 from uncrowd.data.images.read import read_content
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
 
 
@@ -360,3 +361,40 @@ def test_a_record_that_is_cut_off_is_left_out(tmp_path, complete):
         write_until_it_is_full()
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert json.loads((tmp_path / "found.json").read_text()) == [{"image": number} for number in range(complete)]
+
+
+def test_tiles_are_merged_as_the_predictor_does(predict, refused, weights, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    said, (found,) = predict(tmp_path / "a.png", flags=["--tiles", 64])  # the overlap is a fifth of it
+    assert said.status == 0
+    assert (tmp_path / "out" / found["annotated"]).is_file()
+    expected = load(weights, "cpu", tiles=TilesConfig(side=64, overlap=12)).predict(pixels)
+    assert len(expected) > 10  # which a model of ten proposals finds in one tile at most
+    np.testing.assert_allclose([each["box_xyxy"] for each in found["detections"]], expected.boxes, atol=0.05)
+    for flags, sentence in {
+        ("--overlap", 12): "--overlap is that of tiles; give --tiles too, or leave --overlap out",
+        ("--tiles", 1): "--tiles is 1; give 2 or more",
+        ("--tiles", 64, "--overlap", 33): "--overlap is 33; give 1 to 32, half of --tiles",
+    }.items():
+        assert sentence in refused("predict", weights, tmp_path / "a.png", *flags)
+
+
+def test_a_tiled_tiff_is_read_by_rows_unless_it_is_drawn(predict, tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(32, 32), photometric="rgb", compression="zlib")
+    _, drawn = predict(path, out="drawn", flags=["--tiles", 64])
+    monkeypatch.setattr("uncrowd.cli.predict.read_content", None)
+    _, only_json = predict(path, out="json", flags=["--tiles", 64, "--json-only"])
+    assert only_json[0]["detections"] == drawn[0]["detections"]
+    content = bytearray(path.read_bytes())
+    offset = tifffile.TiffFile(path).pages.first.dataoffsets[-1]
+    content[offset : offset + 40] = bytes(40)
+    path.write_bytes(content)
+    said, records = predict(path, out="damaged", flags=["--tiles", 64, "--json-only"])
+    assert (said.status, records) == (2, [])
+    assert "left out:" in said.err
+    assert "a.tif cannot be read as an image" in said.err

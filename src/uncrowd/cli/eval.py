@@ -12,12 +12,12 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
+from uncrowd.cli.tiles import read_tiles
 from uncrowd.data.check.detections import check_detections
 from uncrowd.data.classes import ClassMap, keep_classes, keep_classes_of
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
-from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import refuse
 from uncrowd.data.results.coco import CocoResults
 from uncrowd.data.results.file import read_results, write_detections
@@ -30,7 +30,7 @@ from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.comparison.bootstrap import Comparison
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.compare import compare
-from uncrowd.inference.evaluate import detect, evaluate, require_annotated
+from uncrowd.inference.evaluate import detect, evaluate, most_found, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
@@ -85,10 +85,16 @@ class EvalArguments:
     errors: bool = False
     # Print only one JSON object on standard output.
     json: bool = False
-    # Number of images in a batch; it changes speed and memory, and in fp32 the last bits of results.
+    # Number of images (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last bits of
+    # results.
     batch_size: int = 4
-    # Width times height up to which an image is decoded; larger ones count as unreadable.
-    max_pixels: int = MAX_PIXELS
+    # Cut images into tiles, like `uncrowd predict --tiles`.
+    tiles: OptionalNumber = None
+    # Pixels that neighbouring tiles share, like `uncrowd predict --overlap`.
+    overlap: OptionalNumber = None
+    # Width times height up to which an image is decoded; larger ones count as unreadable. By default 178,956,970, with
+    # --tiles 1,000,000,000.
+    max_pixels: OptionalNumber = None
     # Number of processes that load images.
     workers: int = 2
     # Device to compute on; by default a GPU if there is one, else the CPU.
@@ -153,7 +159,8 @@ def _find(
     """
     if results is None:
         predictor = _load(arguments, method, dataset)
-        return _detect(arguments, predictor, dataset), predictor.model.config.proposals
+        detections = _detect(arguments, predictor, dataset)
+        return detections, most_found(predictor, detections)
     categories = of_all_classes.categories
     detections = results.by_image(categories, dataset.ids.tolist(), dataset.file_names.tolist())
     if classes is not None:
@@ -173,12 +180,14 @@ def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
         not max_dets or list(max_dets) != sorted(set(max_dets)) or max_dets[0] < 1 or max_dets[-1] > MOST_DETS
     ):
         raise InputError(f"--max-dets takes increasing positive numbers up to {MOST_DETS}, such as 1 10 100.")
-    require_at_least(1, **{"--batch-size": arguments.batch_size, "--max-pixels": arguments.max_pixels})
+    require_at_least(1, **{"--batch-size": arguments.batch_size})
     require_at_least(0, **{"--workers": arguments.workers})
     require_device(arguments.device)
+    tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     if arguments.tta and arguments.tta_as_released:
         raise InputError("--tta and --tta-as-released exclude each other; give one of them.")
-    for flag, given in (("--tta", arguments.tta or arguments.tta_as_released), ("--bf16", arguments.bf16)):
+    tta = arguments.tta or arguments.tta_as_released
+    for flag, given in (("--tta", tta), ("--bf16", arguments.bf16), ("--tiles", tiles is not None)):
         if given and of_files:
             raise InputError(f"{flag} needs a detector, but {of_files[0]} holds detections; leave {flag} out.")
     for flag, given in (("--out", out is not None), ("--errors", arguments.errors), ("--max-dets", max_dets)):
@@ -225,6 +234,7 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
 
 def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
+    tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     bf16, max_pixels = arguments.bf16, arguments.max_pixels
     return load_for(
         dataset,
@@ -234,6 +244,7 @@ def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset) -> 
         bf16=bf16,
         max_pixels=max_pixels,
         proposals=arguments.proposals,
+        tiles=tiles,
     )
 
 

@@ -10,10 +10,10 @@ from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
-from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.errors import InputError
 from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.runs.folder import classes_of_run
 
@@ -51,16 +51,16 @@ def load_for(
     tta: TTAConfig | None = None,
     *,
     bf16: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     proposals: int | None = None,
+    tiles: TilesConfig | None = None,
 ) -> Predictor:
     """Returns the detector, which reports the category ids of the dataset.
 
     Raises InputError like `load`, and when its classes differ from those of the dataset in names or order.
     """
-    return with_ids_of(
-        dataset, load(method, device, tta, bf16=bf16, max_pixels=max_pixels, proposals=proposals), str(method)
-    )
+    predictor = load(method, device, tta, bf16=bf16, max_pixels=max_pixels, proposals=proposals, tiles=tiles)
+    return with_ids_of(dataset, predictor, str(method))
 
 
 def choose_classes(given: tuple[str, ...], method: Path) -> ClassMap | None:

@@ -19,8 +19,9 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
 from uncrowd.cli.image_arguments import annotated_names, named_images
 from uncrowd.cli.progress import progress_bar
-from uncrowd.data.images.file import MAX_PIXELS
-from uncrowd.data.images.read import ImageContent, read_content
+from uncrowd.cli.tiles import read_tiles
+from uncrowd.data.images.read import ImageContent, read_content, read_tiff_rows
+from uncrowd.data.images.tiff_rows import TiffRows
 from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig
@@ -63,10 +64,17 @@ class PredictArguments:
     compile: bool = False
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
-    # Number of images in a batch; it changes speed and memory, and in fp32 the last bits of results.
+    # Number of images (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last bits of
+    # results.
     batch_size: int = 4
-    # Width times height up to which an image is decoded; larger ones are left out.
-    max_pixels: int = MAX_PIXELS
+    # Cut each image into square tiles of this many pixels, detect in each, and merge what is found.
+    tiles: OptionalNumber = None
+    # Pixels that neighbouring tiles share, by default a fifth of --tiles: an object up to this wide and high is whole
+    # in some tile.
+    overlap: OptionalNumber = None
+    # Width times height up to which an image is decoded; larger ones are left out. By default 178,956,970, with --tiles
+    # 1,000,000,000.
+    max_pixels: OptionalNumber = None
     # Device to compute on; by default a GPU if there is one, else the CPU.
     device: OptionalDevice = None
 
@@ -75,7 +83,8 @@ def main(argv: Sequence[str]) -> int:
     """Detects in one batch after another. Returns 2 if some images could not be read, else 0."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
     require_threshold(arguments.threshold, "--threshold")
-    require_at_least(1, **{"--batch-size": arguments.batch_size, "--max-pixels": arguments.max_pixels})
+    require_at_least(1, **{"--batch-size": arguments.batch_size})
+    tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     require_device(arguments.device)
     files = named_images(arguments.images, {NUMBERED, arguments.out or NUMBERED})
     names = None if arguments.json_only else annotated_names(files, arguments.images)
@@ -90,21 +99,32 @@ def main(argv: Sequence[str]) -> int:
         compiled=arguments.compile,
         max_pixels=arguments.max_pixels,
         proposals=arguments.proposals,
+        tiles=tiles,
     )
+    in_rows = arguments.json_only and tiles is not None
+    step = 1 if in_rows else arguments.batch_size  # such a file proves damaged only while it is detected in
     read = objects = pages = 0
     try:
         out = _make_folder(arguments.out)
         with locked(out), json_list(out / "detections.json") as write, progress_bar("detecting") as on_batch:
-            for start in range(0, len(files), arguments.batch_size):
-                images = _read(files[start : start + arguments.batch_size], arguments.max_pixels)
-                pixels = [image.pixels for image in images.values()]
-                found = predictor.predict(pixels, arguments.threshold, arguments.batch_size)
+            for start in range(0, len(files), step):
+                images = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
+                given = [image if isinstance(image, TiffRows) else image.pixels for image in images.values()]
+                try:
+                    found = predictor.predict(given, arguments.threshold, arguments.batch_size)
+                except InputError as error:
+                    if not in_rows:
+                        raise
+                    print(f"left out: {error}", file=sys.stderr)
+                    images, found = {}, []
                 for (file, image), detections in zip(images.items(), found, strict=True):
-                    if names is not None:
+                    for note in image.notes():
+                        print(one_line(f"note: {file}: {note}"), file=sys.stderr)
+                    if names is not None and isinstance(image, ImageContent):
                         _draw(image.pixels, detections, out / names[file])
                     write(_record(file, detections) | ({} if names is None else {"annotated": str(names[file])}))
                     read, objects, pages = read + 1, objects + len(detections), pages + image.pages
-                on_batch(start + arguments.batch_size, len(files))
+                on_batch(start + step, len(files))
     except OSError as error:  # from writing, because reading raises InputError
         reason = error.strerror or error
         where = arguments.out or NUMBERED
@@ -173,17 +193,15 @@ def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path], *, told:
             )
 
 
-def _read(files: Sequence[Path], max_pixels: int) -> dict[Path, ImageContent]:
-    """Returns the images that can be read; reports the others, and what is noted of these, on standard error."""
+def _read(files: Sequence[Path], max_pixels: int, *, in_rows: bool) -> dict[Path, ImageContent | TiffRows]:
+    """Returns the images that can be read, with `in_rows` some not decoded yet; reports the others."""
     images = {}
     for file in files:
         try:
-            images[file] = read_content(file, max_pixels=max_pixels)
+            rows = read_tiff_rows(file, max_pixels=max_pixels) if in_rows else None
+            images[file] = rows or read_content(file, max_pixels=max_pixels)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
-        else:
-            for note in images[file].notes():
-                print(one_line(f"note: {file}: {note}"), file=sys.stderr)
     return images
 
 

@@ -10,12 +10,13 @@ import torch.distributed
 
 from uncrowd.data.check.training import require_readable
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.images.read import read_image
+from uncrowd.data.images.read import read_image, read_tiff_rows
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import build_evaluator, require_scorable
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.inference.image_like import ImageLike
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
 from uncrowd.words import counted, first, listed
@@ -42,12 +43,12 @@ def detect(
 
     batch_size: images a rank at a time; it changes speed and memory, and in fp32 the last bits of results. world_size,
     rank: among how many processes the images are split, and which of them this one is. on_batch: told batches done and
-    in all. With test-time augmentation images go one by one, and reading them is so little of the work that `workers`
-    have none.
+    in all. With test-time augmentation or tiles images go one by one, and reading them is so little of the work that
+    `workers` have none.
 
     Raises InputError when no image can be read.
     """
-    if predictor.tta is None:
+    if predictor.tta is None and predictor.tiles is None:
         loader = InferenceLoader(
             dataset,
             predictor.resize,
@@ -99,7 +100,7 @@ def evaluate(
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
     detections = find_all(found, dataset, batch_size=batch_size, workers=workers)
-    most = found.model.config.proposals if isinstance(found, Predictor) else max(map(len, found.values()), default=0)
+    most = most_found(found, detections)
     evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
     return evaluator.evaluate(dataset, detections, dataset.categories)
 
@@ -126,6 +127,12 @@ def find_all(
         many = counted(len(unreadable), "image")
         warnings.warn(f"{many} cannot be read and count as empty:{listed(unreadable, 3)}", stacklevel=3)
     return detections
+
+
+def most_found(found: Predictor | Mapping[ImageId, Detections], detections: Mapping[ImageId, Detections]) -> int:
+    """Returns the most detections that an image can have, or the most that one has: tiles have more than the model."""
+    proposals = found.model.config.proposals if isinstance(found, Predictor) else 0
+    return max([proposals, *map(len, detections.values())])
 
 
 def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> Predictor:
@@ -155,11 +162,17 @@ def _detect_in_batches(predictor: Predictor, loader: InferenceLoader) -> Iterato
 def _detect_one_by_one(predictor: Predictor, samples: Iterable[Sample]) -> Iterator[_Step]:
     for sample in samples:
         try:
-            image = read_image(sample.path, sample.size, max_pixels=predictor.max_pixels)
+            found = predictor.predict(_read(predictor, sample))
         except InputError as error:
             yield [], [str(error)]
         else:
-            yield [(sample.id, predictor.predict(image))], []
+            yield [(sample.id, found)], []
+
+
+def _read(predictor: Predictor, sample: Sample) -> ImageLike:
+    limit = predictor.max_pixels
+    rows = None if predictor.tiles is None else read_tiff_rows(sample.path, sample.size, max_pixels=limit)
+    return rows or read_image(sample.path, sample.size, max_pixels=limit)
 
 
 def _gather(own: list[Any], world_size: int) -> list[Any]:

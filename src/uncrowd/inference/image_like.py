@@ -10,12 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from uncrowd.data.images.file import MAX_PIXELS, BinaryFile
-from uncrowd.data.images.read import image_sizes, read_content, to_rgb, upright
+from uncrowd.data.images.read import image_sizes, read_content, read_tiff_rows, to_rgb, upright
+from uncrowd.data.images.rows import ImageRows, PixelRows
 from uncrowd.errors import InputError
 
 # A path, the bytes of an image file, such a file open for reading, or pixels. Arrays are (h, w, 3), tensors (3, h, w),
 # both uint8; others are refused in a sentence.
-ImageLike = str | Path | bytes | BinaryFile | Image.Image | np.ndarray | Tensor
+ImageLike = str | Path | bytes | BinaryFile | ImageRows | Image.Image | np.ndarray | Tensor
 
 
 def to_pixels(image: ImageLike, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "h w 3"]:
@@ -28,10 +29,10 @@ def to_pixels(image: ImageLike, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarra
     match image:
         case str() | Path() | bytes() | BinaryFile():
             content = read_content(Path(image) if isinstance(image, str) else image, max_pixels=max_pixels)
-            for note in content.notes():
-                name = image if isinstance(image, str | Path) else "an image given as bytes or open file"
-                warnings.warn(f"{name}: {note}", stacklevel=2)
+            warn_of(image, content.notes())
             return content.pixels
+        case ImageRows():
+            return image.rows(0, image.size[0])
         case Image.Image():
             return to_rgb(_upright_pil(image))
         case Tensor() if image.dtype == torch.uint8 and image.dim() == 3 and len(image) == 3 and image.numel():
@@ -46,6 +47,21 @@ def to_pixels(image: ImageLike, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarra
         f"An image is given as {form}; give a path, bytes, an open file, a PIL image, or uint8 RGB: (h, w, 3) as "
         "array, (3, h, w) as tensor."
     )
+
+
+def to_rows(image: ImageLike, max_pixels: int = MAX_PIXELS) -> ImageRows:
+    """Returns an image that is read some rows at a time where the file allows it; otherwise as `to_pixels` does."""
+    if isinstance(image, ImageRows):
+        return image
+    rows = read_tiff_rows(Path(image), max_pixels=max_pixels) if isinstance(image, str | Path) else None
+    return rows or PixelRows(to_pixels(image, max_pixels))
+
+
+def warn_of(image: ImageLike, notes: list[str]) -> None:
+    """Warns of what `notes` say of an image."""
+    for note in notes:
+        name = image if isinstance(image, str | Path) else "an image given as bytes or open file"
+        warnings.warn(f"{name}: {note}", stacklevel=3)
 
 
 def size_of(image: ImageLike, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

@@ -17,12 +17,13 @@ from uncrowd.acceleration.compile import compile_whole
 from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
-from uncrowd.data.images.file import MAX_PIXELS, BinaryFile
+from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, NonFiniteError, require_threshold, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
-from uncrowd.inference.image_like import ImageLike, size_of, to_pixels
+from uncrowd.inference.image_like import ImageLike, size_of, to_pixels, to_rows, warn_of
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
+from uncrowd.inference.tiles import TilesConfig, detect_in_tiles
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
@@ -42,7 +43,9 @@ class Predictor:
     compiled: torch.compile, for many images of one size or a few sizes.
     cuda_graphs: on a GPU, unless compiled, replays what was captured for earlier images of the same size and number.
     A replay calls no forward hooks, and the weights must stay where they are in memory. None switches graphs off.
-    max_pixels: width times height up to which an image file is decoded; a larger one is refused.
+    max_pixels: width times height up to which an image file is decoded; a larger one is refused. By default
+    `MAX_PIXELS`, with tiles `MAX_PIXELS_IN_TILES`.
+    tiles: cuts each image into tiles, or not; test-time augmentation is then of each tile.
     """
 
     def __init__(
@@ -54,8 +57,11 @@ class Predictor:
         tta: TTAConfig | None = None,
         bf16: bool = False,
         compiled: bool = False,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
+        tiles: TilesConfig | None = None,
     ):
+        if max_pixels is None:
+            max_pixels = MAX_PIXELS if tiles is None else MAX_PIXELS_IN_TILES
         require_whole(1, max_pixels=max_pixels)
         self.device = torch.device(device)
         self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
@@ -67,6 +73,7 @@ class Predictor:
         self.tta = tta
         self.bf16 = bf16
         self.max_pixels = max_pixels
+        self.tiles = tiles
 
     @overload
     def predict(self, inputs: ImageLike, threshold: float = ..., batch_size: int = ...) -> Detections: ...
@@ -93,7 +100,8 @@ class Predictor:
 
         Images of one size share a batch of up to `batch_size`. In fp32 the batch can change the last bits of a result
         (boxes by up to about 1e-4 pixels), because libraries choose their algorithms by it. With test-time
-        augmentation images go one by one.
+        augmentation images go one by one. With tiles they do so too, and a batch holds tiles of one row; see
+        `detect_in_tiles`.
 
         Warns of files of which a part is left out (pages after the first) or hardly visible (12 bits in 16). Raises
         InputError for a threshold outside 0 to 1, for an image that cannot be read or is given in another form, and
@@ -112,6 +120,18 @@ class Predictor:
             yield from self._predict_all(images, threshold, batch_size)
 
     def _predict_all(self, inputs: Sequence[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
+        if self.tiles is None:
+            return self._predict_whole(inputs, threshold, batch_size)
+        return [self._predict_tiled(image, self.tiles, batch_size).above(threshold) for image in inputs]
+
+    def _predict_tiled(self, image: ImageLike, tiles: TilesConfig, batch_size: int) -> Detections:
+        rows = to_rows(image, self.max_pixels)
+        found = detect_in_tiles(rows, tiles, self.resize, lambda images: self._predict_whole(images, 0.0, batch_size))
+        if rows is not image:
+            warn_of(image, rows.notes())
+        return found
+
+    def _predict_whole(self, inputs: Sequence[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
         if self.tta is not None:
             return [self._detect_in_views(self._pixels(image), self.tta).above(threshold) for image in inputs]
         # An open file may be a stream, which can be read only once.
@@ -196,15 +216,16 @@ def load(
     *,
     bf16: bool = False,
     compiled: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     proposals: int | None = None,
+    tiles: TilesConfig | None = None,
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
-    max_pixels: width times height up to which an image file is decoded. proposals: another number of detections an
-    image than in training, for a model with dense queries; more find more objects in a fuller image.
+    max_pixels, tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model
+    with dense queries; more find more objects in a fuller image.
 
     An ONNX file runs as it was exported, without `bf16` and `compiled`. The predictor's model is converted for
     inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
@@ -223,6 +244,7 @@ def load(
             detector.description.preprocessing,
             tta=tta,
             max_pixels=max_pixels,
+            tiles=tiles,
         )
     if compiled and tta is not None:
         raise InputError(
@@ -238,4 +260,4 @@ def load(
         raise no_device from error
     if torch.device(device).type == "meta":  # where nothing is computed
         raise no_device
-    return Predictor(weights.model, weights.categories, resize_config, device, tta, bf16, compiled, max_pixels)
+    return Predictor(weights.model, weights.categories, resize_config, device, tta, bf16, compiled, max_pixels, tiles)
