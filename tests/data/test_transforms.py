@@ -121,9 +121,10 @@ def test_flipping_twice_changes_nothing(pixels, x, y, side, flips):
         always(short_sides=(45, 90, 150)),
         always(horizontal_flip=0.5, vertical_flip=0.5),
         always(crop=CropConfig(probability=1.0, short_sides=(60, 90), sides=(50, 80)), short_sides=(60, 100)),
-        always(crop=CropConfig(probability=0.5, short_sides=(60, 90), sides=(50, 80)), horizontal_flip=0.5),
+        always(tile=65),
+        always(tile=66, crop=CropConfig(probability=0.5, short_sides=(60, 90), sides=(50, 80)), horizontal_flip=0.5),
     ],
-    ids=["resize", "flips", "crop", "everything"],
+    ids=["resize", "flips", "crop", "tile", "everything"],
 )
 def test_boxes_stay_on_their_pixels(config):
     pixels = black(70, 110)
@@ -149,6 +150,19 @@ def test_crop_sides_are_in_range_or_the_whole_image():
     assert min(widths) >= 50
     assert max(widths) <= 70
     assert len(widths) > 10
+
+
+def test_a_tile_is_a_square_of_the_image_at_its_own_size():
+    """It is resized as an image of its size would be; what is smaller stays whole."""
+    pixels = np.arange(90, dtype=np.uint8)[:, None, None] + np.zeros((90, 120, 3), np.uint8)
+    config = always(tile=50, short_sides=(50,))
+    images = [augment(config, pixels, sample_of((90, 120), []), image_rng(0, 0, index))[0] for index in range(30)]
+
+    assert {tuple(image.shape) for image in images} == {(3, 50, 50)}
+    assert all((image[0].diff(dim=0) == 1).all() for image in images)
+    assert len({int(image[0, 0, 0]) for image in images}) > 10
+    whole = augment(always(tile=200), black(90, 120), sample_of((90, 120), []), image_rng(0, 0, 0))[1]
+    assert whole.size == (60, 80)
 
 
 def test_a_crop_may_lose_every_box():
@@ -206,6 +220,7 @@ def test_chance_is_a_function_of_seed_epoch_and_image():
         (lambda: TrainTransformConfig(short_sides=()), "short_sides is empty"),
         (lambda: TrainTransformConfig(short_sides=(480, 0)), "short_sides is 480, 0"),
         (lambda: TrainTransformConfig(horizontal_flip=1.5), "horizontal_flip is 1.5"),
+        (lambda: TrainTransformConfig(tile=0), "tile is 0"),
         (lambda: CropConfig(sides=(600, 384)), "give the shortest first"),
     ],
 )

@@ -57,6 +57,9 @@ class TrainTransformConfig:
     vertical_flip: float = 0.0
     # Random crops, or None.
     crop: CropConfig | None = None
+    # Cut a random square of this side out of each image before it is resized, as `predict --tiles` cuts images; None
+    # takes whole images.
+    tile: int | None = None
     # Clip boxes to the image or crop. Full-body boxes are not clipped: they include hidden parts outside the image.
     clip_boxes: bool = True
 
@@ -66,6 +69,8 @@ class TrainTransformConfig:
         _require_lengths("max_size", (self.max_size,))
         _require_probability("horizontal_flip", self.horizontal_flip)
         _require_probability("vertical_flip", self.vertical_flip)
+        if self.tile is not None:
+            _require_lengths("tile", (self.tile,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,7 @@ def image_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
 def augment(
     config: TrainTransformConfig, pixels: UInt8[np.ndarray, "h w 3"], sample: Sample, rng: np.random.Generator
 ) -> tuple[UInt8[Tensor, "3 new_h new_w"], Target]:
-    """Augments an image and its boxes; returns them in network pixels after flips, perhaps a crop, and a random size.
+    """Augments an image and its boxes; returns them in network pixels after flips, perhaps crops, and a random size.
 
     The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the image or crop are dropped, so
     the target may be empty.
@@ -102,6 +107,9 @@ def augment(
         image, boxes = _flip_horizontally(image, boxes)
     if rng.random() < config.vertical_flip:
         image, boxes = _flip_vertically(image, boxes)
+    if config.tile is not None:
+        height, width = (min(config.tile, side) for side in image.shape[-2:])
+        image, boxes = _cut_out(image, boxes, (height, width), rng)
     if config.crop is not None and rng.random() < config.crop.probability:
         image, boxes = _random_crop(config.crop, image, boxes, rng)
     height, width = image.shape[-2:]
@@ -160,7 +168,17 @@ def _random_crop(
     image, boxes = _resize(image, boxes, size)
     shortest, longest = config.sides
     height, width = (int(rng.integers(min(shortest, side), min(longest, side), endpoint=True)) for side in size)
-    top, left = (int(rng.integers(side - cut, endpoint=True)) for side, cut in zip(size, (height, width), strict=True))
+    return _cut_out(image, boxes, (height, width), rng)
+
+
+def _cut_out(
+    image: Tensor, boxes: Float[Tensor, "n 4"], window: tuple[int, int], rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Returns the part of an image in a window of (height, width) `window` at a random place."""
+    height, width = window
+    top, left = (
+        int(rng.integers(side - cut, endpoint=True)) for side, cut in zip(image.shape[-2:], window, strict=True)
+    )
     return F.crop(image, top, left, height, width), boxes - boxes.new_tensor([left, top, left, top])
 
 
