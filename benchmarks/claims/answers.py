@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from benchmarks.claims.effects import BASELINE, CORNERS, FULL, weights
+from benchmarks.claims.effects import BASELINE, FULL, weights
 from benchmarks.claims.learning import share_of_images
 from benchmarks.claims.study import Estimate, Study
 from benchmarks.claims.tables import NOT_YET, difference, mean_score, too_weak
@@ -15,37 +15,16 @@ EXPECTED = 0.05
 
 def gain_answers(studies: Sequence[Study]) -> str:
     """Returns, for each study, whether IoU-ESA, DCW and both gain AP over Sparse R-CNN, and then `_growth`."""
-    parts = []
-    for study in studies:
-        if not study.seeds(CORNERS):
-            parts.append(_of(study, NOT_YET))
-        elif study.is_weak(BASELINE, CORNERS):
-            parts.append(_of(study, too_weak(study)))
-        else:
-            sentences = [_gain(study, effect) for effect in ("IoU-ESA", "DCW", "both")]
-            parts.append(_of(study, f"{' '.join(sentences)} {_with_seeds(len(study.seeds(CORNERS)))}"))
-    return "\n".join([*parts, *_growth(studies)]) or NOT_YET
+    return "\n".join([*(_of(study, _gains(study)) for study in studies), *_growth(studies)]) or NOT_YET
 
 
-def _growth(studies: Sequence[Study]) -> list[str]:
-    """Returns, for each budget, how the gain of both changes from the least to the most crowded drawn images."""
-    sentences = []
-    for budget in dict.fromkeys(study.budget for study in studies):
-        gains = {}
-        for study in studies:
-            several = study.budget == budget and len(study.seeds(CORNERS)) > 1
-            strong = several and not study.is_weak(BASELINE, CORNERS)
-            gain = study.contrast(weights("both"), "AP") if strong else None
-            if gain is not None and re.fullmatch(r"drawn-[\d.]+", study.dataset):
-                gains[float(study.dataset.removeprefix("drawn-"))] = gain
-        if len(gains) > 1:
-            (low, first), *_, (high, last) = sorted(gains.items())
-            verdict = "which may be chance"
-            if first.upper < last.lower or last.upper < first.lower:
-                verdict = "so it grows with crowding" if first.upper < last.lower else "so it shrinks with crowding"
-            ends = f"from {difference('AP', first)} at overlap {low:g} to {difference('AP', last)} at {high:g}"
-            sentences.append(f"- {budget}: the gain of both in AP goes {ends}, {verdict}.")
-    return sentences
+def _gains(study: Study) -> str:
+    if not study.seeds([BASELINE, FULL]):
+        return NOT_YET
+    if study.is_weak(BASELINE, [FULL]):
+        return too_weak(study)
+    gains = [_gain(study, effect) for effect in ("IoU-ESA", "DCW", "both")]
+    return f"{' '.join(gains)} {_with_seeds(len(study.seeds([BASELINE, FULL])))}"
 
 
 def _gain(study: Study, effect: str) -> str:
@@ -54,7 +33,31 @@ def _gain(study: Study, effect: str) -> str:
     if estimate is None:
         return f"{name}: {NOT_YET}"
     verdict = {1: ", a gain", -1: ", a loss", 0: ", which may be chance"}[_sign(estimate)]
-    return f"{name}: AP {difference('AP', estimate)}{verdict if len(study.seeds(CORNERS)) > 1 else ''}."
+    return f"{name}: AP {difference('AP', estimate)}{verdict if len(study.seeds(weights(effect))) > 1 else ''}."
+
+
+def _growth(studies: Sequence[Study]) -> list[str]:
+    """Returns, for each budget, how the gain of both changes from the least to the most crowded drawn images.
+
+    Images with room for all, drawn-wide, count as the least crowded; those with many more objects do not compare.
+    """
+    sentences = []
+    for budget in dict.fromkeys(study.budget for study in studies):
+        gains = {}
+        for study in studies:
+            drawn = re.fullmatch(r"drawn(?:-wide)?-([\d.]+)", study.dataset)
+            several = study.budget == budget and len(study.seeds([BASELINE, FULL])) > 1
+            gain = study.contrast(weights("both"), "AP") if several and not study.is_weak(BASELINE, [FULL]) else None
+            if gain is not None and drawn is not None:
+                gains[float(drawn[1])] = gain
+        if len(gains) > 1:
+            (low, first), *_, (high, last) = sorted(gains.items())
+            verdict = "which may be chance"
+            if first.upper < last.lower or last.upper < first.lower:
+                verdict = "so it grows with crowding" if first.upper < last.lower else "so it shrinks with crowding"
+            ends = f"from {difference('AP', first)} at overlap {low:g} to {difference('AP', last)} at {high:g}"
+            sentences.append(f"- {budget}: the gain of both in AP goes {ends}, {verdict}.")
+    return sentences
 
 
 def speed_answers(studies: Sequence[Study]) -> str:

@@ -10,6 +10,7 @@ from benchmarks.claims.effects import (
     BASELINE,
     CORNERS,
     EFFECTS,
+    FULL,
     IN_WORDS,
     YARDSTICK,
     PaperEffect,
@@ -89,11 +90,10 @@ def _share(found: float, objects: int) -> str:
 
 def effects_table(study: Study) -> str:
     """Returns the effects of the two modules with their intervals, each beside that of the paper."""
-    seeds = study.seeds(CORNERS)
-    if not seeds:
-        missing = [_called(each) for each in CORNERS if each not in study.records]
-        return f"*Not yet run with one seed for all four: {', '.join(missing) or 'no seed is complete'}.*"
-    if study.is_weak(BASELINE, CORNERS):
+    if not study.seeds([BASELINE, FULL]):
+        missing = [_called(each) for each in (BASELINE, FULL) if each not in study.records]
+        return f"*Not yet run: {', '.join(missing) or 'no seed of both detectors'}.*"
+    if study.is_weak(BASELINE, [FULL]):
         return too_weak(study)
     head = ["score", *(column for effect in EFFECTS for column in (effect, "paper"))]
     rows = []
@@ -106,8 +106,10 @@ def effects_table(study: Study) -> str:
                 for cell in (difference(score, estimate), _printed(paper_effect(effect, score)))
             ]
             rows.append([_words(score), *cells])
-    resamples = f"{study.resamples:,} resamples of seeds and images."
-    return f"{markdown(head, rows)}\n\n{from_lines(study, CORNERS, seeds)} {resamples}{_other_modules(study)}"
+    lines = from_lines(study, [each for each in CORNERS if each in study.records])
+    counts = "An effect counts the seeds that all detectors have that it compares."
+    resamples = f"{study.resamples:,} resamples of seeds and images. {counts}"
+    return f"{markdown(head, rows)}\n\n{lines} {resamples}{_other_modules(study)}"
 
 
 def _other_modules(study: Study) -> str:
@@ -223,30 +225,29 @@ def _step_seconds(records: Sequence[Record]) -> str:
 
 
 def lines_table(names: Sequence[str], records: Mapping[str, Record]) -> str:
-    """Returns all lines in the order of the queue: those that are done, and those that are not yet run."""
-    rows = []
+    """Returns the lines that are done, and then the names of those that are not, in the order of the queue."""
+    rows, missing = [], []
     for name in names:
-        if name in records:
-            record = records[name]
-            ap = [_percent(record["evaluations"][-1]["AP"]), ""]
-            if "test" in record:
-                ap[1] = _percent(record["test"]["coco"]["AP"])
-            minutes = f"{record['seconds'] / 60:.0f}"
-            rows.append([f"`{name}`", *ap, minutes, f"`{record['commit']}`", record["machine"]])
-        else:
-            rows.append([f"`{name}`", "not yet run", "", "", "", ""])
+        if name not in records:
+            missing.append(f"`{name}`")
+            continue
+        record = records[name]
+        ap = [_percent(record["evaluations"][-1]["AP"]), ""]
+        if "test" in record:
+            ap[1] = _percent(record["test"]["coco"]["AP"])
+        rows.append([f"`{name}`", *ap, f"{record['seconds'] / 60:.0f}", f"`{record['commit']}`", record["machine"]])
     head = ["line", "last AP, validation", "AP, test", "minutes of training", "commit", "machine"]
-    done = sum(name in records for name in names)
-    return f"{done} of {counted(len(names), 'line')} done.\n\n{markdown(head, rows)}"
+    table = f"\n\n{markdown(head, rows)}" if rows else ""
+    left = f"\n\nNot yet run: {', '.join(missing)}." if missing else ""
+    return f"{len(rows)} of {counted(len(names), 'line')} done.{table}{left}"
 
 
-def from_lines(study: Study, detectors: Iterable[str], seeds: Iterable[int] | None = None) -> str:
-    """Returns the lines that a table comes from; seeds: those that count, by default all."""
-    chosen = None if seeds is None else set(seeds)
+def from_lines(study: Study, detectors: Iterable[str]) -> str:
+    """Returns the lines that a table comes from."""
     parts = []
     for detector in detectors:
-        of_detector = sorted(seed for seed in study.records[detector] if chosen is None or seed in chosen)
-        parts.append(f"`{study.dataset}_{detector}_{study.budget}_` {', '.join(map(str, of_detector))}")
+        seeds = ", ".join(map(str, sorted(study.records[detector])))
+        parts.append(f"`{study.dataset}_{detector}_{study.budget}_` {seeds}")
     return f"From the lines {'; '.join(parts)}."
 
 

@@ -87,7 +87,10 @@ def test_a_weak_baseline_allows_no_claim() -> None:
 
 def test_what_is_missing_is_named() -> None:
     some = study({name: AP[name] for name in CORNERS[:2]})
-    assert effects_table(some) == "*Not yet run with one seed for all four: + DCW, + IoU-ESA + DCW.*"
+    assert effects_table(some) == "*Not yet run: + IoU-ESA + DCW.*"
+    ends = study({name: AP[name] for name in (CORNERS[0], FULL)})
+    assert "| AP | - |  | - |  | - |  | +9.0 (+9.0 to +9.0) | +1.6 |" in effects_table(ends)
+    assert "IoU-ESA: *Not yet run.* DCW: *Not yet run.* Both together: AP +9.0" in gain_answers([ends])
     assert gain_answers([some]) == "- drawn-0.5, short: *Not yet run.*"
     assert peers_table(some) == "*Not yet run: no line of another detector is recorded.*"
     assert learning_table(study({PEER: 0.5}), {}) == "*Not yet run.*"
@@ -136,7 +139,7 @@ def test_one_seed_claims_nothing() -> None:
 
 
 def test_growth_with_crowding_is_told_where_two_overlaps_are_done() -> None:
-    apart = study({name: 0.5 + (ap - 0.5) / 3 for name, ap in AP.items()}, dataset="drawn-0")
+    apart = study({name: 0.5 + (ap - 0.5) / 3 for name, ap in AP.items()}, dataset="drawn-wide-0")
     answers = gain_answers([apart, study(AP)])
     assert "from +3.0 (+3.0 to +3.0) at overlap 0 to +9.0 (+9.0 to +9.0) at 0.5, so it grows with crowding" in answers
     assert "crowding" not in gain_answers([study(AP)])
@@ -149,4 +152,5 @@ def test_lines_are_listed_with_their_commit_or_as_missing() -> None:
     assert "2 of 3 lines done." in table
     assert f"| `{record['name']}` | 59.0 | 59.0 | 10 | `abc1234` | a machine |" in table
     assert "| `a rate` | 59.0 |  | 10 | `abc1234` | a machine |" in table
-    assert "| `another` | not yet run |" in table
+    assert table.endswith("Not yet run: `another`.")
+    assert lines_table([record["name"]], {record["name"]: record}).endswith("| a machine |")
