@@ -30,7 +30,7 @@ class PeerLostError(RuntimeError):
     """Another process of a distributed run ended, and this one cannot go on without it."""
 
 
-def require_at_most(most: int, **values: int) -> None:
+def require_at_most(most: int | float, **values: int | float) -> None:
     """Raises InputError for the first of the named values that is above `most`."""
     for name, value in values.items():
         if value > most:
@@ -49,6 +49,13 @@ def require_whole(least: int, **values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
             raise InputError(f"{name} is {value!r}; give a whole number of {least} or more.")
+
+
+def require_probability(**values: int | float) -> None:
+    """Raises InputError for the first of the named values that is not from 0 to 1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} is {value:g}; give a probability, from 0 to 1.")
 
 
 def require_threshold(threshold: object, name: str = "threshold") -> None:

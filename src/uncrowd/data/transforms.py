@@ -4,7 +4,7 @@ All are pure functions that take a random generator; `image_rng` makes it from (
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812, the name everybody knows it by
 
 from uncrowd import boxes as box_ops
-from uncrowd.errors import InputError
+from uncrowd.data.augment.colour import ColourConfig, jitter_colours
+from uncrowd.data.augment.degrade import BlurConfig, NoiseConfig, add_noise, blur
+from uncrowd.errors import InputError, require_probability
 from uncrowd.structures import Sample, Target
 
 # In pixels: a box whose shorter side is below this after clipping is dropped.
@@ -36,7 +38,7 @@ class CropConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for an impossible probability or size of the window."""
-        _require_probability("probability", self.probability)
+        require_probability(probability=self.probability)
         _require_lengths("short_sides", self.short_sides)
         _require_lengths("sides", self.sides)
         if self.sides[0] > self.sides[1]:
@@ -62,13 +64,18 @@ class TrainTransformConfig:
     tile: int | None = None
     # Clip boxes to the image or crop. Full-body boxes are not clipped: they include hidden parts outside the image.
     clip_boxes: bool = True
+    # Changes of the colours.
+    colour: ColourConfig = field(default_factory=ColourConfig)
+    # Blur.
+    blur: BlurConfig = field(default_factory=BlurConfig)
+    # Noise.
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
 
     def __post_init__(self) -> None:
         """Raises InputError for sizes that no image can have and for values outside [0, 1] as a probability."""
         _require_lengths("short_sides", self.short_sides)
         _require_lengths("max_size", (self.max_size,))
-        _require_probability("horizontal_flip", self.horizontal_flip)
-        _require_probability("vertical_flip", self.vertical_flip)
+        require_probability(horizontal_flip=self.horizontal_flip, vertical_flip=self.vertical_flip)
         if self.tile is not None:
             _require_lengths("tile", (self.tile,))
 
@@ -98,6 +105,8 @@ def augment(
 ) -> tuple[UInt8[Tensor, "3 new_h new_w"], Target]:
     """Augments an image and its boxes; returns them in network pixels after flips, perhaps crops, and a random size.
 
+    What else `config` asks for comes on top. While it is off, it draws no number, so it changes nothing.
+
     The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the image or crop are dropped, so
     the target may be empty.
     """
@@ -115,6 +124,8 @@ def augment(
     height, width = image.shape[-2:]
     size = resized_size(height, width, int(rng.choice(config.short_sides)), config.max_size)
     image, boxes = _resize(image, boxes, size)
+    image = jitter_colours(config.colour, image, rng)
+    image = add_noise(config.noise, blur(config.blur, image, rng), rng)
     return image, _target(boxes, sample, size, config.clip_boxes)
 
 
@@ -138,11 +149,6 @@ def resized_size(height: int, width: int, short_side: int, max_size: int | float
 def _require_lengths(name: str, lengths: tuple[int, ...]) -> None:
     if not lengths or min(lengths) < 1 or max(lengths) > LONGEST:
         raise InputError(f"{name} is {', '.join(map(str, lengths)) or 'empty'}; give 1 to {LONGEST:,} pixels.")
-
-
-def _require_probability(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise InputError(f"{name} is {value:g}; give a probability, from 0 to 1.")
 
 
 def _to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
