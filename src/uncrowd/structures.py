@@ -26,6 +26,11 @@ ImageId = int | str
 ScoreProtocol = Literal["coco", "crowdhuman"]
 
 
+# The outline of an object: polygons of (x, y) in image pixels, whose union it is, or a mask of the whole image as the
+# text of COCO's compressed run lengths.
+Outline = tuple[Float[np.ndarray, "_ 2"], ...] | str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Categories:
     """The classes of a dataset: label `i` in the code is `ids[i]` in the user's files and is called `names[i]`."""
@@ -39,7 +44,10 @@ class Categories:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One image of a dataset and its ground truth, in image pixels. `size` is (height, width)."""
+    """One image of a dataset and its ground truth, in image pixels. `size` is (height, width).
+
+    outlines: one for each box, None where it has none; empty where no box of the dataset has one.
+    """
 
     id: ImageId
     path: Path
@@ -48,6 +56,7 @@ class Sample:
     labels: Int64[np.ndarray, " n"]
     ignore: Bool[np.ndarray, " n"]
     areas: Float[np.ndarray, " n"]
+    outlines: tuple[Outline | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

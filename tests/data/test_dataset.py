@@ -1,6 +1,7 @@
 """Samples go into packed arrays and come back out, whole and in part."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.structures import Categories, Sample
+from uncrowd.structures import Categories, Outline, Sample
 
 FOLDER = Path("/images")
 
@@ -55,6 +56,36 @@ def test_samples_come_back_out():
     assert dataset.ids.tolist() == [8, 5, 6]
     assert dataset.sizes.tolist() == [[100, 53], [100, 50], [100, 51]]
     assert dataset.counts.tolist() == [3, 0, 1]
+
+
+TRIANGLES = tuple(np.array([[x, 0], [x + 2, 0], [x, 5.5]], dtype=np.float32) for x in (1, 10, 20))
+
+
+def same_outline(one: Outline | None, other: Outline | None) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
+    return one == other
+
+
+def test_outlines_come_back_out_of_a_subset_too():
+    outlines = [(TRIANGLES[0], None), (), ("o0?3", TRIANGLES[1:])]
+    packed = [
+        replace(sample(id, count), outlines=tuple((each,) if isinstance(each, np.ndarray) else each for each in own))
+        for id, count, own in zip((8, 5, 6), (2, 1, 2), outlines, strict=True)
+    ]
+    dataset = pack(*packed)
+    assert dataset.outlines is not None
+    assert dataset.outlines.present.tolist() == [True, False, False, True, True]
+    backwards = dataset.subset([2, 1, 0])
+    for before, found in [*zip(packed, dataset, strict=True), *zip(packed[::-1], backwards, strict=True)]:
+        wanted = before.outlines or (None,) * len(before.boxes)
+        assert len(found.outlines) == len(wanted)
+        assert all(map(same_outline, found.outlines, wanted))
+
+
+def test_a_dataset_without_outlines_holds_none():
+    assert pack(sample(1, 2)).outlines is None
+    assert pack(sample(1, 2))[0].outlines == ()
 
 
 def test_it_is_a_sequence_that_ends():

@@ -11,6 +11,7 @@ from typing import TypedDict
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
+from uncrowd.data.outlines import Outlines
 from uncrowd.structures import Categories, ImageId, Sample, ScoreProtocol
 
 
@@ -20,10 +21,10 @@ class DetectionDataset:
 
     ids: int64, or strings where the format names images. file_names: relative to `folder`. sizes: (height, width).
     The boxes of image `i` are the rows `offsets[i]:offsets[i + 1]`; they are float64, so that the numbers of the
-    user's file come back out as they went in. skipped: the reason why records were left out -> their number.
-    annotated: False for a test split without ground truth; it has no boxes, although its images may show objects, and
-    can be used neither for training nor for scoring. protocol: how detections on such data are scored unless the user
-    says otherwise.
+    user's file come back out as they went in. outlines: those of the same rows, None where no box has one. skipped:
+    the reason why records were left out -> their number. annotated: False for a test split without ground truth; it
+    has no boxes, although its images may show objects, and can be used neither for training nor for scoring. protocol:
+    how detections on such data are scored unless the user says otherwise.
     """
 
     source: Path
@@ -38,6 +39,7 @@ class DetectionDataset:
     labels: Int64[np.ndarray, " m"]
     ignore: Bool[np.ndarray, " m"]
     areas: Float64[np.ndarray, " m"]
+    outlines: Outlines | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     annotated: bool = True
     protocol: ScoreProtocol = "coco"
@@ -73,6 +75,7 @@ class DetectionDataset:
             labels=joined([s.labels for s in samples], np.zeros(0, dtype=np.int64)),
             ignore=joined([s.ignore for s in samples], np.zeros(0, dtype=bool)),
             areas=joined([s.areas for s in samples], np.zeros(0)),
+            outlines=Outlines.pack(outline for s in samples for outline in s.outlines or [None] * len(s.boxes)),
             skipped=skipped or {},
         )
 
@@ -94,6 +97,7 @@ class DetectionDataset:
             labels=self.labels[rows].copy(),
             ignore=self.ignore[rows].copy(),
             areas=self.areas[rows].copy(),
+            outlines=() if self.outlines is None else tuple(self.outlines[rows]),
         )
 
     def path(self, index: int) -> Path:
@@ -122,6 +126,7 @@ class DetectionDataset:
             labels=self.labels[rows],
             ignore=self.ignore[rows],
             areas=self.areas[rows],
+            outlines=None if self.outlines is None else self.outlines.take(rows),
             skipped={},
         )
 
@@ -134,16 +139,19 @@ class PackedBoxes(TypedDict):
     labels: Int64[np.ndarray, " m"]
     ignore: Bool[np.ndarray, " m"]
     areas: Float64[np.ndarray, " m"]
+    outlines: Outlines | None
 
 
 def pack_boxes(
     boxes: Sequence[tuple[tuple[float, float, float, float], int, bool, float]],
     of_image: Sequence[int],
     images: int,
+    outlines: Outlines | None = None,
 ) -> PackedBoxes:
     """Returns the box fields of `DetectionDataset`, sorted by image; the boxes of an image keep their order.
 
-    boxes: (xyxy corners, label, ignore, area) of each box. of_image: the index of the image of each box.
+    boxes: (xyxy corners, label, ignore, area) of each box. of_image: the index of the image of each box. outlines: of
+    each box, if there are any.
     """
     order = np.argsort(np.array(of_image, dtype=np.int64), kind="stable")
     counts = np.bincount(np.array(of_image, dtype=np.int64), minlength=images)
@@ -154,6 +162,7 @@ def pack_boxes(
         "labels": np.array(labels, dtype=np.int64)[order],
         "ignore": np.array(ignore, dtype=bool)[order],
         "areas": np.array(areas, dtype=np.float64)[order],
+        "outlines": None if outlines is None else outlines.take(order),
     }
 
 

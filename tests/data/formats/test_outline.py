@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pycocotools import mask as pycocotools
 
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, write
+from uncrowd.boxes import FAR
 from uncrowd.data.formats.coco import scan_coco
-from uncrowd.data.formats.outline import outline_box
+from uncrowd.data.formats.outline import as_outline, outline_box
+from uncrowd.data.run_lengths import compress, decompress
 
 SIZE = (HEIGHT, WIDTH)
 TRIANGLE = [10, 5, 30.5, 8, 12, 20]
@@ -51,6 +53,50 @@ NO_OUTLINES = [
     {"size": [HEIGHT, WIDTH], "counts": [5, 5.5]}, {"size": [HEIGHT, WIDTH], "counts": "o" * 99},
     {"size": [HEIGHT, WIDTH], "counts": "é"}, {"size": [HEIGHT, WIDTH], "counts": "1o"},
 ]  # fmt: skip
+
+
+NOT_READ = ({"size": [HEIGHT, WIDTH], "counts": "o" * 99}, {"size": [HEIGHT, WIDTH], "counts": "1o"})
+
+
+@pytest.mark.parametrize("outline", NO_OUTLINES, ids=repr)
+def test_what_is_no_outline_is_not_kept(outline):
+    """The text of a mask is not read before it is needed."""
+    assert as_outline(outline, SIZE) == (outline["counts"] if outline in NOT_READ else None)
+
+
+def test_outlines_are_kept_as_polygons_or_as_text(tmp_path):
+    runs = [WIDTH, 5, HEIGHT * 3, 7]
+    data = content(
+        annotations=[
+            annotation(1, 2, segmentation=[TRIANGLE, [1, 2, 3, 4], [0, 0, 4, 0, 4, 4]]),
+            annotation(2, 2, segmentation={"size": [*SIZE], "counts": runs}),
+            annotation(3, 1, segmentation={"size": [*SIZE], "counts": compress(runs)}),
+            annotation(4, 1, segmentation=[[1e300, 0, 1, 1, 2, 2]]),
+            annotation(5, 1),
+        ]
+    )
+    first, second = scan_coco(write(tmp_path / "a.json", data))[0]
+    assert first.outlines[0] == second.outlines[1] == compress(runs)
+    assert isinstance(first.outlines[1], tuple)
+    assert first.outlines[1][0].max() == np.float32(FAR), "far away, but finite"
+    assert first.outlines[2] is None
+    assert isinstance(second.outlines[0], tuple)
+    assert [polygon.tolist() for polygon in second.outlines[0]] == [
+        np.array(TRIANGLE).reshape(-1, 2).tolist(),
+        [[0, 0], [4, 0], [4, 4]],
+    ], "a polygon of two points is none"
+
+
+@given(runs=st.lists(st.integers(0, 5000), max_size=12))
+def test_text_of_run_lengths_gives_them_back(runs):
+    assert decompress(compress(runs)) == runs
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_text_of_run_lengths_is_pycocotools(seed):
+    mask = np.asfortranarray(np.random.default_rng(seed).integers(0, 2, SIZE, dtype=np.uint8))
+    encoded: Any = pycocotools.encode(mask)
+    assert compress(run_lengths(mask)) == encoded["counts"].decode()
 
 
 @pytest.mark.parametrize("outline", NO_OUTLINES, ids=repr)

@@ -6,9 +6,10 @@ from reprlib import repr as short  # a value in the user's file may be of any ty
 from typing import Any
 
 from uncrowd.data.dataset import PackedBoxes, pack_boxes
-from uncrowd.data.formats.outline import outline_box
+from uncrowd.data.formats.outline import as_outline, outline_box
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.data.formats.values import as_float, as_known, as_truth, is_number
+from uncrowd.data.outlines import Packing
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.structures import ImageId
 
@@ -88,6 +89,7 @@ def pack_annotations(
     """
     of_image: list[int] = []
     good: list[tuple[Box, int, bool, float]] = []
+    outlines = Packing()
     for record in records:
         name = f"annotation {record.get('id')} of image {record.get('image_id')}"
         image_id = as_known(record.get("image_id"), rows)
@@ -107,7 +109,8 @@ def pack_annotations(
             if box is not None and counts_in_scores(box):
                 of_image.append(row)
                 good.append((box, label, crowd, _area(record, name, box, problems)))
-    return pack_boxes(good, of_image, len(sizes))
+                outlines.add(as_outline(record.get("segmentation"), sizes[row]))
+    return pack_boxes(good, of_image, len(sizes), outlines.packed())
 
 
 def _is_in(names: Container[str], value: Any) -> bool:
