@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torchvision.transforms.v2.functional import resize as resize_image
 
 from uncrowd.data.transforms import (
     CropConfig,
@@ -195,6 +196,26 @@ def test_ignored_boxes_are_kept_apart():
     assert target.labels.tolist() == [0, 2]
     assert target.boxes.tolist() == [[0, 0, 10, 10], [30, 30, 50, 50]]
     assert target.ignored.tolist() == [[20, 20, 60, 40]]
+
+
+def test_what_is_off_changes_no_bit_and_draws_no_number():
+    """So the paper's recipes train on what they trained on before there were more choices."""
+    pixels = np.random.default_rng(0).integers(0, 256, (41, 60, 3), dtype=np.uint8)
+    outline = (np.array([[6, 4], [30, 4], [30, 20]], dtype=np.float32),)
+    sample = replace(sample_of((41, 60), [[6, 4.1, 30, 20.5]]), outlines=(outline,))
+    for index in range(8):
+        rng, twin = image_rng(0, 0, index), image_rng(0, 0, index)
+        image, target = augment(always(short_sides=(40, 50, 60), horizontal_flip=0.5), pixels, sample, rng)
+
+        expected, box = torch.from_numpy(pixels).permute(2, 0, 1), np.array([6, 4.1, 30, 20.5], dtype=np.float32)
+        if twin.random() < 0.5:
+            expected, box = expected.flip(-1), np.array([60 - box[2], box[1], 60 - box[0], box[3]], dtype=np.float32)
+        twin.random()
+        size = resized_size(41, 60, int(twin.choice([40, 50, 60])), 1000)
+        scale = np.array([size[1] / 60, size[0] / 41] * 2, dtype=np.float32)
+        assert torch.equal(image, resize_image(expected, list(size), antialias=True))
+        assert target.boxes.tolist() == [(box * scale).tolist()]
+        assert rng.random() == twin.random()
 
 
 def test_an_image_without_boxes():

@@ -14,8 +14,13 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812, the name everybody knows it by
 
 from uncrowd import boxes as box_ops
+from uncrowd.data.augment.affine import AffineConfig, warp
 from uncrowd.data.augment.colour import ColourConfig, jitter_colours
 from uncrowd.data.augment.degrade import BlurConfig, NoiseConfig, add_noise, blur
+from uncrowd.data.augment.labelled import Labelled, labelled, to_tensor
+from uncrowd.data.augment.mosaic import MosaicConfig, mosaic
+from uncrowd.data.augment.others import Others
+from uncrowd.data.augment.paste import PasteConfig, paste
 from uncrowd.errors import InputError, require_probability
 from uncrowd.structures import Sample, Target
 
@@ -64,6 +69,12 @@ class TrainTransformConfig:
     tile: int | None = None
     # Clip boxes to the image or crop. Full-body boxes are not clipped: they include hidden parts outside the image.
     clip_boxes: bool = True
+    # Four images in one.
+    mosaic: MosaicConfig = field(default_factory=MosaicConfig)
+    # Objects of other images pasted over those of an image.
+    paste: PasteConfig = field(default_factory=PasteConfig)
+    # Rotation, scale and shear.
+    affine: AffineConfig = field(default_factory=AffineConfig)
     # Changes of the colours.
     colour: ColourConfig = field(default_factory=ColourConfig)
     # Blur.
@@ -78,6 +89,11 @@ class TrainTransformConfig:
         require_probability(horizontal_flip=self.horizontal_flip, vertical_flip=self.vertical_flip)
         if self.tile is not None:
             _require_lengths("tile", (self.tile,))
+
+    @property
+    def borrows(self) -> bool:
+        """Whether an image may take something from other images."""
+        return self.paste.probability > 0 or self.mosaic.probability > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +117,28 @@ def image_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
 
 
 def augment(
-    config: TrainTransformConfig, pixels: UInt8[np.ndarray, "h w 3"], sample: Sample, rng: np.random.Generator
+    config: TrainTransformConfig,
+    pixels: UInt8[np.ndarray, "h w 3"],
+    sample: Sample,
+    rng: np.random.Generator,
+    others: Others | None = None,
+    strength: float = 1.0,
 ) -> tuple[UInt8[Tensor, "3 new_h new_w"], Target]:
     """Augments an image and its boxes; returns them in network pixels after flips, perhaps crops, and a random size.
 
-    What else `config` asks for comes on top. While it is off, it draws no number, so it changes nothing.
+    What else `config` asks for comes on top. What is off draws no number, so it changes nothing. others: the images of
+    the training set, for what is taken from them. strength: factor on how often something is, from `strength_in`.
 
     The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the image or crop are dropped, so
     the target may be empty.
     """
-    image = _to_tensor(pixels)
-    boxes = torch.tensor(sample.boxes, dtype=torch.float32)
+    given = labelled(pixels, sample, with_shapes=config.affine.probability > 0 or config.borrows)
+    if others is not None:
+        images = others.images(sample.id, rng)
+        given = mosaic(config.mosaic, given, images, rng, strength, clip=config.clip_boxes)
+        given = paste(config.paste, given, others.cutouts(sample.id, rng), rng, strength)
+    given = warp(config.affine, given, rng)
+    image, boxes = given.image, given.boxes
     if rng.random() < config.horizontal_flip:
         image, boxes = _flip_horizontally(image, boxes)
     if rng.random() < config.vertical_flip:
@@ -126,13 +153,18 @@ def augment(
     image, boxes = _resize(image, boxes, size)
     image = jitter_colours(config.colour, image, rng)
     image = add_noise(config.noise, blur(config.blur, image, rng), rng)
-    return image, _target(boxes, sample, size, config.clip_boxes)
+    return image, _target(given._replace(boxes=boxes), size, config.clip_boxes)
+
+
+def strength_in(epoch: int, epochs: int) -> float:
+    """Returns 1, and in the last fifth of training a number that falls in proportion, to 0 in the last epoch."""
+    return min(1.0, (epochs - 1 - epoch) / (epochs / 5))
 
 
 def resize(pixels: UInt8[np.ndarray, "h w 3"], config: ResizeConfig) -> UInt8[Tensor, "3 new_h new_w"]:
     """Resizes an image to the size that the network gets at inference; its values stay 0-255."""
     height, width = pixels.shape[:2]
-    return _resize_image(_to_tensor(pixels), resized_size(height, width, config.short_side, config.max_size))
+    return _resize_image(to_tensor(pixels), resized_size(height, width, config.short_side, config.max_size))
 
 
 def resized_size(height: int, width: int, short_side: int, max_size: int | float) -> tuple[int, int]:
@@ -149,11 +181,6 @@ def resized_size(height: int, width: int, short_side: int, max_size: int | float
 def _require_lengths(name: str, lengths: tuple[int, ...]) -> None:
     if not lengths or min(lengths) < 1 or max(lengths) > LONGEST:
         raise InputError(f"{name} is {', '.join(map(str, lengths)) or 'empty'}; give 1 to {LONGEST:,} pixels.")
-
-
-def _to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
-    # without a copy, unless it is one that torch cannot share: read-only, or mirrored by its strides
-    return torch.from_numpy(np.require(pixels, requirements=("C", "W"))).permute(2, 0, 1)
 
 
 def _flip_horizontally(image: Tensor, boxes: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor]:
@@ -196,11 +223,9 @@ def _resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.resize(image, list(size), InterpolationMode.BILINEAR, antialias=True)
 
 
-def _target(boxes: Float[Tensor, "n 4"], sample: Sample, size: tuple[int, int], clip: bool) -> Target:
-    clipped = box_ops.clip(boxes, height=float(size[0]), width=float(size[1]))
+def _target(given: Labelled, size: tuple[int, int], clip: bool) -> Target:
+    clipped = box_ops.clip(given.boxes, height=float(size[0]), width=float(size[1]))
     inside = (clipped[:, 2:] - clipped[:, :2] > MIN_SIDE).all(dim=-1)
-    kept = clipped if clip else boxes
-    ignore = torch.tensor(sample.ignore)
-    is_object = inside & ~ignore
-    labels = torch.tensor(sample.labels)[is_object]
-    return Target(boxes=kept[is_object], labels=labels, ignored=kept[inside & ignore], size=size)
+    kept = clipped if clip else given.boxes
+    is_object, is_ignored = inside & ~given.ignore, inside & given.ignore
+    return Target(boxes=kept[is_object], labels=given.labels[is_object], ignored=kept[is_ignored], size=size)

@@ -1,0 +1,102 @@
+"""The other images of a training set, from which an image borrows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+
+from uncrowd.boxes import pairwise_own_share
+from uncrowd.data.augment.cutout import Cutout, cut
+from uncrowd.data.augment.labelled import Labelled, labelled
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.images.read import read_image
+from uncrowd.errors import InputError
+from uncrowd.structures import ImageId
+from uncrowd.words import counted
+
+# In pixels: the shortest side of an object that is cut out, and its least distance to the edge of its image, which may
+# have cut off a part of it.
+SHORTEST, APART = 4.0, 1.0
+# The largest share of a box that others may cover where no outline tells which pixels are the object's.
+SHARED = 0.1
+# The most image files that are opened for one image.
+MOST_FILES = 8
+# The most pairs of boxes that are compared at a time, so that memory does not grow with the square of their number.
+PAIRS_AT_A_TIME = 250_000
+
+
+class Others:
+    """Draws from the images of a dataset. max_pixels: images above it are not read."""
+
+    def __init__(self, dataset: DetectionDataset, max_pixels: int) -> None:
+        self._dataset, self._max_pixels = dataset, max_pixels
+        self._cuttable = cuttable(dataset)
+        self._with_cuttable = np.unique(np.searchsorted(dataset.offsets, np.flatnonzero(self._cuttable), "right") - 1)
+
+    def require_cuttable(self) -> None:
+        """Raises InputError unless objects can be cut out of two images or more."""
+        if len(self._with_cuttable) < 2:
+            raise InputError(
+                f"{self._dataset.source} has objects that can be cut out in "
+                f"{counted(len(self._with_cuttable), 'image')}, too few to paste them into others (they must be clear "
+                "of the edge and, without an outline, of other objects); leave --augment.paste.probability at 0."
+            )
+
+    def cutouts(self, but: ImageId, rng: np.random.Generator) -> Iterator[Cutout]:
+        """Yields objects of images drawn one after another, all but image `but`, the objects of each in random order.
+
+        It ends when enough files were opened. Images that cannot be read are passed over.
+        """
+        for index, source in self._drawn(self._with_cuttable, but, rng):
+            start, end = self._dataset.offsets[index : index + 2]
+            for row in rng.permutation(np.flatnonzero(self._cuttable[start:end])).tolist():
+                yield cut(source, row)
+
+    def images(self, but: ImageId, rng: np.random.Generator) -> Iterator[Labelled]:
+        """Yields images drawn one after another, all but image `but`. It ends when enough files were opened."""
+        return (source for _, source in self._drawn(np.arange(len(self._dataset)), but, rng))
+
+    def _drawn(
+        self, images: Int64[np.ndarray, " k"], but: ImageId, rng: np.random.Generator
+    ) -> Iterator[tuple[int, Labelled]]:
+        for _ in range(MOST_FILES):
+            index = int(rng.choice(images))
+            sample = self._dataset[index]
+            if sample.id == but:
+                continue
+            try:
+                pixels = read_image(sample.path, sample.size, max_pixels=self._max_pixels)
+            except InputError:
+                continue  # training says so when it is this image's turn
+            yield index, labelled(pixels, sample, with_shapes=True)
+
+
+def cuttable(dataset: DetectionDataset) -> Bool[np.ndarray, " m"]:
+    """Returns which boxes hold one whole object that can be cut out.
+
+    They are not ignored, not tiny and clear of the edge of their image, and have an outline or little in common with
+    other boxes.
+    """
+    x1, y1, x2, y2 = dataset.boxes.T
+    height, width = np.repeat(dataset.sizes, dataset.counts, axis=0).T
+    whole = (x1 >= APART) & (y1 >= APART) & (x2 <= width - APART) & (y2 <= height - APART)
+    good = whole & (np.minimum(x2 - x1, y2 - y1) >= SHORTEST) & ~dataset.ignore
+    outlined = np.zeros(len(good), dtype=bool) if dataset.outlines is None else dataset.outlines.present
+    for start, end in zip(dataset.offsets[:-1], dataset.offsets[1:], strict=True):
+        unsure = start + np.flatnonzero(good[start:end] & ~outlined[start:end])
+        good[unsure] = _most_shared(dataset.boxes[start:end], unsure - start) <= SHARED
+    return good
+
+
+def _most_shared(boxes: Float64[np.ndarray, "n 4"], rows: np.ndarray) -> Float64[np.ndarray, " k"]:
+    """Returns the largest share of each of these boxes that another one covers."""
+    every = torch.from_numpy(boxes)
+    most = np.zeros(len(rows))
+    step = max(1, PAIRS_AT_A_TIME // max(1, len(boxes)))
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
+        shares = pairwise_own_share(every[block], every)
+        shares[torch.arange(len(block)), torch.from_numpy(block)] = 0  # each box with itself
+        most[first : first + step] = shares.amax(dim=1).numpy()
+    return most
