@@ -1,5 +1,7 @@
 """Which images form a batch: in an epoch of training on any number of ranks, and in inference."""
 
+from functools import partial
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +56,21 @@ def test_two_ranks_see_at_each_step_what_one_would():
     first, second = (plan_epoch(sizes, seed=5, epoch=2, batch_size=4, world_size=2, rank=rank) for rank in (0, 1))
 
     assert [a + b for a, b in zip(first, second, strict=True)] == alone
+
+
+def test_repeated_images_come_about_as_often_as_asked_and_epochs_stay_equally_long():
+    repeats = np.array([1.0] * 16 + [2.5] * 2 + [1.3, 4.0])
+    plan = partial(plan_epoch, shapes(*[LANDSCAPE] * 20), seed=0, repeats=repeats)
+    plans = [plan(epoch=epoch, batch_size=2) for epoch in range(300)]
+
+    assert {len(plan) for plan in plans} == {26 // 2}, "the sum of the repeats is 26.3"
+    counts = np.array([np.bincount(np.ravel(plan), minlength=20) for plan in plans])
+    assert counts[:, 16:18].min() >= 1
+    assert counts[:, 16:18].max() == 3
+    assert np.abs(counts.mean(axis=0) - repeats).max() < 0.15
+    assert plans[3] == plan(epoch=3, batch_size=2)
+    first, second = (plan(epoch=3, batch_size=1, world_size=2, rank=rank) for rank in (0, 1))
+    assert [a + b for a, b in zip(first, second, strict=True)] == plans[3]
 
 
 def test_plan_is_another_one_each_epoch_and_in_time_takes_every_image():

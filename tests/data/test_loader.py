@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.data.augment.drawn import discs
+from uncrowd.data.augment.affine import AffineConfig
+from uncrowd.data.augment.colour import ColourConfig
+from uncrowd.data.augment.degrade import BlurConfig, NoiseConfig
+from uncrowd.data.augment.mosaic import MosaicConfig
+from uncrowd.data.augment.paste import PasteConfig
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import InferenceLoader, TrainLoader
 from uncrowd.data.transforms import CropConfig, ResizeConfig, TrainTransformConfig
@@ -116,6 +123,38 @@ def test_an_epoch_resumes_where_it_stopped(make_dataset):
     assert len(whole) == 3
     for batch, other in zip(whole[1:], rest, strict=True):
         assert_same(batch, other)
+
+
+EVERYTHING = replace(
+    SMALL,
+    mosaic=MosaicConfig(probability=0.4),
+    paste=PasteConfig(probability=0.9),
+    affine=AffineConfig(probability=0.8),
+    colour=ColourConfig(probability=0.8),
+    blur=BlurConfig(probability=0.5),
+    noise=NoiseConfig(probability=0.5),
+)
+
+
+def test_with_everything_on_an_epoch_resumes_where_it_stopped_on_any_number_of_workers(tmp_path):
+    dataset = discs(tmp_path, 8, outlined=True)
+    whole = list(TrainLoader(dataset, EVERYTHING, seed=0, batch_size=2, epochs=9).epoch(3))
+
+    rest = list(TrainLoader(dataset, EVERYTHING, seed=0, batch_size=2, epochs=9, workers=2).epoch(3, start_step=1))
+
+    assert max(len(target.labels) for batch in whole for target in batch.targets) > 3, "objects were pasted"
+    for batch, other in zip(whole[1:], rest, strict=True):
+        assert_same(batch, other)
+
+
+def test_objects_are_pasted_less_often_towards_the_end(tmp_path):
+    dataset = discs(tmp_path, 8, outlined=True)
+    config = TrainTransformConfig(short_sides=(48,), max_size=96, paste=PasteConfig(probability=1.0, objects=(4, 4)))
+    loader = TrainLoader(dataset, config, seed=0, batch_size=8, epochs=20)
+    more = [sum(len(target.labels) > 3 for target in next(loader.epoch(e)).targets) for e in (0, 15, 17, 18, 19)]
+    assert more[:2] == [8, 8]
+    assert 0 < sum(more[2:4]) < 16
+    assert more[4] == 0, "the last epoch shows real images"
 
 
 def test_each_epoch_augments_anew(make_dataset):

@@ -5,6 +5,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.engine.told import Told
+from uncrowd.engine.log import RunLog
+from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.micro_batches import split
+from uncrowd.engine.position import read_progress
+from uncrowd.engine.recompute import recompute_layers
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError, NonFiniteError
 from uncrowd.losses.criterion import Losses
@@ -98,7 +103,16 @@ def test_a_batch_that_cannot_be_split_is_refused(build: Build, world_size: int, 
 
 
 @pytest.mark.parametrize(
-    "setting", [{"epochs": 0}, {"log_every": 0}, {"checkpoint_every": 0}, {"workers": -1}, {"ema_decay": 1.0}]
+    "setting",
+    [
+        {"epochs": 0},
+        {"log_every": 0},
+        {"checkpoint_every": 0},
+        {"workers": -1},
+        {"ema_decay": 1.0},
+        {"patience": 0},
+        {"rare_below": 2.0},
+    ],
 )
 def test_settings_without_sense_are_refused(build: Build, setting: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(setting))):
@@ -226,6 +240,67 @@ def test_the_best_score_is_kept_and_none_is_no_score(build: Build, monkeypatch: 
     evaluated = [("evaluate", epoch) for epoch in (1, 2, 3, 4, 5)]
     assert told.events == [*evaluated[:2], ("improved", 2), *evaluated[2:], ("improved", 5), ("finished", 0)]
     assert trainer.best == 0.3
+
+
+def test_patience_ends_a_run_whose_score_gets_no_better(
+    build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trainer, told = build(epochs=9, patience=2), Told([0.1, None, 0.05, 0.2, 0.2, None, 0.1, 0.9])
+    monkeypatch.setattr(trainer.loader, "epoch", lambda epoch, start: iter(()))
+    log = RunLog(tmp_path / "log")
+    assert trainer.train(log, told)
+    log.close()
+    assert told.events == [
+        *[("evaluate", 1), ("improved", 1), ("evaluate", 2), ("evaluate", 3), ("evaluate", 4), ("improved", 4)],
+        *[("evaluate", 5), ("evaluate", 6), ("evaluate", 7), ("finished", 0)],
+    ], "an evaluation without a score does not count"
+    assert trainer.is_finished
+    (row,) = read_metrics(tmp_path / "log" / "metrics.jsonl")
+    assert (row["kind"], row["epoch"]) == ("stop", 7)
+    assert row["reason"] == "no better score than 0.2 in the last 2 evaluations"
+    resumed, patient = build(epochs=9, patience=2), build(epochs=9, patience=3)
+    for again in (resumed, patient):
+        again.facts = trainer.facts
+        again.resume()
+        assert (again.position, again.best, again.since_best) == ((7, 0), 0.2, 2)
+    assert (resumed.is_finished, patient.is_finished) == (True, False)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_score_since_the_best() -> None:
+    assert read_progress({"position": [1, 2], "best": 0.5}, 3, 4, "it") == ((1, 2), 0.5, 0)
+    with pytest.raises(InputError, match="it has a damaged record"):
+        read_progress({"position": [1, 2], "best": 0.5, "since_best": -1}, 3, 4, "it")
+
+
+def test_recomputed_stages_give_the_same_gradients_to_the_bit(
+    build: Build, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, entered = next(batches), []
+    plain, recomputed = build(ema_decay=None), build(ema_decay=None)
+    recompute_layers(recomputed.bare_model)  # pyright: ignore[reportArgumentType]
+    stages = recomputed.bare_model.layers  # pyright: ignore[reportAttributeAccessIssue]
+    stages[0].class_logits.register_forward_hook(lambda *_: entered.append(torch.is_grad_enabled()))
+    expected, got = gradients(plain, batch, monkeypatch), gradients(recomputed, batch, monkeypatch)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(got[name], gradient) for name, gradient in expected.items())
+    assert entered == [True, True], "forward, and once more in the backward pass"
+    with torch.inference_mode():
+        recomputed.bare_model(batch.images, batch.sizes)
+    assert len(entered) == 3
+    assert recomputed.bare_model.state_dict().keys() == plain.bare_model.state_dict().keys()
+
+
+def test_a_copy_of_a_recomputed_model_has_layers_of_its_own(build: Build, batches: Iterator[Batch]) -> None:
+    """The average of the weights is such a copy."""
+    batch, model = next(batches), build(ema_decay=None).bare_model
+    recompute_layers(model)  # pyright: ignore[reportArgumentType]
+    copy = deepcopy(model)
+    with torch.no_grad():
+        before = model(batch.images, batch.sizes)[-1].boxes
+        for parameter in copy.parameters():
+            parameter.mul_(1.5)
+        assert torch.equal(model(batch.images, batch.sizes)[-1].boxes, before)
+        assert not torch.equal(copy(batch.images, batch.sizes)[-1].boxes, before)
 
 
 def test_the_last_epoch_is_always_evaluated(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

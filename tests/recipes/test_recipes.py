@@ -124,6 +124,14 @@ def test_resnets_are_frozen_up_to_res2_and_swin_is_not() -> None:
         assert backbone.norm == "frozen_batch", name
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_came_after_the_paper_is_off(name: str) -> None:
+    augment, train = EXPERIMENTS[name]().augment, EXPERIMENTS[name]().train
+    choices = (augment.mosaic, augment.paste, augment.affine, augment.colour, augment.blur, augment.noise)
+    assert not any(choice.probability for choice in choices)
+    assert (train.patience, train.rare_below, train.recompute) == (None, 0, False)
+
+
 def test_the_baseline_differs_in_the_two_modules_alone() -> None:
     ours, baseline = coco.coco_r50_100(), coco.coco_r50_100_sparse_rcnn()
     assert isinstance(ours.model, SparseRCNNConfig)

@@ -17,6 +17,11 @@ from tests.runs.process import Process, prepare
 from tests.runs.same_end import assert_same_end, logged
 from tests.tiny import tiny_experiment
 from uncrowd import config
+from uncrowd.data.augment.affine import AffineConfig
+from uncrowd.data.augment.colour import ColourConfig
+from uncrowd.data.augment.degrade import BlurConfig, NoiseConfig
+from uncrowd.data.augment.mosaic import MosaicConfig
+from uncrowd.data.augment.paste import PasteConfig
 from uncrowd.engine.checkpoint import HEADER
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.train import Trainer
@@ -91,6 +96,26 @@ def test_stopped_and_resumed(crowd: Path, finished: Path, tmp_path: Path, at_ste
     assert resume(folder, device="cpu", say=said.append).finished
     assert f"resumed at epoch {step // 4}, step {step % 4 + 1}" in said
     assert_same_end(folder, finished)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_stopped_and_resumed_with_every_choice_on(crowd: Path, tmp_path: Path, at_step: AtStep) -> None:
+    tiny = tiny_experiment(recompute=True, patience=1, rare_below=0.9)
+    augment = replace(
+        tiny.augment,
+        mosaic=MosaicConfig(probability=0.3),
+        paste=PasteConfig(probability=1.0),
+        affine=AffineConfig(probability=0.8),
+        colour=ColourConfig(probability=0.8),
+        blur=BlurConfig(probability=0.5),
+        noise=NoiseConfig(probability=0.5),
+    )
+    run = Run(experiment=replace(tiny, augment=augment), data=str(crowd))
+    assert begin(run, tmp_path / "whole", device="cpu").finished
+    at_step(2, terminate)
+    assert not begin(run, tmp_path / "run", device="cpu").finished
+    assert resume(tmp_path / "run", device="cpu").finished
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("no_report")

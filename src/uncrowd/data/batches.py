@@ -8,27 +8,43 @@ from collections import defaultdict
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 from uncrowd.data.transforms import ResizeConfig, resized_size
 
 
 def plan_epoch(
-    sizes: Int64[np.ndarray, "n 2"], *, seed: int, epoch: int, batch_size: int, world_size: int = 1, rank: int = 0
+    sizes: Int64[np.ndarray, "n 2"],
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    world_size: int = 1,
+    rank: int = 0,
+    repeats: Float64[np.ndarray, " n"] | None = None,
 ) -> list[list[int]]:
     """Returns the images of each step of `rank` in `epoch`: lists of `batch_size` indices, equally many on all ranks.
 
     `sizes`: (height, width) of each image. A step takes batch_size * world_size images over all ranks, and the
     choice depends on that product alone: 2 ranks with 4 images get the same images as 1 rank with 8. The images of a
-    step are all landscape or all portrait, except in at most one step. No image comes twice. The remainder that does
-    not fill a step is left out; it differs between epochs. A dataset smaller than one step is repeated to fill it.
+    step are all landscape or all portrait, except in at most one step. The remainder that does not fill a step is left
+    out; it differs between epochs. A dataset smaller than one step is repeated to fill it.
+
+    repeats: how often each image comes in an epoch on average, at least 1; in one epoch it is the whole number below or
+    above. Otherwise no image comes twice.
     """
     rng = np.random.default_rng((seed, epoch))
     images_a_step = batch_size * world_size
-    steps = max(len(sizes) // images_a_step, 1)
+    order = rng.permutation(len(sizes))
+    images = len(sizes)
+    if repeats is not None:
+        images = math.floor(repeats.sum())  # equally many each epoch
+        ends = np.floor(np.cumsum(repeats[order]) + rng.random())
+        order = rng.permutation(np.repeat(order, np.diff(ends, prepend=0).astype(np.int64)))
+    steps = max(images // images_a_step, 1)
     # `np.resize` cuts the remainder off, or repeats what is too short.
-    order = np.resize(rng.permutation(len(sizes)), steps * images_a_step)
+    order = np.resize(order, steps * images_a_step)
     is_portrait = sizes[order, 0] > sizes[order, 1]
     by_shape = order[np.argsort(is_portrait, kind="stable")]
     batches = rng.permutation(by_shape.reshape(steps, world_size, batch_size))

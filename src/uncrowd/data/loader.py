@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,13 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from uncrowd.data.augment.others import Others
+from uncrowd.data.balance import repeat_factors
 from uncrowd.data.batches import inference_batches, pad, plan_epoch
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.images.read import read_image
-from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, image_rng, resize
+from uncrowd.data.transforms import ResizeConfig, TrainTransformConfig, augment, image_rng, resize, strength_in
 from uncrowd.errors import InputError
 from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, ImageId, Sample, Target
@@ -41,17 +44,30 @@ class TrainLoader:
         *,
         seed: int,
         batch_size: int,
+        epochs: int | None = None,
+        rare_below: float = 0.0,
         workers: int = 0,
         world_size: int = 1,
         rank: int = 0,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        """epochs: the length of training, towards whose end less is taken from other images; None never tapers off.
+
+        rare_below: share of the images below which a class is rare, and images with it come more often.
+        """
         if len(dataset) == 0:
             raise InputError("The training data has no images; check its path and split.")
-        self._batches = _TrainBatches(dataset, config, seed, max_pixels)
-        self._sizes = dataset.sizes
-        self._plan = {"seed": seed, "batch_size": batch_size, "world_size": world_size, "rank": rank}
-        self.steps_per_epoch = len(plan_epoch(self._sizes, epoch=0, **self._plan))
+        self._batches = _TrainBatches(dataset, config, seed, epochs, max_pixels)
+        self._plan = partial(
+            plan_epoch,
+            dataset.sizes,
+            seed=seed,
+            batch_size=batch_size,
+            world_size=world_size,
+            rank=rank,
+            repeats=repeat_factors(dataset, rare_below) if rare_below > 0 else None,
+        )
+        self.steps_per_epoch = len(self._plan(epoch=0))
         self._workers = workers
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
@@ -59,7 +75,7 @@ class TrainLoader:
 
         Raises InputError when no image of the dataset can be read.
         """
-        plan = plan_epoch(self._sizes, epoch=epoch, **self._plan)
+        plan = self._plan(epoch=epoch)
         return _load(self._batches, [(epoch, batch) for batch in plan[start_step:]], self._workers)
 
 
@@ -115,11 +131,18 @@ class _Packed(NamedTuple):
 class _TrainBatches(Dataset[_Packed | InputError]):
     """Maps (epoch, indices) to a batch. Errors are returned: raised in a worker they become a stack trace."""
 
-    def __init__(self, dataset: DetectionDataset, config: TrainTransformConfig, seed: int, max_pixels: int) -> None:
-        self.dataset, self.config, self.seed, self.max_pixels = dataset, config, seed, max_pixels
+    def __init__(
+        self, dataset: DetectionDataset, config: TrainTransformConfig, seed: int, epochs: int | None, max_pixels: int
+    ) -> None:
+        self.dataset, self.config, self.seed = dataset, config, seed
+        self.epochs, self.max_pixels = epochs, max_pixels
+        self.others = Others(dataset, max_pixels) if config.borrows else None
+        if self.others is not None and config.paste.probability > 0:
+            self.others.require_cuttable()
 
     def __getitem__(self, key: tuple[int, list[int]]) -> _Packed | InputError:
         epoch, indices = key
+        strength = 1.0 if self.epochs is None else strength_in(epoch, self.epochs)
         images, targets, samples, skipped = [], [], [], []
         for planned in indices:
             try:
@@ -128,7 +151,8 @@ class _TrainBatches(Dataset[_Packed | InputError]):
                 return error
             if reason is not None:
                 skipped.append(reason)
-            image, target = augment(self.config, pixels, sample, image_rng(self.seed, epoch, index))
+            rng = image_rng(self.seed, epoch, index)
+            image, target = augment(self.config, pixels, sample, rng, self.others, strength)
             images.append(image)
             targets.append(target)
             samples.append(sample)

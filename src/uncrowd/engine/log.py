@@ -22,7 +22,8 @@ class RunLog:
     """Appends to `metrics.jsonl` and TensorBoard events in a run's folder, and shows progress.
 
     start_step: the step after which a resumed run continues. Rows that the interrupted run logged after it are
-    dropped, because they will be logged again. evaluates_again: this is also true of the evaluation at `start_step`.
+    dropped, because they will be logged again. evaluates_again: this is also true of the evaluation at `start_step` and
+    what follows from it.
     """
 
     def __init__(self, folder: Path, *, start_step: int = 0, evaluates_again: bool = False):
@@ -30,7 +31,7 @@ class RunLog:
 
         def is_kept(row: dict[str, Any]) -> bool:
             return row["step"] < start_step or (
-                row["step"] == start_step and not (evaluates_again and row["kind"] == "eval")
+                row["step"] == start_step and not (evaluates_again and row["kind"] in ("eval", "stop"))
             )
 
         with self._writing():

@@ -1,4 +1,4 @@
-"""The position of a run in its data, as the checkpoint holds it."""
+"""How far a run has come, as the checkpoint holds it: its position in the data and its best score."""
 
 import math
 from typing import Any, NamedTuple
@@ -17,19 +17,27 @@ class Position(NamedTuple):
     step: int
 
 
-def read_progress(progress: Any, epochs: int, steps: int, source: str) -> tuple[Position, float | None]:
-    """Returns the position and the best score so far from the `progress` of a checkpoint.
+class Progress(NamedTuple):
+    """The position, the best score so far, and the number of scores since then, none of which was better."""
+
+    position: Position
+    best: float | None
+    since_best: int
+
+
+def read_progress(progress: Any, epochs: int, steps: int, source: str) -> Progress:
+    """Returns the `progress` of a checkpoint. Earlier versions did not count scores since the best.
 
     epochs, steps: of the run, and of each epoch. Raises InputError, naming `source`, when no such run can be there.
     """
     try:
-        (epoch, step), best = progress["position"], progress["best"]
-        if type(epoch) is not int or type(step) is not int:
+        (epoch, step), best, since_best = progress["position"], progress["best"], progress.get("since_best", 0)
+        if not type(epoch) is type(step) is type(since_best) is int:
             raise TypeError
         within = (0 <= epoch < epochs and 0 <= step <= steps) or (epoch, step) == (epochs, 0)
-        if within and (best is None or math.isfinite(best)):
-            return Position(epoch, step), best
-    except (KeyError, TypeError, ValueError):
+        if within and (best is None or math.isfinite(best)) and since_best >= 0:
+            return Progress(Position(epoch, step), best, since_best)
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise InputError(
         f"{source} has a damaged record of its progress, {progress}: this run has {counted(epochs, 'epoch')} of "

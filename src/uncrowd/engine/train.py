@@ -24,7 +24,7 @@ from uncrowd.engine.forecast import Forecast, StepTimer, duration, peak_memory
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.micro_batches import split, sum_losses, to_device
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
-from uncrowd.engine.position import Position, read_progress
+from uncrowd.engine.position import Position, Progress, read_progress
 from uncrowd.engine.stop import StopRequest
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.engine.watch import Watch
@@ -45,7 +45,10 @@ class Events(Protocol):
         """Is called when the score is the best so far."""
 
     def finished(self, model: nn.Module) -> None:
-        """Is called after the last epoch was scored, and again if the run was killed before its last checkpoint."""
+        """Is called after the last epoch was scored, and again if the run was killed before its last checkpoint.
+
+        The last epoch is an earlier one where training ends early.
+        """
 
 
 class Trainer:
@@ -72,6 +75,7 @@ class Trainer:
         self.model = distribute(model, accelerator)
         self.position = Position(0, 0)
         self.best: float | None = None
+        self.since_best = 0
         # The loss and the gradient norm of the last step, and whether a rank was asked to stop in this one.
         self._watch = Watch(3, accelerator.device)
         self._last: StepRecord | None = None
@@ -95,8 +99,13 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done and scored."""
-        return self.position.epoch >= self.config.epochs
+        """Whether all epochs are done and scored, or enough that training has ended early."""
+        return self.position.epoch >= self.config.epochs or (self.position.step == 0 and self._ends_early)
+
+    @property
+    def _ends_early(self) -> bool:
+        """Whether as many scores as the run has patience for were not better than the best."""
+        return self.config.patience is not None and self.since_best >= self.config.patience
 
     @property
     def awaits_evaluation(self) -> bool:
@@ -123,7 +132,7 @@ class Trainer:
             completed=completed,
         )
         limits = self.config.epochs, self.loader.steps_per_epoch
-        self.position, self.best = read_progress(progress, *limits, str(self.checkpoint))
+        self.position, self.best, self.since_best = read_progress(progress, *limits, str(self.checkpoint))
 
     def rehearse(self) -> Forecast:
         """Measures the first steps and writes nothing. The trainer must not be used afterwards."""
@@ -136,7 +145,9 @@ class Trainer:
         raise AssertionError("epochs never end")
 
     def train(self, log: RunLog | None, events: Events) -> bool:
-        """Trains to the end of the last epoch and returns True, or False if SIGTERM or Ctrl-C stopped it.
+        """Trains to the end and returns True, or False if SIGTERM or Ctrl-C stopped it.
+
+        The end is that of the last epoch, or an earlier one after which the score has not been better for long enough.
 
         In both cases the checkpoint is written. log: None on all ranks but the first. Raises NonFiniteError when a
         loss or a gradient is not finite, and InputError when memory runs out; both name the step and its images.
@@ -152,7 +163,9 @@ class Trainer:
                 epoch = self.position.epoch + 1
                 if epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs:
                     self._evaluate(events, epoch)
-                    if epoch == self.config.epochs:
+                    if self._ends_early and epoch < self.config.epochs:
+                        self._say_early_end(log, epoch)
+                    if self._ends_early or epoch == self.config.epochs:
                         events.finished(self.evaluated_model)
                 self.position = Position(epoch, 0)
                 self._save()
@@ -276,9 +289,18 @@ class Trainer:
 
     def _evaluate(self, events: Events, epoch: int) -> None:
         score = events.evaluate(self.evaluated_model, epoch, self.global_step)
-        if score is not None and (self.best is None or score > self.best):
-            self.best = score
+        if score is None:
+            return
+        self.since_best += 1
+        if self.best is None or score > self.best:
+            self.best, self.since_best = score, 0
             events.improved(self.evaluated_model, epoch, self.global_step)
+
+    def _say_early_end(self, log: RunLog | None, epoch: int) -> None:
+        if log is not None:
+            reason = f"no better score than {self.best:.4g} in the last {counted(self.since_best, 'evaluation')}"
+            log.write("stop", self.global_step, {"epoch": epoch, "reason": reason})
+            log.say(f"training ends early, after epoch {epoch} of {self.config.epochs}: {reason}")
 
     def _say_unreadable(self, log: RunLog | None, reasons: list[str]) -> None:
         """Says once which images could not be read, and why. reasons: those of all ranks in this epoch."""
@@ -316,7 +338,7 @@ class Trainer:
     def _save(self) -> None:
         self._check_finite(self._watch.values.tolist())
         if self.accelerator.is_main_process:
-            progress = {"position": self.position, "best": self.best}
+            progress = Progress(self.position, self.best, self.since_best)._asdict()
             save_checkpoint(
                 self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, progress=progress
             )

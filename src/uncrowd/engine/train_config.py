@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from uncrowd.data.images.file import MAX_PIXELS
-from uncrowd.errors import InputError, require_at_least
+from uncrowd.errors import InputError, require_at_least, require_at_most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +21,22 @@ class TrainConfig:
     bf16: bool = False
     # Compile stages or layers with torch.compile. This takes a minute or more at the start and pays on GPUs.
     compile: bool = False
+    # Compute the stages or layers once more in the backward pass instead of keeping what is in them. This needs less
+    # memory and more time, and gives the same gradients.
+    recompute: bool = False
     # Decay of an exponential average of the weights, which is scored and deployed in their place. None keeps none.
     ema_decay: float | None = None
     # Number of epochs between evaluations; the last epoch is always evaluated.
     evaluate_every: int = 1
+    # Number of evaluations without a better score after which training ends early. None never ends it early.
+    patience: int | None = None
     # Number of steps between checkpoints; each epoch also ends with one.
     checkpoint_every: int = 1000
     # Number of steps between rows of the log.
     log_every: int = 20
+    # Share of the training images below which a class is rare. An image with a rare class comes several times an epoch
+    # (repeat factor sampling, arXiv:1908.03195). 0 takes each image once.
+    rare_below: float = 0.0
     # Number of processes per rank that load images; it does not change what is loaded.
     workers: int = 2
     # Width times height up to which an image is decoded; a larger one counts as unreadable.
@@ -42,6 +50,10 @@ class TrainConfig:
         require_at_least(1, evaluate_every=self.evaluate_every, checkpoint_every=self.checkpoint_every)
         require_at_least(1, log_every=self.log_every, max_pixels=self.max_pixels)
         require_at_least(0, workers=self.workers, seed=self.seed)
+        require_at_least(0, rare_below=self.rare_below)
+        require_at_most(1, rare_below=self.rare_below)
+        if self.patience is not None:
+            require_at_least(1, patience=self.patience)
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise InputError(f"ema_decay is {self.ema_decay}; give a number between 0 and 1, such as 0.999.")
 

@@ -10,11 +10,13 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.recipes.experiment import Experiment
 
 # Settings of `train` that a resumed run may change: the length of the run, what is written when, what changes
-# results only by rounding, and the limit of pixels, which is raised when images turn out to be left out.
+# results by rounding at most, and the limit of pixels, which is raised when images turn out to be left out.
 MAY_CHANGE = (
     "epochs",
     "accumulate",
     "compile",
+    "recompute",
+    "patience",
     "workers",
     "evaluate_every",
     "checkpoint_every",

@@ -21,6 +21,7 @@ from uncrowd.data.formats.open import Splits, open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator, peers
 from uncrowd.engine.log import RunLog
+from uncrowd.engine.recompute import recompute_layers
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
@@ -192,6 +193,8 @@ def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, 
     torch.manual_seed(settings.seed)
     model = build_detector(experiment.model, accelerator.device)
     start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
+    if settings.recompute:
+        recompute_layers(model)
     if settings.compile:
         compile_layers(model, accelerator.device)
         say("the model is compiled with the first step, which takes a minute or more")
@@ -235,6 +238,8 @@ def _loader(experiment: Experiment, dataset: DetectionDataset, accelerator: Acce
         experiment.augment,
         seed=settings.seed,
         batch_size=settings.per_rank(accelerator.num_processes),
+        epochs=settings.epochs,
+        rare_below=settings.rare_below,
         workers=settings.workers,
         max_pixels=settings.max_pixels,
         world_size=accelerator.num_processes,
