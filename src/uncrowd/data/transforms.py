@@ -136,7 +136,7 @@ def augment(
     if others is not None:
         images = others.images(sample.id, rng)
         given = mosaic(config.mosaic, given, images, rng, strength, clip=config.clip_boxes)
-        given = paste(config.paste, given, others.cutouts(sample.id, rng), rng, strength)
+        given = paste(config.paste, given, others.cutouts(given, sample.id, rng), rng, strength)
     given = warp(config.affine, given, rng)
     image, boxes = given.image, given.boxes
     if rng.random() < config.horizontal_flip:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.data.augment.drawn import COLOURS, discs, sample_of
 from uncrowd.boxes import iou, pairwise_iou
-from uncrowd.data.augment.cutout import FEATHER, Cutout, cut
+from uncrowd.data.augment.cutout import FEATHER, Cutout, cut, resized
 from uncrowd.data.augment.labelled import Labelled, labelled
 from uncrowd.data.augment.others import Others, cuttable
 from uncrowd.data.augment.paste import PasteConfig, _place, paste
@@ -39,7 +39,7 @@ def source(dataset: DetectionDataset, index: int) -> Labelled:
 
 def crowded(dataset: DetectionDataset, epoch: int, config: PasteConfig = ALWAYS) -> Labelled:
     rng = image_rng(0, epoch, 0)
-    return paste(config, source(dataset, 0), Others(dataset, 10**6).cutouts(dataset[0].id, rng), rng)
+    return paste(config, source(dataset, 0), Others(dataset, 10**6).cutouts(source(dataset, 0), 0, rng), rng)
 
 
 def visible_shares(given: Labelled) -> list[float]:
@@ -80,9 +80,7 @@ def test_a_pasted_object_is_where_its_box_says(dataset: DetectionDataset) -> Non
 
 
 def test_objects_that_were_there_keep_their_boxes_and_the_given_image_its_pixels(dataset: DetectionDataset) -> None:
-    before = source(dataset, 0)
-    rng = image_rng(0, 3, 0)
-    after = paste(ALWAYS, before, Others(dataset, 10**6).cutouts(dataset[0].id, rng), rng)
+    before, after = source(dataset, 0), crowded(dataset, 3)
     assert torch.equal(after.boxes[:3], before.boxes)
     assert torch.equal(before.image, source(dataset, 0).image)
     assert not torch.equal(after.image, before.image)
@@ -155,10 +153,31 @@ def test_a_setting_of_0_or_a_strength_of_0_pastes_nothing(dataset: DetectionData
 def test_objects_come_from_other_images_that_can_be_read(tmp_path: Path) -> None:
     dataset = discs(tmp_path, 3, outlined=True)
     (tmp_path / "2.png").write_bytes(b"no image")
-    found = list(Others(dataset, 10**6).cutouts(0, image_rng(0, 0, 0)))
+    others, given = Others(dataset, 10**6), source(dataset, 0)
+    found = [each for epoch in range(5) for each in others.cutouts(given, 0, image_rng(0, epoch, 0))]
     own = {str(cut(source(dataset, 1), row).box.tolist()) for row in range(3)}
     assert found
     assert {str(each.box.tolist()) for each in found} <= own
+
+
+def test_objects_come_from_images_that_look_alike(tmp_path: Path) -> None:
+    dataset = discs(tmp_path, 3, outlined=True)
+    own, dark = source(dataset, 0), source(dataset, 0)
+    dark = dark._replace(image=dark.image // 2)
+    others = Others(dataset, 10**6)
+    assert any(list(others.cutouts(own, 0, image_rng(0, epoch, 0))) for epoch in range(5))
+    assert not any(list(others.cutouts(dark, 0, image_rng(0, epoch, 0))) for epoch in range(5))
+
+
+def test_an_object_gets_the_size_of_its_host_if_both_are_of_one_class(dataset: DetectionDataset) -> None:
+    config = PasteConfig(probability=1.0, objects=(1, 1), overlap=(0.0, 0.1), scale=(1.0, 1.0))
+    given, small = source(dataset, 0), resized(cut(source(dataset, 1), 1), 0.6, flip=False)
+    hosts = given._replace(labels=torch.tensor([1, 1, 1]))
+    for labels, side in ((hosts, 18.0), (hosts._replace(labels=torch.tensor([2, 2, 2])), 10.8)):
+        box = paste(config, labels, repeat(small), image_rng(0, 0, 0)).boxes[3]
+        assert (box[2] - box[0]).item() == pytest.approx(side, abs=1.2)
+    tiny = resized(small, 0.5, flip=False)
+    assert len(paste(config, hosts, repeat(tiny), image_rng(0, 0, 0)).boxes) == 3, "it would be enlarged too much"
 
 
 def test_what_cannot_be_cut_out_is_not(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
 
 from uncrowd.boxes import pairwise_own_share
 from uncrowd.data.augment.cutout import Cutout, cut
@@ -20,6 +21,8 @@ from uncrowd.words import counted
 SHORTEST, APART = 4.0, 1.0
 # The largest share of a box that others may cover where no outline tells which pixels are the object's.
 SHARED = 0.1
+# In levels of 0 to 255: images are alike if neither the means nor the deviations of a channel differ by more.
+ALIKE = 25.0
 # The most image files that are opened for one image.
 MOST_FILES = 8
 # The most pairs of boxes that are compared at a time, so that memory does not grow with the square of their number.
@@ -43,12 +46,17 @@ class Others:
                 "of the edge and, without an outline, of other objects); leave --augment.paste.probability at 0."
             )
 
-    def cutouts(self, but: ImageId, rng: np.random.Generator) -> Iterator[Cutout]:
+    def cutouts(self, given: Labelled, but: ImageId, rng: np.random.Generator) -> Iterator[Cutout]:
         """Yields objects of images drawn one after another, all but image `but`, the objects of each in random order.
 
-        It ends when enough files were opened. Images that cannot be read are passed over.
+        The images are like `given` in brightness and contrast; an object of a very different one would stand out. It
+        ends when enough files were opened. Images that cannot be read are passed over.
         """
+        mean, deviation = _look(given)
         for index, source in self._drawn(self._with_cuttable, but, rng):
+            their_mean, their_deviation = _look(source)
+            if max((mean - their_mean).abs().max(), (deviation - their_deviation).abs().max()) > ALIKE:
+                continue
             start, end = self._dataset.offsets[index : index + 2]
             for row in rng.permutation(np.flatnonzero(self._cuttable[start:end])).tolist():
                 yield cut(source, row)
@@ -70,6 +78,12 @@ class Others:
             except InputError:
                 continue  # training says so when it is this image's turn
             yield index, labelled(pixels, sample, with_shapes=True)
+
+
+def _look(given: Labelled) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+    """Returns the mean of each channel of an image, and its standard deviation."""
+    pixels = given.image.flatten(1).float()
+    return pixels.mean(dim=1), pixels.std(dim=1, correction=0)
 
 
 def cuttable(dataset: DetectionDataset) -> Bool[np.ndarray, " m"]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uncrowd.boxes import pairwise_iou
+from uncrowd.boxes import area, pairwise_iou
 from uncrowd.data.augment.chance import happens, require_range
 from uncrowd.data.augment.cutout import Cutout, Silhouette, resized, silhouette
 from uncrowd.data.augment.labelled import Labelled
@@ -22,6 +22,8 @@ from uncrowd.errors import InputError, require_at_least, require_probability
 
 # How often a place is tried for an object before it is left out.
 TRIES = 16
+# The most by which an object is enlarged or shrunk: more would show.
+MOST_RESIZED = 2.0
 # Halvings of an interval: enough for a thousandth of a pixel in the largest image.
 HALVINGS = 26
 
@@ -38,7 +40,7 @@ class PasteConfig:
     overlap: tuple[float, float] = (0.0, 0.8)
     # The share of each object that stays visible. An object that would hide more of another is not pasted.
     min_visible: float = 0.25
-    # Least and largest change of scale.
+    # Least and largest scale, relative to the object that is overlapped if it is of the same class, else to its own.
     scale: tuple[float, float] = (0.8, 1.25)
     # Probability that a pasted object is mirrored left to right.
     flip: float = 0.5
@@ -60,9 +62,10 @@ def paste(
 
     cutouts: the objects to paste, taken one after another. strength: factor on the probability. Each pasted object
     overlaps one that was there, of any class, at the IoU that was drawn for it, lies in the image as a whole, and
-    overlaps no other by more than the largest IoU of `config`. Its box is that in its own image, moved along. The boxes
-    of hidden objects and ignored regions stay as they are. How much an object was hidden before is not known:
-    `min_visible` is the share of its outline, or of the ellipse in its box.
+    overlaps no other by more than the largest IoU of `config`. If both are of one class, it gets about the size of the
+    other, because images differ in scale. Its box is that in its own image, moved along. The boxes of hidden objects
+    and ignored regions stay as they are. How much an object was hidden before is not known: `min_visible` is the share
+    of its outline, or of the ellipse in its box.
     """
     if not happens(config.probability * strength, rng):
         return given
@@ -79,17 +82,22 @@ class _Scene:
         self.config, self.labelled = config, given._replace(image=given.image.clone(), shapes=list(given.shapes))
         self._hosts = torch.nonzero(~given.ignore).flatten().tolist()
         self._visible = [silhouette(given, row) for row in self._hosts]
-        self._areas = [int(each.mask.sum()) for each in self._visible]
+        self._pixels = [int(each.mask.sum()) for each in self._visible]
 
     def add(self, cutout: Cutout, rng: np.random.Generator) -> None:
         """Pastes an object over one of the image, if a place is found for it."""
         wanted = float(rng.uniform(*self.config.overlap))
         for _ in range(TRIES if self._hosts else 0):
-            host = self.labelled.boxes[self._hosts[rng.integers(len(self._hosts))]]
+            row = self._hosts[rng.integers(len(self._hosts))]
+            host = self.labelled.boxes[row]
             low, high = self.config.scale
             scale = math.exp(rng.uniform(math.log(low), math.log(high)))
-            place = _place(cutout.box * scale, host, wanted, rng.uniform(0, 2 * math.pi))
-            flip = bool(rng.random() < self.config.flip)
+            if self.labelled.labels[row] == cutout.label:
+                scale *= math.sqrt(float(area(host) / area(cutout.box)))
+            angle, flip = rng.uniform(0, 2 * math.pi), bool(rng.random() < self.config.flip)
+            if not 1 / MOST_RESIZED <= scale <= MOST_RESIZED:
+                continue
+            place = _place(cutout.box * scale, host, wanted, angle)
             if place is not None and self._paste(resized(cutout, scale, flip=flip), place):
                 return
 
@@ -106,11 +114,11 @@ class _Scene:
             return False
         pasted = Silhouette(left, top, cutout.cover >= 0.5)
         visible = [_behind(each, pasted) for each in self._visible]
-        for before, after, area in zip(self._visible, visible, self._areas, strict=True):
-            if after is not before and int(after.mask.sum()) < self.config.min_visible * area:
+        for before, after, pixels in zip(self._visible, visible, self._pixels, strict=True):
+            if after is not before and int(after.mask.sum()) < self.config.min_visible * pixels:
                 return False
         self._visible = [*visible, pasted]
-        self._areas.append(int(pasted.mask.sum()))
+        self._pixels.append(int(pasted.mask.sum()))
         self._hosts.append(len(self.labelled.boxes))
         self.labelled = _with(self.labelled, cutout, box, left, top)
         return True
@@ -162,7 +170,7 @@ def _place(
         shared = max(0.0, shared_width) * max(0.0, shared_height)
         return shared / (width * height + host_width * host_height - shared)
 
-    if iou(0) < wanted:
+    if iou(0.0) < wanted:
         return None
     near, far = 0.0, math.sqrt(2)  # where the boxes touch no more, in any direction
     for _ in range(HALVINGS):

@@ -33,8 +33,10 @@ def as_outline(value: Any, size: tuple[int, int]) -> Outline | None:
     """
     if isinstance(value, dict) and value.get("size") == [*size]:
         counts = value.get("counts")
-        plain = isinstance(counts, list) and object_runs(counts, size) is not None
-        return compress(counts) if plain else counts if isinstance(counts, str) and counts.isascii() else None
+        if isinstance(counts, str):
+            return counts if counts.isascii() else None
+        runs = object_runs(counts, size)
+        return compress(counts) if runs is not None and len(runs[0]) else None
     if not isinstance(value, list):
         return None
     polygons = [value] if all(map(is_number, value)) else value
