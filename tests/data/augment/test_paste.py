@@ -181,9 +181,11 @@ def test_an_object_gets_the_size_of_its_host_if_both_are_of_one_class(dataset: D
 
 
 def test_what_cannot_be_cut_out_is_not(tmp_path: Path) -> None:
-    """Without an outline: what others cover, what the edge may have cut, what is tiny."""
+    """Without an outline: what others hide, what the edge may have cut, what is tiny."""
     boxes = [[10, 10, 30, 30], [12, 12, 32, 32], [40, 40, 60, 60], [0, 50, 10, 70], [70, 70, 73, 90]]
     assert cuttable(packed(sample_of((100, 100), boxes))).tolist() == [False, False, True, False, False]
+    nearer = [[10, 10, 30, 30], [16, 16, 36, 36]]
+    assert cuttable(packed(sample_of((100, 100), nearer))).tolist() == [False, True], "it ends lower and shows half"
     square = (np.array([[10, 10], [30, 10], [30, 30]], dtype=np.float32),)
     outlined = sample_of((100, 100), boxes, (square, None, None, square, square))
     assert cuttable(packed(outlined)).tolist() == [True, False, True, False, False]
