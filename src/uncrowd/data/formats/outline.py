@@ -40,9 +40,13 @@ def as_outline(value: Any, size: tuple[int, int]) -> Outline | None:
     if not isinstance(value, list):
         return None
     polygons = [value] if all(map(is_number, value)) else value
-    if not all(isinstance(p, list) and len(p) % 2 == 0 and all(map(is_number, p)) for p in polygons):
+    # A dataset has millions of numbers, so their types are asked for all at once.
+    if not all(isinstance(p, list) and len(p) % 2 == 0 and set(map(type, p)) <= {int, float} for p in polygons):
         return None
-    arrays = [np.array([as_float(n) for n in p]).reshape(-1, 2) for p in polygons if len(p) >= 6]
+    try:
+        arrays = [np.array(p, dtype=np.float64).reshape(-1, 2) for p in polygons if len(p) >= 6]
+    except OverflowError:  # an integer that no float can hold
+        return None
     if not arrays or not all(np.isfinite(array).all() for array in arrays):
         return None
     return tuple(array.clip(-FAR, FAR).astype(np.float32) for array in arrays)
