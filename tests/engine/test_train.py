@@ -278,8 +278,8 @@ def test_recomputed_stages_give_the_same_gradients_to_the_bit(
     batch, entered = next(batches), []
     plain, recomputed = build(ema_decay=None), build(ema_decay=None)
     recompute_layers(recomputed.bare_model)  # pyright: ignore[reportArgumentType]
-    stages = recomputed.bare_model.layers  # pyright: ignore[reportAttributeAccessIssue]
-    stages[0].class_logits.register_forward_hook(lambda *_: entered.append(torch.is_grad_enabled()))
+    logits = recomputed.bare_model.get_submodule("head.stages.0.class_logits")
+    logits.register_forward_hook(lambda *_: entered.append(torch.is_grad_enabled()))
     expected, got = gradients(plain, batch, monkeypatch), gradients(recomputed, batch, monkeypatch)
     assert expected.keys() == got.keys()
     assert all(torch.equal(got[name], gradient) for name, gradient in expected.items())

@@ -1,5 +1,6 @@
 """Small images whose objects are drawn in colours of their own, so that a test can find them again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 def sample_of(
-    size: tuple[int, int], boxes: list[list[float]], outlines: tuple[Outline | None, ...] = (), id: int = 1
+    size: tuple[int, int], boxes: Sequence[Sequence[float]], outlines: tuple[Outline | None, ...] = (), id: int = 1
 ) -> Sample:
     """Boxes labelled 0, 1, 2, ... in their order."""
     array = np.array(boxes, dtype=np.float64).reshape(-1, 4)

@@ -1,5 +1,7 @@
 """Silhouettes cover the pixels that their outlines do, whichever form they have."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pycocotools import mask as pycocotools
@@ -10,7 +12,8 @@ SIZE = (40, 60)
 
 
 def encoded(mask: np.ndarray) -> str:
-    return pycocotools.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    text: Any = pycocotools.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return text["counts"].decode()
 
 
 def masks() -> dict[str, np.ndarray]:

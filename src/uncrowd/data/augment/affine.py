@@ -62,7 +62,8 @@ def warp(config: AffineConfig, given: Labelled, rng: np.random.Generator) -> Lab
     image = F.affine(given.image, angle, [0.0, 0.0], scale, shear, InterpolationMode.BILINEAR, fill=mean)
 
     def follow(points: Float[Tensor, "k 2"]) -> Float[Tensor, "k 2"]:
-        return F.affine(KeyPoints(points, canvas_size=given.size), angle, [0.0, 0.0], scale, shear).as_subclass(Tensor)
+        points = KeyPoints(points, canvas_size=given.size)  # pyright: ignore[reportCallIssue]
+        return F.affine(points, angle, [0.0, 0.0], scale, shear).as_subclass(Tensor)
 
     boxes = _around_ellipses(given.boxes, follow)
     shapes = list(given.shapes)
@@ -70,9 +71,10 @@ def warp(config: AffineConfig, given: Labelled, rng: np.random.Generator) -> Lab
         if shape is None:
             continue
         points = follow(torch.from_numpy(np.concatenate(shape)).float()).numpy()
-        shapes[row] = tuple(np.split(points, np.cumsum([len(polygon) for polygon in shape[:-1]])))
+        warped = tuple(np.split(points, np.cumsum([len(polygon) for polygon in shape[:-1]])))
+        shapes[row] = warped
         if (given.boxes[row] - torch.tensor(bounds(shape))).abs().max() <= SAME:
-            boxes[row] = torch.tensor(bounds(shapes[row]))
+            boxes[row] = torch.tensor(bounds(warped))
     return given._replace(image=image, boxes=boxes, shapes=shapes)
 
 

@@ -36,7 +36,7 @@ def as_outline(value: Any, size: tuple[int, int]) -> Outline | None:
         if isinstance(counts, str):
             return counts if counts.isascii() else None
         runs = object_runs(counts, size)
-        return compress(counts) if runs is not None and len(runs[0]) else None
+        return compress(counts) if isinstance(counts, list) and runs is not None and len(runs[0]) else None
     if not isinstance(value, list):
         return None
     polygons = [value] if all(map(is_number, value)) else value
