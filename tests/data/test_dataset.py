@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.union import join
 from uncrowd.structures import Categories, Outline, Sample
 
 FOLDER = Path("/images")
@@ -81,6 +83,19 @@ def test_outlines_come_back_out_of_a_subset_too():
         wanted = before.outlines or (None,) * len(before.boxes)
         assert len(found.outlines) == len(wanted)
         assert all(map(same_outline, found.outlines, wanted))
+
+
+def test_outlines_stay_with_their_boxes_where_datasets_are_joined_or_lose_classes():
+    outlined = replace(sample(8, 3), outlines=((TRIANGLES[0],), None, (TRIANGLES[1],)), labels=np.array([0, 1, 1]))
+    dataset, other = pack(outlined), pack(sample(5, 2))
+    (dogs,) = keep_classes(dataset, {"dog": ("dog",)})
+    assert [each is not None for each in dogs.outlines] == [False, True]
+    assert same_outline(dogs.outlines[1], outlined.outlines[2])
+    first, second, third = join({"a": other, "b": dataset, "c": dataset}, dataset.categories)
+    assert first.outlines == (None, None)
+    for found in (second, third):
+        assert all(map(same_outline, found.outlines, outlined.outlines))
+    assert join({"a": other, "b": other}, other.categories).outlines is None
 
 
 def test_a_dataset_without_outlines_holds_none():

@@ -60,6 +60,7 @@ def keep_classes(dataset: DetectionDataset, classes: ClassMap) -> DetectionDatas
         labels=labels[kept],
         ignore=dataset.ignore[kept],
         areas=dataset.areas[kept],
+        outlines=None if dataset.outlines is None else dataset.outlines.take(np.flatnonzero(kept)),
     )
 
 

@@ -1,7 +1,7 @@
 """The outlines of all boxes of a dataset as one array of bytes, which is small, and cheap to pickle and to fork."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,19 @@ class Outlines:
         for outline in outlines:
             packing.add(outline)
         return packing.packed()
+
+    @classmethod
+    def join(cls, parts: Sequence["Outlines | None"], boxes: Sequence[int]) -> "Outlines | None":
+        """Returns the outlines of several datasets, one after another. boxes: how many each dataset has."""
+        if not any(part is not None for part in parts):
+            return None
+        data, spans, before = [], [], 0
+        for part, count in zip(parts, boxes, strict=True):
+            spans.append(np.zeros((count, 2), dtype=np.int64) if part is None else part.spans + before)
+            if part is not None:
+                data.append(part.data)
+                before += len(part.data)
+        return cls(data=np.concatenate(data), spans=np.concatenate(spans))
 
     def __len__(self) -> int:
         return len(self.spans)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.outlines import Outlines
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
@@ -58,6 +59,7 @@ def join(datasets: dict[str, DetectionDataset], categories: Categories) -> Detec
         labels=np.concatenate([_relabelled(dataset, label_of) for dataset in several]),
         ignore=np.concatenate([dataset.ignore for dataset in several]),
         areas=np.concatenate([dataset.areas for dataset in several]),
+        outlines=Outlines.join([dataset.outlines for dataset in several], [len(dataset.boxes) for dataset in several]),
         skipped=dict(skipped),
         annotated=one.annotated,
         protocol=one.protocol if all(dataset.protocol == one.protocol for dataset in several) else "coco",
