@@ -83,6 +83,14 @@ def small_data_1() -> Experiment:
     )
 
 
+def small_data_1_wide() -> Experiment:
+    """The yardstick with a feed-forward layer so wide that, entangled, it has as many parameters as with DCW."""
+    recipe = small_data_1()
+    assert isinstance(recipe.model, SparseRCNNConfig)
+    stage = replace(recipe.model.stage, feedforward_width=3237)
+    return replace(recipe, name="small-data-1-wide", model=replace(recipe.model, stage=stage))
+
+
 @dataclass(frozen=True, kw_only=True)
 class OurDetector:
     """One of our detectors: a recipe with another self attention and another interaction.

@@ -95,7 +95,7 @@ class _Opened:
         """Returns the test split of a line's dataset."""
         dataset = self._lines[name].dataset
         if dataset.name not in self._tests:
-            test = open_dataset(dataset.write(self._places.work / "data")).test
+            test = open_dataset(dataset.write(self._places.work / "data", self._places.real)).test
             assert test is not None, "a dataset of the claims has all splits"
             self._tests[dataset.name] = test
         return self._tests[dataset.name]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.claims.datasets import DrawnCrowds
+from benchmarks.claims.datasets import CROWDED
 from benchmarks.claims.settings import RATES, Detector, Line
 
 from uncrowd.errors import InputError
@@ -11,8 +11,7 @@ from uncrowd.errors import InputError
 
 def rate_lines(detector: Detector) -> list[Line]:
     """Returns the lines that try each learning rate of a detector, all on the drawn crowds that most lines train on."""
-    crowds = DrawnCrowds(overlap=0.5)
-    return [Line(dataset=crowds, detector=detector, budget=RATES, seed=0, rate=rate) for rate in detector.rates]
+    return [Line(dataset=CROWDED, detector=detector, budget=RATES, seed=0, rate=rate) for rate in detector.rates]
 
 
 def needs(line: Line) -> list[str]:

@@ -5,24 +5,51 @@ from pathlib import Path
 import pytest
 from benchmarks.claims.datasets import DrawnCrowds
 from benchmarks.claims.lines import all_lines
-from benchmarks.claims.ours import OurDetector
+from benchmarks.claims.ours import OurDetector, small_data_1_wide
+from benchmarks.claims.rates import needs
 from benchmarks.claims.settings import LONG, SHORT, Budget
 
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
+from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 
 def test_the_first_lines_are_the_four_corners_of_tables_3_and_4() -> None:
     lines = all_lines()
-    assert len(lines) == len({line.name for line in lines}) == 16
+    assert len(lines) == len({line.name for line in lines})
     assert [line.name for line in lines[:4]] == [
         "drawn-0.5_small-data-1-content-entangled_short_0",
         "drawn-0.5_small-data-1-content-dcw_short_0",
         "drawn-0.5_small-data-1-iou-entangled_short_0",
         "drawn-0.5_small-data-1-iou-dcw_short_0",
     ]
-    assert [line.seed for line in lines] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    assert [line.seed for line in lines[:16]] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+
+
+def test_the_lines_that_choose_a_rate_come_before_those_that_need_it() -> None:
+    lines = all_lines()
+    names = [line.name for line in lines]
+    needed = [(name, before) for line, name in zip(lines, names, strict=True) for before in needs(line)]
+    assert {name.split("_")[1] for name, _ in needed} == {"faster-rcnn-1", "fcos-1", "yolo26n-1"}
+    assert all(names.index(before) < names.index(name) for name, before in needed)
+    assert names[16:19] == [f"drawn-0.5_faster-rcnn-1_rates_0_{rate}" for rate in ("0.0002", "0.0004", "0.0008")]
+
+
+def test_every_line_has_whole_epochs() -> None:
+    for line in all_lines():
+        epochs = line.budget.epochs(line.dataset.train)
+        assert epochs * (line.dataset.train // line.budget.batch) == line.budget.steps
+
+
+def test_the_control_has_as_many_parameters_as_dcw() -> None:
+    def parameters(detector: OurDetector) -> int:
+        model = build_detector(detector.experiment(DrawnCrowds(overlap=0.5), SHORT, seed=0).model)
+        return sum(parameter.numel() for parameter in model.parameters())
+
+    wide = OurDetector(attention="content", interaction="entangled", recipe=small_data_1_wide())
+    with_dcw = parameters(OurDetector(attention="content", interaction="dcw"))
+    assert parameters(wide) == pytest.approx(with_dcw, rel=1e-4)
 
 
 def test_an_experiment_has_the_detectors_stage_and_the_budgets_length() -> None:
