@@ -137,5 +137,5 @@ def test_another_suffix_and_the_input_itself_are_refused_as_output(refused, tmp_
     )
     same = source.rename(tmp_path / "model.safetensors")
     before = same.read_bytes()
-    assert "is the input and would be overwritten" in refused("import", same, tmp_path / "." / same.name)
+    assert "is one of the inputs and would be overwritten" in refused("import", same, tmp_path / "." / same.name)
     assert same.read_bytes() == before

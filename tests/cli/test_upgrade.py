@@ -51,7 +51,7 @@ def test_the_old_weights_are_not_overwritten(uncrowd, refused, tmp_path):
     assert uncrowd("import", save_mmdetection(tmp_path / "model.pth", ("dark",)), old).status == 0
     before = old.read_bytes()
     for source in (old, old.parent):
-        assert "is the input and would be overwritten" in refused("upgrade", source, old)
+        assert "is one of the inputs and would be overwritten" in refused("upgrade", source, old)
     assert "end its name in .safetensors" in refused("upgrade", old, tmp_path / "new.pth")
     assert old.read_bytes() == before
 

@@ -1,6 +1,5 @@
 """Checks and writes the file of a figure."""
 
-from os.path import realpath
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from uncrowd.errors import InputError
+from uncrowd.overwriting import refuse_overwriting
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -21,8 +21,7 @@ def require_figure_file(out: Path, *inputs: Path) -> None:
         raise InputError(f"{out} is not the name of a PNG or JPEG file; give --out a name that ends in .png or .jpg.")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
-    if realpath(out) in map(realpath, inputs):
-        raise InputError(f"{out} is one of the inputs and would be overwritten; name another file with --out.")
+    refuse_overwriting([out], inputs, mend="name another file with --out")
 
 
 def save_figure(out: Path, figure: UInt8[np.ndarray, "h w 3"]) -> None:

@@ -1,9 +1,9 @@
 """The destination of a file that is made from weights."""
 
-from os.path import realpath
 from pathlib import Path
 
 from uncrowd.errors import InputError
+from uncrowd.overwriting import refuse_overwriting
 
 
 def require_destination(destination: Path, source: Path, what: str, ending: str) -> None:
@@ -13,6 +13,4 @@ def require_destination(destination: Path, source: Path, what: str, ending: str)
     """
     if destination.suffix.lower() != ending:
         raise InputError(f"{destination} is not the name of {what}; end its name in {ending}.")
-    sources = [source, source / "weights.safetensors"]  # of a run's folder
-    if realpath(destination) in map(realpath, sources):
-        raise InputError(f"{destination} is the input and would be overwritten; name another file.")
+    refuse_overwriting([destination], [source, source / "weights.safetensors"])  # the latter of a run's folder
