@@ -1,5 +1,8 @@
 """Detections are converted to the formats of other libraries with the dataset's own ids and names."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +42,61 @@ def test_above_keeps_scores_of_at_least_the_threshold(detections: Detections) ->
     assert kept.boxes.tolist() == detections.boxes[:2].tolist()
     assert len(detections.above(0.9)) == 0
     assert detections.above(0.9).to_coco("empty") == []
+
+
+def test_counts(detections: Detections) -> None:
+    assert detections.counts == {"person": 1, "train": 1, "toothbrush": 1}
+    assert detections.above(0.6).counts == {"person": 0, "train": 0, "toothbrush": 1}
+    twins = Categories(ids=(1, 7, 90), names=("person", "person", "toothbrush"))
+    assert replace(detections, categories=twins).counts == {"person (1)": 1, "person (7)": 1, "toothbrush": 1}
+
+
+def test_a_threshold_may_be_one_for_each_class(detections: Detections) -> None:
+    assert detections.above({"person": 0.6, "train": 0.25, "toothbrush": 0.7}).names == ["toothbrush", "train"]
+
+
+@pytest.mark.parametrize(
+    ("which", "scores"),
+    [
+        (1, [0.5]),
+        (-1, [0.25]),
+        (np.int64(0), [0.75]),
+        (slice(1, None), [0.5, 0.25]),
+        (slice(None, None, -1), [0.25, 0.5, 0.75]),
+        ([2, 0], [0.25, 0.75]),
+        ([], []),
+        ([True, False, True], [0.75, 0.25]),
+        (np.array([False, True, False]), [0.5]),
+        (torch.tensor([1, 1]), [0.5, 0.5]),
+    ],
+    ids=str,
+)
+def test_some_are_taken_by_index(detections: Detections, which, scores: list[float]) -> None:
+    taken = detections[which]
+    assert taken.scores.tolist() == scores
+    rows = [detections.scores.tolist().index(score) for score in scores]
+    assert taken.boxes.tolist() == [detections.boxes[row].tolist() for row in rows]
+    assert taken.names == [detections.names[row] for row in rows]
+
+
+def test_they_are_iterated_one_by_one(detections: Detections) -> None:
+    assert [(len(each), each.names, each.scores.item()) for each in detections] == [
+        (1, ["toothbrush"], 0.75),
+        (1, ["person"], 0.5),
+        (1, ["train"], 0.25),
+    ]
+    for beyond in (3, -4):
+        with pytest.raises(IndexError):
+            detections[beyond]
+
+
+def test_to_dataframe(detections: Detections) -> None:
+    pytest.importorskip("pandas", reason="it comes with an extra")
+    table = detections.to_dataframe()
+    assert list(table.columns) == ["class", "category_id", "score", "x1", "y1", "x2", "y2"]
+    assert table.loc[0].tolist() == ["toothbrush", 90, 0.75, 10, 20, 40, 60]
+    assert table["class"].tolist() == detections.names
+    assert len(detections[:0].to_dataframe()) == 0
 
 
 def test_to_supervision(detections: Detections) -> None:

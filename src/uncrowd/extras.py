@@ -13,6 +13,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "pandas": "pandas",
     "supervision": "supervision",
     "imagecodecs": "tiff",
     "tifffile": "tiff",

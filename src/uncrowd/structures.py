@@ -4,6 +4,7 @@ Coordinate frames: *image* pixels are those of the file as a person sees it, aft
 *network* pixels are those of the model's input tensor, after resizing.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,10 +15,11 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from uncrowd.boxes import xyxy_to_xywh
-from uncrowd.errors import require_threshold
 from uncrowd.extras import extras_of
+from uncrowd.thresholds import Threshold, of_each_class
 
 if TYPE_CHECKING:
+    import pandas
     import supervision
 
 ImageId = int | str
@@ -40,6 +42,14 @@ class Categories:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def unique_names(self) -> list[str]:
+        """The names of the classes; a name that several classes share is followed by the id of its class."""
+        return [
+            name if self.names.count(name) == 1 else f"{name} ({id})"
+            for id, name in zip(self.ids, self.names, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +139,36 @@ class Detections:
         """Class name and score of each detection, as drawn beside its box."""
         return [f"{name} {score:.2f}" for name, score in zip(self.names, self.scores.tolist(), strict=True)]
 
-    def above(self, threshold: float) -> "Detections":
-        """Returns the detections with a score of at least `threshold`; raises InputError unless it is in 0..1."""
-        require_threshold(threshold)
-        keep = self.scores >= threshold
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of detections of each class, by its name; 0 for a class without any."""
+        numbers = torch.bincount(self.labels, minlength=len(self.categories)).tolist()
+        return dict(zip(self.categories.unique_names, numbers, strict=True))
+
+    def __getitem__(self, which: int | np.integer | slice | Sequence[int] | np.ndarray | Tensor) -> "Detections":
+        """Returns the detection at an index, or those of a slice, of an array of indices or of a mask of k booleans.
+
+        A single one comes as `Detections` of length 1. Raises IndexError for an index that does not exist.
+        """
+        index = which if isinstance(which, slice) else np.atleast_1d(which)
+        if isinstance(index, np.ndarray) and not index.size:
+            index = index.astype(np.int64)  # an empty list has no type of its own
+        rows = torch.from_numpy(np.arange(len(self))[index].copy())  # torch has no slices that go backwards
         return Detections(
-            boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], categories=self.categories
+            boxes=self.boxes[rows], scores=self.scores[rows], labels=self.labels[rows], categories=self.categories
         )
+
+    def __iter__(self) -> Iterator["Detections"]:
+        """Yields the detections one by one, each as `Detections` of length 1."""
+        return (self[index] for index in range(len(self)))
+
+    def above(self, threshold: Threshold) -> "Detections":
+        """Returns the detections with a score of at least `threshold`, a number or a number for each class name.
+
+        Raises InputError for a threshold outside 0 to 1, and for names that are not exactly those of the classes.
+        """
+        least = torch.tensor(of_each_class(threshold, self.categories.names), dtype=self.scores.dtype)
+        return self[self.scores >= least[self.labels]]
 
     def to_coco(self, image_id: ImageId) -> list[dict[str, Any]]:
         """Returns records of a COCO results file: xywh boxes, the dataset's own category ids."""
@@ -145,6 +178,21 @@ class Detections:
                 xyxy_to_xywh(self.boxes).tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
             )
         ]
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Converts to a table with the columns class, category_id, score, x1, y1, x2 and y2, a row for each detection.
+
+        Raises InputError where `uncrowd[pandas]` is not installed.
+        """
+        with extras_of("Detections.to_dataframe"):
+            import pandas
+
+        columns = {
+            "class": self.names,
+            "category_id": [self.categories.ids[label] for label in self.labels.tolist()],
+            "score": self.scores.numpy(),
+        }
+        return pandas.DataFrame(columns | dict(zip(("x1", "y1", "x2", "y2"), self.boxes.numpy().T, strict=True)))
 
     def to_supervision(self) -> "supervision.Detections":
         """Converts to `supervision.Detections`. Raises InputError where `uncrowd[supervision]` is not installed."""
