@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import rank_images
+from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.matching import match_image
-from uncrowd.evaluation.threshold import THRESHOLDS, operating_curve
+from uncrowd.evaluation.threshold import ENOUGH, THRESHOLDS, best_thresholds, operating_curve
 from uncrowd.structures import Categories, Detections, Sample
 
 CATEGORIES = Categories(ids=(5, 9), names=("person", "dog"))
@@ -132,3 +133,67 @@ def test_each_point_equals_a_matching_at_that_threshold(seed: int, step: int) ->
 def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
     corner = rng.uniform(0, 150, (n, 2))
     return np.concatenate([corner, corner + rng.uniform(10, 80, (n, 2))], axis=1)
+
+
+def random_dataset(seed: int, images: int = 40):
+    """Crowds of people and few dogs, detected with wrong boxes, missed objects and doubles."""
+    rng = np.random.default_rng(seed)
+    samples, detections = [], {}
+    for id in range(images):
+        labels = (rng.random(4) < 0.1).astype(np.int64)
+        truth = random_boxes(rng, 4)
+        samples.append(replace(make_sample(truth, labels), id=id))
+        boxes = np.concatenate([truth + rng.normal(0, 3, truth.shape), truth, random_boxes(rng, 3)])
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+        scores = np.concatenate([rng.beta(5, 2, 4), rng.beta(2, 5, 4), rng.beta(1, 5, 3)])
+        best_first = np.argsort(-scores)
+        labels = np.concatenate([labels, labels, rng.integers(0, 2, 3)])
+        detections[id] = make_detections(boxes[best_first], scores[best_first], labels[best_first])
+    return samples, detections
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_threshold_for_counts_has_the_lowest_error_of_all(seed: int) -> None:
+    """It is held to counting at each threshold."""
+    samples, detections = random_dataset(seed)
+    curve = operating_curve(samples, detections, CATEGORIES)
+    by_counting = [
+        counting_errors(samples, detections, CATEGORIES, float(threshold)).overall.total_error
+        for threshold in THRESHOLDS[::10]
+    ]
+    np.testing.assert_allclose(curve.counting_error[::10], by_counting)
+    best = curve.best_count
+    assert best is not None
+    lowest = [number for number, error in zip(THRESHOLDS, curve.counting_error, strict=True) if error == best[1]]
+    assert best.total_error == curve.counting_error.min()
+    assert best.threshold == lowest[len(lowest) // 2], "the middle one"
+
+
+def test_a_class_with_enough_objects_has_its_own_thresholds() -> None:
+    samples, detections = random_dataset(0)
+    people, dogs = (sum(int((sample.labels == label).sum()) for sample in samples) for label in (PERSON, DOG))
+    assert people >= ENOUGH > dogs > 0
+    thresholds = best_thresholds(samples, detections, CATEGORIES)
+    assert thresholds is not None
+    of_all = operating_curve(samples, detections, CATEGORIES)
+    assert of_all.best is not None
+    assert of_all.best_count is not None
+    assert thresholds.f1["dog"] == of_all.best.threshold
+    assert thresholds.count["dog"] == of_all.best_count.threshold
+
+    only_people = [replace(sample, ignore=sample.labels == DOG) for sample in samples]
+    kept = {id: person_only(found) for id, found in detections.items()}
+    alone = operating_curve(only_people, kept, CATEGORIES)
+    assert alone.best is not None
+    assert alone.best_count is not None
+    assert (thresholds.f1["person"], thresholds.count["person"]) == (alone.best.threshold, alone.best_count.threshold)
+
+
+def test_without_a_right_detection_there_are_no_thresholds() -> None:
+    samples = [make_sample([[0, 0, 50, 50]])]
+    assert best_thresholds(samples, {1: make_detections([[60, 60, 90, 90]], [0.5])}, CATEGORIES) is None
+
+
+def person_only(found: Detections) -> Detections:
+    people = found.labels == PERSON
+    return make_detections(found.boxes[people].numpy(), found.scores[people].tolist())

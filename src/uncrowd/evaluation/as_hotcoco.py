@@ -83,14 +83,6 @@ def hotcoco_detections(number: int, found: Detections | None) -> Float[np.ndarra
     return rows
 
 
-def unique_names(categories: Categories) -> list[str]:
-    """Returns the names of the classes; a name that several classes share is followed by the id of its class."""
-    return [
-        name if categories.names.count(name) == 1 else f"{name} ({id})"
-        for id, name in zip(categories.ids, categories.names, strict=True)
-    ]
-
-
 def _xywh(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
     """Converts xyxy boxes of one image to xywh in fp64, in which the difference of two fp32 numbers is exact."""
     boxes = boxes.astype(np.float64)

@@ -17,7 +17,6 @@ from uncrowd.evaluation.as_hotcoco import (
     in_pycocotools_order,
     match_all,
     most_in_an_image,
-    unique_names,
 )
 from uncrowd.evaluation.protocol import Scores, check_same_dataset
 from uncrowd.structures import Categories, Detections, ImageId, Sample
@@ -95,7 +94,7 @@ class CocoEvaluator:
             "ARl": _mean(ar[..., LARGE]),
             **{f"AP@{k}": _mean(precision[..., ALL, i]) for i, k in enumerate(self.max_dets) if k > COCO_LIMIT},
         }
-        per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(unique_names(categories))}
+        per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(categories.unique_names)}
         meanings = {name: _meaning(name, self.max_dets) for name in values}
         return Scores(headline="AP", values=values, per_class=per_class, meanings=meanings)
 

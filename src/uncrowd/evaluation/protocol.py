@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from uncrowd.errors import InputError
+from uncrowd.evaluation.counting import Counting
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 FEW, SCREEN = 12, 120
@@ -16,13 +17,15 @@ class Scores:
     """Named scores from 0 to 1, or None where a score is not defined, such as the AP of a class without ground truth.
 
     headline: the key of the score by which the best checkpoint is chosen. per_class: AP by class name, in the order of
-    the dataset. meanings: an explanation of each score in words.
+    the dataset. meanings: an explanation of each score in words. counting: the errors of counts, where they were
+    computed; they need a score threshold, which the other scores do not have.
     """
 
     headline: str
     values: dict[str, float | None]
     per_class: dict[str, float | None]
     meanings: dict[str, str] = field(default_factory=dict)
+    counting: Counting | None = None
 
     @property
     def main(self) -> float | None:
@@ -30,7 +33,7 @@ class Scores:
         return self.values[self.headline]
 
     def table(self) -> str:
-        """Returns the scores as text in percent: a line of names, a line of values, then the AP of each class.
+        """Returns the scores as text in percent: a line of names, one of values, the AP of each class, then the counts.
 
         A single class is not listed. If there are more than 12 classes, those without ground truth are only counted.
         """
@@ -47,6 +50,8 @@ class Scores:
             lines += ["", *_in_columns([f"{name.ljust(width)}  {_percent(ap).rjust(5)}" for name, ap in shown.items()])]
         if len(shown) < len(self.per_class):
             lines.append(f"{len(self.per_class) - len(shown)} classes have no ground truth")
+        if self.counting is not None:
+            lines += ["", self.counting.table()]
         return "\n".join(lines)
 
 

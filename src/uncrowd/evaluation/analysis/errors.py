@@ -13,7 +13,7 @@ from uncrowd.evaluation.analysis.confusion import Confusion, confusion
 from uncrowd.evaluation.analysis.kinds import ErrorKind, error_kinds
 from uncrowd.evaluation.analysis.precision_recall import IOUS, PrecisionRecall, precision_recall
 from uncrowd.evaluation.analysis.slices import Slices, recall_by_slice
-from uncrowd.evaluation.as_hotcoco import in_pycocotools_order, match_all, most_in_an_image, unique_names
+from uncrowd.evaluation.as_hotcoco import in_pycocotools_order, match_all, most_in_an_image
 from uncrowd.evaluation.matching import match_image
 from uncrowd.evaluation.protocol import check_same_dataset
 from uncrowd.evaluation.threshold import operating_curve
@@ -98,7 +98,7 @@ def analyse_errors(
         ap=curves[0].ap if curves else None,
         kinds=error_kinds(everything, above_threshold, classes=len(categories), objects=objects),
         slices=recall_by_slice(samples, kept),
-        confusion=confusion(above_threshold, unique_names(categories), max_dets=most),
+        confusion=confusion(above_threshold, categories.unique_names, max_dets=most),
         calibration=calibration(np.concatenate(scores[1:] or scores), np.concatenate(right), threshold),
         curves=curves,
     )
