@@ -118,7 +118,7 @@ class SquareFinder(Detector):
         self.seen += boxes.tolist()
         return [StageOutput(logits=torch.ones(len(images), 1, 1), boxes=boxes[:, None], queries=torch.ones(0, 0, 0))]
 
-    def decode(self, outputs: list[StageOutput]) -> Decoded:
+    def decode(self, outputs: list[StageOutput], *, one_label: bool = False) -> Decoded:
         boxes = outputs[-1].boxes
         return Decoded(boxes=boxes, scores=torch.full(boxes.shape[:2], 0.9), labels=torch.zeros(boxes.shape[:2]).long())
 

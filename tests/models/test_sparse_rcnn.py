@@ -170,6 +170,11 @@ def test_decode_ranks_the_best_n_of_all_classes(model: SparseRCNN) -> None:
     torch.testing.assert_close(decoded.scores, torch.tensor([[3.0, 2, 1, 0]]).sigmoid())
     assert decoded.boxes.tolist() == boxes[:, [0, 1, 2, 0]].tolist()  # the first box comes back with two labels
 
+    once = model.decode([other, last], one_label=True)
+    assert once.labels.tolist() == [[1, 0, 2, 0]]
+    assert once.boxes.tolist() == boxes[:, [0, 1, 2, 3]].tolist()  # each box with its best label
+    torch.testing.assert_close(once.scores, torch.tensor([[3.0, 2, 1, -9]]).sigmoid())
+
 
 def test_gradients_are_finite_in_mixed_precision(model: SparseRCNN) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -90,13 +90,19 @@ class Detector(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode(self, outputs: list[StageOutput]) -> Decoded:
-        """Returns the last stage's predictions as detections, best first."""
+    def decode(self, outputs: list[StageOutput], *, one_label: bool = False) -> Decoded:
+        """Returns the last stage's predictions as detections, best first.
+
+        one_label: each query gives only its best class, so that no box is counted under two classes. By default a
+        detector decodes as its paper does.
+        """
 
     @torch.inference_mode()
-    def detect(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Decoded:
+    def detect(
+        self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"], *, one_label: bool = False
+    ) -> Decoded:
         """Returns `decode` of `forward`. The model should be in evaluation mode, because DETR has dropout."""
-        return self.decode(self(images, sizes))
+        return self.decode(self(images, sizes), one_label=one_label)
 
     def normalise(self, images: Shaped[Tensor, "b 3 h w"], sizes: Int64[Tensor, "b 2"]) -> Float[Tensor, "b 3 H W"]:
         """Pads images to the multiple and standardises them; the padding is then 0, whatever it was before."""

@@ -11,7 +11,8 @@ from torch.nn import functional as F  # noqa: N812
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.class_scores import ScoreKind, class_scores
+from uncrowd.models.class_scores import ScoreKind
+from uncrowd.models.decode import each_query_once
 from uncrowd.models.detector import MOST_LAYERS, Detector, inside_image
 from uncrowd.models.transformer import (
     DecoderAttentionKind,
@@ -128,16 +129,12 @@ class DETR(Detector):
         memory = Memory(features.flatten(2).transpose(1, 2), positions.flatten(1, 2), inside.flatten(1))
         return self.decoder(self.encoder(memory), self.query_positions.expand(images.shape[0], -1, -1), sizes)
 
-    def decode(self, outputs: list[StageOutput]) -> Decoded:
+    def decode(self, outputs: list[StageOutput], *, one_label: bool = True) -> Decoded:
         """Returns each query of the last layer once, with its best class, best first, without a threshold and NMS.
 
-        Scores come from a softmax over the classes and no object.
+        Scores come from a softmax over the classes and no object. one_label: DETR gives a box no second label anyway.
         """
-        last = outputs[-1]
-        scores, labels = class_scores(last.logits, self.config.scores).max(dim=-1)
-        scores, order = scores.sort(dim=-1, descending=True, stable=True)
-        boxes = last.boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        return Decoded(boxes=boxes, scores=scores, labels=labels.gather(1, order))
+        return each_query_once(outputs[-1], self.config.scores)
 
 
 class Decoder(nn.Module):

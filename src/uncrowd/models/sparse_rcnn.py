@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.class_scores import ScoreKind, class_scores
+from uncrowd.models.class_scores import ScoreKind
+from uncrowd.models.decode import best_pairs, each_query_once
 from uncrowd.models.dense_head import DenseHead, DenseHeadConfig, Points
 from uncrowd.models.detector import MOST_LAYERS, Detector
 from uncrowd.models.pyramid import Pyramid
@@ -147,13 +148,9 @@ class SparseRCNN(Detector):
             return self.head(features, selected.boxes, queries, selected.logits.amax(dim=-1))
         return [] if self.training else [selected]
 
-    def decode(self, outputs: list[StageOutput]) -> Decoded:
+    def decode(self, outputs: list[StageOutput], *, one_label: bool = False) -> Decoded:
         """Returns the N best of the last stage's N x C sigmoid scores, best first, without a threshold and NMS.
 
-        N proposals give N detections, and a box may appear with several labels.
+        N proposals give N detections, and a box may appear with several labels, unless `one_label`.
         """
-        last = outputs[-1]
-        classes = last.logits.shape[-1]
-        scores, best = class_scores(last.logits, self.config.scores).flatten(1).topk(last.logits.shape[1], dim=1)
-        boxes = last.boxes.gather(1, (best // classes)[..., None].expand(-1, -1, 4))
-        return Decoded(boxes=boxes, scores=scores, labels=best % classes)
+        return (each_query_once if one_label else best_pairs)(outputs[-1], self.config.scores)
