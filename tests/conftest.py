@@ -20,6 +20,7 @@ from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.stage import Stage
 from uncrowd.recipes import Experiment
 from uncrowd.structures import Categories
+from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.file import save_weights
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
@@ -66,7 +67,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     categories, resize = Categories(ids=(3, 17), names=("dark", "bright")), ResizeConfig(short_side=48, max_size=96)
     folder = tmp_path_factory.mktemp("exported")
     weights, onnx = folder / "weights.safetensors", folder / "deploy" / "detector.onnx"
-    save_weights(weights, model, categories, config.to_dict(resize))
+    thresholds = ScoreThresholds(f1={"dark": 0.4, "bright": 0.25}, count={"dark": 0.35, "bright": 0.25})
+    save_weights(weights, model, categories, config.to_dict(resize), thresholds)
     with symbolic_shapes(), redirect_stdout(io.StringIO()) as said:
         assert main(["export", str(weights), str(onnx)]) == 0
     return Exported(model.eval(), categories, resize, weights, onnx, said.getvalue())

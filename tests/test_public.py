@@ -58,7 +58,10 @@ def test_detections_score_as_their_predictor_does(trained: uncrowd.TrainedRun, c
     assert val is not None
     predictor = uncrowd.load(trained.folder, "cpu")
     found = {sample.id: predictor.predict(sample.path) for sample in val}
-    assert uncrowd.evaluate(found, val) == uncrowd.evaluate(predictor, val)
+    ours, theirs = (uncrowd.evaluate(what, val, threshold=0.1) for what in (found, predictor))
+    assert ours == theirs
+    assert ours.counting is not None
+    assert ours.counting.overall.counted == sum(len(each.above(0.1)) for each in found.values())
 
 
 def test_a_predictor_is_as_good_as_its_detections(trained: uncrowd.TrainedRun, crowd: Path) -> None:

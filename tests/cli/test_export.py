@@ -39,7 +39,9 @@ def test_eval_and_info_give_the_same_for_the_exported_detector(uncrowd, exported
     flags = ("--data", shapes, "--json", "--device", "cpu")
     ours, theirs = (json.loads(uncrowd("eval", file, *flags).out) for file in (exported.onnx, exported.weights))
     assert ours["AP"] == pytest.approx(theirs["AP"], abs=1e-3)
-    assert json.loads(uncrowd("info", exported.onnx).out) == json.loads(uncrowd("info", exported.weights).out)
+    held = json.loads(uncrowd("info", exported.onnx).out)
+    assert held == json.loads(uncrowd("info", exported.weights).out)
+    assert held["thresholds"]["f1"] == {"dark": 0.4, "bright": 0.25}
 
 
 def test_verbs_that_need_weights_refuse_an_exported_detector(refused, exported, shapes, tmp_path):

@@ -28,6 +28,8 @@ from uncrowd.models.detr import DETRConfig
 def test_it_predicts_as_its_weights(exported: Exported, batch_size: int) -> None:
     ours, theirs = uncrowd.load(exported.onnx), uncrowd.load(exported.weights, "cpu")
     assert (ours.categories, ours.resize) == (theirs.categories, theirs.resize)
+    assert ours.thresholds is not None
+    assert ours.thresholds == theirs.thresholds
     images = [random_image(*size, seed=seed) for seed, size in enumerate([(48, 64), (48, 64), (200, 133), (30, 500)])]
     both = zip(ours.predict(images, batch_size=batch_size), theirs.predict(images), strict=True)
     for found, expected in both:

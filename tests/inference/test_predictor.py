@@ -309,11 +309,34 @@ def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.Mo
 def test_compiling_with_test_time_augmentation_is_refused(weights: Path) -> None:
     with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes an image"):
         uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
+    with pytest.raises(InputError, match="Test-time augmentation votes for each class on its own"):
+        uncrowd.load(weights, "cpu", TTAConfig(), one_label=True)
 
 
-@pytest.mark.parametrize("option", [{"bf16": True}, {"compiled": True}], ids=str)
+def test_one_label_gives_each_box_its_best_class(weights: Path) -> None:
+    image = random_image(64, 96)
+    paper, once = (uncrowd.load(weights, "cpu", one_label=one).predict(image) for one in (False, True))
+    best: dict[tuple[float, ...], float] = {}
+    for box, score in zip(paper.boxes.tolist(), paper.scores.tolist(), strict=True):
+        best.setdefault(tuple(box), score)
+    boxes = [tuple(box) for box in once.boxes.tolist()]
+    assert len(set(boxes)) == len(boxes) >= len(best)
+    assert [score for box, score in zip(boxes, once.scores.tolist(), strict=True) if box in best] == list(best.values())
+
+
+def test_a_threshold_may_be_one_for_each_class(predictor: Predictor) -> None:
+    image = random_image(64, 96)
+    everything = predictor.predict(image)
+    least = dict.fromkeys(CATEGORIES.names, 0.0) | {CATEGORIES.names[0]: 1.0}
+    kept = predictor.predict(image, threshold=least)
+    assert kept.scores.tolist() == everything[everything.labels != 0].scores.tolist()
+    with pytest.raises(InputError, match="'unicorn' is no class of this detector"):
+        predictor.predict(image, threshold={"unicorn": 0.5})
+
+
+@pytest.mark.parametrize("option", [{"bf16": True}, {"compiled": True}, {"one_label": True}], ids=str)
 def test_options_of_torch_are_refused_for_an_onnx_file(tmp_path: Path, option: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"detector\.onnx is run by ONNX Runtime as it was exported; leave bf16 and"):
+    with pytest.raises(InputError, match=r"detector\.onnx is run by ONNX Runtime as it was exported; leave bf16, comp"):
         uncrowd.load(tmp_path / "detector.onnx", "cpu", **option)
 
 

@@ -169,6 +169,14 @@ def test_the_page_says_how_the_run_went(tmp_path: Path) -> None:
         assert title.lower() in text.lower()
 
 
+def test_the_page_names_a_threshold_to_find_and_one_to_count(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    text = Page(report(tmp_path / "run", dataset, detect_first(dataset, 1), FINISHED)).text
+    assert "Keep detections with a score of at least 0.451 " in text
+    assert "To count, keep those of at least 0.451 : the number of detections in an image then differs" in text
+    assert "by 40.0 % of the objects" in text  # one of each image is missed, 4 of 10
+
+
 def test_an_older_log_is_read_under_its_old_key(tmp_path: Path) -> None:
     """An earlier version logged `pictures_per_second`; such a run may have been resumed by this version."""
     dataset = make_dataset(tmp_path)

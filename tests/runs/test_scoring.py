@@ -9,11 +9,15 @@ import pytest
 from tests.data.odgt_files import line, person, write
 from tests.tiny import tiny_experiment
 from uncrowd import config
+from uncrowd.data.formats.open import open_dataset
+from uncrowd.data.results.file import read_detections
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
+from uncrowd.evaluation.threshold import best_thresholds
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.structures import ScoreProtocol
+from uncrowd.weights.file import load_weights
 
 
 @pytest.fixture
@@ -59,3 +63,19 @@ def test_more_classes_than_one_are_refused_before_a_step(crowd: Path, tmp_path: 
     with pytest.raises(InputError, match="CrowdHuman's protocol scores one class, but the dataset has 3"):
         begin(Run(experiment=experiment(), data=str(crowd)), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_best_thresholds_are_kept_in_the_weights(
+    crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are found on the detections of the last evaluation, which the run keeps as well."""
+    run = Run(experiment=tiny_experiment(epochs=1), data=str(crowd))
+    assert begin(run, tmp_path / "run", device="cpu").finished
+    val = open_dataset(crowd).val
+    assert val is not None
+    found = read_detections(tmp_path / "run" / "detections.json", val.categories, val.ids.tolist())
+    thresholds = best_thresholds(val, found, val.categories)
+    assert load_weights(tmp_path / "run").thresholds == thresholds
+    assert load_weights(tmp_path / "run" / "best.safetensors").thresholds == thresholds
+    said = "score thresholds, chosen on val and kept in the weights: "
+    assert (said in capsys.readouterr().out) == (thresholds is not None)

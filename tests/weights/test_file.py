@@ -16,6 +16,7 @@ from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
 from uncrowd.structures import Categories
+from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights import file as module
 from uncrowd.weights.file import HEADER, load_exactly, load_weights, read_safetensors, save_weights
 
@@ -231,3 +232,45 @@ def test_the_weights_of_a_detr_may_say_channel_weighting(tmp_path: Path) -> None
     assert "interaction" not in earlier
     save_file(tensors, path, {HEADER: earlier})
     assert load_weights(path).model.config == tiny
+
+
+THRESHOLDS = ScoreThresholds(f1={"person": 0.41, "toothbrush": 0.4}, count={"person": 0.35, "toothbrush": 0.4})
+
+
+def test_thresholds_are_kept(model: SparseRCNN, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, CATEGORIES, PREPROCESSING, THRESHOLDS)
+    assert load_weights(path).thresholds == THRESHOLDS
+    save_weights(path, model, CATEGORIES, PREPROCESSING)
+    assert load_weights(path).thresholds is None
+
+
+def test_a_file_of_before_there_were_thresholds_is_read(model: SparseRCNN, tmp_path: Path) -> None:
+    description = {
+        "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY)},
+        "categories": {"ids": [1, 90], "names": ["person", "toothbrush"]},
+        "preprocessing": PREPROCESSING,
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})
+    loaded = load_weights(tmp_path / "model.safetensors")
+    assert (loaded.categories, loaded.thresholds) == (CATEGORIES, None)
+
+
+@pytest.mark.parametrize(
+    ("f1", "said"),
+    [
+        ({"person": 0.4}, "has thresholds for other classes than its own: threshold names no number for toothbrush"),
+        ({"person": 0.4, "toothbrush": 7}, "scores are between 0 and 1"),
+        ({"person": "a", "toothbrush": 1}, "instead of a number"),
+    ],
+)
+def test_thresholds_that_do_not_fit(model: SparseRCNN, tmp_path: Path, f1: dict[str, float], said: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, CATEGORIES, PREPROCESSING, THRESHOLDS)
+    tensors, header = module.read_safetensors(path)
+    description = json.loads(header[HEADER])
+    description["thresholds"]["f1"] = f1
+    save_file(tensors, path, {HEADER: json.dumps(description)})
+    with pytest.raises(InputError, match=said):
+        load_weights(path)

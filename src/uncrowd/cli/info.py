@@ -37,8 +37,8 @@ class InfoArguments:
     """List the recipes, or show one recipe, a weights file, a run, or the paper's tables.
 
     A recipe is shown with all its settings and its scores in the paper. A weights file or a run is shown with its
-    model, categories and preprocessing. The word tables shows the paper's parameters and FLOPs beside those computed
-    here.
+    model, categories, preprocessing and the best score thresholds on validation data. The word tables shows the paper's
+    parameters and FLOPs beside those computed here.
     """
 
     # Name of a recipe, a weights file (.safetensors, .onnx), the folder of a run, or the word tables. By default
@@ -84,6 +84,7 @@ def _of_weights(path: Path) -> dict[str, object]:
         "parameters": cost(model).parameters,
         "categories": dict(zip(map(str, predictor.categories.ids), predictor.categories.names, strict=True)),
         "preprocessing": config.to_dict(predictor.resize),
+        "thresholds": None if predictor.thresholds is None else config.to_dict(predictor.thresholds),
     }
 
 

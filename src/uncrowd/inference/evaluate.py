@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ from uncrowd.data.loader import InferenceLoader
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import build_evaluator, require_scorable
 from uncrowd.evaluation.coco import limits_up_to
+from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.image_like import ImageLike
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
 from uncrowd.words import counted, first, listed
 
 
@@ -83,14 +86,17 @@ def evaluate(
     *,
     protocol: ScoreProtocol | None = None,
     max_dets: Sequence[int] | None = None,
+    threshold: Threshold | None = None,
     batch_size: int = 8,
     workers: int = 0,
 ) -> Scores:
-    """Scores a predictor, or detections by image id, against the ground truth of a dataset.
+    """Scores a predictor, or detections by image id, and their counts against the ground truth of a dataset.
 
     Detections are in the pixels of their images and not thresholded; an image without any may be left out. protocol:
     by default the dataset's own. max_dets: COCO's limits on the detections of an image and class, ascending; by default
-    1, 10, 100 and, where an image can have more, as many as it can. batch_size, workers: see `detect`.
+    1, 10, 100 and, where an image can have more, as many as it can. threshold: the least score of a
+    detection that is counted, for all classes or for each; by default the one that counted best on validation data, or
+    0.3. The other scores use all detections. batch_size, workers: see `detect`.
 
     Raises InputError when the dataset has no ground truth, its classes have other names, or `protocol` cannot score
     it, and when no image can be read. Warns of single ones that cannot be read; they count as images in which nothing
@@ -101,8 +107,12 @@ def evaluate(
     require_scorable(protocol, dataset.categories)
     detections = find_all(found, dataset, batch_size=batch_size, workers=workers)
     most = most_found(found, detections)
+    best = found.thresholds if isinstance(found, Predictor) else None
     evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
-    return evaluator.evaluate(dataset, detections, dataset.categories)
+    scores = evaluator.evaluate(dataset, detections, dataset.categories)
+    if threshold is None:
+        threshold = DEFAULT_THRESHOLD if best is None else best.count
+    return replace(scores, counting=counting_errors(dataset, detections, dataset.categories, threshold))
 
 
 def require_annotated(dataset: DetectionDataset) -> None:

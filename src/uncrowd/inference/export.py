@@ -28,6 +28,7 @@ from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Categories, Decoded
+from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.destination import require_destination
 from uncrowd.weights.file import load_weights
 from uncrowd.whole_file import whole_file
@@ -51,7 +52,7 @@ def export(weights: str | Path, destination: str | Path, *, say: Callable[[str],
     """
     source, destination = Path(weights), Path(destination)
     require_destination(destination, source, "an ONNX file", ".onnx")
-    model, categories, preprocessing = load_weights(source)
+    model, categories, preprocessing, thresholds = load_weights(source)
     resize = config.from_dict(ResizeConfig, preprocessing, str(source))
     if say is not None:
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -60,10 +61,16 @@ def export(weights: str | Path, destination: str | Path, *, say: Callable[[str],
     with explain_out_of_memory(
         f"while exporting {source}", "end other programs, or export on a machine with more memory"
     ):
-        return export_onnx(destination, model, categories, resize)
+        return export_onnx(destination, model, categories, resize, thresholds)
 
 
-def export_onnx(path: Path, model: Detector, categories: Categories, preprocessing: ResizeConfig) -> Checked:
+def export_onnx(
+    path: Path,
+    model: Detector,
+    categories: Categories,
+    preprocessing: ResizeConfig,
+    thresholds: ScoreThresholds | None = None,
+) -> Checked:
     """Writes the detector to an ONNX file for `load_onnx`, and returns how much its detections differ from torch.
 
     The file takes images, (b, 3, h, w) uint8 RGB, and sizes, (b, 2) int64, the (height, width) of each image before
@@ -75,7 +82,11 @@ def export_onnx(path: Path, model: Detector, categories: Categories, preprocessi
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = OnnxDescription(
-        model=model.config, categories=categories, preprocessing=preprocessing, multiple=model.multiple
+        model=model.config,
+        categories=categories,
+        preprocessing=preprocessing,
+        multiple=model.multiple,
+        thresholds=thresholds,
     )
     images, height, width = TRACED
     for package in ("onnx", "onnxscript", "onnxruntime"):  # some are needed only at the end, but said now

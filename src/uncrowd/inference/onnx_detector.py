@@ -17,6 +17,7 @@ from uncrowd.extras import extras_of
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories, Decoded
+from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.file import require_classes
 from uncrowd.weights.proposals import at_inference
 
@@ -39,6 +40,8 @@ class OnnxDescription:
     preprocessing: ResizeConfig
     # See `Detector.multiple`.
     multiple: int
+    # The best score thresholds on validation data, if there were any.
+    thresholds: ScoreThresholds | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a multiple that no side can be padded to."""
@@ -146,7 +149,7 @@ def _description(session: "onnxruntime.InferenceSession", path: Path) -> OnnxDes
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its detector ({error}); export it again.") from error
     description = config.from_dict(OnnxDescription, values, f"the metadata of {path}")
-    require_classes(description.model, description.categories, str(path))
+    require_classes(description.model, description.categories, str(path), description.thresholds)
     graph = [[value.name for value in values] for values in (session.get_inputs(), session.get_outputs())]
     inputs = [*INPUTS, PROPOSALS] if description.model.any_proposals else [*INPUTS]
     if graph != [inputs, [*OUTPUTS]]:

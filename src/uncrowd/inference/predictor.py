@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import overload
@@ -19,7 +20,7 @@ from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
 from uncrowd.data.transforms import ResizeConfig, resize
-from uncrowd.errors import InputError, NonFiniteError, require_threshold, require_whole
+from uncrowd.errors import InputError, NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.image_like import ImageLike, size_of, to_pixels, to_rows, warn_of
 from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
@@ -28,6 +29,7 @@ from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, Categories, Decoded, Detections
+from uncrowd.thresholds import ScoreThresholds, Threshold, of_each_class
 from uncrowd.weights.file import load_weights
 
 
@@ -46,6 +48,8 @@ class Predictor:
     max_pixels: width times height up to which an image file is decoded; a larger one is refused. By default
     `MAX_PIXELS`, with tiles `MAX_PIXELS_IN_TILES`.
     tiles: cuts each image into tiles, or not; test-time augmentation is then of each tile.
+    thresholds: the best ones on validation data, for `predict(threshold=...)`; None where none were chosen.
+    one_label: each query gives only its best class. By default a box may appear with several labels, as in the paper.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Predictor:
         compiled: bool = False,
         max_pixels: int | None = None,
         tiles: TilesConfig | None = None,
+        thresholds: ScoreThresholds | None = None,
+        one_label: bool = False,
     ):
         if max_pixels is None:
             max_pixels = MAX_PIXELS if tiles is None else MAX_PIXELS_IN_TILES
@@ -67,32 +73,36 @@ class Predictor:
         self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
         if compiled and isinstance(self.model, Detector):
             compile_whole(self.model)
-        self.cuda_graphs = CudaGraphs(self.model.detect) if self.device.type == "cuda" and not compiled else None
+        self._decoding = {"one_label": True} if one_label else {}  # an ONNX file decodes as it was exported
+        on_gpu = self.device.type == "cuda" and not compiled
+        self.cuda_graphs = CudaGraphs(partial(self.model.detect, **self._decoding)) if on_gpu else None
         self.categories = categories
         self.resize = resize
         self.tta = tta
         self.bf16 = bf16
         self.max_pixels = max_pixels
         self.tiles = tiles
+        self.thresholds = thresholds
 
     @overload
-    def predict(self, inputs: ImageLike, threshold: float = ..., batch_size: int = ...) -> Detections: ...
+    def predict(self, inputs: ImageLike, threshold: Threshold = ..., batch_size: int = ...) -> Detections: ...
     @overload
     def predict(
-        self, inputs: Iterator[ImageLike], threshold: float = ..., batch_size: int = ...
+        self, inputs: Iterator[ImageLike], threshold: Threshold = ..., batch_size: int = ...
     ) -> Iterator[Detections]: ...
     @overload
     def predict(
-        self, inputs: Sequence[ImageLike], threshold: float = ..., batch_size: int = ...
+        self, inputs: Sequence[ImageLike], threshold: Threshold = ..., batch_size: int = ...
     ) -> list[Detections]: ...
     def predict(
         self,
         inputs: ImageLike | Iterator[ImageLike] | Sequence[ImageLike],
-        threshold: float = 0.0,
+        threshold: Threshold = 0.0,
         batch_size: int = 8,
     ) -> Detections | Iterator[Detections] | list[Detections]:
         """Returns what is in an image with a score of at least `threshold`; for several images, one after the other.
 
+        threshold: a number, or a number for each class name, such as `predictor.thresholds.f1`.
         An image is a path, the bytes of an image file, such a file open for reading, a PIL image, an RGB array
         (h, w, 3) or an RGB tensor (3, h, w), both uint8. Boxes are in its own pixels. A sequence of images gives a
         list; an iterator gives an iterator, which takes `batch_size` images at a time. No more than a batch of paths
@@ -107,7 +117,7 @@ class Predictor:
         InputError for a threshold outside 0 to 1, for an image that cannot be read or is given in another form, and
         NonFiniteError when the weights are damaged.
         """
-        require_threshold(threshold)
+        of_each_class(threshold, self.categories.names)
         require_whole(1, batch_size=batch_size)
         if isinstance(inputs, ImageLike) or not isinstance(inputs, Iterable):
             return self._predict_all([inputs], threshold, batch_size)[0]
@@ -115,11 +125,13 @@ class Predictor:
             return self._predict_in_turn(inputs, threshold, batch_size)
         return self._predict_all(list(inputs), threshold, batch_size)
 
-    def _predict_in_turn(self, inputs: Iterator[ImageLike], threshold: float, batch_size: int) -> Iterator[Detections]:
+    def _predict_in_turn(
+        self, inputs: Iterator[ImageLike], threshold: Threshold, batch_size: int
+    ) -> Iterator[Detections]:
         while images := list(islice(inputs, batch_size)):
             yield from self._predict_all(images, threshold, batch_size)
 
-    def _predict_all(self, inputs: Sequence[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
+    def _predict_all(self, inputs: Sequence[ImageLike], threshold: Threshold, batch_size: int) -> list[Detections]:
         if self.tiles is None:
             return self._predict_whole(inputs, threshold, batch_size)
         return [self._predict_tiled(image, self.tiles, batch_size).above(threshold) for image in inputs]
@@ -131,7 +143,7 @@ class Predictor:
             warn_of(image, rows.notes())
         return found
 
-    def _predict_whole(self, inputs: Sequence[ImageLike], threshold: float, batch_size: int) -> list[Detections]:
+    def _predict_whole(self, inputs: Sequence[ImageLike], threshold: Threshold, batch_size: int) -> list[Detections]:
         if self.tta is not None:
             return [self._detect_in_views(self._pixels(image), self.tta).above(threshold) for image in inputs]
         # An open file may be a stream, which can be read only once.
@@ -186,7 +198,7 @@ class Predictor:
             images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
             if isinstance(self.model, Detector):
                 images = self.model.padded(images)  # so that one captured or compiled graph serves a padded size
-            detect = self.model.detect if self.cuda_graphs is None else self.cuda_graphs
+            detect = partial(self.model.detect, **self._decoding) if self.cuda_graphs is None else self.cuda_graphs
             decoded = detect(images, sizes)
         # one copy to the host; labels are small enough to be exact as floats
         flat = torch.cat([decoded.boxes, decoded.scores[..., None], decoded.labels[..., None].float()], -1).cpu()
@@ -219,24 +231,28 @@ def load(
     max_pixels: int | None = None,
     proposals: int | None = None,
     tiles: TilesConfig | None = None,
+    one_label: bool = False,
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
     device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
     compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
     max_pixels, tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model
-    with dense queries; more find more objects in a fuller image.
+    with dense queries; more find more objects in a fuller image. one_label: each box gets only its best class, so that
+    none is counted twice; by default it may have several, as in the paper.
 
-    An ONNX file runs as it was exported, without `bf16` and `compiled`. The predictor's model is converted for
-    inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
+    An ONNX file runs as it was exported, without `bf16`, `compiled` and `one_label`. The predictor's model is converted
+    for inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
 
-    Raises InputError when the file is missing or is not such a file, and for `compiled` with test-time augmentation or
-    without a compiler.
+    Raises InputError when the file is missing or is not such a file, for `compiled` without a compiler, and for
+    `compiled` or `one_label` with test-time augmentation.
     """
     path = Path(path)
     if path.suffix.lower() == ".onnx":
-        if bf16 or compiled:
-            raise InputError(f"{path} is run by ONNX Runtime as it was exported; leave bf16 and compiling out.")
+        if bf16 or compiled or one_label:
+            raise InputError(
+                f"{path} is run by ONNX Runtime as it was exported; leave bf16, compiling and one label a box out."
+            )
         detector = load_onnx(path, device, proposals)
         return Predictor(
             detector,
@@ -245,7 +261,10 @@ def load(
             tta=tta,
             max_pixels=max_pixels,
             tiles=tiles,
+            thresholds=detector.description.thresholds,
         )
+    if one_label and tta is not None:
+        raise InputError("Test-time augmentation votes for each class on its own; leave one label a box out.")
     if compiled and tta is not None:
         raise InputError(
             "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
@@ -260,4 +279,16 @@ def load(
         raise no_device from error
     if torch.device(device).type == "meta":  # where nothing is computed
         raise no_device
-    return Predictor(weights.model, weights.categories, resize_config, device, tta, bf16, compiled, max_pixels, tiles)
+    return Predictor(
+        weights.model,
+        weights.categories,
+        resize_config,
+        device,
+        tta,
+        bf16,
+        compiled,
+        max_pixels,
+        tiles,
+        weights.thresholds,
+        one_label,
+    )

@@ -57,6 +57,7 @@ def write_report(
         curves=_training_curves(trained),
         per_class=_per_class(scores, dataset),
         best=curve.best,
+        best_count=curve.best_count,
         threshold=threshold,
         threshold_curve=_threshold_curve(curve),
         found=found,

@@ -14,12 +14,14 @@ from uncrowd.engine.log import RunLog
 from uncrowd.evaluation.build import build_evaluator
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.protocol import Scores
+from uncrowd.evaluation.threshold import best_thresholds
 from uncrowd.inference.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.paper.expected import beside_paper
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.report.page import write_report
+from uncrowd.thresholds import ScoreThresholds, in_words
 from uncrowd.weights.file import save_weights
 from uncrowd.words import counted, listed
 
@@ -79,19 +81,27 @@ class Scoring:
 
     def finished(self, model: nn.Module) -> None:
         """Saves the weights of the last epoch, says what the paper expects of them, and writes the report."""
-        self._save(model, "weights.safetensors")
+        thresholds = self._save(model, "weights.safetensors")
         assert self._last is not None, "the last epoch is always scored"
         if self.log is not None:
+            if thresholds is not None:
+                best = f"{in_words(thresholds.f1)} for the best F1, {in_words(thresholds.count)} for the best counts"
+                self.log.say(f"score thresholds, chosen on {self.dataset.split} and kept in the weights: {best}")
             detected, scores = self._last
             compared = beside_paper(self.experiment, scores, len(self.dataset), self.start_from)
             if compared is not None:
                 self.log.say(compared)
             write_report(self.folder, self.dataset, detected.detections, scores, self.facts)
 
-    def _save(self, model: nn.Module, name: str) -> None:
-        if self.accelerator.is_main_process:
-            preprocessing = config.to_dict(self.experiment.resize)
-            save_weights(self.folder / name, _bare(model), self.dataset.categories, preprocessing)
+    def _save(self, model: nn.Module, name: str) -> ScoreThresholds | None:
+        """Saves the model that was just scored, and returns the thresholds that were best for it."""
+        if not self.accelerator.is_main_process:
+            return None
+        assert self._last is not None, "weights are saved after an evaluation"
+        categories, preprocessing = self.dataset.categories, config.to_dict(self.experiment.resize)
+        thresholds = best_thresholds(self.dataset, self._last[0].detections, categories)
+        save_weights(self.folder / name, _bare(model), categories, preprocessing, thresholds)
+        return thresholds
 
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:
         if detected.unreadable and self._last is None:

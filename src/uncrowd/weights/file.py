@@ -1,4 +1,4 @@
-"""The weights file: safetensors with the model configuration, the categories and the preprocessing in its header.
+"""The weights file: safetensors with model configuration, categories, preprocessing and thresholds in its header.
 
 A version of uncrowd reads the weights files of every released version before it, and refuses in one sentence a file
 whose header holds what it does not know, as that of a later version may.
@@ -22,6 +22,7 @@ from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories
+from uncrowd.thresholds import ScoreThresholds, of_each_class
 from uncrowd.weights.proposals import at_inference
 from uncrowd.whole_file import whole_file
 from uncrowd.words import first, printable
@@ -30,11 +31,15 @@ HEADER = "uncrowd.weights"
 
 
 class Weights(NamedTuple):
-    """A model in evaluation mode, its categories, and its preprocessing as the dictionary that was saved."""
+    """A model in evaluation mode, its categories, its preprocessing as the dictionary that was saved, and thresholds.
+
+    thresholds: None where none were chosen on validation data.
+    """
 
     model: Detector
     categories: Categories
     preprocessing: dict[str, Any]
+    thresholds: ScoreThresholds | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +49,25 @@ class Description:
     model: AnyDetectorConfig
     categories: Categories
     preprocessing: dict[str, Any]
+    thresholds: ScoreThresholds | None = None  # earlier versions wrote none
 
 
-def save_weights(path: Path, model: Detector, categories: Categories, preprocessing: dict[str, Any]) -> None:
+def save_weights(
+    path: Path,
+    model: Detector,
+    categories: Categories,
+    preprocessing: dict[str, Any],
+    thresholds: ScoreThresholds | None = None,
+) -> None:
     """Writes the model to one file, from which `load_weights` builds it again.
 
     The new file replaces an older one only once it is complete. Raises InputError when the file cannot be written, and
     when the model was converted for inference.
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
-    description = Description(model=model.config, categories=categories, preprocessing=preprocessing)
+    description = Description(
+        model=model.config, categories=categories, preprocessing=preprocessing, thresholds=thresholds
+    )
     tensors = model.state_dict()
     _refuse_converted(path, tensors, model.config)
     write_safetensors(path, tensors, {HEADER: json.dumps(config.to_dict(description))})
@@ -94,13 +108,13 @@ def load_weights(path: Path, proposals: int | None = None) -> Weights:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
-    require_classes(description.model, description.categories, str(path))
+    require_classes(description.model, description.categories, str(path), description.thresholds)
     described = description.model if proposals is None else at_inference(description.model, proposals, str(path))
     _require_fitting(_without_memory(described, path).state_dict(), tensors, str(path))
     model = build_detector(described)
     load_exactly(model, tensors, str(path))
     _require_finite(tensors, path)
-    return Weights(model.eval(), description.categories, description.preprocessing)
+    return Weights(model.eval(), description.categories, description.preprocessing, description.thresholds)
 
 
 def _without_memory(model: AnyDetectorConfig, path: Path) -> Detector:
@@ -114,8 +128,13 @@ def _without_memory(model: AnyDetectorConfig, path: Path) -> Detector:
         raise InputError(f"{path} describes a model that cannot be built; save the model again.") from error
 
 
-def require_classes(model: AnyDetectorConfig, categories: Categories, source: str) -> None:
-    """Raises InputError, naming `source`, unless every class of the model has a name and an id of its own."""
+def require_classes(
+    model: AnyDetectorConfig, categories: Categories, source: str, thresholds: ScoreThresholds | None = None
+) -> None:
+    """Raises InputError, naming `source`, unless every class of the model has a name and an id of its own.
+
+    thresholds: if there are any, they must be for exactly these classes.
+    """
     ids, names, outputs = categories.ids, categories.names, model.num_classes
     if not len(set(ids)) == len(ids) == len(names) == outputs:
         raise InputError(
@@ -129,6 +148,12 @@ def require_classes(model: AnyDetectorConfig, categories: Categories, source: st
             f"{source} has class names that are blank, shared or hold control characters "
             f"({first(map(repr, unclear), 3)}); save or export the model again with a name of its own for each class."
         )
+    if thresholds is not None:
+        try:
+            for threshold in (thresholds.f1, thresholds.count):
+                of_each_class(threshold, names)
+        except InputError as error:
+            raise InputError(f"{source} has thresholds for other classes than its own: {error}") from error
 
 
 def _require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
