@@ -11,6 +11,8 @@ from uncrowd.inference.predictor import load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.structures import Detections, ImageId
+from uncrowd.thresholds import ScoreThresholds
+from uncrowd.weights.file import load_weights, save_weights
 
 COCO_EVAL = Path(__file__).parents[1] / "fixtures" / "coco_eval"
 
@@ -22,10 +24,11 @@ def scores(uncrowd, *argv) -> dict:
 
 
 def test_a_run_its_weights_and_its_detections_score_the_same(uncrowd, shapes, run, tmp_path):
-    flags = ("--data", shapes, "--workers", 0, "--batch-size", 2, "--device", "cpu")
+    counted = ("--data", shapes, "--threshold", 0.1)  # whatever the best one is
+    flags = (*counted, "--workers", 0, "--batch-size", 2, "--device", "cpu")
     of_run = scores(uncrowd, run, *flags, "--out", tmp_path / "run.json")
     assert of_run == scores(uncrowd, run / "weights.safetensors", *flags, "--out", tmp_path / "weights.json")
-    assert of_run == scores(uncrowd, run / "detections.json", "--data", shapes)
+    assert of_run == scores(uncrowd, run / "detections.json", *counted)
     assert set(of_run["per_class"]) == {"dark", "bright"}
 
     found = json.loads((tmp_path / "run.json").read_text())
@@ -65,7 +68,9 @@ def test_the_ground_truth_as_detections_scores_100(uncrowd, shapes, tmp_path):
     said = uncrowd("eval", results(tmp_path / "truth.json", shapes / "instances_val.json"), "--data", shapes)
     assert (said.status, said.err) == (0, "")
     assert f"on the 3 images of {shapes / 'instances_val.json'}, COCO protocol:" in said.out
-    assert said.out.split()[-4:] == ["dark", "100.0", "bright", "100.0"]
+    scored, counts = said.out.split("counts of detections with a score of 0.3 or more:")
+    assert scored.split()[-4:] == ["dark", "100.0", "bright", "100.0"]
+    assert counts.splitlines()[-1].split() == ["bright", "3", "3", "0.00", "0.00", "+0.00", "0.0", "%"]
 
 
 @pytest.mark.parametrize("how", [int, str, bool])
@@ -108,6 +113,28 @@ def test_the_split_can_be_chosen(uncrowd, refused, shapes, tmp_path):
     assert "has no test split; it has train, val" in refused("eval", truth, "--data", shapes, "--split", "test")
     one = shapes / "instances_train.json"
     assert "leave --split out" in refused("eval", truth, "--data", one, "--split", "val")
+
+
+def test_counts_are_scored_at_the_threshold_of_the_weights_or_the_given_one(uncrowd, refused, shapes, run, tmp_path):
+    half = results(tmp_path / "half.json", shapes / "instances_val.json", dark=0.4, bright=0.2)
+    counting = scores(uncrowd, half, "--data", shapes)["counting"]
+    assert counting["threshold"] == 0.3
+    assert counting["overall"] == {
+        "objects": 6, "counted": 3, "mae": 1, "rmse": 1, "bias": -1, "total_error": 0.5,
+    }  # fmt: skip
+    counting = scores(uncrowd, half, "--data", shapes, "--threshold", "bright=0.1")["counting"]
+    assert counting["threshold"] == {"dark": 0.3, "bright": 0.1}
+    assert [counting["per_class"][name]["total_error"] for name in ("dark", "bright")] == [0, 0]
+    assert scores(uncrowd, half, "--data", shapes, "--threshold", 0.5)["counting"]["overall"]["counted"] == 0
+    assert "'cat' is no class of this detector; its classes are dark, bright" in refused(
+        "eval", half, "--data", shapes, "--threshold", "cat=0.5"
+    )
+
+    save = load_weights(run / "weights.safetensors")
+    best = ScoreThresholds(f1={"dark": 0.5, "bright": 0.5}, count={"dark": 0.01, "bright": 0.02})
+    save_weights(tmp_path / "chosen.safetensors", *save[:3], best)
+    flags = ("--data", shapes, "--workers", 0, "--device", "cpu")
+    assert scores(uncrowd, tmp_path / "chosen.safetensors", *flags)["counting"]["threshold"] == best.count
 
 
 def test_max_dets_are_the_limits_of_the_recalls(uncrowd, shapes, tmp_path):
@@ -171,6 +198,9 @@ def test_detections_in_another_convention_are_told(uncrowd, refused, shapes, tmp
         (["--max-dets"], "increasing positive numbers"),
         (["--max-dets", 2**70], "up to 1000000"),
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
+        (["--threshold", "much"], "--threshold is 'much'; give a number between 0 and 1"),
+        (["--threshold", "dark=0.5", "0.4"], "give one number for all classes, such as 0.4, or one for each, such as"),
+        (["--threshold", "dark=5"], "--threshold dark is 5.0; scores are between 0 and 1"),
         (["--workers", -1], "--workers is -1; give 0 or more"),
         (["--out", "nowhere/found.json"], "--out names a file in a folder that exists"),
         (["--out", "found.txt"], "end its name in .json for COCO results, or in .odgt"),
@@ -262,11 +292,12 @@ def test_results_cut_off_in_the_middle_are_refused(refused, shapes, run, tmp_pat
     assert "found.json is not a complete JSON file" in refused("eval", tmp_path / "found.json", "--data", shapes)
 
 
-def results(file: Path, annotations: Path) -> Path:
-    """Writes the ground truth as a file of detections with the score 0.9."""
+def results(file: Path, annotations: Path, *, dark: float = 0.9, bright: float = 0.9) -> Path:
+    """Writes the ground truth as a file of detections, with a score for each class."""
     records = json.loads(annotations.read_text())["annotations"]
-    keys = ("image_id", "category_id", "bbox")
-    file.write_text(json.dumps([{key: record[key] for key in keys} | {"score": 0.9} for record in records]))
+    keys, scored = ("image_id", "category_id", "bbox"), {3: dark}
+    found = [{k: each[k] for k in keys} | {"score": scored.get(each["category_id"], bright)} for each in records]
+    file.write_text(json.dumps(found))
     return file
 
 

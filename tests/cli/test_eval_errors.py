@@ -71,7 +71,7 @@ def test_a_run_is_compared_with_its_own_detections(uncrowd, shapes, run):
     assert said["answer"].startswith("Which of A and B is better may be luck")
 
 
-@pytest.mark.parametrize("flags", [["--out", "both.json"], ["--errors"], ["--max-dets", 1, 10]])
+@pytest.mark.parametrize("flags", [["--out", "both.json"], ["--errors"], ["--max-dets", 1, 10], ["--threshold", 0.5]])
 def test_what_is_for_one_detector_is_refused_for_two(refused, shapes, found, flags):
     sentence = refused("eval", found["good"], found["moved"], "--data", shapes, *flags)
     assert f"{flags[0]} is for one detector, but two are compared; leave {flags[0]} out" in sentence

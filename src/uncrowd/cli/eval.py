@@ -5,13 +5,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from tyro.conf import Positional, arg
 
+from uncrowd import config
 from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
+from uncrowd.cli.thresholds import ThresholdWords, complete, read_threshold
 from uncrowd.cli.tiles import read_tiles
 from uncrowd.data.check.detections import check_detections
 from uncrowd.data.classes import ClassMap, keep_classes, keep_classes_of
@@ -33,7 +35,9 @@ from uncrowd.inference.compare import compare
 from uncrowd.inference.evaluate import detect, evaluate, most_found, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
+from uncrowd.overwriting import refuse_overwriting
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
 from uncrowd.words import counted, listed
 
 PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
@@ -42,7 +46,7 @@ MOST_DETS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class EvalArguments:
-    """Score a trained detector, or detections in a file, with the protocol of COCO or of CrowdHuman.
+    """Score a trained detector, or detections in a file, and its counts, with the protocol of COCO or of CrowdHuman.
 
     Given two, say which is better, and whether the choice of images may be the reason.
     To score detections in a file, the images are not needed. A dataset without ground truth, such as COCO's test-dev,
@@ -69,6 +73,9 @@ class EvalArguments:
     # Limits of COCO's protocol on the detections of one class in one image. AR is computed at each limit, AP at 100 and
     # at each limit above it. By default 1 10 100, and the most detections of any image if these are more than 100.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
+    # Least score of a detection that is counted: one number, or one for each class (person=0.4 dog=0.2). By default the
+    # threshold that counted best on validation data, or 0.3. The protocol's scores use all detections.
+    threshold: ThresholdWords = ()
     # File to write the detections to, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None
     # Test-time augmentation: detect in each image at 13 sizes, each also flipped, as in Table 7 of the paper. This
@@ -76,6 +83,8 @@ class EvalArguments:
     tta: bool = False
     # Test-time augmentation with the values of the authors' release: long sides of up to 4000, votes at IoU 0.65.
     tta_as_released: bool = False
+    # Each box gets only its best class, like `uncrowd predict --one-label`. The papers' scores let it have several.
+    one_label: bool = False
     # Compute in bfloat16, like `uncrowd predict --bf16`.
     bf16: bool = False
     # Number of detections an image, for a model with dense queries; by default that of its training.
@@ -106,9 +115,11 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(EvalArguments, argv, "uncrowd eval")
     methods = [arguments.what] if arguments.other is None else [arguments.what, arguments.other]
     of_files = [method for method in methods if holds_detections(method)]
+    wanted = read_threshold(arguments.threshold)
     _require_usable(arguments, of_files)
     layout = find_layout(arguments.data)
-    _refuse_overwriting(arguments.out, [*methods, *layout.files])
+    targets = [] if arguments.out is None else [arguments.out]
+    refuse_overwriting(targets, [*methods, *layout.files], mend="name another file with --out")
     split = choose_split(layout, arguments.split)
     results = {file: read_results(file) for file in of_files}
     of_all_classes = open_split(
@@ -124,15 +135,18 @@ def main(argv: Sequence[str]) -> int:
     protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
     found = [_find(arguments, method, results.get(method), dataset, of_all_classes, classes) for method in methods]
-    detections, most = found[0]
+    detections, most, threshold = found[0]
     if arguments.other is not None:
-        _print_comparison(arguments, compare(detections, found[1][0], dataset, protocol=protocol), dataset)
+        comparison = compare(detections, found[1].detections, dataset, protocol=protocol)
+        _print_comparison(arguments, comparison, dataset)
         return 0
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:
         max_dets = arguments.max_dets or limits_up_to(most)
-        scores = evaluate(detections, dataset, protocol=protocol, max_dets=max_dets)
+        if wanted is not None:
+            threshold = complete(wanted, dataset.categories.names, threshold)
+        scores = evaluate(detections, dataset, protocol=protocol, max_dets=max_dets, threshold=threshold)
         errors = analyse_errors(dataset, detections, dataset.categories) if arguments.errors else None
         _print_scores(arguments, protocol, dataset, scores, errors)
     else:
@@ -145,6 +159,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+class _Found(NamedTuple):
+    """The detections in the images, the most that an image can have, and the threshold of those that are counted."""
+
+    detections: dict[ImageId, Detections]
+    most: int
+    threshold: Threshold
+
+
 def _find(
     arguments: EvalArguments,
     method: Path,
@@ -152,15 +174,16 @@ def _find(
     dataset: DetectionDataset,
     of_all_classes: DetectionDataset,
     classes: ClassMap | None,
-) -> tuple[dict[ImageId, Detections], int]:
-    """Returns the detections in the images, and the most that an image can have.
+) -> _Found:
+    """Returns what a detector finds, or what is in a file.
 
     results: None for a detector. of_all_classes: the dataset before its classes were mapped; a file may have them all.
     """
     if results is None:
         predictor = _load(arguments, method, dataset)
+        threshold = DEFAULT_THRESHOLD if predictor.thresholds is None else predictor.thresholds.count
         detections = _detect(arguments, predictor, dataset)
-        return detections, most_found(predictor, detections)
+        return _Found(detections, most_found(predictor, detections), threshold)
     categories = of_all_classes.categories
     detections = results.by_image(categories, dataset.ids.tolist(), dataset.file_names.tolist())
     if classes is not None:
@@ -170,7 +193,7 @@ def _find(
     refuse(findings, method)
     for finding in findings:
         print(finding.sentence(), file=sys.stderr)
-    return detections, max(map(len, detections.values()), default=0)
+    return _Found(detections, max(map(len, detections.values()), default=0), DEFAULT_THRESHOLD)
 
 
 def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
@@ -187,10 +210,20 @@ def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
     if arguments.tta and arguments.tta_as_released:
         raise InputError("--tta and --tta-as-released exclude each other; give one of them.")
     tta = arguments.tta or arguments.tta_as_released
-    for flag, given in (("--tta", tta), ("--bf16", arguments.bf16), ("--tiles", tiles is not None)):
+    for flag, given in (
+        ("--tta", tta),
+        ("--bf16", arguments.bf16),
+        ("--tiles", tiles is not None),
+        ("--one-label", arguments.one_label),
+    ):
         if given and of_files:
             raise InputError(f"{flag} needs a detector, but {of_files[0]} holds detections; leave {flag} out.")
-    for flag, given in (("--out", out is not None), ("--errors", arguments.errors), ("--max-dets", max_dets)):
+    for flag, given in (
+        ("--out", out is not None),
+        ("--errors", arguments.errors),
+        ("--max-dets", max_dets),
+        ("--threshold", arguments.threshold),
+    ):
         if given and arguments.other is not None:
             raise InputError(f"{flag} is for one detector, but two are compared; leave {flag} out, or one of the two.")
     if out is None:
@@ -199,11 +232,6 @@ def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
         raise InputError(f"--out {out}: end its name in .json for COCO results, or in .odgt for CrowdHuman's odgt.")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
-
-
-def _refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
-    if out is not None and out.exists() and any(out.samefile(file) for file in inputs):
-        raise InputError(f"--out {out} is one of the inputs and would be overwritten; name another file.")
 
 
 def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: DetectionDataset) -> None:
@@ -235,16 +263,16 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
 def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
     tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
-    bf16, max_pixels = arguments.bf16, arguments.max_pixels
     return load_for(
         dataset,
         method,
         arguments.device,
         tta,
-        bf16=bf16,
-        max_pixels=max_pixels,
+        bf16=arguments.bf16,
+        max_pixels=arguments.max_pixels,
         proposals=arguments.proposals,
         tiles=tiles,
+        one_label=arguments.one_label,
     )
 
 
@@ -273,7 +301,8 @@ def _print_scores(
     if arguments.json:
         per_class = {"per_class": scores.per_class} if protocol == "coco" else {}
         analysis = {"errors": errors.to_dict()} if errors is not None else {}
-        print(json.dumps({**scores.values, **per_class, **analysis}, allow_nan=False))
+        counting = {"counting": config.to_dict(scores.counting)}
+        print(json.dumps({**scores.values, **per_class, **counting, **analysis}, allow_nan=False))
     else:
         name = PROTOCOL_NAMES[protocol]
         print(f"{arguments.what} on the {len(dataset)} images of {dataset.source}, {name} protocol:")

@@ -54,12 +54,22 @@ def load_for(
     max_pixels: int | None = None,
     proposals: int | None = None,
     tiles: TilesConfig | None = None,
+    one_label: bool = False,
 ) -> Predictor:
     """Returns the detector, which reports the category ids of the dataset.
 
     Raises InputError like `load`, and when its classes differ from those of the dataset in names or order.
     """
-    predictor = load(method, device, tta, bf16=bf16, max_pixels=max_pixels, proposals=proposals, tiles=tiles)
+    predictor = load(
+        method,
+        device,
+        tta,
+        bf16=bf16,
+        max_pixels=max_pixels,
+        proposals=proposals,
+        tiles=tiles,
+        one_label=one_label,
+    )
     return with_ids_of(dataset, predictor, str(method))
 
 

@@ -1,0 +1,79 @@
+"""Score thresholds on the command line: `--threshold 0.4`, or `--threshold person=0.4 dog=0.2`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple
+
+from tyro.conf import arg
+
+from uncrowd.errors import InputError, require_threshold
+from uncrowd.inference.predictor import Predictor
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, in_words, of_each_class, require_known
+
+ThresholdWords = Annotated[tuple[str, ...], arg(metavar="NUMBER | CLASS=NUMBER [...]", help_behavior_hint="")]
+
+
+def read_threshold(words: Sequence[str]) -> Threshold | None:
+    """Returns the number, or the number of each class that is named; None if nothing is given.
+
+    Raises InputError for anything else, before a detector is loaded.
+    """
+    if not words:
+        return None
+    if len(words) == 1 and "=" not in words[0]:
+        return _number(words[0], "--threshold")
+    named: dict[str, float] = {}
+    for word in words:
+        name, equals, number = word.rpartition("=")
+        if not equals:
+            raise InputError(
+                f"--threshold {' '.join(words)}: give one number for all classes, such as 0.4, or one for each, such "
+                "as person=0.4 dog=0.2."
+            )
+        named[name] = _number(number, f"--threshold {name}")
+    return named
+
+
+def complete(threshold: Threshold, names: Sequence[str], otherwise: Threshold) -> Threshold:
+    """Returns the threshold with a number for every class; those it does not name have that of `otherwise`.
+
+    Raises InputError when it names a class that is not in `names`.
+    """
+    if not isinstance(threshold, Mapping):
+        return threshold
+    require_known(threshold, names)
+    return dict(zip(names, of_each_class(otherwise, names), strict=True)) | dict(threshold)
+
+
+class Chosen(NamedTuple):
+    """The least scores of the detections that are shown, and of those that are counted; both also in words."""
+
+    shown: Threshold
+    counted: Threshold
+    shown_words: str
+    counted_words: str
+
+
+def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) -> Chosen:
+    """Returns the wanted thresholds for both; without any, those of the weights, or else the default.
+
+    only: the classes that the words name. Classes that `wanted` does not name have the threshold of the weights. Raises
+    InputError for a class that the detector does not have.
+    """
+    best, names = predictor.thresholds, predictor.categories.names
+    both = (DEFAULT_THRESHOLD, DEFAULT_THRESHOLD) if best is None else (best.f1, best.count)
+    if wanted is not None:
+        both = tuple(complete(wanted, names, each) for each in both)
+    known = best is not None and wanted is None
+    reasons = (" (best F1 on validation data)", " (best counts on validation data)") if known else ("", "")
+    said = (dict(zip(names, of_each_class(each, names), strict=True)) for each in both)
+    words = (in_words({name: each[name] for name in only}) for each in said)
+    return Chosen(*both, *(f"{word} or more{why}" for word, why in zip(words, reasons, strict=True)))
+
+
+def _number(word: str, name: str) -> float:
+    try:
+        number = float(word)
+    except ValueError as error:
+        raise InputError(f"{name} is {word!r}; give a number between 0 and 1.") from error
+    require_threshold(number, name)
+    return number
