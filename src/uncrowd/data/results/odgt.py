@@ -6,6 +6,7 @@ CrowdDet and its successors write this format. It has only one class: tag 1, a p
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import repr as short
@@ -16,7 +17,9 @@ import numpy as np
 from uncrowd.boxes import xyxy_to_xywh
 from uncrowd.data.formats.odgt import NoObject, image_id, image_size, read_lines
 from uncrowd.data.formats.values import as_whole
+from uncrowd.data.results.appended import appended
 from uncrowd.data.results.columns import DetectionColumns
+from uncrowd.data.results.found import Write
 from uncrowd.data.results.matching import index_images
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, ImageId
@@ -36,12 +39,22 @@ def write_odgt_results(
         raise InputError(f"{path} cannot hold {len(several)} classes: odgt has only one; write COCO results (.json).")
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         for id, found in detections.items():
-            # In fp64 the side of a box with fp32 corners is exact, and so is the corner computed from it.
-            boxes_xywh, scores = xyxy_to_xywh(found.boxes.double()).tolist(), found.scores.tolist()
-            dtboxes = [{"box": box, "score": s, "tag": 1} for box, s in zip(boxes_xywh, scores, strict=True)]
-            height, width = sizes[id]
-            record = {"ID": str(id), "height": height, "width": width, "dtboxes": dtboxes}
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+            file.write(_line(str(id), sizes[id], found))
+
+
+@contextmanager
+def writing_odgt(path: Path) -> Iterator[Write]:
+    """Yields a function that appends the line of an image; all its detections become persons, odgt's only class."""
+    with appended(path, "", "", lambda _: "") as write:
+        yield lambda image: write(_line(image.below.with_suffix("").as_posix(), image.size, image.detections))
+
+
+def _line(id: str, size: tuple[int, int], found: Detections) -> str:
+    # In fp64 the side of a box with fp32 corners is exact, and so is the corner computed from it.
+    boxes_xywh, scores = xyxy_to_xywh(found.boxes.double()).tolist(), found.scores.tolist()
+    dtboxes = [{"box": box, "score": s, "tag": 1} for box, s in zip(boxes_xywh, scores, strict=True)]
+    height, width = size
+    return json.dumps({"ID": id, "height": height, "width": width, "dtboxes": dtboxes}, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)

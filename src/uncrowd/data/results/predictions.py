@@ -1,0 +1,34 @@
+"""Writes what `uncrowd predict` finds as JSON, a list with a record for each image."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from uncrowd.data.results.appended import appended
+from uncrowd.data.results.found import FoundImage, Write
+
+
+@contextmanager
+def writing_predictions(path: Path) -> Iterator[Write]:
+    """Yields a function that appends an image to the list. The file is valid JSON after an interruption."""
+    with appended(path, "[\n", ",\n", lambda some: "\n]\n" if some else "[]\n") as write:
+        yield lambda image: write(json.dumps(_record(image)))
+
+
+def _record(image: FoundImage) -> dict[str, Any]:
+    found = image.detections
+    ids = found.categories.ids
+    rows = zip(found.names, found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
+    detections = [
+        {
+            "class": name,
+            "category_id": ids[label],
+            "score": round(score, 4),
+            "box_xyxy": [round(value, 2) for value in box],
+        }
+        for name, label, score, box in rows
+    ]
+    record = {"image": str(image.file), "detections": detections}
+    return record | ({"annotated": str(image.name)} if image.annotated else {})
