@@ -1,5 +1,6 @@
 """`uncrowd predict` turns images into annotated images and one JSON file, and overwrites no file of the user."""
 
+import csv
 import json
 import os
 import signal
@@ -10,12 +11,14 @@ import pytest
 from PIL import Image
 
 from uncrowd.cli import _terminate
-from uncrowd.cli.predict import json_list
 from uncrowd.data.images.read import read_content
+from uncrowd.data.results.appended import appended
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
+from uncrowd.thresholds import ScoreThresholds
+from uncrowd.weights.file import load_weights, save_weights
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_images_come_from_files_and_folders(predict, shapes, tmp_path):
 def test_the_folder_of_a_run_serves_as_weights(uncrowd, run, shapes, tmp_path):
     said = uncrowd("predict", run, shapes / "images/val1.png", "--out", tmp_path, "--json-only")
     assert said.status == 0
-    assert [file.name for file in tmp_path.iterdir()] == ["detections.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["counts.csv", "detections.json"]
     assert "annotated" not in json.loads((tmp_path / "detections.json").read_text())[0]
 
 
@@ -112,7 +115,8 @@ def test_results_are_not_replaced_unless_told(uncrowd, refused, weights, shapes,
     assert uncrowd("predict", weights, image, "--out", tmp_path / "out").status == 0
     sentence = refused("predict", weights, image, "--out", tmp_path / "out")
     assert f"{tmp_path / 'out/detections.json'} exists already; name another folder with --out, " in sentence
-    (tmp_path / "out/detections.json").unlink()
+    for name in ("detections.json", "counts.csv"):
+        (tmp_path / "out" / name).unlink()
     assert "val1.jpg exists already" in refused("predict", weights, image, "--out", tmp_path / "out")
     assert uncrowd("predict", weights, image, "--out", tmp_path / "out", "--overwrite").status == 0
 
@@ -272,6 +276,13 @@ def test_detections_below_the_threshold_are_left_out(uncrowd, weights, shapes, t
     ("flags", "sentence"),
     [
         (["--threshold", 1.5], "--threshold is 1.5; scores are between 0 and 1"),
+        (
+            ["--threshold", "dark=0.5", "light=0.5"],
+            "'light' is no class of this detector; its classes are dark, bright",
+        ),
+        (["--threshold", "0,5"], "--threshold is '0,5'; give a number between 0 and 1"),
+        (["--only", "cat"], "'cat' is no class of this detector"),
+        (["--format", "odgt"], "--format odgt has one class, this detector 2; choose one with --only dark"),
         (["--threshold", -0.1], "scores are between 0 and 1"),
         (["--threshold", "nan"], "scores are between 0 and 1"),
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
@@ -347,20 +358,108 @@ def stop_at(target: Path, name: str) -> None:
 @pytest.mark.parametrize("complete", [0, 3])
 def test_a_record_that_is_cut_off_is_left_out(tmp_path, complete):
     """The system writes only a part of it, as on a full disk."""
+    path = tmp_path / "found.json"
     resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def write_until_it_is_full():
-        with json_list(tmp_path / "found.json") as write:
+        with appended(path, "[\n", ",\n", lambda some: "\n]\n" if some else "[]\n") as write:
             for number in range(complete):
-                write({"image": number})
+                write(f'{{"image": {number}}}')
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-            write({"image": "x" * 200})
+            write("x" * 200)
 
     with pytest.raises(OSError, match="File too large"):
         write_until_it_is_full()
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert json.loads((tmp_path / "found.json").read_text()) == [{"image": number} for number in range(complete)]
+    assert json.loads(path.read_text()) == [{"image": number} for number in range(complete)]
+
+
+def test_objects_are_counted_by_image_and_class(uncrowd, predict, shapes, tmp_path):
+    said, records = predict(shapes / "images", flags=["--batch-size", 4])
+    with (tmp_path / "out/counts.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, record in zip(rows, records, strict=True):
+        names = [found["class"] for found in record["detections"]]
+        assert row == {"image": record["image"], **{n: str(names.count(n)) for n in ("dark", "bright")}}
+    heading, first, *_ = said.out.splitlines()
+    assert heading == "counts of objects with a score of 0 or more:"
+    assert first == f"  train1.png: {counted_in(rows[0])}"
+    total = {name: sum(int(row[name]) for row in rows) for name in ("dark", "bright")}
+    assert f"  all 9: {counted_in(total)}\n" in said.out
+
+
+def counted_in(row) -> str:
+    return ", ".join(f"{name} {row[name]}" for name in ("dark", "bright") if int(row[name])) or "nothing"
+
+
+def test_the_thresholds_of_the_weights_are_used_and_said(uncrowd, weights, shapes, tmp_path):
+    """Detections have the one for F1, counts the one for counts; a given threshold serves for both."""
+    model, categories, preprocessing, _ = load_weights(weights)
+    found = load(weights, "cpu").predict(shapes / "images/val1.png")
+    low, high = (float(found.scores[rank]) for rank in (6, 2))
+    best = ScoreThresholds(f1={"dark": high, "bright": high}, count={"dark": low, "bright": low})
+    save_weights(tmp_path / "chosen.safetensors", model, categories, preprocessing, best)
+    argv = ("predict", tmp_path / "chosen.safetensors", shapes / "images/val1.png", "--device", "cpu")
+    said = uncrowd(*argv, "--out", tmp_path / "a")
+    assert f"score of {low:g} or more (best counts on validation data):" in said.out
+    assert f"3 objects with a score of {high:g} or more (best F1 on validation data) in 1 image; " in said.out
+    assert counts(tmp_path / "a") == 7
+    said = uncrowd(*argv, "--out", tmp_path / "b", "--threshold", low)
+    assert "validation" not in said.out
+    assert (counts(tmp_path / "b"), len(detections(tmp_path / "b"))) == (7, 7)
+    uncrowd(*argv, "--out", tmp_path / "c", "--threshold", "dark=1")
+    assert {each["class"] for each in detections(tmp_path / "c")} <= {"bright"}
+    bright = [name == "bright" for name in found.names]
+    assert len(detections(tmp_path / "c")) == sum(bright[:3])
+
+
+def test_only_some_classes_are_reported(predict, shapes, tmp_path):
+    _, records = predict(shapes / "images", flags=["--only", "bright", "--format", "odgt", "csv"])
+    assert {found["class"] for record in records for found in record["detections"]} == {"bright"}
+    assert (tmp_path / "out/counts.csv").read_text().startswith("image,bright\n")
+    assert len((tmp_path / "out/detections.odgt").read_text().splitlines()) == 9
+
+
+def test_one_label_reports_each_box_once(predict, weights, shapes):
+    _, (record,) = predict(shapes / "images/val1.png", flags=["--one-label"])
+    expected = load(weights, "cpu", one_label=True).predict(shapes / "images/val1.png")
+    np.testing.assert_allclose([each["score"] for each in record["detections"]], expected.scores, atol=1e-4)
+    assert len({tuple(each["box_xyxy"]) for each in record["detections"]}) == len(record["detections"])
+
+
+def test_images_may_follow_the_threshold(uncrowd, weights, shapes, tmp_path):
+    image = shapes / "images/val1.png"
+    said = uncrowd("predict", weights, "--threshold", "dark=0.4", image, "--out", tmp_path, "--device", "cpu")
+    assert (said.status, said.err) == (0, "")
+
+
+def test_all_formats_at_once(uncrowd, predict, refused, weights, shapes, tmp_path):
+    every = ["--only", "dark", "--format", "coco", "csv", "yolo", "voc", "odgt", "crops"]
+    _, records = predict(shapes / "images", flags=every)
+    out = tmp_path / "out"
+    numbers = [len(record["detections"]) for record in records]
+    assert len(json.loads((out / "coco.json").read_text())["annotations"]) == sum(numbers)
+    assert len((out / "detections.csv").read_text().splitlines()) == 1 + sum(numbers)
+    for name, number in zip(("train1", "train2"), numbers, strict=False):
+        assert len((out / f"yolo/labels/{name}.txt").read_text().splitlines()) == number
+        assert (out / f"voc/{name}.xml").read_text().count("<object>") == number
+        assert len(list((out / f"crops/{name}").iterdir())) == number
+    for name in ("detections.json", "counts.csv", "coco.json", "detections.csv", "detections.odgt"):
+        (out / name).unlink()
+    for file in out.glob("*.jpg"):
+        file.unlink()
+    argv = ("predict", weights, shapes / "images", "--out", out)
+    for kind, named in {"yolo": "yolo/classes.txt", "voc": "voc/train1.xml", "crops": "crops/train1"}.items():
+        assert f"{out / named} exists already; name another folder" in refused(*argv, "--format", kind)
+
+
+def counts(folder: Path) -> int:
+    return sum(map(int, (folder / "counts.csv").read_text().splitlines()[1].split(",")[1:]))
+
+
+def detections(folder: Path) -> list[dict]:
+    return json.loads((folder / "detections.json").read_text())[0]["detections"]
 
 
 def test_tiles_are_merged_as_the_predictor_does(predict, refused, weights, tmp_path):

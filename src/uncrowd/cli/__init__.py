@@ -20,7 +20,7 @@ from uncrowd.words import nearest, one_line
 VERBS = {
     "train": ("train", "train a detector on your own data, or continue an interrupted run"),
     "eval": ("eval", "score a detector or anyone's detections, say what goes wrong, compare two"),
-    "predict": ("predict", "detect objects in images: annotated images and JSON"),
+    "predict": ("predict", "detect and count objects in images: annotated images, JSON, CSV and others"),
     "check": ("check", "say what is wrong with a dataset"),
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),

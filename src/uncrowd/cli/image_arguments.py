@@ -33,16 +33,21 @@ def named_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
     return list({file.absolute(): file for file in files}.values())
 
 
-def annotated_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
-    """Returns the path of each annotated image in the output folder: its path below the given folder, as .jpg.
+def path_below(file: Path, given: Sequence[Path]) -> Path:
+    """Returns the path of an image below the given folder that it is in, or its name if it was given itself."""
+    folder = next((path for path in given if path.is_dir() and file.is_relative_to(path)), file.parent)
+    return file.relative_to(folder)
+
+
+def result_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
+    """Returns the path of each image's results in the output folder: its path below the given folder, as .jpg.
 
     If images of two folders have the same path, the later one gets a number.
     """
     names: dict[Path, Path] = {}
     taken: set[str] = set()
     for file in files:
-        folder = next((path for path in given if path.is_dir() and file.is_relative_to(path)), file.parent)
-        plain = file.relative_to(folder).with_suffix(".jpg")
+        plain = path_below(file, given).with_suffix(".jpg")
         numbered = (plain if n == 1 else plain.with_stem(f"{plain.stem}-{n}") for n in count(1))
         names[file] = next(name for name in numbered if str(name).casefold() not in taken)
         taken.add(str(names[file]).casefold())

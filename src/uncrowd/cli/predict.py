@@ -1,42 +1,50 @@
-"""`uncrowd predict WEIGHTS IMAGE...`: writes annotated images and JSON."""
+"""`uncrowd predict WEIGHTS IMAGE...`: writes annotated images, detections and counts."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from io import FileIO
 from itertools import count
-from os.path import realpath
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from PIL import Image
 from tyro.conf import Positional, arg
 
+from uncrowd.cli.counts import Counts
 from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
-from uncrowd.cli.image_arguments import annotated_names, named_images
+from uncrowd.cli.image_arguments import named_images, path_below, result_names
 from uncrowd.cli.progress import progress_bar
+from uncrowd.cli.thresholds import ThresholdWords, choose, read_threshold
 from uncrowd.cli.tiles import read_tiles
 from uncrowd.data.images.read import ImageContent, read_content, read_tiff_rows
 from uncrowd.data.images.tiff_rows import TiffRows
-from uncrowd.errors import InputError, require_at_least, require_threshold
+from uncrowd.data.results.csv_rows import writing_counts
+from uncrowd.data.results.found import FoundImage, Write
+from uncrowd.data.results.predictions import writing_predictions
+from uncrowd.data.results.written import ResultFormat, files_of, writing
+from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import load
 from uncrowd.inference.tta import TTAConfig
+from uncrowd.overwriting import refuse_overwriting
 from uncrowd.runs.folder import locked
-from uncrowd.structures import Detections
+from uncrowd.structures import Categories, Detections
+from uncrowd.thresholds import require_known
 from uncrowd.visualize.draw import draw_detections
 from uncrowd.words import counted, one_line
 
 # Results go into the first free number of this folder unless the user names one.
 NUMBERED = Path("runs") / "predict"
+# What is written in any case.
+DETECTIONS, COUNTS = "detections.json", "counts.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictArguments:
-    """Detect objects in images: writes each image with its boxes, and all detections to one JSON file.
+    """Detect and count objects in images: writes each image with its boxes, all detections as JSON, and counts as CSV.
 
     Images that cannot be read, and pages after the first of a file, are reported and left out, and the exit status is
     then 2.
@@ -46,13 +54,25 @@ class PredictArguments:
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
     # Image files or folders; folders are searched with their subfolders.
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")] = ()
-    # Folder for the annotated images and detections.json. By default the first free runs/predict/NUMBER.
+    # Folder for the annotated images, detections.json and counts.csv. By default the first free runs/predict/NUMBER.
     out: OptionalPath = None
     # Replace the results that --out holds already.
     overwrite: bool = False
-    # Report only detections with at least this score, between 0 and 1.
-    threshold: float = 0.3
-    # Write only detections.json, not the annotated images.
+    # Report and count only detections with at least this score: one number, or one for each class (person=0.4 dog=0.2).
+    # By default detections are those of the best F1 on validation data, and counts those with the least error there;
+    # weights without such thresholds use 0.3 for both.
+    threshold: ThresholdWords = ()
+    # Report and count only these classes, such as person,dog.
+    only: Annotated[str | None, arg(metavar="CLASS[,CLASS...]", help_behavior_hint="")] = None
+    # Each box gets only its best class, so that no object is counted twice. By default, as in the paper, a box may have
+    # several.
+    one_label: bool = False
+    # Write the detections in these formats as well: coco (a dataset, for annotation tools), csv (a row for each), yolo,
+    # voc, odgt, crops (an image of each).
+    format: Annotated[
+        tuple[ResultFormat, ...], arg(metavar="{coco,csv,yolo,voc,odgt,crops} [...]", help_behavior_hint="")
+    ] = ()
+    # Write only detections.json and counts.csv, and not the annotated images.
     json_only: bool = False
     # Test-time augmentation: detect in each image at 13 sizes, each also flipped, as in Table 7 of the paper. This
     # takes about 40 times as long.
@@ -82,15 +102,14 @@ class PredictArguments:
 def main(argv: Sequence[str]) -> int:
     """Detects in one batch after another. Returns 2 if some images could not be read, else 0."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
-    require_threshold(arguments.threshold, "--threshold")
+    words, images = _without_images(arguments.threshold)
+    wanted, images = read_threshold(words), (*arguments.images, *images)
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     require_device(arguments.device)
-    files = named_images(arguments.images, {NUMBERED, arguments.out or NUMBERED})
-    names = None if arguments.json_only else annotated_names(files, arguments.images)
-    if arguments.out is not None:
-        written = ["detections.json", *(names or {}).values()]
-        _refuse_overwriting(files, [arguments.out / name for name in written], told=arguments.overwrite)
+    files = named_images(images, {NUMBERED, arguments.out or NUMBERED})
+    names = result_names(files, images)
+    _refuse_overwriting(arguments, files, list(names.values()))
     predictor = load(
         arguments.weights,
         arguments.device,
@@ -100,68 +119,95 @@ def main(argv: Sequence[str]) -> int:
         max_pixels=arguments.max_pixels,
         proposals=arguments.proposals,
         tiles=tiles,
+        one_label=arguments.one_label,
     )
-    in_rows = arguments.json_only and tiles is not None
+    only = _classes(arguments.only, predictor.categories)
+    threshold = choose(wanted, predictor, only)
+    _require_writable(arguments.format, only)
+    in_rows = arguments.json_only and tiles is not None and "crops" not in arguments.format
     step = 1 if in_rows else arguments.batch_size  # such a file proves damaged only while it is detected in
+    counts = Counts(only)
     read = objects = pages = 0
     try:
         out = _make_folder(arguments.out)
-        with locked(out), json_list(out / "detections.json") as write, progress_bar("detecting") as on_batch:
+        with (
+            locked(out),
+            _writing(arguments.format, out, only, predictor.categories) as writers,
+            progress_bar("detecting") as on_batch,
+        ):
             for start in range(0, len(files), step):
-                images = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
-                given = [image if isinstance(image, TiffRows) else image.pixels for image in images.values()]
+                content = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
+                given = [image if isinstance(image, TiffRows) else image.pixels for image in content.values()]
                 try:
-                    found = predictor.predict(given, arguments.threshold, arguments.batch_size)
+                    found = predictor.predict(given, 0.0, arguments.batch_size)
                 except InputError as error:
                     if not in_rows:
                         raise
                     print(f"left out: {error}", file=sys.stderr)
-                    images, found = {}, []
-                for (file, image), detections in zip(images.items(), found, strict=True):
+                    content, found = {}, []
+                for (file, image), everything in zip(content.items(), found, strict=True):
                     for note in image.notes():
                         print(one_line(f"note: {file}: {note}"), file=sys.stderr)
-                    if names is not None and isinstance(image, ImageContent):
-                        _draw(image.pixels, detections, out / names[file])
-                    write(_record(file, detections) | ({} if names is None else {"annotated": str(names[file])}))
+                    of_classes = everything[_among(everything, only)]
+                    detections = of_classes.above(threshold.shown)
+                    numbers = of_classes.above(threshold.counted).counts
+                    pixels = None if isinstance(image, TiffRows) else image.pixels
+                    if pixels is not None and not arguments.json_only:
+                        _draw(pixels, detections, out / names[file])
+                    below, annotated = path_below(file, images), not arguments.json_only
+                    size = image.size if isinstance(image, TiffRows) else image.pixels.shape[:2]
+                    for write in writers:
+                        write(FoundImage(file, below, names[file], size, pixels, detections, numbers, annotated))
+                    counts.add(below, {name: numbers[name] for name in only})
                     read, objects, pages = read + 1, objects + len(detections), pages + image.pages
                 on_batch(start + step, len(files))
     except OSError as error:  # from writing, because reading raises InputError
         reason = error.strerror or error
         where = arguments.out or NUMBERED
         raise InputError(f"{where} cannot be written ({reason}); name another folder with --out.") from error
+    if read:
+        print(f"counts of objects with a score of {threshold.counted_words}:\n{counts.in_words()}")
     left_out = f", {len(files) - read} left out" if read < len(files) else ""
     print(
-        f"{objects} objects with a score of {arguments.threshold:g} or more in {counted(read, 'image')}{left_out}; "
+        f"{objects} objects with a score of {threshold.shown_words} in {counted(read, 'image')}{left_out}; "
         f"written to {out}"
     )
     return 0 if read == pages == len(files) else 2
 
 
+def _without_images(words: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Returns the words of --threshold, and the images that follow them on the command line."""
+    numbers = [word for word in words if not Path(word).exists()]
+    return numbers, [Path(word) for word in words if Path(word).exists()]
+
+
+def _classes(only: str | None, categories: Categories) -> list[str]:
+    if only is None:
+        return list(categories.names)
+    wanted = only.split(",")
+    require_known(wanted, categories.names)
+    return [name for name in categories.names if name in wanted]
+
+
+def _among(found: Detections, only: Sequence[str]) -> torch.Tensor:
+    wanted = torch.tensor([name in only for name in found.categories.names])
+    return wanted[found.labels]
+
+
+def _require_writable(formats: Sequence[ResultFormat], only: Sequence[str]) -> None:
+    if "odgt" in formats and len(only) > 1:
+        raise InputError(f"--format odgt has one class, this detector {len(only)}; choose one with --only {only[0]}.")
+
+
 @contextmanager
-def json_list(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yields a function that appends a record to the JSON list in `path`. The list is valid JSON after an interruption.
-
-    An older file is replaced with the first record, or at the end if there was no record and no error.
-    """
-    file: FileIO | None = None
-    end = 0  # of the last complete record
-
-    def write(record: dict[str, Any]) -> None:
-        nonlocal file, end
-        file = file or FileIO(path, "w")
-        _write_all(file, (",\n" if end else "[\n") + json.dumps(record))
-        end = file.tell()
-
-    try:
-        yield write
-    finally:
-        if file is not None:
-            with file:
-                file.seek(end)  # a signal or a full disk may have cut off a record
-                file.truncate()
-                _write_all(file, "\n]\n" if end else "[]\n")
-    if file is None:
-        path.write_text("[]\n", encoding="utf-8")
+def _writing(
+    formats: Sequence[ResultFormat], out: Path, only: Sequence[str], categories: Categories
+) -> Iterator[list[Write]]:
+    """Yields a function for each file or kind of files, which writes an image with its detections."""
+    with ExitStack() as stack:
+        contexts = [writing_predictions(out / DETECTIONS), writing_counts(out / COUNTS, only)]
+        contexts += [writing(format, out, categories) for format in dict.fromkeys(formats)]
+        yield [stack.enter_context(context) for context in contexts]
 
 
 def _make_folder(out: Path | None) -> Path:
@@ -176,21 +222,13 @@ def _make_folder(out: Path | None) -> Path:
     raise AssertionError("numbers never end")
 
 
-def _write_all(file: FileIO, text: str) -> None:
-    rest = text.encode()
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
-def _refuse_overwriting(files: Sequence[Path], targets: Sequence[Path], *, told: bool) -> None:
-    originals = set(map(realpath, files))  # unlike Path.resolve, it takes links that lead to themselves
-    for target in targets:
-        if realpath(target) in originals:
-            raise InputError(f"{target} is one of the images and would be overwritten; name another folder with --out.")
-        if target.exists() and not told:
-            raise InputError(
-                f"{target} exists already; name another folder with --out, or replace it with --overwrite."
-            )
+def _refuse_overwriting(arguments: PredictArguments, files: Sequence[Path], names: Sequence[Path]) -> None:
+    """Raises InputError where a file of this call would replace an image, or earlier results without --overwrite."""
+    if arguments.out is not None:  # a new folder is empty
+        written = [Path(DETECTIONS), Path(COUNTS), *([] if arguments.json_only else names)]
+        written += [file for format in arguments.format for file in files_of(format, names)]
+        targets = [arguments.out / file for file in written]
+        refuse_overwriting(targets, files, mend="name another folder with --out", replace=arguments.overwrite)
 
 
 def _read(files: Sequence[Path], max_pixels: int, *, in_rows: bool) -> dict[Path, ImageContent | TiffRows]:
@@ -203,25 +241,6 @@ def _read(files: Sequence[Path], max_pixels: int, *, in_rows: bool) -> dict[Path
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
     return images
-
-
-def _record(file: Path, detections: Detections) -> dict[str, Any]:
-    rows = zip(
-        detections.names, detections.labels.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True
-    )
-    ids = detections.categories.ids
-    return {
-        "image": str(file),
-        "detections": [
-            {
-                "class": name,
-                "category_id": ids[label],
-                "score": round(score, 4),
-                "box_xyxy": [round(value, 2) for value in box],
-            }
-            for name, label, score, box in rows
-        ],
-    }
 
 
 def _draw(image: UInt8[np.ndarray, "h w 3"], detections: Detections, target: Path) -> None:
