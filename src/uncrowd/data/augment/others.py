@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from uncrowd.boxes import pairwise_own_share
 from uncrowd.data.augment.cutout import Cutout, cut
-from uncrowd.data.augment.labelled import Labelled, labelled
+from uncrowd.data.augment.labelled import Labelled, labelled, to_tensor
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.images.read import read_image
 from uncrowd.errors import InputError
-from uncrowd.structures import ImageId
+from uncrowd.structures import ImageId, Sample
 from uncrowd.words import counted
 
 # In pixels: the shortest side of an object that is cut out, and its least distance to the edge of its image, which may
@@ -53,22 +53,23 @@ class Others:
         The images are like `given` in brightness and contrast; an object of a very different one would stand out. It
         ends when enough files were opened. Images that cannot be read are passed over.
         """
-        mean, deviation = _look(given)
-        for index, source in self._drawn(self._with_cuttable, but, rng):
-            their_mean, their_deviation = _look(source)
-            if max((mean - their_mean).abs().max(), (deviation - their_deviation).abs().max()) > ALIKE:
-                continue
+        look = _look(given.image)
+        for index, sample, pixels in self._drawn(self._with_cuttable, but, rng):
+            if (look - _look(to_tensor(pixels))).abs().max() > ALIKE:
+                continue  # before its outlines are read, which takes longer
+            source = labelled(pixels, sample, with_shapes=True)
             start, end = self._dataset.offsets[index : index + 2]
             for row in rng.permutation(np.flatnonzero(self._cuttable[start:end])).tolist():
                 yield cut(source, row)
 
     def images(self, but: ImageId, rng: np.random.Generator) -> Iterator[Labelled]:
         """Yields images drawn one after another, all but image `but`. It ends when enough files were opened."""
-        return (source for _, source in self._drawn(np.arange(len(self._dataset)), but, rng))
+        every = self._drawn(np.arange(len(self._dataset)), but, rng)
+        return (labelled(pixels, sample, with_shapes=True) for _, sample, pixels in every)
 
     def _drawn(
         self, images: Int64[np.ndarray, " k"], but: ImageId, rng: np.random.Generator
-    ) -> Iterator[tuple[int, Labelled]]:
+    ) -> Iterator[tuple[int, Sample, UInt8[np.ndarray, "h w 3"]]]:
         for _ in range(MOST_FILES):
             index = int(rng.choice(images))
             sample = self._dataset[index]
@@ -78,13 +79,13 @@ class Others:
                 pixels = read_image(sample.path, sample.size, max_pixels=self._max_pixels)
             except InputError:
                 continue  # training says so when it is this image's turn
-            yield index, labelled(pixels, sample, with_shapes=True)
+            yield index, sample, pixels
 
 
-def _look(given: Labelled) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+def _look(image: UInt8[Tensor, "3 h w"]) -> Float[Tensor, " 6"]:
     """Returns the mean of each channel of an image, and its standard deviation."""
-    pixels = given.image.flatten(1).float()
-    return pixels.mean(dim=1), pixels.std(dim=1, correction=0)
+    pixels = image.flatten(1).float()
+    return torch.cat([pixels.mean(dim=1), pixels.std(dim=1, correction=0)])
 
 
 def cuttable(dataset: DetectionDataset) -> Bool[np.ndarray, " m"]:
