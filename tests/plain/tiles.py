@@ -90,10 +90,8 @@ def merge(found: list[Found], rows: Line, columns: Line, overlap: int) -> list[i
             x1, y1, x2, y2 = borders(part)
             in_tile = [max(one.box[0], x1), max(one.box[1], y1), min(one.box[2], x2), min(one.box[3], y2)]
             same, trusted = iou(in_tile, part.box) >= 0.4, one.score >= part.score / 2
-            if trusted and (same or share(part.box, one.box) >= 0.7):
-                lost.append(part)
-            elif same:
-                lost.append(one)
+            if same:
+                lost.append(part if trusted else one)
     return [number for number, one in enumerate(found) if contains([*kept, *coarse], one) and not contains(lost, one)]
 
 

@@ -108,7 +108,8 @@ class _Merging:
         """Returns those to keep of the tiles and of the coarse pass, which is trusted with large objects only.
 
         Whole objects are matched one to one. The tile's is kept, or the coarse one if it is large and has a higher
-        score. A part in a tile is left out if the coarse pass has the whole.
+        score. Of a part in a tile and what the tile sees of a coarse one, if they are the same, the coarse one is kept,
+        unless its score is much lower.
         """
         coarse = torch.nonzero(self.tile < 0)[:, 0]
         is_part = self.is_cut[tiles].any(dim=1)
@@ -130,7 +131,7 @@ class _Merging:
         same = iou(in_tile, self.boxes[b]) >= SAME
         trusted = self.scores[a] >= TRUSTED * self.scores[b]
         keep_part = torch.ones_like(parts, dtype=torch.bool)
-        keep_part[j[trusted & (same | (own_share(self.boxes[b], self.boxes[a]) >= INSIDE))]] = False
+        keep_part[j[same & trusted]] = False
         coarse = coarse[keep_coarse]
         coarse = coarse[~torch.isin(coarse, a[same & ~trusted])]
         return torch.cat([whole[keep_whole], parts[keep_part]]), coarse
