@@ -5,7 +5,7 @@ from itertools import product
 
 from benchmarks.claims.datasets import APART, BCCD, CROWDED, LARGE, LESS_CROWDED
 from benchmarks.claims.nuclei import ComposedNuclei
-from benchmarks.claims.ours import OurDetector, small_data_1_wide
+from benchmarks.claims.ours import OurDetector, dense_1, dense_1_alone, dense_1_beside, small_data_1_wide
 from benchmarks.claims.rates import rate_lines
 from benchmarks.claims.settings import LONG, SHORT, Budget, Dataset, Detector, Line
 from benchmarks.claims.torchvision_peers import TorchvisionDetector
@@ -24,6 +24,13 @@ CORNERS = [
     OurDetector(attention="iou", interaction="entangled"),
     OurDetector(attention="iou", interaction="dcw"),
 ]
+# Queries from the image behind the baseline's stages and behind those of the full method, and the controls of both.
+DENSE = [
+    OurDetector(attention="iou", interaction="dcw", recipe=dense_1()),
+    OurDetector(attention="content", interaction="entangled", recipe=dense_1()),
+    OurDetector(attention="iou", interaction="dcw", recipe=dense_1_beside()),
+    OurDetector(attention="iou", interaction="dcw", recipe=dense_1_alone()),
+]
 PEERS: list[Detector] = [TorchvisionDetector(kind="faster-rcnn"), TorchvisionDetector(kind="fcos"), Yolo()]
 
 
@@ -34,6 +41,7 @@ def all_lines() -> list[Line]:
     """
     return [
         *_row([CROWDED], CORNERS, SHORT, seeds=4),
+        *_row([CROWDED], DENSE, SHORT, seeds=3),
         *(line for peer in PEERS for line in rate_lines(peer)),
         *_row([CROWDED], PEERS, SHORT, seeds=3),
         *_row([APART, LESS_CROWDED], CORNERS, SHORT, seeds=3),

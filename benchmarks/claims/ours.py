@@ -16,8 +16,10 @@ from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.inference.evaluate import detect
 from uncrowd.losses.classification import FocalConfig
+from uncrowd.losses.dense import DenseLossConfig
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.backbone import BackboneConfig
+from uncrowd.models.dense_head import DenseHeadConfig
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -89,6 +91,41 @@ def small_data_1_wide() -> Experiment:
     assert isinstance(recipe.model, SparseRCNNConfig)
     stage = replace(recipe.model.stage, feedforward_width=3237)
     return replace(recipe, name="small-data-1-wide", model=replace(recipe.model, stage=stage))
+
+
+_DENSE_HEAD = DenseHeadConfig(finest_stride=8, layers=2, candidates=2000)
+_DENSE_LOSS = DenseLossConfig(
+    points=8,
+    score_power=1.0,
+    iou_power=6.0,
+    beta=2.0,
+    class_weight=1.0,
+    giou_weight=2.0,
+    duplicate_above=0.7,
+)
+
+
+def dense_1() -> Experiment:
+    """The yardstick with queries from the image: two stages behind a dense head, which cost as much as its four."""
+    recipe = small_data_1()
+    assert isinstance(recipe.model, SparseRCNNConfig)
+    model = replace(recipe.model, queries="dense", dense_head=_DENSE_HEAD, stages=2, proposals=60)
+    return replace(recipe, name="dense-1", model=model, dense_loss=_DENSE_LOSS)
+
+
+def dense_1_alone() -> Experiment:
+    """A control: the dense head without stages behind it."""
+    recipe = dense_1()
+    assert isinstance(recipe.model, SparseRCNNConfig)
+    return replace(recipe, name="dense-1-alone", model=replace(recipe.model, stages=0))
+
+
+def dense_1_beside() -> Experiment:
+    """A control: the yardstick's learned queries, and the dense head and its loss beside them in training only."""
+    recipe = small_data_1()
+    assert isinstance(recipe.model, SparseRCNNConfig)
+    model = replace(recipe.model, queries="learned_beside_dense", dense_head=_DENSE_HEAD)
+    return replace(recipe, name="dense-1-beside", model=model, dense_loss=_DENSE_LOSS)
 
 
 @dataclass(frozen=True, kw_only=True)
