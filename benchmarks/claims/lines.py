@@ -41,9 +41,9 @@ def all_lines() -> list[Line]:
     """
     return [
         *_row([CROWDED], CORNERS, SHORT, seeds=4),
-        *_row([CROWDED], DENSE, SHORT, seeds=3),
         *(line for peer in PEERS for line in rate_lines(peer)),
         *_row([CROWDED], PEERS, SHORT, seeds=3),
+        *_row([CROWDED], DENSE, SHORT, seeds=3),
         *_row([APART, LESS_CROWDED], CORNERS, SHORT, seeds=3),
         *_row([CROWDED], [*CORNERS, *PEERS], LONG, seeds=2),
         *_row([LARGE, ComposedNuclei(), BCCD], [CORNERS[0], CORNERS[-1], *PEERS], SHORT, seeds=2),
