@@ -9,6 +9,7 @@ Recall is the share of objects whose best detection, at the threshold, has an Io
 found twice if two detections of it are left. Which object a detection is of is known, so neither depends on a matching.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ def _line(arguments: Arguments, seed: int) -> str:
 
 def draw(rng: np.random.Generator, image: int, objects: int, sides: tuple[float, float]) -> Tensor:
     """Returns boxes in a square image; half of them lie beside another one and are of about its size."""
-    extent = np.exp(rng.uniform(*np.log(sides), (objects, 1)) + rng.uniform(-0.3, 0.3, (objects, 2)))
+    low, high = (math.log(side) for side in sides)
+    extent = np.exp(rng.uniform(low, high, (objects, 1)) + rng.uniform(-0.3, 0.3, (objects, 2)))
     centre = rng.uniform(0, image, (objects, 2))
     half = objects // 2
     beside = rng.integers(half, objects, half)

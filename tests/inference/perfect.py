@@ -1,5 +1,7 @@
 """A detector that finds all objects of a view, and scenes for it."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,8 @@ from uncrowd.inference.merge import Grid, Views
 def scene(rng: np.random.Generator, size: tuple[int, int], objects: int, sides: tuple[float, float]) -> Tensor:
     """Boxes of all sizes between the two, half of them beside another one."""
     height, width = size
-    extent = np.exp(rng.uniform(*np.log(sides), (objects, 1)) + rng.uniform(-0.5, 0.5, (objects, 2)))
+    low, high = (math.log(side) for side in sides)
+    extent = np.exp(rng.uniform(low, high, (objects, 1)) + rng.uniform(-0.5, 0.5, (objects, 2)))
     centre = rng.uniform((0, 0), (width, height), (objects, 2))
     half = objects // 2
     beside = rng.integers(half, objects, half) if half else []

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +32,10 @@ def find_rectangles(images: list[np.ndarray]) -> list[Detections]:
     found = []
     for image in images:
         bright = image[..., 0] > 100
-        extents = ndimage.find_objects(ndimage.label(bright)[0])
+        labelled: Any = ndimage.label(bright)  # its stubs allow a number instead of the pair
+        extents = ndimage.find_objects(labelled[0])
         boxes = torch.tensor([[x.start, y.start, x.stop, y.stop] for y, x in extents], dtype=torch.float32)
-        scores = torch.tensor([float(image[extent][..., 0].max()) / 255 for extent in extents])
+        scores = torch.tensor([float(image[y, x, 0].max()) / 255 for y, x in extents])
         labels = torch.zeros(len(extents), dtype=torch.int64)
         found.append(Detections(boxes=boxes.reshape(-1, 4), scores=scores, labels=labels, categories=CATEGORIES))
     return found

@@ -2,6 +2,7 @@
 
 import io
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 
 import numpy as np
 import pytest
@@ -40,9 +41,8 @@ def test_each_series_of_a_png_has_its_colour() -> None:
 
 def test_a_band_lies_around_its_series() -> None:
     x, y = np.array([0, 1]), np.array([0.0, 1.0])
-    words = {"title": "t", "x_label": "x", "y_label": "y"}
-    plain = plot_curves({"a": (x, y), "b": (x, y + 2)}, **words)
-    banded = plot_curves({"a": (x, y), "b": (x, y + 2)}, **words, bands={"b": (y + 1, y + 3)})
+    plot = partial(plot_curves, {"a": (x, y), "b": (x, y + 2)}, title="t", x_label="x", y_label="y")
+    plain, banded = plot(), plot(bands={"b": (y + 1, y + 3)})
     assert (plain.count(b"FillBetween"), banded.count(b"FillBetween")) == (0, 1)
 
 

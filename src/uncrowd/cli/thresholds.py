@@ -60,14 +60,21 @@ def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) 
     InputError for a class that the detector does not have.
     """
     best, names = predictor.thresholds, predictor.categories.names
-    both = (DEFAULT_THRESHOLD, DEFAULT_THRESHOLD) if best is None else (best.f1, best.count)
+    shown, counted = (DEFAULT_THRESHOLD, DEFAULT_THRESHOLD) if best is None else (best.f1, best.count)
     if wanted is not None:
-        both = tuple(complete(wanted, names, each) for each in both)
-    known = best is not None and wanted is None
-    reasons = (" (best F1 on validation data)", " (best counts on validation data)") if known else ("", "")
-    said = (dict(zip(names, of_each_class(each, names), strict=True)) for each in both)
-    words = (in_words({name: each[name] for name in only}) for each in said)
-    return Chosen(*both, *(f"{word} or more{why}" for word, why in zip(words, reasons, strict=True)))
+        shown, counted = complete(wanted, names, shown), complete(wanted, names, counted)
+    of_weights = best is not None and wanted is None
+
+    def said(threshold: Threshold, why: str) -> str:
+        of_each = dict(zip(names, of_each_class(threshold, names), strict=True))
+        return f"{in_words({name: of_each[name] for name in only})} or more{why if of_weights else ''}"
+
+    return Chosen(
+        shown=shown,
+        counted=counted,
+        shown_words=said(shown, " (best F1 on validation data)"),
+        counted_words=said(counted, " (best counts on validation data)"),
+    )
 
 
 def _number(word: str, name: str) -> float:
