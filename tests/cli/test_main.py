@@ -45,7 +45,7 @@ def test_every_verb_has_help_under_its_own_name(uncrowd, verb):
 @pytest.mark.parametrize(
     ("argv", "meant"),
     [
-        (["predict", "w.safetensors", "a.png", "--treshold", "0.5"], "--threshold FLOAT"),
+        (["predict", "w.safetensors", "a.png", "--treshold", "0.5"], "--threshold NUMBER | CLASS=NUMBER"),
         (["eval", "w.safetensors", "--data", "d", "--batchsize", "2"], "--batch-size INT"),
         (["train", "--data", "d", "--train.epoch", "3"], "--train.epochs INT"),
         (["train", "coco-r50-100", "--data", "d", "--model.proposal", "3"], "--model.proposals INT"),

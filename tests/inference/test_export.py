@@ -29,6 +29,7 @@ from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.ops.roi_align import assign_levels
 from uncrowd.structures import Decoded
+from uncrowd.weights.file import load_weights
 
 SIZES = [
     [(64, 96)],
@@ -70,7 +71,11 @@ def test_the_file_describes_itself(exported: Exported) -> None:
     assert said["categories"] == {"ids": [3, 17], "names": ["dark", "bright"]}
     assert (said["preprocessing"], said["multiple"]) == ({"short_side": 48, "max_size": 96}, 32)
     assert load_onnx(exported.onnx).description == OnnxDescription(
-        model=exported.model.config, categories=exported.categories, preprocessing=exported.resize, multiple=32
+        model=exported.model.config,
+        categories=exported.categories,
+        preprocessing=exported.resize,
+        multiple=32,
+        thresholds=load_weights(exported.weights).thresholds,
     )
     assert [value.name for value in (*file.graph.input, *file.graph.output)] == [
         *("images", "sizes"),

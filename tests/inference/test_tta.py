@@ -16,7 +16,7 @@ from uncrowd.boxes import clip
 from uncrowd.data.transforms import ResizeConfig, resize, resized_size
 from uncrowd.inference.tta import RELEASED_TTA, Ranked, TTAConfig, View, detect_in_views, vote
 from uncrowd.models.detector import Detector, DetectorConfig
-from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.structures import Decoded, StageOutput
 
 
@@ -107,7 +107,7 @@ class SquareFinder(Detector):
 
     @property
     def config(self) -> DetectorConfig:
-        raise NotImplementedError
+        return SparseRCNNConfig(num_classes=1, proposals=1)
 
     @property
     def layers(self) -> list[nn.Module]:

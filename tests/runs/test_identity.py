@@ -22,7 +22,7 @@ def datasets(crowd: Path) -> tuple[DetectionDataset, DetectionDataset]:
 
 @pytest.mark.parametrize("setting", MAY_CHANGE)
 def test_what_a_resumed_run_may_change(datasets: tuple[DetectionDataset, DetectionDataset], setting: str) -> None:
-    changed = tiny_experiment(**{setting: True if setting == "compile" else 3})
+    changed = tiny_experiment(**{setting: True if setting in ("compile", "recompute") else 3})
     found = differences(identity(tiny_experiment(), *datasets), identity(changed, *datasets))
     assert {name for name, *_ in found} == {f"configuration.train.{setting}"} <= MAY_DIFFER
 

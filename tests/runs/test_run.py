@@ -190,7 +190,10 @@ def test_a_run_gets_more_epochs(finished: Path, tmp_path: Path) -> None:
     ("changes", "sentence"),
     [
         ({"epochs": 1}, r"epochs is 1; a resumed run keeps its 2 or gets more\."),
-        ({"batch_size": 2}, r"A resumed run keeps its batch_size; it may change epochs, accumulate, compile, workers"),
+        (
+            {"batch_size": 2},
+            r"A resumed run keeps its batch_size; it may change epochs, accumulate, .*workers",
+        ),
     ],
 )
 def test_a_resumed_run_keeps_the_rest(finished: Path, changes: dict[str, Any], sentence: str) -> None:
