@@ -62,6 +62,7 @@ def test_tiles_detect_what_the_predictor_detects(uncrowd, refused, shapes, run, 
     write_coco_results(tmp_path / "expected.json", expected)
     assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
     assert "holds detections; leave --tiles out" in refused("eval", out, "--data", shapes, "--tiles", 32)
+    assert "holds detections; leave --proposals out" in refused("eval", out, "--data", shapes, "--proposals", 9)
 
 
 def test_the_ground_truth_as_detections_scores_100(uncrowd, shapes, tmp_path):

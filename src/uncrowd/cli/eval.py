@@ -215,6 +215,7 @@ def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
         ("--bf16", arguments.bf16),
         ("--tiles", tiles is not None),
         ("--one-label", arguments.one_label),
+        ("--proposals", arguments.proposals is not None),
     ):
         if given and of_files:
             raise InputError(f"{flag} needs a detector, but {of_files[0]} holds detections; leave {flag} out.")
