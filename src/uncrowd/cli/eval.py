@@ -101,8 +101,8 @@ class EvalArguments:
     tiles: OptionalNumber = None
     # Pixels that neighbouring tiles share, like `uncrowd predict --overlap`.
     overlap: OptionalNumber = None
-    # Width times height up to which an image is decoded; larger ones count as unreadable. By default 178,956,970, with
-    # --tiles 1,000,000,000.
+    # Width times height up to which an image is decoded; larger ones count as unreadable. By default 178,956,970, or
+    # 1,000,000,000 with --tiles.
     max_pixels: OptionalNumber = None
     # Number of processes that load images.
     workers: int = 2
