@@ -11,18 +11,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from reprlib import repr as short  # an alias in YAML may stand for any number of values
-from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import files_with, head, only
-from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.format import BoxKind, Format
-from uncrowd.data.formats.values import as_whole
+from uncrowd.data.formats.yolo_description import Description, read_description, root_of
 from uncrowd.data.formats.yolo_labels import judge_shares, label_files, pack_labels
 from uncrowd.data.images.find import find_images
 from uncrowd.data.images.folders import SPLIT_WORDS
@@ -33,7 +29,7 @@ from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
-from uncrowd.words import first, printable
+from uncrowd.words import first
 
 LISTED_TWICE = Rule(
     kind="image listed twice",
@@ -63,19 +59,6 @@ ELSEWHERE = Rule(
 )
 
 
-class _Description(NamedTuple):
-    """names: of the classes by number. bases: the folders to which paths are relative, the likeliest first.
-
-    splits: for each split its folders and lists of images, as the file writes them. keypoints: each label goes on with
-    key points after its box.
-    """
-
-    names: dict[int, str]
-    bases: list[Path]
-    splits: dict[str, list[str]]
-    keypoints: bool = False
-
-
 def read_yolo(annotations: Path, split: str = "train", *, images_needed: bool = True) -> DetectionDataset:
     """Reads one split of a YOLO dataset. Of the images the headers are read, because boxes are shares of their sizes.
 
@@ -102,7 +85,7 @@ def scan_yolo(
     a whole cannot be used.
     """
     problems, listings = Problems(), Listings()
-    description = _read(annotations)
+    description = read_description(annotations)
     found = _images(annotations, description, split, listings, problems)
     root = description.bases[0]
     paths: list[str] = []
@@ -140,92 +123,7 @@ def scan_yolo(
     return dataset, problems
 
 
-def _read(file: Path) -> _Description:
-    names, bases, splits, keypoints = _of_folder(file) if file.suffix.lower() == ".txt" else _of_yaml(file)
-    if not names:
-        raise InputError(f"{file} names no classes; write them as a list, such as names: [cat, dog].")
-    taken: dict[str, int] = {}
-    for number, name in names.items():
-        if not name.strip() or printable(name) != name:
-            raise InputError(
-                f"{file} has {short(name)} as the name of class {number}; give it a name that can be printed."
-            )
-        if taken.setdefault(name, number) != number:
-            raise InputError(f"{file} has two classes named {name}, {taken[name]} and {number}; rename one.")
-    return _Description(names, bases, splits, keypoints)
-
-
-def _of_yaml(file: Path) -> _Description:
-    raw = _load(file)
-    here, given = file.parent, raw.get("path")
-    bases = [here / given, here] if isinstance(given, str) and given else [here]
-    splits: dict[str, list[str]] = {}
-    for key, value in raw.items():
-        split = SPLIT_WORDS.get(str(key).lower())
-        entries = value if isinstance(value, list) else [value]
-        entries = [entry for entry in entries if isinstance(entry, str) and entry.lower() not in ("", "~", "null")]
-        if split is not None and entries:
-            splits.setdefault(split, entries)
-    if not splits:
-        raise InputError(f"{file} names no images; write their folders, such as train: images/train.")
-    return _Description(_names(raw, file), [base for base in bases if base.is_dir()], splits, "kpt_shape" in raw)
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        # All values as text, as they are written: a class may be called `no`, which YAML takes for false.
-        raw: Any = yaml.load(file.read_bytes(), Loader=yaml.BaseLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
-        raise InputError(f"{file} is no YAML{where} ({error.problem}); correct it.") from error
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())
-        raise InputError(f"{file} cannot be read as YAML ({what}); correct it or export it again.") from error
-    if not isinstance(raw, dict):
-        what = flaw(file) or "has no names, train and val; give YOLO's data.yaml"
-        raise InputError(f"{file} {what}.")
-    return raw
-
-
-def _names(raw: dict[str, Any], file: Path) -> dict[int, str]:
-    given, number = raw.get("names"), as_whole(raw.get("nc"))
-    if not given and number is not None:  # as Ultralytics names them
-        return {label: f"class_{label}" for label in range(min(number, 10_000))}
-    pairs = list(given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else [])
-    names: dict[int, str] = {}
-    for key, name in pairs:
-        label = as_whole(key)
-        if label is None or label < 0 or not isinstance(name, str):
-            raise InputError(
-                f"{file} has {short(key)}: {short(name)} among its names; write a number and a name for each class."
-            )
-        names[label] = name
-    if number is not None and number != len(names):
-        raise InputError(f"{file} has {len(names)} names but nc is {number}; correct one of them.")
-    return names
-
-
-def _of_folder(file: Path) -> _Description:
-    """What classes.txt, in the dataset's folder or in labels/, and the folders in images/ say."""
-    root = _root(file)
-    lines = [line.strip() for line in head(file).splitlines() if line.strip()]
-    images = Listings().descend(str(root), ("images",))
-    if images is None:
-        raise InputError(f"{file} has no folder named images beside it; give the dataset's data.yaml.")
-    below = {name: SPLIT_WORDS.get(name.lower()) for name in sorted(Listings().of(images).folders)}
-    splits: dict[str, list[str]] = {}
-    for name, split in below.items():
-        if split is not None:
-            splits.setdefault(split, []).append(f"images/{name}")
-    return _Description(dict(enumerate(lines)), [root], splits or {"train": ["images"]})
-
-
-def _root(classes: Path) -> Path:
-    return classes.parent.parent if classes.parent.name.lower() == "labels" else classes.parent
-
-
-def _images(file: Path, description: _Description, split: str, listings: Listings, problems: Problems) -> list[str]:
+def _images(file: Path, description: Description, split: str, listings: Listings, problems: Problems) -> list[str]:
     """The paths of the images of a split, each once."""
     paths: list[str] = []
     if split not in description.splits:
@@ -295,7 +193,7 @@ def _listed(file: Path, split: str, problems: Problems) -> list[str]:
 
 def _find(path: Path) -> dict[str, Path]:
     file = _in_folder(path) if path.is_dir() else path
-    return {} if file is None else dict.fromkeys(_in_order(_read(file).splits), file)
+    return {} if file is None else dict.fromkeys(_in_order(read_description(file).splits), file)
 
 
 def _in_order(splits: dict[str, list[str]]) -> list[str]:
@@ -322,7 +220,7 @@ def _describes(file: Path) -> bool:
 
 def _recognises(file: Path) -> bool:
     return file.suffix.lower() in (".yaml", ".yml") or (
-        file.name == "classes.txt" and (_root(file) / "labels").is_dir()
+        file.name == "classes.txt" and (root_of(file) / "labels").is_dir()
     )
 
 
