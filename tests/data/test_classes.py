@@ -30,6 +30,7 @@ def street(tmp_path):
         ({"person": ["pedestrian", "rider"]}, {"person": ("pedestrian", "rider")}),
         ({"vehicle": "car"}, {"vehicle": ("car",)}),
         ("car", {"car": ("car",)}),
+        (["people = rider"], {"people": ("rider",)}),
         (["traffic light=sign, traffic cone"], {"traffic light": ("sign", "traffic cone")}),
     ],
 )

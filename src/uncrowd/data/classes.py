@@ -39,7 +39,9 @@ def class_map(classes: ClassMap | Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _pair(word: str) -> tuple[str, tuple[str, ...]]:
     name, equals, of = word.partition("=")
-    return name, tuple(part.strip() for part in of.split(",") if part.strip()) if equals else (name,)
+    if not equals:
+        return word, (word,)
+    return name.strip(), tuple(part.strip() for part in of.split(",") if part.strip())
 
 
 def keep_classes(dataset: DetectionDataset, classes: ClassMap) -> DetectionDataset:
