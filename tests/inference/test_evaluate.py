@@ -5,13 +5,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 
 from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.inference.evaluate import Detected, detect
+from uncrowd.errors import InputError
+from uncrowd.inference.compare import compare
+from uncrowd.inference.evaluate import Detected, detect, evaluate
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -74,6 +77,18 @@ def test_progress_is_reported(predictor: Predictor, dataset: DetectionDataset) -
 def test_images_are_detected_as_the_predictor_does(predictor: Predictor, dataset: DetectionDataset) -> None:
     expected = Detected({sample.id: predictor.predict(sample.path) for sample in dataset}, [])
     assert_same(detect(predictor, dataset, batch_size=4), expected)
+
+
+def test_paths_are_refused_with_what_opens_them(
+    predictor: Predictor, dataset: DetectionDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the types of arguments are not checked by users
+    path: Any = "runs/1"
+    for action in (lambda: evaluate(path, dataset), lambda: compare(path, path, dataset)):
+        with pytest.raises(InputError, match=r"given as str; give a predictor, such as load\(path\)"):
+            action()
+    with pytest.raises(InputError, match=r"dataset is given as str; give a split of it, such as open_dataset"):
+        evaluate(predictor, path)
 
 
 def test_an_unreadable_image_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:

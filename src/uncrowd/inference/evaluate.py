@@ -116,7 +116,11 @@ def evaluate(
 
 
 def require_annotated(dataset: DetectionDataset) -> None:
-    """Raises InputError when the dataset has no ground truth."""
+    """Raises InputError when the dataset has no ground truth, or is not opened yet."""
+    if not isinstance(dataset, DetectionDataset):
+        raise InputError(
+            f"The dataset is given as {type(dataset).__name__}; give a split of it, such as open_dataset(path).val."
+        )
     if not dataset.annotated:
         raise InputError(f"{dataset.source} has no ground truth to score against; give a split that has.")
 
@@ -130,6 +134,10 @@ def find_all(
     cannot be read.
     """
     if not isinstance(found, Predictor):
+        if not isinstance(found, Mapping):
+            raise InputError(
+                f"A detector is given as {type(found).__name__}; give a predictor, such as load(path), or detections."
+            )
         return found
     predictor = with_ids_of(dataset, found, "The predictor")
     detections, unreadable = detect(predictor, dataset, batch_size=batch_size, workers=workers)
