@@ -79,6 +79,12 @@ def test_an_error_of_the_operating_system_is_one_sentence(refused, monkeypatch, 
     assert "runs/1/metrics.jsonl cannot be used: No space left on device." in refused("check", tmp_path)
 
 
+def test_a_name_that_is_too_long_is_one_sentence(refused, monkeypatch, tmp_path):
+    error = OSError(errno.ENAMETOOLONG, "File name too long", "aaaa")
+    monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(error))
+    assert "aaaa cannot be used: File name too long." in refused("check", tmp_path)
+
+
 def test_an_interrupt_exits_with_130(uncrowd, monkeypatch, tmp_path):
     monkeypatch.setattr("uncrowd.cli.check.find_layout", raises(KeyboardInterrupt()))
     assert uncrowd("check", tmp_path) == (130, "", "uncrowd: interrupted\n")

@@ -30,7 +30,10 @@ VERBS = {
     "demo": ("demo", "draw data, train, score and detect, in eight minutes"),
 }
 # Errors of the operating system that the user has to resolve: full disks, missing permissions, wrong paths.
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
+_OF_THE_MACHINE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 
 def run() -> None:
