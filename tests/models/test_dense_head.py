@@ -8,9 +8,13 @@ import torch
 
 from tests.tiny import TINY_MODEL
 from uncrowd.errors import InputError
+from uncrowd.losses.dense import DenseLossConfig
+from uncrowd.losses.dense_criterion import DenseCriterion
+from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.cost import measure
 from uncrowd.models.dense_head import DenseHead, DenseHeadConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
+from uncrowd.structures import Target
 
 DENSE = replace(TINY_MODEL, queries="dense")
 HEIGHT, WIDTH = 64, 96
@@ -89,6 +93,27 @@ def test_without_stages_the_points_that_were_selected_are_the_detections() -> No
     assert (selected.boxes[..., 2:] > selected.boxes[..., :2]).all()
     with pytest.raises(InputError, match="stages is 0; give 1 or more"):
         replace(TINY_MODEL, stages=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "frozen"),
+    [
+        (DENSE, set()),
+        (replace(TINY_MODEL, queries="learned_beside_dense", query_groups=2), set()),
+        (replace(DENSE, stages=0), {"selection", "pyramid"}),
+        (replace(DENSE, stages=0, dense_head=DenseHeadConfig(finest_stride=4)), {"selection"}),
+    ],
+    ids=["dense", "beside", "alone", "alone-from-4"],
+)
+def test_all_that_learns_gets_a_gradient_even_from_images_without_objects(
+    config: SparseRCNNConfig, frozen: set[str]
+) -> None:
+    """A distributed run waits for all of them. What stages alone use does not learn where there are none."""
+    model = SparseRCNN(config)
+    nothing = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0).long(), ignored=torch.zeros(0, 4), size=(64, 96))
+    DenseCriterion(LossConfig(), DenseLossConfig())(model(*images(2)), [nothing] * 2, 1).total.backward()
+    assert [name for name, each in model.named_parameters() if each.requires_grad and each.grad is None] == []
+    assert {name.split(".")[0] for name, each in model.named_parameters() if not each.requires_grad} == frozen
 
 
 def test_beside_a_dense_head_learned_queries_find_the_same_in_evaluation() -> None:

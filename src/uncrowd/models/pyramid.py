@@ -26,6 +26,12 @@ class Pyramid(nn.Module):
             _add_upsampled(coarser, finer)
         return [smooth(level) for smooth, level in zip(self.fpn.layer_blocks, levels, strict=True)]
 
+    def freeze_below(self, level: int) -> None:
+        """Freezes the layers of the maps before `level`, which nothing reads. level: 0 is the finest."""
+        for layers in (self.fpn.inner_blocks, self.fpn.layer_blocks):
+            for layer in list(layers)[:level]:
+                layer.requires_grad_(False)
+
 
 def _add_upsampled(coarser: Float[Tensor, "b d h w"], finer: Float[Tensor, "b d 2*h 2*w"]) -> None:
     """Adds `coarser`, upsampled by nearest neighbours, to `finer` in place."""

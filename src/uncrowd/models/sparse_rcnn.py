@@ -93,6 +93,8 @@ class SparseRCNN(Detector):
             self.proposal_boxes_cxcywh_norm = nn.Parameter(whole.repeat(number, 1))
             self.proposal_queries = nn.Parameter(torch.randn(number, width))
         self.head = DynamicHead(config.stage, config.stages, config.num_classes)
+        if not config.stages:
+            self._freeze_what_only_stages_use()
 
     @property
     def config(self) -> SparseRCNNConfig:
@@ -130,6 +132,12 @@ class SparseRCNN(Detector):
     @property
     def _needs_points(self) -> bool:
         return self.training or self.config.queries == "dense"
+
+    def _freeze_what_only_stages_use(self) -> None:
+        """Without stages nothing teaches these layers, and a distributed run waits for a gradient of all that learn."""
+        assert self.dense_head is not None
+        self.selection.to_query.requires_grad_(False)
+        self.pyramid.freeze_below(self.dense_head.first_level)
 
     def _from_learned(self, features: list[Tensor], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
