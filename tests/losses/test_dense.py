@@ -109,6 +109,17 @@ def test_a_short_list_of_points_gives_the_matching_of_all(monkeypatch: pytest.Mo
         assert pairs[0] == pairs[1]
 
 
+def test_objects_that_compete_for_one_short_list_all_get_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    (output,) = random_stages(stages=1, predictions=30)
+    target = image_with(3)
+    target.boxes[1:] = target.boxes[0] + torch.tensor([[1.0], [2.0]])
+    target.labels[:] = 0
+    logits, boxes = stack_stages([output])
+    monkeypatch.setattr("uncrowd.losses.dense._SHORTLIST", 4)
+    (pairs,) = match_points(logits, boxes, pad_targets([target, image_with(0)], like=boxes), MATCHING, repeats=(4,))
+    assert pairs.target.bincount().tolist() == [1, 1, 1]
+
+
 def test_parts_of_a_step_add_up() -> None:
     outputs, targets = random_stages(stages=4, images=4, predictions=12), [image_with(n) for n in (3, 0, 1, 2)]
     criterion = DenseCriterion(MATCHING, CONFIG)

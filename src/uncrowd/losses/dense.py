@@ -160,8 +160,9 @@ def match_points(
 ) -> list[Pairs]:
     """Returns, for each of s branches, the cheapest assignment in which each object gets `repeats` points.
 
-    With too few points for that, all objects get equally many, at least 1. Raises NonFiniteError if a prediction or its
-    cost is NaN or infinite. The costs go to the host in one copy.
+    Where the short lists of an image hold too few points for that, its objects get equally many; with fewer points than
+    objects, some get 1 and the others none. Raises NonFiniteError if a prediction or its cost is NaN or
+    infinite. The costs go to the host in one copy.
     """
     cost = matching_cost(logits, boxes, targets, config)
     finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()
@@ -178,7 +179,7 @@ def match_points(
         columns = [np.zeros((3, 0), np.int64)]
         for image, count in enumerate(targets.counts):
             of_image = np.s_[stage, image, :, :count]
-            point, target = _assign(values[of_image], indices[of_image], repeat, cost.shape[2])
+            point, target = _assign(values[of_image], indices[of_image], repeat)
             columns.append(np.stack([np.full_like(point, image), point, target]))
         pairs = torch.from_numpy(np.concatenate(columns, axis=1)).to(cost.device, non_blocking=True)
         found.append(Pairs(*pairs))
@@ -186,14 +187,14 @@ def match_points(
 
 
 def _assign(
-    values: Float[np.ndarray, "k t"], indices: Int64[np.ndarray, "k t"], repeats: int, points: int
+    values: Float[np.ndarray, "k t"], indices: Int64[np.ndarray, "k t"], repeats: int
 ) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
     """Returns points and objects of the cheapest pairs. values, indices: of the k cheapest points of each object."""
     objects = values.shape[1]
     if objects == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    repeats = max(min(repeats, points // objects), 1)
     listed, row = np.unique(indices, return_inverse=True)
+    repeats = max(min(repeats, len(listed) // objects), 1)
     # A point that is not on an object's list costs more than any sum of listed ones.
     far = values.max() + (values.max() - values.min() + 1) * objects * repeats
     cost = np.full((len(listed), objects), far)
