@@ -106,7 +106,10 @@ _DENSE_LOSS = DenseLossConfig(
 
 
 def dense_1() -> Experiment:
-    """The yardstick with queries from the image: two stages behind a dense head, which cost as much as its four."""
+    """The yardstick with queries from the image: 60 of them and two stages instead of 40 and four.
+
+    Behind the pyramid, an image of 160 x 128 then takes 0.24 G multiply-accumulates with both modules instead of 0.31.
+    """
     recipe = small_data_1()
     assert isinstance(recipe.model, SparseRCNNConfig)
     model = replace(recipe.model, queries="dense", dense_head=_DENSE_HEAD, stages=2, proposals=60)
