@@ -144,6 +144,21 @@ def test_the_objective_is_that_of_the_stages_and_of_the_head() -> None:
     assert alone.total.item() == pytest.approx(of_head.total.item())
 
 
+def test_points_on_ignored_regions_are_taught_nothing_on_request() -> None:
+    """Unless they are matched."""
+    whole = torch.tensor([[-100.0, -100, 300, 300]], dtype=torch.float64)
+    (auxiliary, main), target = random_stages(images=1), image_with(1, ignored=whole)
+    padded = pad_targets([target], like=main.boxes)
+    lenient = LossConfig(ignore_above=0.7)
+    losses = dense_loss(auxiliary, main, padded, 1, DenseLossConfig(points=1), lenient)
+    losses.total.backward()
+    for output in (auxiliary, main):
+        assert output.logits.grad is not None
+        assert output.logits.grad.abs().sum(dim=-1).count_nonzero() == 1
+    strict = dense_loss(auxiliary, main, padded, 1, DenseLossConfig(points=1), MATCHING)
+    assert (strict.class_ > losses.class_).all()
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_predictions_that_are_not_finite_are_told(broken: float) -> None:
     auxiliary, main = random_stages()

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from uncrowd.boxes import giou, iou, pairwise_own_share
+from uncrowd.boxes import giou, iou
 from uncrowd.losses.classification import class_loss
-from uncrowd.losses.matcher import LossConfig, PaddedTargets, l1_form, match, pad_targets, stack_stages
+from uncrowd.losses.matcher import LossConfig, l1_form, match, on_ignored, pad_targets, stack_stages
 from uncrowd.structures import StageOutput, Target
 
 
@@ -55,7 +55,7 @@ class SetCriterion(nn.Module):
         matched, objects = boxes[stage, image, prediction], padded.boxes[image, target]  # (s, m, 4)
         overlap = torch.zeros_like(boxes[..., 0])
         overlap[stage, image, prediction] = iou(matched.detach(), objects)
-        counts = self._counts(boxes, wanted, padded)
+        counts = ~on_ignored(boxes, padded, config) | (wanted >= 0)
         of_classes = class_loss(config.classes, logits, wanted, overlap, counts, num_boxes, num_images)
 
         scale = padded.scale[image, 0]
@@ -65,13 +65,3 @@ class SetCriterion(nn.Module):
 
         total = config.class_weight * of_classes + config.l1_weight * l1_loss + config.giou_weight * giou_loss
         return Losses(total.sum(), of_classes.detach(), l1_loss.detach(), giou_loss.detach())
-
-    @torch.no_grad()
-    def _counts(
-        self, boxes: Float[Tensor, "s b n 4"], wanted: Int64[Tensor, "s b n"], targets: PaddedTargets
-    ) -> Bool[Tensor, "s b n"]:
-        """Returns False for predictions that `ignore_above` leaves out of the class loss, True for all others."""
-        if self.config.ignore_above is None or targets.ignored.shape[1] == 0:
-            return torch.ones_like(wanted, dtype=torch.bool)
-        on_ignored = pairwise_own_share(boxes, targets.ignored).amax(dim=-1) >= self.config.ignore_above
-        return ~on_ignored | (wanted >= 0)

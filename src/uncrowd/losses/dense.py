@@ -5,8 +5,11 @@ much; the main one, which selects the queries, is taught one point an object, so
 the points of an object are found by a Hungarian problem in which each object occurs several times or once: taking the
 best points object by object would starve the hidden one of a pair.
 
-A positive's target is its quality instead of 1, so that scores say how well a box fits. Shapes: b images, p points,
-t objects, c classes, m matched pairs of all images together.
+A positive's target is its quality instead of 1, so that scores say how well a box fits. Unlike DDQ, which matches the
+main branch with those points alone that NMS keeps, it is matched with all, and near-duplicates of matched points are
+left out of its class loss; and sums are divided by the number of objects, as in the stages, not by the sum of targets.
+
+Shapes: b images, p points, t objects, c classes, m matched pairs of all images together.
 """
 
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import giou, iou, pairwise_iou
 from uncrowd.errors import NonFiniteError, require_at_least
-from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, stack_stages
+from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_ignored, stack_stages
 from uncrowd.structures import StageOutput
 
 # The cheapest points of each object that take part in its matching. All that matter do, unless an image has more than
@@ -87,8 +90,10 @@ def dense_loss(
     """
     logits, boxes = stack_stages([auxiliary, main])
     many, one = match_points(logits, boxes, targets, matching, repeats=(config.points, 1))
-    ones = torch.ones(boxes.shape[1:3], dtype=torch.bool, device=boxes.device)
-    counts = (ones, ~_duplicates(boxes[1], one, targets, config.duplicate_above))
+    ignored = on_ignored(boxes, targets, matching)
+    for branch, pairs in zip(ignored, (many, one), strict=True):
+        branch[pairs.image, pairs.point] = False
+    counts = (~ignored[0], ~ignored[1] & ~_duplicates(boxes[1], one, targets, config.duplicate_above))
     terms = [_branch_loss(*branch, targets, config) for branch in zip(logits, boxes, (many, one), counts, strict=True)]
     of_classes, of_boxes = (torch.stack(term) / num_boxes for term in zip(*terms, strict=True))
     total = (config.class_weight * of_classes + config.giou_weight * of_boxes).sum()

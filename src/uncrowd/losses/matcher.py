@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from uncrowd.boxes import at_least_fp32, pairwise_giou, xyxy_to_cxcywh
+from uncrowd.boxes import at_least_fp32, pairwise_giou, pairwise_own_share, xyxy_to_cxcywh
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.losses.classification import AnyClassConfig, FocalConfig, class_cost
 from uncrowd.structures import StageOutput, Target
@@ -97,6 +97,14 @@ def matching_cost(
     giou_cost = -pairwise_giou(boxes, targets.boxes)
     of_classes = class_cost(config.classes, logits, targets.labels)
     return config.class_weight * of_classes + config.l1_weight * l1_cost + config.giou_weight * giou_cost
+
+
+@torch.no_grad()
+def on_ignored(boxes: Float[Tensor, "s b n 4"], targets: PaddedTargets, config: LossConfig) -> Bool[Tensor, "s b n"]:
+    """Returns which predictions `ignore_above` leaves out of the class loss if they are not matched."""
+    if config.ignore_above is None or targets.ignored.shape[1] == 0:
+        return torch.zeros(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
+    return pairwise_own_share(boxes, targets.ignored).amax(dim=-1) >= config.ignore_above
 
 
 def stack_stages(outputs: list[StageOutput]) -> tuple[Float[Tensor, "s b n c"], Float[Tensor, "s b n 4"]]:

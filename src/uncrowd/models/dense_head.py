@@ -30,7 +30,7 @@ class DenseHeadConfig:
     finest_stride: Literal[4, 8] = 8
     # Number of layers, each a depthwise 3 x 3 convolution, a linear layer and a norm, before the predictions.
     layers: int = 2
-    # The points with the best scores compete to become queries; more than this many of them never do.
+    # So many points with the best scores compete to become queries, or as many as there are queries if these are more.
     candidates: int = 2000
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class FirstQueries(NamedTuple):
 class QuerySelection(nn.Module):
     """Turns the best points of an image into queries.
 
-    candidates: the points with the best scores compete; more than this many of them never become queries.
+    candidates: so many points with the best scores compete, or as many as there are queries if these are more.
     """
 
     def __init__(self, width: int, candidates: int):
