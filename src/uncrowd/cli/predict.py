@@ -1,7 +1,7 @@
 """`uncrowd predict WEIGHTS IMAGE...`: writes annotated images, detections and counts."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -27,7 +27,7 @@ from uncrowd.data.results.found import FoundImage, Write
 from uncrowd.data.results.predictions import writing_predictions
 from uncrowd.data.results.written import ResultFormat, files_of, writing
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.inference.predictor import load
+from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.overwriting import refuse_overwriting
 from uncrowd.runs.folder import locked
@@ -137,15 +137,7 @@ def main(argv: Sequence[str]) -> int:
         ):
             for start in range(0, len(files), step):
                 content = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
-                given = [image if isinstance(image, TiffRows) else image.pixels for image in content.values()]
-                try:
-                    found = predictor.predict(given, 0.0, arguments.batch_size)
-                except InputError as error:
-                    if not in_rows:
-                        raise
-                    print(f"left out: {error}", file=sys.stderr)
-                    content, found = {}, []
-                for (file, image), everything in zip(content.items(), found, strict=True):
+                for file, image, everything in _detect(predictor, content, arguments.batch_size, in_rows=in_rows):
                     for note in image.notes():
                         print(one_line(f"note: {file}: {note}"), file=sys.stderr)
                     of_classes = everything[_among(everything, only)]
@@ -173,6 +165,21 @@ def main(argv: Sequence[str]) -> int:
         f"written to {out}"
     )
     return 0 if read == pages == len(files) else 2
+
+
+def _detect(
+    predictor: Predictor, content: Mapping[Path, ImageContent | TiffRows], batch_size: int, *, in_rows: bool
+) -> list[tuple[Path, ImageContent | TiffRows, Detections]]:
+    """Returns each image with all its detections. One that is read by rows and proves damaged is reported instead."""
+    given = [image if isinstance(image, TiffRows) else image.pixels for image in content.values()]
+    try:
+        found = predictor.predict(given, 0.0, batch_size)
+    except InputError as error:
+        if not in_rows:
+            raise
+        print(f"left out: {error}", file=sys.stderr)
+        return []
+    return [(file, image, detections) for (file, image), detections in zip(content.items(), found, strict=True)]
 
 
 def _without_images(words: Sequence[str]) -> tuple[list[str], list[Path]]:

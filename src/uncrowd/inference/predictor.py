@@ -272,15 +272,8 @@ def load(
     weights = load_weights(path, proposals)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    no_device = InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.")
-    try:
-        weights.model.to(device)
-    except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
-        raise no_device from error
-    if torch.device(device).type == "meta":  # where nothing is computed
-        raise no_device
     return Predictor(
-        weights.model,
+        _moved(weights.model, device),
         weights.categories,
         resize_config,
         device,
@@ -292,3 +285,15 @@ def load(
         weights.thresholds,
         one_label,
     )
+
+
+def _moved(model: Detector, device: torch.device | str) -> Detector:
+    """Returns the model on the device. Raises InputError for a device that is not there."""
+    no_device = InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.")
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
+        raise no_device from error
+    if torch.device(device).type == "meta":  # where nothing is computed
+        raise no_device
+    return model

@@ -47,7 +47,9 @@ def require_equal(dataset: DetectionDataset, made: list[Made], tolerance: float 
 
 def test_voc_s_whole_pixels_lose_at_most_half_a_pixel(tmp_path: Path) -> None:
     made = make(0)
-    for dataset in open_dataset(write_voc(tmp_path, rounded(made))).present:
+    datasets = open_dataset(write_voc(tmp_path, rounded(made))).present
+    assert [dataset.split for dataset in datasets] == ["train", "val"]
+    for dataset in datasets:
         require_equal(dataset, made, tolerance=0.5)
 
 
