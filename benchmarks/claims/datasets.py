@@ -10,25 +10,15 @@ from uncrowd.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnCrowds:
-    """Drawn crowds of people: the kind of scenes, and the numbers of images to train, validate and test on.
-
-    kind: in a word, what is special about the size of the canvas or the number of objects. scale: see `SceneConfig`.
-    """
+class MadeCrowds:
+    """What all made crowds say: (height, width) and objects of an image, and the images of each split."""
 
     overlap: float
-    kind: str = "drawn"
     size: tuple[int, int] = (128, 160)
     objects: tuple[int, int] = (8, 14)
-    scale: float = 1.0
     train: int = 400
     val: int = 100
     test: int = 600
-
-    @property
-    def name(self) -> str:
-        """The dataset in a word, such as drawn-0.5."""
-        return f"{self.kind}-{self.overlap:g}"
 
     @property
     def short_side(self) -> int:
@@ -39,6 +29,22 @@ class DrawnCrowds:
     def most(self) -> int:
         """The most objects in an image."""
         return self.objects[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnCrowds(MadeCrowds):
+    """Drawn crowds of people, whose mean IoU with their closest other is `overlap`.
+
+    kind: in a word, what is special about the size of the canvas or the number of objects. scale: see `SceneConfig`.
+    """
+
+    kind: str = "drawn"
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The dataset in a word, such as drawn-0.5."""
+        return f"{self.kind}-{self.overlap:g}"
 
     def write(self, parent: Path, real: Path | None = None) -> Path:
         """Returns the folder of the dataset below `parent`, and draws it if it is not there. real: not needed."""

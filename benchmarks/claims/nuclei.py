@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.claims.datasets import made_once, require_real
+from benchmarks.claims.datasets import MadeCrowds, made_once, require_real
 from hotcoco import mask as masks
 from jaxtyping import Bool, Float, Float64
 from PIL import Image, ImageFilter
@@ -32,30 +32,15 @@ BESIDE, LEAST_IOU, TRIES = 0.75, 0.1, 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComposedNuclei:
+class ComposedNuclei(MadeCrowds):
     """Composed crowds: their pairs overlap up to an IoU of `overlap`, and each shows the nuclei of one source image."""
 
     overlap: float = 0.85
-    size: tuple[int, int] = (128, 160)
-    objects: tuple[int, int] = (8, 14)
-    train: int = 400
-    val: int = 100
-    test: int = 600
 
     @property
     def name(self) -> str:
         """The dataset in a word, such as nuclei-composed-0.85."""
         return f"nuclei-composed-{self.overlap:g}"
-
-    @property
-    def short_side(self) -> int:
-        """That of the images themselves."""
-        return min(self.size)
-
-    @property
-    def most(self) -> int:
-        """The most objects in an image."""
-        return self.objects[1]
 
     def write(self, parent: Path, real: Path | None = None) -> Path:
         """Returns the folder of the dataset below `parent`, and composes it if it is not there.
