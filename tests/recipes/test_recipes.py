@@ -66,6 +66,17 @@ def test_every_run_of_the_paper_is_there() -> None:
     assert set(of_the_paper()) == {*SPARSE_RCNNS, "coco-detr-r50", "coco-detr-r50-iou-esa-dcw"}
 
 
+def test_crowds_are_trained_as_ddq_was_published() -> None:
+    experiment = EXPERIMENTS["crowd"]()
+    model, optim, train = experiment.model, experiment.optim, experiment.train
+    assert isinstance(model, SparseRCNNConfig)
+    assert (model.queries, model.stages, model.proposals) == ("dense", 2, 500)
+    assert (model.stage.attention, model.stage.interaction) == OURS
+    assert (optim.learning_rate, optim.weight_decay, optim.clip_norm, optim.warmup_steps) == (1e-4, 0.05, 10.0, 2000)
+    assert (train.epochs, train.batch_size, optim.milestones) == (36, 16, (27.0, 33.0))
+    assert experiment.augment.short_sides == CROWDHUMAN_SIDES
+
+
 @pytest.mark.parametrize("name", SPARSE_RCNNS)
 def test_sparse_rcnns_train_as_the_paper_says(name: str) -> None:
     backbone, proposals, modules, epochs, drops = SPARSE_RCNNS[name]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from uncrowd.errors import InputError
 from uncrowd.recipes import coco, coco_ablations, coco_detr, crowdhuman
+from uncrowd.recipes.crowd import crowd
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.recipes.small_data import small_data
 from uncrowd.words import nearest
@@ -11,6 +12,7 @@ from uncrowd.words import nearest
 # In the order in which `uncrowd info` lists them.
 RECIPES: tuple[Callable[[], Experiment], ...] = (
     small_data,
+    crowd,
     coco.coco_r50_100,
     coco.coco_r50_100_sparse_rcnn,
     coco.coco_r101_100,
