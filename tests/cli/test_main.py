@@ -60,6 +60,34 @@ def test_a_misspelt_flag_is_refused_with_the_nearest(uncrowd, argv, meant):
     assert said.err.count("\n") < 15
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["predict", "w", "a.png", "--format", "coco", "--format", "csv"],
+        ["eval", "w", "--batch-size", "2", "--data", "d", "--batch_size=3"],
+        ["check", "d", "--json", "--json"],
+        ["train", "--resume", "a", "--resume", "b"],
+        ["figure", "compare", "a", "b", "--data", "d", "--names", "a", "--names", "b"],
+    ],
+)
+def test_a_flag_given_twice_is_refused(refused, argv):
+    assert " is given twice; give it once, with all its values after it." in refused(*argv)
+
+
+@pytest.mark.parametrize(
+    ("argv", "place"),
+    [
+        (["eval", "w", "--data", ""], "An argument after --data"),
+        (["predict", "w", "--out=", "a.png"], "An argument after --out"),
+        (["eval", "w", "--data", "d", "--split", " "], "An argument after --split"),
+        (["info", ""], "An argument"),
+        (["train", ""], "An argument"),
+    ],
+)
+def test_an_empty_argument_is_refused(refused, argv, place):
+    assert f"{place} is empty, perhaps a variable that is not set; give a value, or leave it out." in refused(*argv)
+
+
 def test_an_internal_error_exits_with_1_and_its_traceback(uncrowd, monkeypatch, tmp_path):
     monkeypatch.setattr("uncrowd.cli.check.find_layout", lambda path: 1 / 0)
     said = uncrowd("check", tmp_path)

@@ -63,6 +63,9 @@ def main(argv: Sequence[str]) -> int:
         return _refuse(f"there is no verb {verb!r}{meant}.")
     try:
         with extras_of(f"`uncrowd {verb}`"):
+            from uncrowd.cli.flags import refuse_unclear  # it imports tyro, for which `--help` does not wait
+
+            refuse_unclear(rest)
             command: Callable[[Sequence[str]], int] = import_module(f"uncrowd.cli.{VERBS[verb][0]}").main
             status = command(rest)
         sys.stdout.flush()  # a closed pipe raises here, inside the try, and not at exit

@@ -24,6 +24,28 @@ def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Argumen
     return cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
 
 
+def refuse_unclear(argv: Sequence[str]) -> None:
+    """Raises InputError for a flag that is given twice, of which the parser would keep the last, and for empty words.
+
+    This is the rule of all verbs, also for a flag that takes several values: they follow it in one place.
+    """
+    given: set[str] = set()
+    flag = None
+    for word in argv:
+        if word == "--":  # the words after it are no flags
+            return
+        value = word
+        if word.startswith("--"):
+            name, equals, text = word.partition("=")
+            flag, value = name.replace("_", "-"), text if equals else name
+            if flag in given:
+                raise InputError(f"{flag} is given twice; give it once, with all its values after it.")
+            given.add(flag)
+        if not value.strip():
+            what = "An argument" if flag is None else f"An argument after {flag}"
+            raise InputError(f"{what} is empty, perhaps a variable that is not set; give a value, or leave it out.")
+
+
 def require_device(device: str | None) -> None:
     """Raises InputError when the device is 'cuda' and torch finds no GPU."""
     import torch
