@@ -428,10 +428,14 @@ def test_one_label_reports_each_box_once(predict, weights, shapes):
     assert len({tuple(each["box_xyxy"]) for each in record["detections"]}) == len(record["detections"])
 
 
-def test_images_may_follow_the_threshold(uncrowd, weights, shapes, tmp_path):
+def test_images_may_follow_the_threshold(uncrowd, refused, weights, shapes, tmp_path):
     image = shapes / "images/val1.png"
-    said = uncrowd("predict", weights, "--threshold", "dark=0.4", image, "--out", tmp_path, "--device", "cpu")
+    said = uncrowd("predict", weights, "--threshold", '"dark"=0.4', image, "--out", tmp_path, "--device", "cpu")
     assert (said.status, said.err) == (0, "")
+    missing = refused("predict", weights, "--threshold", 0.1, tmp_path / "missing.png")
+    assert "missing.png does not exist; put the image there or correct its name" in missing
+    forgotten = refused("predict", weights, "--threshold", image)
+    assert f"--threshold is followed by {image}, not by a number; write --threshold 0.4 {image}" in forgotten
 
 
 def test_all_formats_at_once(uncrowd, predict, refused, weights, shapes, tmp_path):

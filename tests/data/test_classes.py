@@ -7,7 +7,7 @@ import torch
 
 from tests.data.coco_files import annotation, content, image, write
 from uncrowd.data.check.dataset import check, scan
-from uncrowd.data.classes import class_map, keep_classes_of
+from uncrowd.data.classes import class_map, keep_classes_of, split_names, unquoted
 from uncrowd.data.formats.open import find_layout, open_dataset
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections
@@ -31,11 +31,17 @@ def street(tmp_path):
         ({"vehicle": "car"}, {"vehicle": ("car",)}),
         ("car", {"car": ("car",)}),
         (["people = rider"], {"people": ("rider",)}),
+        (['"a=b"="c, d",e', '"f ""g"""', '"h'], {"a=b": ("c, d", "e"), 'f "g"': ('f "g"',), '"h': ('"h',)}),
         (["traffic light=sign, traffic cone"], {"traffic light": ("sign", "traffic cone")}),
     ],
 )
 def test_how_a_class_map_is_given(given, expected):
     assert class_map(given) == expected
+
+
+def test_double_quotes_keep_a_name_together():
+    assert split_names('person, "dog, small",,cat=big') == ("person", "dog, small", "cat=big")
+    assert [unquoted(text) for text in ('"a=b"', 'a "b"', " a ")] == ["a=b", 'a "b"', " a "]
 
 
 @pytest.mark.parametrize(

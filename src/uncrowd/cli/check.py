@@ -36,6 +36,7 @@ class CheckArguments:
     # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
     # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out.
+    # Double quotes keep a name with = or a comma together: 'person="man, old",rider'.
     classes: OptionalClasses = ()
     # List every image and box that a finding is about, instead of the first three.
     all: bool = False

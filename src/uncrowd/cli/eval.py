@@ -67,14 +67,15 @@ class EvalArguments:
     protocol: Annotated[ScoreProtocol | None, arg(metavar="{coco,crowdhuman}", help_behavior_hint="")] = None
     # Boxes of CrowdHuman's odgt to use: fbox is the full body, vbox its visible part, hbox the head.
     box: BoxKind = "fbox"
-    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out. By
-    # default those of the run that is scored.
+    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out.
+    # Double quotes keep a name with = or a comma together: 'person="man, old",rider'. By default those of the run that
+    # is scored.
     classes: OptionalClasses = ()
     # Limits of COCO's protocol on the detections of one class in one image. AR is computed at each limit, AP at 100 and
     # at each limit above it. By default 1 10 100, and the most detections of any image if these are more than 100.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
-    # Least score of a detection that is counted: one number, or one for each class (person=0.4 dog=0.2). By default the
-    # threshold that counted best on validation data, or 0.3. The protocol's scores use all detections.
+    # Least score of a detection that is counted: one number, or one for each class (person=0.4 "traffic light=0.2"). By
+    # default the threshold that counted best on validation data, or 0.3. The protocol's scores use all detections.
     threshold: ThresholdWords = ()
     # File to write the detections to, as COCO results (.json) or CrowdHuman's odgt (.odgt).
     out: OptionalPath = None

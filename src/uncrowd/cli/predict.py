@@ -18,8 +18,9 @@ from uncrowd.cli.counts import Counts
 from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
 from uncrowd.cli.image_arguments import named_images, path_below, result_names
 from uncrowd.cli.progress import progress_bar
-from uncrowd.cli.thresholds import ThresholdWords, choose, read_threshold
+from uncrowd.cli.thresholds import ThresholdWords, choose, read_threshold, without_images
 from uncrowd.cli.tiles import read_tiles
+from uncrowd.data.classes import split_names
 from uncrowd.data.images.read import ImageContent, read_content, read_tiff_rows
 from uncrowd.data.images.tiff_rows import TiffRows
 from uncrowd.data.results.csv_rows import writing_counts
@@ -58,11 +59,12 @@ class PredictArguments:
     out: OptionalPath = None
     # Replace the results that --out holds already.
     overwrite: bool = False
-    # Report and count only detections with at least this score: one number, or one for each class (person=0.4 dog=0.2).
-    # By default detections are those of the best F1 on validation data, and counts those with the least error there;
-    # weights without such thresholds use 0.3 for both.
+    # Report and count only detections with at least this score: one number, or one for each class (person=0.4
+    # "traffic light=0.2"). By default detections are those of the best F1 on validation data, and counts those with the
+    # least error there; weights without such thresholds use 0.3 for both.
     threshold: ThresholdWords = ()
-    # Report and count only these classes, such as person,dog.
+    # Report and count only these classes, such as person,dog. Double quotes keep a name with a comma together:
+    # 'person,"dog, small"'.
     only: Annotated[str | None, arg(metavar="CLASS[,CLASS...]", help_behavior_hint="")] = None
     # Each box gets only its best class, so that no object is counted twice. By default, as in the paper, a box may have
     # several.
@@ -102,7 +104,7 @@ class PredictArguments:
 def main(argv: Sequence[str]) -> int:
     """Detects in one batch after another. Returns 2 if some images could not be read, else 0."""
     arguments = parse(PredictArguments, argv, "uncrowd predict")
-    words, images = _without_images(arguments.threshold)
+    words, images = without_images(arguments.threshold)
     wanted, images = read_threshold(words), (*arguments.images, *images)
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
@@ -182,16 +184,10 @@ def _detect(
     return [(file, image, detections) for (file, image), detections in zip(content.items(), found, strict=True)]
 
 
-def _without_images(words: Sequence[str]) -> tuple[list[str], list[Path]]:
-    """Returns the words of --threshold, and the images that follow them on the command line."""
-    numbers = [word for word in words if not Path(word).exists()]
-    return numbers, [Path(word) for word in words if Path(word).exists()]
-
-
 def _classes(only: str | None, categories: Categories) -> list[str]:
     if only is None:
         return list(categories.names)
-    wanted = only.split(",")
+    wanted = split_names(only)
     require_known(wanted, categories.names)
     return [name for name in categories.names if name in wanted]
 

@@ -1,10 +1,13 @@
 """Score thresholds on the command line: `--threshold 0.4`, or `--threshold person=0.4 dog=0.2`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from tyro.conf import arg
 
+from uncrowd.data.classes import unquoted
 from uncrowd.errors import InputError, require_threshold
 from uncrowd.inference.predictor import Predictor
 from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, in_words, of_each_class, require_known
@@ -27,10 +30,23 @@ def read_threshold(words: Sequence[str]) -> Threshold | None:
         if not equals:
             raise InputError(
                 f"--threshold {' '.join(words)}: give one number for all classes, such as 0.4, or one for each, such "
-                "as person=0.4 dog=0.2."
+                "as person=0.4 'traffic light=0.2'."
             )
-        named[name] = _number(number, f"--threshold {name}")
+        named[unquoted(name)] = _number(number, f"--threshold {name}")
     return named
+
+
+def without_images(words: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Returns the words of --threshold, and the images that follow them on the command line.
+
+    The first word belongs to the flag, and so do numbers and CLASS=NUMBER that are no files. Raises InputError where an
+    image stands in the place of the first.
+    """
+    if words and not _may_be_threshold(words[0]) and Path(words[0]).exists():
+        raise InputError(f"--threshold is followed by {words[0]}, not by a number; write --threshold 0.4 {words[0]}.")
+    of_flag = [n == 0 or (_may_be_threshold(word) and not Path(word).exists()) for n, word in enumerate(words)]
+    numbers = [word for word, belongs in zip(words, of_flag, strict=True) if belongs]
+    return numbers, [Path(word) for word, belongs in zip(words, of_flag, strict=True) if not belongs]
 
 
 def complete(threshold: Threshold, names: Sequence[str], otherwise: Threshold) -> Threshold:
@@ -75,6 +91,12 @@ def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) 
         shown_words=said(shown, " (best F1 on validation data)"),
         counted_words=said(counted, " (best counts on validation data)"),
     )
+
+
+def _may_be_threshold(word: str) -> bool:
+    with suppress(ValueError):
+        return "=" in word or float(word) is not None
+    return False
 
 
 def _number(word: str, name: str) -> float:

@@ -35,8 +35,8 @@ class TrainArguments:
     data: OptionalPath = None
     # Which boxes of CrowdHuman's odgt to use: the full body, its visible part, or the head.
     box: BoxKind = "fbox"
-    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out. By
-    # default all.
+    # Classes to keep: person, or person=pedestrian,rider for two under a new name. Objects of others are left out.
+    # Double quotes keep a name with = or a comma together: 'person="man, old",rider'. By default all.
     classes: OptionalClasses = ()
     # Folder for the run. It must not hold one yet. By default runs/NAME-NUMBER. With --resume, a folder for a copy of
     # the run, which is continued in place of it.

@@ -1,5 +1,6 @@
 """A class map: the classes of a dataset that count, under their own names or several under a new one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,14 @@ from uncrowd.words import first, nearest
 # New name -> the classes of the dataset that it stands for, in the order of the labels.
 ClassMap = Mapping[str, Sequence[str]]
 
+# A name in double quotes, in which "" is a quote, or one as it is.
+_NAME = r'\s*(?:"((?:[^"]|"")*)"|(.*?))\s*'
+
 
 def class_map(classes: ClassMap | Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Returns a class map as its items or as words such as "person=pedestrian,rider" and "car" give it.
 
+    In a word, double quotes keep a name with = or a comma together: '"a=b"="c,d",e' stands for c,d and e as a=b.
     Raises InputError when it is empty, or has a class twice.
     """
     if isinstance(classes, Mapping):
@@ -38,10 +43,27 @@ def class_map(classes: ClassMap | Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _pair(word: str) -> tuple[str, tuple[str, ...]]:
-    name, equals, of = word.partition("=")
-    if not equals:
-        return word, (word,)
-    return name.strip(), tuple(part.strip() for part in of.split(",") if part.strip())
+    found = re.match(rf"{_NAME}(=|$)", word, re.DOTALL)
+    assert found is not None, word
+    if not found[3]:
+        name = word if found[1] is None else _name(found)
+        return name, (name,)
+    return _name(found), split_names(word[found.end() :])
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Returns the names with commas between them; one in double quotes may hold commas itself. Empty ones are left out."""
+    return tuple(filter(None, (_name(found) for found in re.finditer(rf"{_NAME}(?:,|$)", text, re.DOTALL))))
+
+
+def unquoted(text: str) -> str:
+    """Returns the name that is in double quotes, or the text as it is."""
+    found = re.fullmatch(_NAME, text, re.DOTALL)
+    return text if found is None or found[1] is None else _name(found)
+
+
+def _name(found: re.Match[str]) -> str:
+    return found[2] if found[1] is None else found[1].replace('""', '"')
 
 
 def keep_classes(dataset: DetectionDataset, classes: ClassMap) -> DetectionDataset:
