@@ -252,6 +252,19 @@ def test_methods_stand_beside_the_ground_truth(uncrowd, crowded, tmp_path):
         assert is_colour(first, GREY)[line].mean() < 0.1
 
 
+def test_classes_are_kept_and_merged_on_both_sides(uncrowd, crowded, tmp_path):
+    """By a flag, or as the run says to which the detections belong; the box of class 17 gets the first colour then."""
+    found = detections(tmp_path / "found.json", crowded, 0.9)
+    argv = ("figure", "compare", found, found, "--data", crowded, "--count", 1, "--out", tmp_path / "c.png")
+    assert uncrowd(*argv, "--classes", "shape=dark,bright").status == 0
+    merged = pixels(tmp_path / "c.png")
+    for left in (0, 732, 1464):
+        assert is_colour(merged[-540:, left : left + 720], label_colour(0))[24:246, 23].mean() > 0.9
+    (tmp_path / "config.json").write_text('{"classes": {"shape": ["dark", "bright"]}}')
+    assert uncrowd(*argv).status == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "c.png"), merged)
+
+
 def test_images_are_chosen_by_id_and_methods_may_be_of_any_kind(uncrowd, shapes, ours, crowded, tmp_path):
     all_of_it = detections(tmp_path / "found.json", crowded, 0.5)
     argv = ("--data", crowded, "--images", 2, 1, "--out", tmp_path / "c.png", "--threshold", 0, "--device", "cpu")

@@ -11,12 +11,12 @@ from tyro.conf import Positional, arg
 
 from uncrowd import config
 from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
-from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, holds_detections, load_for
+from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, found_in, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
 from uncrowd.cli.thresholds import ThresholdWords, complete, read_threshold
 from uncrowd.cli.tiles import read_tiles
 from uncrowd.data.check.detections import check_detections
-from uncrowd.data.classes import ClassMap, keep_classes, keep_classes_of
+from uncrowd.data.classes import ClassMap, keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import find_layout, open_split
@@ -178,18 +178,14 @@ def _find(
 ) -> _Found:
     """Returns what a detector finds, or what is in a file.
 
-    results: None for a detector. of_all_classes: the dataset before its classes were mapped; a file may have them all.
+    results: None for a detector. of_all_classes: see `found_in`.
     """
     if results is None:
         predictor = _load(arguments, method, dataset)
         threshold = DEFAULT_THRESHOLD if predictor.thresholds is None else predictor.thresholds.count
         detections = _detect(arguments, predictor, dataset)
         return _Found(detections, most_found(predictor, detections), threshold)
-    categories = of_all_classes.categories
-    detections = results.by_image(categories, dataset.ids.tolist(), dataset.file_names.tolist())
-    if classes is not None:
-        source = of_all_classes.source
-        detections = {id: keep_classes_of(found, classes, source) for id, found in detections.items()}
+    detections = found_in(results, of_all_classes, classes)
     findings = check_detections(detections, dataset)
     refuse(findings, method)
     for finding in findings:

@@ -1,6 +1,6 @@
 """`uncrowd figure compare A B --data DATA`: draws two methods beside the ground truth (Figures 7 to 10)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +10,13 @@ from jaxtyping import UInt8
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import require_figure_file, save_figure
-from uncrowd.cli.flags import OptionalDevice, parse, require_device
-from uncrowd.cli.method import OptionalSplit, choose_split, holds_detections, load_for
+from uncrowd.cli.flags import OptionalClasses, OptionalDevice, parse, require_device
+from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, found_in, holds_detections, load_for
+from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.data.images.read import read_image
-from uncrowd.data.results.file import read_detections
+from uncrowd.data.results.file import read_results
 from uncrowd.errors import InputError, require_at_least, require_threshold
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.visualize.draw import draw_detections
@@ -36,6 +37,8 @@ class CompareArguments:
     second: Annotated[Positional[Path], arg(metavar="B")]
     # The dataset with the images and the ground truth: its folder, or one annotation file.
     data: Path
+    # Classes to keep, as in `uncrowd eval --classes`; by default those of the run that A is or belongs to.
+    classes: OptionalClasses = ()
     # Split of the folder to use; by default the validation split, or the only split.
     split: OptionalSplit = None
     # The figure to write (.png or .jpg).
@@ -57,12 +60,19 @@ def compare(argv: Sequence[str]) -> int:
     arguments = parse(CompareArguments, argv, "uncrowd figure compare")
     _require_usable(arguments)
     layout = find_layout(arguments.data)
-    dataset = open_split(layout, choose_split(layout, arguments.split))
+    of_all_classes = open_split(layout, choose_split(layout, arguments.split))
+    classes = choose_classes(arguments.classes, arguments.first)
+    dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
     same_name = [index for index, name in enumerate(dataset.file_names) if Path(name).name == arguments.out.name]
     require_figure_file(arguments.out, *map(dataset.path, same_name))
     shown = dataset.subset(_chosen(arguments.images, arguments.count, dataset))
     methods = arguments.first, arguments.second
-    found = [_detections(method, dataset, shown, arguments.device) for method in methods]
+    found = [
+        found_in(read_results(method), of_all_classes, classes)
+        if holds_detections(method)
+        else _detect(method, dataset, shown, arguments.device)
+        for method in methods
+    ]
     rows = []
     for sample in shown:
         image, scale = in_column(read_image(sample.path, sample.size))
@@ -99,12 +109,9 @@ def _chosen(wanted: Sequence[str], count: int, dataset: DetectionDataset) -> lis
     return [index_of[id] for id in wanted]
 
 
-def _detections(
+def _detect(
     method: Path, dataset: DetectionDataset, shown: DetectionDataset, device: str | None
-) -> Mapping[ImageId, Detections]:
-    """Returns the detections of a method in the shown images, or in all images if they come from a file."""
-    if holds_detections(method):
-        return read_detections(method, dataset.categories, dataset.ids.tolist(), dataset.file_names.tolist())
+) -> dict[ImageId, Detections]:
     predictor = load_for(dataset, method, device)
     images = [read_image(sample.path, sample.size) for sample in shown]
     return dict(zip(shown.ids.tolist(), predictor.predict(images), strict=True))

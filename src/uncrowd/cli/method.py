@@ -6,16 +6,19 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from uncrowd.data.classes import ClassMap, class_map
+from uncrowd.data.classes import ClassMap, class_map, keep_classes_of
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.odgt import is_odgt
 from uncrowd.data.formats.open import Layout
+from uncrowd.data.results.coco import CocoResults
+from uncrowd.data.results.odgt import OdgtResults
 from uncrowd.errors import InputError
 from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.runs.folder import classes_of_run
+from uncrowd.structures import Detections, ImageId
 
 OptionalSplit = Annotated[
     Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")
@@ -76,6 +79,20 @@ def load_for(
 def choose_classes(given: tuple[str, ...], method: Path) -> ClassMap | None:
     """Returns the class map that was given, else that of the run to which a detector or its detections belong."""
     return class_map(given) if given else classes_of_run(method if method.is_dir() else method.parent)
+
+
+def found_in(
+    results: CocoResults | OdgtResults, of_all_classes: DetectionDataset, classes: ClassMap | None
+) -> dict[ImageId, Detections]:
+    """Returns the detections of a file in each image, with the classes of the map.
+
+    of_all_classes: the dataset before its classes were mapped, because the file may have them all. Raises InputError as
+    `by_image` does.
+    """
+    found = results.by_image(of_all_classes.categories, of_all_classes.ids.tolist(), of_all_classes.file_names.tolist())
+    if classes is None:
+        return found
+    return {id: keep_classes_of(of_image, classes, of_all_classes.source) for id, of_image in found.items()}
 
 
 def choose_split(layout: Layout, wanted: str | None) -> str:

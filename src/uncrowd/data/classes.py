@@ -52,7 +52,7 @@ def _pair(word: str) -> tuple[str, tuple[str, ...]]:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Returns the names with commas between them; one in double quotes may hold commas itself. Empty ones are left out."""
+    """Returns the names with commas between them, but no empty one; double quotes keep one with a comma together."""
     return tuple(filter(None, (_name(found) for found in re.finditer(rf"{_NAME}(?:,|$)", text, re.DOTALL))))
 
 
