@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from PIL import Image
 
 from tests.exported import Exported, symbolic_shapes
 from tests.tiny import SCENES, TINY_MODEL, tiny_experiment
@@ -32,12 +31,6 @@ settings.load_profile("untimed")
 def one_thread() -> None:
     """Uses one thread: more only disturb each other on images this small. It runs before any fixture that trains."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restores Pillow's limit on pixels, which is that of the process and which a larger `max_pixels` raises."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture(scope="session")

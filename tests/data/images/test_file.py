@@ -3,15 +3,15 @@
 import io
 import os
 import socket
-import subprocess
-import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from uncrowd.data.images.file import MAX_PIXELS, is_image_file
+from uncrowd.data.images.file import MAX_PIXELS, is_image_file, open_image
 from uncrowd.data.images.read import image_sizes, read_image
 from uncrowd.errors import InputError
 
@@ -75,19 +75,25 @@ def test_the_limit_is_said_and_can_be_moved(png: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match=r"more than 10 pixels, which is the limit; .*--max-pixels, in Python max_"):
         read_image(png)
     read_image(png, max_pixels=MAX_PIXELS + 1)
-    assert (Image.MAX_IMAGE_PIXELS or 0) == MAX_PIXELS // 2 + 1
 
 
-def test_pillow_s_warning_does_not_show(png: Path) -> None:
-    script = f"""
-from pathlib import Path
-from PIL import Image
-from uncrowd.data.images.read import read_image
-Image.MAX_IMAGE_PIXELS = 20
-read_image(Path({str(png)!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+def test_pillow_s_warnings_and_limit_are_those_of_the_caller_again(
+    png: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Of two threads, the first to close its image leaves the settings to the other."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    before = list(warnings.filters)
+    first, second = open_image(png), open_image(png, MAX_PIXELS + 1)
+    with ThreadPoolExecutor(2) as threads:
+        image = threads.submit(first.__enter__).result()
+        threads.submit(second.__enter__).result()
+        threads.submit(first.__exit__, None, None, None).result()
+        assert (Image.MAX_IMAGE_PIXELS, warnings.filters == before) == (MAX_PIXELS // 2 + 1, False)
+        threads.submit(second.__exit__, None, None, None).result()
+    assert (Image.MAX_IMAGE_PIXELS, warnings.filters) == (20, before)
+    assert (image.size, recwarn.list) == ((6, 4), [])
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(png)
 
 
 @pytest.mark.skipif(".heic" in Image.registered_extensions(), reason="pillow-heif reads it")

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import BytesIO, TextIOBase
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, Protocol, cast, runtime_checkable
 
 from PIL import Image, UnidentifiedImageError
@@ -57,40 +58,74 @@ _NO_FILE = {
 
 with suppress(ImportError):
     import_module("pillow_heif").register_heif_opener()
-# Pillow warns from half of its limit on and suspects an attack; an image above `max_pixels` is refused in a sentence.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# It also warns of damaged tags, without the name of the file; the pixels are read or refused all the same.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class _PillowSettings:
+    """Pillow's warnings and its limit on pixels, which belong to the process, while images are open here.
+
+    Threads share them: the first that opens an image changes them, and the last that closes one restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open = 0
+
+    @contextmanager
+    def changed(self, max_pixels: int) -> Iterator[None]:
+        """Hides the warnings, and raises the limit where `max_pixels` is higher than `MAX_PIXELS`."""
+        with self._lock:
+            if not self._open:
+                self._limit = Image.MAX_IMAGE_PIXELS
+                self._warnings = warnings.catch_warnings()
+                self._warnings.__enter__()
+                # From half of its limit on Pillow suspects an attack; too large an image is refused in a sentence.
+                warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+                # It warns of damaged tags without the name of the file; the pixels are read or refused all the same.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._open += 1
+            if max_pixels > MAX_PIXELS and Image.MAX_IMAGE_PIXELS is not None:  # Pillow refuses from twice its limit on
+                Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, -(-max_pixels // 2))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= 1
+                if not self._open:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+                    self._warnings.__exit__(None, None, None)
+
+
+_pillow = _PillowSettings()
 
 
 @contextmanager
 def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image for the code inside, which decodes it, and turns an error of either into an InputError.
 
-    max_pixels: width times height up to which an image is accepted. Pillow's own limit, which holds for the whole
-    process, is raised where this one is higher than `MAX_PIXELS`.
+    max_pixels: width times height up to which an image is accepted. A lower limit of Pillow holds as well, unless this
+    one is higher than `MAX_PIXELS`.
 
     Raises InputError, with the name of the file, for what is no regular file, no image, damaged or too large, and for
     an InputError of the code inside.
     """
-    _allow(max_pixels)
     if isinstance(source, Path):
         require_regular(source)
         if source.suffix.lower() in _RAW:
             raise InputError(f"{source} is camera raw, which is not read; save it as JPEG.")
     file = BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        with Image.open(cast(Path | BinaryIO, file)) as image:
-            if image.width * image.height > max_pixels:
-                raise _too_large(max_pixels)
-            yield image
-    except InputError as error:
-        raise InputError(f"{_name(source)}: {error}") from error
-    except Image.DecompressionBombError as error:
-        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-        raise InputError(f"{_name(source)}: {_too_large(limit)}") from error
-    except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
-        raise _unreadable(source, error) from error
+    with _pillow.changed(max_pixels):
+        try:
+            with Image.open(cast(Path | BinaryIO, file)) as image:
+                if image.width * image.height > max_pixels:
+                    raise _too_large(max_pixels)
+                yield image
+        except InputError as error:
+            raise InputError(f"{_name(source)}: {error}") from error
+        except Image.DecompressionBombError as error:
+            limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+            raise InputError(f"{_name(source)}: {_too_large(limit)}") from error
+        except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
+            raise _unreadable(source, error) from error
 
 
 def require_regular(path: Path) -> None:
@@ -121,7 +156,8 @@ def is_image_file(path: Path) -> bool:
         if _unread_format(path) is not None:
             return True
         Image.init()  # fills Image.OPEN
-        with Image.open(path, formats=[name for name in _UNMISTAKABLE if name in Image.OPEN]):
+        formats = [name for name in _UNMISTAKABLE if name in Image.OPEN]
+        with _pillow.changed(MAX_PIXELS), Image.open(path, formats=formats):
             return True
     except Exception:  # damaged bytes may raise nearly anything, as in `open_image`
         return False
@@ -130,12 +166,6 @@ def is_image_file(path: Path) -> bool:
 def _is_read(ending: str) -> bool:
     format = Image.registered_extensions().get(ending)
     return format in Image.OPEN and format not in _UNDECODED
-
-
-def _allow(max_pixels: int) -> None:
-    ours = -(-max_pixels // 2)  # Pillow refuses from twice its number on
-    if max_pixels > MAX_PIXELS and Image.MAX_IMAGE_PIXELS is not None and ours > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = ours
 
 
 def _too_large(max_pixels: int) -> InputError:
