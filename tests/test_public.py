@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -44,6 +45,8 @@ def test_a_run_can_be_resumed(trained: uncrowd.TrainedRun) -> None:
     said: list[str] = []
     assert uncrowd.resume(trained.folder, device="cpu", say=said.append) == trained
     assert said[-1].endswith("nothing was changed")
+    with pytest.raises(InputError, match="epochs is '3'; give int"):
+        uncrowd.resume(trained.folder, epochs="3")
 
 
 def test_the_weights_of_a_run_reach_the_scores_of_the_run(trained: uncrowd.TrainedRun, crowd: Path) -> None:
@@ -138,6 +141,53 @@ def test_a_dry_run_leaves_nothing(crowd: Path, tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert "training: 16 images, 2 epochs of 4 steps, 8 steps in all" in said
     assert "forecast: 8 steps of 4 images at " in said
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("open_dataset", {"data": None}, "data is None; give a folder, an annotation file, or a list of them."),
+    (
+        "open_dataset",
+        {"data": "d", "classes": [3]},
+        "classes is [3]; give Mapping[str, Sequence[str]] | Sequence[str] | ",
+    ),
+    ("open_dataset", {"data": "d", "box": "body"}, "box is 'body'; give Literal['fbox', 'vbox', 'hbox']."),
+    ("train", {"data": ["d", 3]}, "data is ['d', 3]; give a folder, an annotation file, or a list of them."),
+    (
+        "train",
+        {"data": "d", "experiment": uncrowd.TilesConfig()},
+        "experiment is of the type TilesConfig; give Experim",
+    ),
+    ("train", {"data": "d", "say": "no"}, "say is 'no'; give Callable[[str], None]."),
+    ("resume", {"folder": b"run"}, "folder is b'run'; give the folder of a run."),
+    ("load", {"path": None}, "path is None; give a weights file, the folder of a run, or an ONNX file."),
+    ("load", {"path": "w", "proposals": "4"}, "proposals is '4'; give int | None."),
+    ("load", {"path": "w", "proposals": True}, "proposals is True; give int | None."),
+    ("load", {"path": "w", "tiles": 64}, "tiles is 64; give TilesConfig | None."),
+    ("load", {"path": "w", "bf16": "yes"}, "bf16 is 'yes'; give bool."),
+    (
+        "evaluate",
+        {"found": {}, "dataset": "d"},
+        "dataset is 'd'; give a split of a dataset, such as open_dataset(path).val",
+    ),
+    (
+        "evaluate",
+        {"found": {1: [2]}, "dataset": "d"},
+        "found is {1: [2]}; give a predictor, such as load(path), or dete",
+    ),
+    (
+        "compare",
+        {"a": {}, "b": 3, "dataset": "d"},
+        "b is 3; give a predictor, such as load(path), or detections by imag",
+    ),
+    ("export", {"weights": "w", "destination": None}, "destination is None; give the name of an ONNX file."),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "sentence"), WRONG)
+def test_an_argument_of_another_type_is_said(name: str, arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        getattr(uncrowd, name)(**arguments)
+    assert str(caught.value).startswith(sentence)
 
 
 def test_every_public_name_says_what_it_is() -> None:

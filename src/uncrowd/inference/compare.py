@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 
+from uncrowd.argument_types import checked_types
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.errors import require_at_least
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.evaluation.comparison.bootstrap import Comparison
 from uncrowd.evaluation.comparison.compare import RESAMPLES, compare_detections
-from uncrowd.inference.evaluate import find_all, require_annotated
+from uncrowd.inference.evaluate import DATASET, DETECTOR, find_all, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
 
 
+@checked_types(a=DETECTOR, b=DETECTOR, dataset=DATASET)
 def compare(
     a: Predictor | Mapping[ImageId, Detections],
     b: Predictor | Mapping[ImageId, Detections],

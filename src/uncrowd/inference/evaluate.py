@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch.distributed
 
+from uncrowd.argument_types import checked_types
 from uncrowd.data.check.training import require_readable
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.images.read import read_image, read_tiff_rows
@@ -23,6 +24,10 @@ from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
 from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
 from uncrowd.words import counted, first, listed
+
+# What to give to `evaluate` and `compare`.
+DETECTOR = "a predictor, such as load(path), or detections by image id"
+DATASET = "a split of a dataset, such as open_dataset(path).val"
 
 
 class Detected(NamedTuple):
@@ -80,6 +85,7 @@ def detect(
     return Detected(dict(found), unreadable)
 
 
+@checked_types(found=DETECTOR, dataset=DATASET)
 def evaluate(
     found: Predictor | Mapping[ImageId, Detections],
     dataset: DetectionDataset,
@@ -116,11 +122,7 @@ def evaluate(
 
 
 def require_annotated(dataset: DetectionDataset) -> None:
-    """Raises InputError when the dataset has no ground truth, or is not opened yet."""
-    if not isinstance(dataset, DetectionDataset):
-        raise InputError(
-            f"The dataset is given as {type(dataset).__name__}; give a split of it, such as open_dataset(path).val."
-        )
+    """Raises InputError when the dataset has no ground truth."""
     if not dataset.annotated:
         raise InputError(f"{dataset.source} has no ground truth to score against; give a split that has.")
 
@@ -134,16 +136,12 @@ def find_all(
     cannot be read.
     """
     if not isinstance(found, Predictor):
-        if not isinstance(found, Mapping):
-            raise InputError(
-                f"A detector is given as {type(found).__name__}; give a predictor, such as load(path), or detections."
-            )
         return found
     predictor = with_ids_of(dataset, found, "The predictor")
     detections, unreadable = detect(predictor, dataset, batch_size=batch_size, workers=workers)
     if unreadable:
         many = counted(len(unreadable), "image")
-        warnings.warn(f"{many} cannot be read and count as empty:{listed(unreadable, 3)}", stacklevel=3)
+        warnings.warn(f"{many} cannot be read and count as empty:{listed(unreadable, 3)}", stacklevel=4)
     return detections
 
 

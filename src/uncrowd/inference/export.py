@@ -13,6 +13,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd import config
+from uncrowd.argument_types import checked_types
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference.export_check import Checked, check
 from uncrowd.inference.onnx_detector import (
@@ -43,6 +44,7 @@ PORTIONS = 16
 TRACED = (2, 800, 1088)
 
 
+@checked_types(weights="a weights file or the folder of a run", destination="the name of an ONNX file")
 def export(weights: str | Path, destination: str | Path, *, say: Callable[[str], None] | None = None) -> Checked:
     """Writes a trained detector as an ONNX file, and returns how far its detections are from those of torch.
 

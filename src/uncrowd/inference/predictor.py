@@ -16,6 +16,7 @@ from torch import Tensor
 from uncrowd import config
 from uncrowd.acceleration.compile import compile_whole
 from uncrowd.acceleration.for_inference import for_inference
+from uncrowd.argument_types import checked_types
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
@@ -221,6 +222,7 @@ class Predictor:
         )
 
 
+@checked_types(path="a weights file, the folder of a run, or an ONNX file")
 def load(
     path: str | Path,
     device: torch.device | str | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import torch
 from accelerate import Accelerator
@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list
 
 from uncrowd import config
 from uncrowd.acceleration.compile import compile_layers
+from uncrowd.argument_types import require_types
 from uncrowd.data.check.training import TrainingData, require_training_data
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
@@ -124,6 +125,7 @@ def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
     """Returns the experiment with other settings of training. Raises InputError for one that cannot change."""
     for name in changes.keys() - set(MAY_CHANGE):
         raise InputError(f"A resumed run keeps its {name}; it may change {', '.join(MAY_CHANGE)}.")
+    require_types(get_type_hints(type(experiment.train)), changes)
     changed = replace(experiment.train, **changes)
     if changed.epochs < experiment.train.epochs:
         raise InputError(f"epochs is {changed.epochs}; a resumed run keeps its {experiment.train.epochs} or gets more.")

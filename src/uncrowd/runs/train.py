@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uncrowd.argument_types import checked_types
 from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Data, dataset_paths
@@ -15,6 +16,7 @@ from uncrowd.runs.start import small_data_from
 from uncrowd.runs.trained import TrainedRun
 
 
+@checked_types(data="a folder, an annotation file, or a list of them")
 def train(
     data: Data,
     experiment: Experiment | str | None = None,
@@ -61,6 +63,7 @@ def train(
     return runs.begin(run, folder, device=device, dry_run=dry_run, say=say)
 
 
+@checked_types(folder="the folder of a run")
 def resume(
     folder: str | Path,
     *,

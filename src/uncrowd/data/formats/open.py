@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uncrowd.argument_types import checked_types
 from uncrowd.data.classes import ClassMap, class_map, keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind, Format
@@ -127,6 +128,7 @@ class Splits:
         return lines + [f"  not read: {sentence}" for sentence in self.not_read]
 
 
+@checked_types(data="a folder, an annotation file, or a list of them")
 def open_dataset(data: Data, box: BoxKind = "fbox", classes: ClassMap | Sequence[str] | None = None) -> Splits:
     """Opens all splits of a folder, or a single annotation file, or several of them as one dataset.
 
