@@ -169,6 +169,22 @@ def test_damaged_and_hostile_xml_is_refused_in_a_sentence(tmp_path, text):
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize(
+    ("root", "encoding"),
+    [
+        ('<annotation xmlns="http://example.org/voc">', "utf-8"),
+        ('<?xml version="1.0" encoding="utf-8"?><annotation>', "utf-16"),
+        ("<annotation>", "utf-16-le"),
+    ],
+)
+def test_a_namespace_and_any_unicode_are_read(tmp_path, root, encoding):
+    one(tmp_path, found((1, 1, 9, 9)))
+    text = (tmp_path / "a.xml").read_text().replace("<annotation>", root)
+    (tmp_path / "a.xml").write_text(text, encoding=encoding)
+    (dataset,) = open_dataset(tmp_path).present
+    assert dataset.boxes.tolist() == [[0, 0, 9, 9]]
+
+
 @pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
 def test_a_size_that_is_not_written_is_that_of_the_image(tmp_path, size):
     assert read_voc(one(tmp_path, found((1, 1, 9, 9)), size))[0].size == (HEIGHT, WIDTH)

@@ -19,7 +19,12 @@ def head(file: Path) -> str:
             start = stream.read(4 * HEAD)
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error}); check its permissions.") from error
-    return start.decode(json.detect_encoding(start), errors="replace").lstrip("\ufeff \t\r\n")[:HEAD]
+    return decoded(start).lstrip("\ufeff \t\r\n")[:HEAD]
+
+
+def decoded(content: bytes) -> str:
+    """Returns the text of a file in UTF-8, UTF-16 or UTF-32, without the byte order mark that it may have."""
+    return content.decode(json.detect_encoding(content), errors="replace").removeprefix("\ufeff")
 
 
 def by_split(root: Path, files_in: Callable[[Path], list[Path]]) -> dict[str, Path]:

@@ -15,6 +15,7 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.convention import FRACTIONS, are_fractions, as_text
+from uncrowd.data.formats.files import decoded
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box
 from uncrowd.data.formats.values import is_file_name
@@ -162,7 +163,7 @@ def _records(annotations: Path, everything: dict[Path, Annotated | str], problem
 def _in_list(file: Path, problems: Problems) -> list[Path]:
     """The XML files of the images that a file in ImageSets/Main/ lists, each once."""
     try:
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = decoded(file.read_bytes()).splitlines()
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
     folder = annotations_folder(file)

@@ -1,10 +1,12 @@
 """One XML file of Pascal VOC: the size of an image and its objects."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from uncrowd.data.formats.files import decoded
 from uncrowd.data.formats.records import Box
 from uncrowd.data.formats.values import LONGEST, as_length, as_truth
 from uncrowd.words import printable
@@ -41,12 +43,17 @@ def parse(file: Path) -> Annotated | str:
     """Returns what the file holds, or in words why it is no annotation of Pascal VOC."""
     parser = ElementTree.XMLParser(target=_WithoutDoctype())
     try:
-        parser.feed(file.read_bytes())
+        content = file.read_bytes()
+        # What the file says of its encoding may be wrong where it was saved in another afterwards.
+        parser.feed(content if json.detect_encoding(content).startswith("utf-8") else decoded(content))
         root: ElementTree.Element = parser.close()
     except OSError as error:
         return error.strerror or type(error).__name__
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: of an unknown encoding
         return str(error)
+    if root.tag.startswith("{"):  # the elements of a namespace, which says nothing here
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
     if root.tag != "annotation":
         return f"it begins with <{printable(root.tag[:100])}>, not with <annotation>"
     height, width = as_length(_text(root, "size/height")), as_length(_text(root, "size/width"))

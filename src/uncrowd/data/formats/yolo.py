@@ -16,7 +16,7 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.files import files_with, head, only
+from uncrowd.data.formats.files import decoded, files_with, head, only
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.yolo_description import Description, read_description, root_of
 from uncrowd.data.formats.yolo_labels import judge_shares, label_files, pack_labels
@@ -181,7 +181,7 @@ def _walk(place: str) -> list[str]:
 def _listed(file: Path, split: str, problems: Problems) -> list[str]:
     """The images that a text file lists, one a line."""
     try:
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = decoded(file.read_bytes()).splitlines()
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
     names = [line.strip().replace("\0", "") for line in lines if line.strip().replace("\0", "")]
