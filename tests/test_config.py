@@ -137,6 +137,8 @@ def test_a_detr_configuration_may_have_the_older_key(weighted: bool, interaction
     del values["interaction"]
     text = json.dumps(values | {"channel_weighting": weighted})
     assert config.from_dict(DETRConfig, config.read_json(text), "here") == detr
+    with pytest.raises(ValueError, match="the key 'a' is given twice"):
+        config.read_json('{"a": 1, "a": 2}')
 
 
 @pytest.mark.parametrize("values", [{"channel_weighting": "yes"}, {"channel_weighting": True, "interaction": "dcw"}])

@@ -72,9 +72,21 @@ def read_json(text: str) -> Any:
     """Returns what `json.loads` returns, with keys of earlier versions replaced by those of this version.
 
     All files that hold settings are read with it: runs, checkpoints, weights and ONNX files. Raises the errors of
-    `json.loads`.
+    `json.loads`, and as `unique_keys` does.
     """
-    return json.loads(text, object_hook=_with_new_keys)
+    return json.loads(text, object_pairs_hook=lambda pairs: _with_new_keys(unique_keys(pairs)))
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the pairs of a JSON object as a dictionary: an `object_pairs_hook` for `json.loads`.
+
+    Raises ValueError for a key that is given twice, of which Python would keep the last value.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+    return values
 
 
 def _with_new_keys(values: dict[str, Any]) -> dict[str, Any]:

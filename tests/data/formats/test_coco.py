@@ -249,6 +249,11 @@ def test_sizes_may_be_written_as_floats(tmp_path):
         ("", r"a\.json is empty; copy or export it again\.$"),
         ("[" * 100_000, r"a\.json (cannot be read as JSON|is cut off)"),
         (json.dumps([{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}]), r"holds detections, not"),
+        (json.dumps([{"image": "a.jpg", "detections": []}]), r"holds detections, not"),
+        (
+            '{"images": [], "annotations": [], "images": []}',
+            r"\(the key 'images' is given twice\); check the path",
+        ),
         (json.dumps({"images": [], "annotations": []}), r"no list of records named categories; give a JSON file with"),
         (json.dumps({"images": {}, "annotations": [3], "categories": []}), r"named images or annotations"),
         ("[]", r"is not a COCO annotation file"),

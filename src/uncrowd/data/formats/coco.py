@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from uncrowd.config import unique_keys
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.coco_annotations import Rows, pack_annotations
 from uncrowd.data.formats.collector import collector_paused
@@ -132,7 +133,8 @@ def scan_coco(annotations: Path, split: str = "train") -> tuple[DetectionDataset
 
 def _load(path: Path, split: str) -> dict[str, Any]:
     try:
-        raw: Any = json.loads(path.read_bytes())  # in UTF-8, UTF-16 or UTF-32, with or without a byte order mark
+        # in UTF-8, UTF-16 or UTF-32, with or without a byte order mark
+        raw: Any = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         what = flaw(path) or f"is cut off or damaged at {where} ({error.msg}); copy or export it again"
@@ -141,7 +143,7 @@ def _load(path: Path, split: str) -> dict[str, Any]:
         raise InputError(
             f"{path} cannot be read as JSON ({error}); check the path or export the file again."
         ) from error
-    if isinstance(raw, list) and raw and isinstance(raw[0], dict) and "score" in raw[0]:
+    if isinstance(raw, list) and raw and isinstance(raw[0], dict) and raw[0].keys() & {"score", "detections"}:
         raise InputError(HOLDS_DETECTIONS.format(path))
     found: dict[str, Any] = raw if isinstance(raw, dict) else {}
     images_alone = split == "test" and "annotations" not in found

@@ -14,6 +14,11 @@ from uncrowd.data.images.listing import Listings
 from uncrowd.errors import InputError
 from uncrowd.words import printable
 
+# What stands for no value.
+_NOTHING = ("", "~", "null")
+# The most classes without names, which are numbered.
+_UNNAMED = 10_000
+
 
 class Description(NamedTuple):
     """What a dataset says of itself.
@@ -52,19 +57,37 @@ def _of_yaml(file: Path) -> Description:
     splits: dict[str, list[str]] = {}
     for key, value in raw.items():
         split = SPLIT_WORDS.get(str(key).lower())
+        if split is None:
+            continue
         entries = value if isinstance(value, list) else [value]
-        entries = [entry for entry in entries if isinstance(entry, str) and entry.lower() not in ("", "~", "null")]
-        if split is not None and entries:
-            splits.setdefault(split, entries)
+        if not all(isinstance(entry, str) for entry in entries):
+            raise InputError(f"{file} has {short(value)} as {key}; write a folder of images, or a list of folders.")
+        entries = [entry for entry in entries if entry.lower() not in _NOTHING]
+        if entries and splits.setdefault(split, entries) != entries:
+            raise InputError(f"{file} names the images of its {split} split twice, also as {key}; keep one of the two.")
     if not splits:
         raise InputError(f"{file} names no images; write their folders, such as train: images/train.")
     return Description(_names(raw, file), [base for base in bases if base.is_dir()], splits, "kpt_shape" in raw)
 
 
+class _Loader(yaml.BaseLoader):
+    """Reads all values as text, as they are written: a class may be called `no`, which YAML takes for false."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a key that is given twice, of which PyYAML would keep the last value."""
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    problem = f"the key {short(key.value)} is given twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                keys.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _load(file: Path) -> dict[str, Any]:
     try:
-        # All values as text, as they are written: a class may be called `no`, which YAML takes for false.
-        raw: Any = yaml.load(file.read_bytes(), Loader=yaml.BaseLoader)
+        raw: Any = yaml.load(file.read_bytes(), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
@@ -79,9 +102,12 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _names(raw: dict[str, Any], file: Path) -> dict[int, str]:
-    given, number = raw.get("names"), as_whole(raw.get("nc"))
+    given, nc = raw.get("names"), raw.get("nc", "")
+    number = as_whole(nc)
+    if nc not in _NOTHING and (number is None or number < 0 or (not given and number > _UNNAMED)):
+        raise InputError(f"{file} has {short(nc)} as nc; write the number of its classes, or only their names.")
     if not given and number is not None:  # as Ultralytics names them
-        return {label: f"class_{label}" for label in range(min(number, 10_000))}
+        return {label: f"class_{label}" for label in range(number)}
     pairs = list(given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else [])
     names: dict[int, str] = {}
     for key, name in pairs:
