@@ -103,6 +103,14 @@ def test_boxes_polygons_and_key_points(tmp_path):
     assert posed.categories.names == ("class_0",)
 
 
+def test_labels_may_be_in_utf_16(tmp_path):
+    file = one(tmp_path, "0 0.5 0.5 0.5 0.5\n", "train: list.txt\nnames: [ant]\n")
+    (tmp_path / "labels/0.txt").write_text("0 0.5 0.5 1 1\n", encoding="utf-16")
+    (tmp_path / "list.txt").write_text("images/0.png\n", encoding="utf-16")
+    dataset = read_yolo(file)
+    assert dataset.boxes.tolist() == [[0, 0, WIDTH, HEIGHT]]
+
+
 def test_images_without_a_label_file_are_background(tmp_path):
     dataset = read_yolo(one(tmp_path, "0 0.5 0.5 0.5 0.5\n", images=3))
     assert dataset.counts.tolist() == [1, 0, 0]
@@ -119,7 +127,8 @@ def test_an_image_is_measured_as_it_is_displayed(tmp_path):
 
 BROKEN = {
     "0 0.5 0.5 0.5": ("no box", "warning"),
-    "0 0.5 0.5 0.5 0.5 0.9": ("no box", "warning"),
+    "0 0.5 0.5 0.5 0.5 0.9": ("box with a score", "note"),
+    "0 0.5 0.5 0.5 0.5 high": ("no box", "warning"),
     "0 0.5 0.5 0.5 wide": ("no box", "warning"),
     "0 0.5 0.5 nan 0.5": ("not finite box", "warning"),
     "0 0.5 0.5 1e400 0.5": ("not finite box", "warning"),
@@ -141,7 +150,8 @@ def test_broken_lines_are_told_and_left_out(tmp_path, line):
     assert (finding.kind, finding.severity) == BROKEN[line]
     assert f"labels/0.txt, line 2: '{line}'" in finding.examples[0]
     # What COCO's scores count as missed is kept for them.
-    assert len(dataset.boxes) == (2 if line in ("0 0.5 0.5 0 0.5", "0 1.5 0.5 0.2 0.5") else 1)
+    kept = ("0 0.5 0.5 0 0.5", "0 1.5 0.5 0.2 0.5", "0 0.5 0.5 0.5 0.5 0.9")
+    assert len(dataset.boxes) == (2 if line in kept else 1)
 
 
 def kinds(folder: Path, lines: list[str]) -> list[str]:
@@ -184,6 +194,14 @@ REFUSED = {
     "": r"is empty",
     "names: [\x01]\n": r"cannot be read as YAML \(unacceptable character",
     "a: &a [ant, ant]\nb: &b [*a, *a, *a]\nnames: [*b]\ntrain: images\n": r"among its names",
+    "train: images\nnames: [ant]\ntrain: other\n": r"is no YAML at line 3, column 1 \(the key 'train' is given twice\)",
+    "train: images\nnames: {0: ant, 0: bee}\n": r"the key '0' is given twice",
+    "train: [[images, a], b]\nnames: [ant]\n": r"\[\['images', 'a'\], 'b'\] as train; write a folder of images, or a",
+    "val: images\nvalid: others\nnames: [ant]\n": r"names the images of its val split twice, also as valid; keep one",
+    "train: images\nnc: 3.5\n": r"has '3\.5' as nc; write the number of its classes, or only their names",
+    "train: images\nnc: -1\n": r"has '-1' as nc",
+    "train: images\nnc: 1000000000\n": r"has '1000000000' as nc",
+    "train: images\nnames: {-1: ant}\n": r"'-1': 'ant' among its names",
     "train: pictures\nnames: [ant]\n": r"images that cannot be found \(pictures\); correct train in data\.yaml",
 }
 

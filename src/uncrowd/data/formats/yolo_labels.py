@@ -1,7 +1,7 @@
 """YOLO's label files: a line for each object with the number of its class and its box or polygon, in shares.
 
-`class cx cy width height`, or `class x1 y1 x2 y2 x3 y3 ...`, where x is a share of the width of the image as displayed
-after EXIF, and y of its height.
+`class cx cy width height`, in files of detections with a score after it, or `class x1 y1 x2 y2 x3 y3 ...`, where x is a
+share of the width of the image as displayed after EXIF, and y of its height.
 """
 
 import os
@@ -16,6 +16,7 @@ from jaxtyping import Bool
 
 from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes
 from uncrowd.data.formats.convention import EDGE, EXPLAINS, FEWEST
+from uncrowd.data.formats.files import decoded
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box
 from uncrowd.data.formats.values import as_whole
 from uncrowd.data.images.listing import Listings, fold
@@ -27,6 +28,12 @@ NO_BOX = Rule(
     message="lines that are neither a class and four numbers nor a class and a polygon",
     training="training leaves them out",
     skips=True,
+)
+SCORED = Rule(
+    kind="box with a score",
+    severity="note",
+    message="lines with a score after the box, as detections have it",
+    training="the scores are not used",
 )
 UNKNOWN_CLASS = Rule(
     kind="unknown class id",
@@ -59,6 +66,9 @@ TOP_LEFT = Rule(
     "height] from the top left corner",
     training="they are read as centre, width and height; if x and y are the corner, add half of width and height",
 )
+
+# A box and its score.
+SCORED_BOX = 5
 
 
 def label_files(images: Sequence[str], listings: Listings) -> list[str | None]:
@@ -111,8 +121,9 @@ def pack_labels(
                 box = _box(fields[1:5] if keypoints else fields[1:], size)
                 label = labels.get(whole) if (whole := as_whole(fields[0])) is not None else None
                 rule = NO_BOX if box is None else UNKNOWN_CLASS if label is None else judge_box(box, size)
-                if rule is not None:
-                    problems.add(rule, f"{where}: {short(line)}")
+                for broken in (rule, SCORED if box is not None and len(fields) == 1 + SCORED_BOX else None):
+                    if broken is not None:
+                        problems.add(broken, f"{where}: {short(line)}")
                 if box is not None and label is not None and counts_in_scores(box):
                     of_image.append(row)
                     good.append((box, label, False, (box[2] - box[0]) * (box[3] - box[1])))
@@ -121,7 +132,7 @@ def pack_labels(
 
 def _text(file: str | None) -> str | OSError:
     try:
-        return "" if file is None else Path(file).read_text(encoding="utf-8-sig", errors="replace")
+        return "" if file is None else decoded(Path(file).read_bytes())
     except OSError as error:
         return error
 
@@ -131,8 +142,8 @@ def _box(fields: Sequence[str], size: tuple[int, int]) -> Box | None:
     height, width = size
     with suppress(ValueError):
         numbers = list(map(float, fields))
-        if len(numbers) == 4:
-            x, y, w, h = numbers
+        if len(numbers) in (4, SCORED_BOX):
+            x, y, w, h = numbers[:4]
             return (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
         if len(numbers) >= 6 and len(numbers) % 2 == 0:
             xs, ys = numbers[::2], numbers[1::2]
