@@ -158,7 +158,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (json.dumps([record(), record()])[:-9], "not a complete JSON"),
         ("", "not a complete JSON"),
         ("[" * 100_000, "not a complete JSON"),
-        ({"images": [], "annotations": [record()], "categories": []}, "ground-truth file"),
+        ({"images": [], "annotations": [], "categories": []}, "ground-truth file"),
+        (
+            {"images": [], "annotations": [record()], "categories": []},
+            "is a dataset with scores, as `uncrowd",
+        ),
+        (
+            [{"image": "a.jpg", "detections": []}],
+            "what `uncrowd predict` found, .*; score the detector itself",
+        ),
         ({"detections": [record()]}, "not a list of detections"),
         (record(), "not a list of detections"),
         ("3", "not a list of detections"),

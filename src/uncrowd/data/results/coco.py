@@ -18,6 +18,8 @@ from uncrowd.structures import Categories, Detections, ImageId
 from uncrowd.whole_file import whole_file
 from uncrowd.words import first
 
+# What to do with detections that are not a results file of a dataset.
+_MEND = "score the detector itself, or write its detections with `uncrowd eval WEIGHTS --data DATA --out FILE.json`"
 KEYS = ("image_id", "category_id", "bbox", "score")
 
 
@@ -92,6 +94,10 @@ def read_coco_results(path: Path) -> CocoResults:
         raise
     except (ValueError, RecursionError) as error:  # not UTF-8, too long numbers, too many brackets
         raise InputError(f"{path} is not a complete JSON file: {error}.") from error
+    if results.detections and isinstance(content, dict) and "annotations" in content:
+        raise InputError(f"{path} is a dataset with scores, as `uncrowd predict --format coco` writes it; {_MEND}.")
+    if isinstance(content, list) and content and isinstance(content[0], dict) and "detections" in content[0]:
+        raise InputError(f"{path} is what `uncrowd predict` found, without the ids of a dataset; {_MEND}.")
     if isinstance(content, dict) and "annotations" in content:
         raise InputError(
             f"{path} is a ground-truth file (it has 'annotations'), not a list of detections; give a results file."
