@@ -56,7 +56,7 @@ def image_id(record: dict[str, Any]) -> str | None:
     text = "" if id is None else str(id)
     path = PurePosixPath(text)
     within = bool(text) and not path.is_absolute() and ".." not in path.parts
-    return text if text.isprintable() and within else None
+    return text if "\0" not in text and within else None
 
 
 def image_size(record: dict[str, Any]) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from uncrowd.data.results.found import FoundImage, Write
 from uncrowd.whole_file import whole_file
+from uncrowd.words import printable
 
 
 def voc_file(name: Path) -> Path:
@@ -32,7 +33,7 @@ def writing_voc(folder: Path) -> Iterator[Write]:
 
 def _annotation(image: FoundImage) -> ET.Element:
     root = ET.Element("annotation")
-    _add(root, "filename", image.below.as_posix())
+    _add(root, "filename", printable(image.below.as_posix()))  # XML cannot hold control characters
     size = ET.SubElement(root, "size")
     for name, number in zip(("width", "height", "depth"), (image.size[1], image.size[0], 3), strict=True):
         _add(size, name, str(number))
