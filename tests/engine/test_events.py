@@ -6,17 +6,19 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from uncrowd.engine.events import Events
+from uncrowd.engine.sink import Row
 
 
 def test_a_later_file_replaces_what_earlier_ones_hold_from_its_first_step_on(tmp_path: Path) -> None:
     for first_step in (1, 3):
         events = Events(tmp_path, first_step)
         for step in range(first_step, 6):
-            events.add({"loss": first_step + step / 10}, step)
+            loss = first_step + step / 10
+            events.write(Row(kind="train", step=step, values={"loss": loss, "why": "a text"}, time=0.0))
         events.close()
     read = EventAccumulator(str(tmp_path))
     read.Reload()
-    found = [(event.step, round(event.value, 1)) for event in read.Scalars("loss")]
+    found = [(event.step, round(event.value, 1)) for event in read.Scalars("train/loss")]
     assert found == [(1, 1.1), (2, 1.2), (3, 3.3), (4, 3.4), (5, 3.5)]
 
 

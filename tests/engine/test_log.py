@@ -96,7 +96,8 @@ def test_a_run_that_begins_again_forgets_what_was(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has the device")
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
     log = RunLog(tmp_path)
-    log.path = Path("/dev/full")  # where every write finds the disk full
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")  # where every write finds the disk full
     with pytest.raises(InputError, match=r"cannot be written: No space left on device\."):
         log.write("train", 1, {"loss": 1.0})
     log.close()

@@ -4,12 +4,13 @@ torch's SummaryWriter writes from a thread of its own, where an error ends in a 
 """
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from uncrowd.engine.sink import Row
 
 # Classes that are made when their modules are imported, of which type checkers know nothing.
 _EVENT, _SESSION = cast(Any, event_pb2).Event, cast(Any, event_pb2).SessionLog
@@ -17,7 +18,7 @@ _SUMMARY = cast(Any, summary_pb2).Summary
 
 
 class Events:
-    """A new file of events in a folder.
+    """A new file of events in a folder, a `Sink`.
 
     first_step: TensorBoard drops what earlier files hold from this step on. All methods raise OSError when the disk is
     full or the folder cannot be written.
@@ -30,10 +31,10 @@ class Events:
         self._write(_EVENT(file_version="brain.Event:2"))
         self._write(_EVENT(step=first_step, session_log=_SESSION(status=_SESSION.START)))
 
-    def add(self, numbers: Mapping[str, int | float], step: int) -> None:
-        """Writes numbers by name, all at one step."""
-        values = [_SUMMARY.Value(tag=name, simple_value=number) for name, number in numbers.items()]
-        self._write(_EVENT(step=step, summary=_SUMMARY(value=values)))
+    def write(self, row: Row) -> None:
+        """Writes the numbers of a row, all at its step."""
+        values = [_SUMMARY.Value(tag=name, simple_value=number) for name, number in row.numbers.items()]
+        self._write(_EVENT(step=row.step, summary=_SUMMARY(value=values)))
 
     def close(self) -> None:
         """Closes the file."""
