@@ -139,6 +139,15 @@ def differences(first: Any, second: Any, name: str = "") -> list[tuple[str, Any,
     return [] if first == second else [(name, first, second)]
 
 
+def flat(values: dict[str, Any], name: str = "") -> dict[str, Any]:
+    """Returns the values of a configuration made by `to_dict` by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        full = f"{name}.{key}" if name else key
+        found |= flat(value, full) if isinstance(value, dict) else {full: value}
+    return found
+
+
 def _reason(error: BaseException, cls: Any) -> str:
     """Returns, in words, what is wrong; a class that refuses its values has said it best."""
     if isinstance(error, TypeError | AttributeError):  # such as a number in place of a list

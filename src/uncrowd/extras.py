@@ -8,6 +8,9 @@ from uncrowd.errors import InputError
 EXTRA_OF = {
     "accelerate": "train",
     "tensorboard": "train",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
     "jinja2": "report",
     "matplotlib": "report",
     "onnx": "export",

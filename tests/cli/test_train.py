@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from itertools import count
 from pathlib import Path
 
@@ -272,6 +273,13 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(uncrowd, shapes, tmp_path, mon
 
 def test_small_data_is_the_default_recipe():
     assert TrainArguments().experiment == small_data()
+
+
+def test_a_tracker_that_is_not_installed_is_refused(refused, run, shapes, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    sentence = "--log-to wandb needs wandb, which is not installed; pip install 'uncrowd[wandb]'."
+    assert sentence in refused("train", "--data", shapes, *TINY, "--log-to", "wandb", "mlflow")
+    assert sentence in refused("train", "--resume", run, "--log-to", "wandb")
 
 
 def stop_at(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:

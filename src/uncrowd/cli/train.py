@@ -12,6 +12,7 @@ from tyro.conf import arg
 from uncrowd import config
 from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalPath, parse, require_device
 from uncrowd.data.formats.format import BoxKind
+from uncrowd.engine.trackers import TrackerName
 from uncrowd.errors import InputError
 from uncrowd.recipes import EXPERIMENTS, Experiment, experiment_named, small_data
 from uncrowd.runs.identity import MAY_CHANGE
@@ -19,6 +20,10 @@ from uncrowd.runs.run import saved_run
 from uncrowd.runs.start import small_data_from
 from uncrowd.runs.train import resume, train
 from uncrowd.runs.trained import TrainedRun
+
+OptionalTrackers = Annotated[
+    tuple[TrackerName, ...], arg(metavar="{wandb,mlflow,trackio} [...]", help_behavior_hint="")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,9 @@ class TrainArguments:
     # Allow other classes in the weights of --start-from: classes of the same name keep their weights, the others start
     # from new ones.
     new_class_head: bool = False
+    # Trackers that get the log too: Weights & Biases, MLflow, Trackio. Each needs the extra of its name. With --resume,
+    # the trackers from here on.
+    log_to: OptionalTrackers = ()
     # Take three steps, say what the whole training would take in time and memory, and write nothing.
     dry_run: bool = False
     # By default the GPU if there is one.
@@ -77,6 +85,7 @@ def main(argv: Sequence[str]) -> int:
         classes=arguments.classes or None,
         start_from=arguments.start_from,
         new_class_head=arguments.new_class_head,
+        log_to=arguments.log_to,
         device=arguments.device,
         dry_run=arguments.dry_run,
     )
@@ -96,22 +105,22 @@ _KNOWN_FIRST.add_argument("--start-from", "--start_from", nargs="?")
 
 def _resume(name: str | None, argv: Sequence[str], folder: Path) -> TrainedRun:
     run = saved_run(folder)
-    defaults = TrainArguments(experiment=run.experiment)
+    defaults = TrainArguments(experiment=run.experiment, log_to=run.log_to)
     arguments = _parsed(name, argv, defaults)
     changed = {name: new for name, _, new in _differences(run.experiment, arguments.experiment)}
-    given = replace(
-        arguments, resume=None, data=None, out=None, device=None, dry_run=False, experiment=defaults.experiment
-    )
+    may_be_given = {"resume": None, "data": None, "out": None, "device": None, "dry_run": False}
+    given = replace(arguments, **may_be_given, log_to=defaults.log_to, experiment=defaults.experiment)
     if name is not None or given != defaults or not changed.keys() <= {f"train.{each}" for each in MAY_CHANGE}:
         flags = ", ".join(f"--train.{each.replace('_', '-')}" for each in MAY_CHANGE)
         raise InputError(
-            "--resume continues with the run's own settings; it can be given with --data, --out, --device, --dry-run, "
-            f"{flags} only."
+            "--resume continues with the run's own settings; it can be given with --data, --out, --log-to, --device, "
+            f"--dry-run, {flags} only."
         )
     return resume(
         folder,
         data=arguments.data,
         out=arguments.out,
+        log_to=arguments.log_to,
         device=arguments.device,
         dry_run=arguments.dry_run,
         **{name.removeprefix("train."): new for name, new in changed.items()},

@@ -2,8 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -23,6 +23,7 @@ from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator, peers
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.recompute import recompute_layers
+from uncrowd.engine.trackers import TrackerName, require_trackers, start_trackers
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
@@ -46,7 +47,8 @@ class Run:
 
     data: the dataset, or several with commas between them. box: which boxes of CrowdHuman's files to use. classes: the
     class map, None for all classes under their own names. start_from: a weights file, or the folder of a run, that has
-    a value for every tensor of the model. new_class_head: its classes may differ from those of the data.
+    a value for every tensor of the model. new_class_head: its classes may differ from those of the data. log_to: the
+    trackers that get the log too.
     """
 
     experiment: Experiment
@@ -55,6 +57,7 @@ class Run:
     classes: dict[str, tuple[str, ...]] | None = None
     start_from: str | None = None
     new_class_head: bool = False
+    log_to: tuple[TrackerName, ...] = ()
 
 
 def begin(
@@ -65,6 +68,7 @@ def begin(
     dry_run: measure a few steps, say what training would take, and write nothing. Raises InputError when the folder
     holds a run, when another process writes into it, and when the data or the configuration cannot be used.
     """
+    require_trackers(run.log_to)
     accelerator = build_accelerator(device)
     with _claimed(folder, run.experiment.name, accelerator, dry_run=dry_run) as folder:
         if accelerator.is_main_process:
@@ -77,6 +81,7 @@ def resume(
     *,
     data: str | None = None,
     out: Path | None = None,
+    log_to: Sequence[TrackerName] | None = None,
     device: str | None = None,
     dry_run: bool = False,
     say: Say = print,
@@ -84,13 +89,19 @@ def resume(
 ) -> TrainedRun:
     """Continues the interrupted run in `folder`, which ends as if it had never been interrupted.
 
-    data: where the data is now. out: the folder of a copy that is continued in place of the run. changes: new values
-    of the settings in `MAY_CHANGE`. Raises InputError when the folder holds no run, when the checkpoint was written
-    with other settings or other data, and as `begin` does.
+    data: where the data is now. out: the folder of a copy that is continued in place of the run. log_to: other trackers
+    than before. changes: new values of the settings in `MAY_CHANGE`. Raises InputError when the folder holds no run,
+    when the checkpoint was written with other settings or other data, and as `begin` does.
     """
     saved = saved_run(folder)
     experiment = _changed(saved.experiment, changes)
-    run = replace(saved, experiment=experiment, data=saved.data if data is None else data)
+    run = replace(
+        saved,
+        experiment=experiment,
+        data=saved.data if data is None else data,
+        log_to=saved.log_to if log_to is None else tuple(log_to),
+    )
+    require_trackers(run.log_to)
     accelerator = build_accelerator(device)
     target = folder if out is None or dry_run else out
     with _claimed(target, experiment.name, accelerator, dry_run=dry_run):
@@ -154,25 +165,28 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
     if dry_run:
         say(str(trainer.rehearse()))
         return TrainedRun(folder, finished=False)
-    log = None
-    if main:
-        log = RunLog(folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
-        config.save(replace(run, experiment=experiment), folder / CONFIG)
-        if start is not None:
-            log.write("begin", 0, {"start": start, "command": _command()})
     about = facts(splits, data.train, data.scored_on, experiment, model, accelerator)
-    try:
+    run = replace(run, experiment=experiment)
+    with _log(run, folder, trainer, goes_on=resume, say=say) if main else nullcontext() as log:
+        if log is not None and start is not None:
+            log.write("begin", 0, {"start": start, "command": _command()})
         with peers(accelerator.process_index, accelerator.num_processes):
             scoring = Scoring(experiment, run.start_from, data.val, accelerator, folder, about, log)
             finished = trainer.train(log, scoring)
-    finally:
-        if log is not None:
-            log.close()
     if not finished:
         say(f"stopped; go on with `uncrowd train --resume {shlex.quote(str(folder))}`")
         return TrainedRun(folder, finished=False, stopped_by=trainer.stopped_by)
     say(f"report: {folder / 'report.html'}")
     return TrainedRun(folder, finished=True)
+
+
+def _log(run: Run, folder: Path, trainer: Trainer, *, goes_on: bool, say: Say) -> closing[RunLog]:
+    """Opens the log and the runs in trackers, and saves the configuration; only rank 0 does."""
+    configuration = config.flat(config.to_dict(run))
+    trackers = start_trackers(run.log_to, folder, configuration, goes_on=goes_on, say=say)
+    log = RunLog(folder, trackers, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
+    config.save(run, folder / CONFIG)
+    return closing(log)
 
 
 def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, say: Say) -> _Prepared:

@@ -9,6 +9,7 @@ from uncrowd.argument_types import checked_types
 from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import Data, dataset_paths
+from uncrowd.engine.trackers import TrackerName
 from uncrowd.recipes import Experiment, experiment_named
 from uncrowd.runs import run as runs
 from uncrowd.runs.run import Run, Say
@@ -26,6 +27,7 @@ def train(
     classes: ClassMap | Sequence[str] | None = None,
     start_from: str | Path | None = None,
     new_class_head: bool = False,
+    log_to: Sequence[TrackerName] = (),
     device: str | None = None,
     dry_run: bool = False,
     say: Say = print,
@@ -38,9 +40,9 @@ def train(
     number of classes is that of the data. out: a folder that holds no run yet; by default runs/NAME-NUMBER. box: which
     boxes of CrowdHuman's odgt to use. classes: the classes to keep, as in `open_dataset`; by default all. start_from:
     weights or a run's folder; the model may have other proposals than these. new_class_head: the weights may have other
-    classes. device: "cpu" or "cuda"; by default the GPU if there is one. dry_run: take a few steps, say what training
-    would take, and write nothing. say: receives each sentence for the user before the first step and after the last
-    one.
+    classes. log_to: trackers that get the log too, of "wandb", "mlflow" and "trackio". device: "cpu" or "cuda"; by
+    default the GPU if there is one. dry_run: take a few steps, say what training would take, and write nothing. say:
+    receives each sentence for the user before the first step and after the last one.
 
     Raises InputError when data, experiment, weights or folder cannot be used and when memory runs out, NonFiniteError
     when a loss or a gradient is not finite, and PeerLostError when another process of a distributed run ends early.
@@ -58,6 +60,7 @@ def train(
         classes=None if classes is None else class_map(classes),
         start_from=start,
         new_class_head=new_class_head,
+        log_to=tuple(log_to),
     )
     folder = None if out is None else Path(out)
     return runs.begin(run, folder, device=device, dry_run=dry_run, say=say)
@@ -69,6 +72,7 @@ def resume(
     *,
     data: Data | None = None,
     out: str | Path | None = None,
+    log_to: Sequence[TrackerName] | None = None,
     device: str | None = None,
     dry_run: bool = False,
     say: Say = print,
@@ -78,9 +82,9 @@ def resume(
 
     The result equals that of an uninterrupted run to the bit. A finished run stays as it is. data: where the data is
     now; its contents must be the same. out: a folder for a copy of the run, which is continued in its place, such as
-    one that can be written. changes: settings of `train` that may change: `epochs`, which can only grow, `accumulate`,
-    `compile`, `recompute`, `patience`, `workers`, `max_pixels`, `evaluate_every`, `checkpoint_every` and `log_every`.
-    device, dry_run, say: see `train`.
+    one that can be written. log_to: the trackers from here on, by default those of the run. changes: settings
+    of `train` that may change: `epochs`, which can only grow, `accumulate`, `compile`, `recompute`, `patience`,
+    `workers`, `max_pixels`, `evaluate_every`, `checkpoint_every` and `log_every`. device, dry_run, say: see `train`.
 
     Raises InputError when the folder holds no run, when another process is writing into it, or when its checkpoint was
     written with other settings or other data.
@@ -89,6 +93,7 @@ def resume(
         Path(folder),
         data=None if data is None else _real(data),
         out=None if out is None else Path(out),
+        log_to=log_to,
         device=device,
         dry_run=dry_run,
         say=say,
