@@ -477,7 +477,7 @@ def test_tiles_are_merged_as_the_predictor_does(predict, refused, weights, tmp_p
     np.testing.assert_allclose([each["box_xyxy"] for each in found["detections"]], expected.boxes, atol=0.05)
     for flags, sentence in {
         ("--overlap", 12): "--overlap is that of tiles; give --tiles too, or leave --overlap out",
-        ("--tiles", 1): "--tiles is 1; give 2 or more",
+        ("--tiles", 2): "--tiles is 2; give 32 or more",
         ("--tiles", 64, "--overlap", 33): "--overlap is 33; give 1 to 32, half of --tiles",
     }.items():
         assert sentence in refused("predict", weights, tmp_path / "a.png", *flags)

@@ -90,6 +90,16 @@ def test_a_large_image_is_averaged_for_the_coarse_pass() -> None:
     assert boxes_of(found)[-1] == pytest.approx((78, 195, 624, 1014), abs=34)
 
 
+def test_very_many_tiles_are_said_before_any_is_detected_in() -> None:
+    def spy(images: list[np.ndarray]) -> list[Detections]:
+        raise InterruptedError
+
+    image, tiles = PixelRows(draw((1664, 1664), [])), TilesConfig(side=32, overlap=16)
+    said = "of 1664 x 1664 pixels is cut into 10,609 tiles of 32 pixels"
+    with pytest.warns(UserWarning, match=said), pytest.raises(InterruptedError):
+        detect_in_tiles(image, tiles, ResizeConfig(short_side=16, max_size=16), spy)
+
+
 def test_an_image_of_one_tile_is_detected_in_as_a_whole(model: SparseRCNN, predictor: Predictor) -> None:
     tiled = Predictor(model, CATEGORIES, predictor.resize, tiles=TilesConfig(side=96, overlap=16))
     image = random_image(64, 96)
@@ -157,7 +167,7 @@ def test_larger_images_are_decoded_with_tiles(model: SparseRCNN) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"side": 1}, "side is 1"),
+        ({"side": 31}, "side is 31; give a whole number of 32 or more"),
         ({"side": 10**6}, "side is 1000000; give 65536 or less"),
         ({"overlap": 0}, "overlap is 0"),
         ({"overlap": 321}, "overlap is 321; give 320 or less"),

@@ -1,7 +1,7 @@
 """The flags that cut images into tiles, which `predict` and `eval` share."""
 
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.inference.tiles import TilesConfig
+from uncrowd.inference.tiles import LEAST_SIDE, TilesConfig
 
 
 def read_tiles(side: int | None, overlap: int | None, max_pixels: int | None) -> TilesConfig | None:
@@ -14,7 +14,7 @@ def read_tiles(side: int | None, overlap: int | None, max_pixels: int | None) ->
         if overlap is not None:
             raise InputError("--overlap is that of tiles; give --tiles too, or leave --overlap out.")
         return None
-    require_at_least(2, **{"--tiles": side})
+    require_at_least(LEAST_SIDE, **{"--tiles": side})
     overlap = max(1, side // 5) if overlap is None else overlap
     if not 1 <= overlap <= side // 2:
         raise InputError(f"--overlap is {overlap}; give 1 to {side // 2}, half of --tiles.")

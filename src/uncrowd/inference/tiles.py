@@ -1,5 +1,6 @@
 """Detects in a large image tile by tile, and once in the whole image at the size that the model wants."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from uncrowd.errors import require_at_most, require_whole
 from uncrowd.inference.merge import Grid, Views, merge
 from uncrowd.structures import Detections
 
+# Least side of a tile: the coarsest features of the models have a cell for each square of 32 pixels.
+LEAST_SIDE = 32
+# The most tiles of an image about which nothing is said.
+MANY = 10_000
 # The whole image is first averaged to this many times the size that the model wants, as Pillow's `reducing_gap` does.
 GAP = 2
 # Rows of the image that are averaged at once.
@@ -34,8 +39,8 @@ class TilesConfig:
     overlap: int = 128
 
     def __post_init__(self) -> None:
-        """Raises InputError for a side that no image can have, and for an overlap that is none or above half of it."""
-        require_whole(2, side=self.side)
+        """Raises InputError for a side that is too small or that no image has, and for an overlap above half of it."""
+        require_whole(LEAST_SIDE, side=self.side)
         require_at_most(LONGEST, side=self.side)
         require_whole(1, overlap=self.overlap)
         require_at_most(self.side // 2, overlap=self.overlap)
@@ -51,10 +56,16 @@ def detect_in_tiles(image: ImageRows, config: TilesConfig, resize: ResizeConfig,
     """Returns the detections of an image, in its pixels and best first. An image of one tile is detected in as a whole.
 
     resize: how `detect` resizes an image. The image is read in bands of one row of tiles, then once more for the coarse
-    pass.
+    pass. Warns before it begins with very many tiles.
     """
     grid = grid_of(image.size, config)
     height, width = image.size
+    if (tiles := len(grid.rows) * len(grid.columns)) > MANY:
+        warnings.warn(
+            f"An image of {height} x {width} pixels is cut into {tiles:,} tiles of {config.side} pixels, which takes "
+            "long; fewer, larger ones take less.",
+            stacklevel=2,
+        )
     if len(grid.rows) == len(grid.columns) == 1:
         return detect([image.rows(0, height)])[0]
     found: list[Detections] = []
