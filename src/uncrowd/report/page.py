@@ -72,7 +72,7 @@ def write_report(
     )
     report = folder / "report.html"
     with whole_file(report) as file:
-        file.write_text(page, encoding="utf-8")
+        file.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
     return report
 
 

@@ -99,6 +99,13 @@ def test_csv_has_a_row_for_each_detection(tmp_path: Path) -> None:
     assert [row["class"] for row in rows] == ["person", "dog", "person"]
 
 
+def test_a_name_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
+    write(tmp_path, "csv", [found("\udce9.png", [[0, 0, 5, 5]])])
+    write(tmp_path, "voc", [found("\udce9.png", [[0, 0, 5, 5]])])
+    assert "photos/\\udce9.png,person," in (tmp_path / "detections.csv").read_text()
+    assert "<filename>\\udce9.png</filename>" in (tmp_path / "voc" / "\udce9.xml").read_text()
+
+
 def test_counts_have_a_row_for_each_image(tmp_path: Path) -> None:
     with writing_counts(tmp_path / "counts.csv", CATEGORIES.names) as add:
         for image in IMAGES:

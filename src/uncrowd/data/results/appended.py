@@ -35,6 +35,6 @@ def appended(path: Path, begin: str, between: str, end: Callable[[bool], str]) -
 
 
 def _write_all(file: FileIO, text: str) -> None:
-    rest = text.encode()
+    rest = text.encode(errors="backslashreplace")  # the name of a file may hold bytes that are no UTF-8
     while rest:
         rest = rest[file.write(rest) :]
