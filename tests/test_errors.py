@@ -2,11 +2,19 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from uncrowd.errors import InputError, require_threshold, require_whole
+from uncrowd.errors import (
+    InputError,
+    require_at_least,
+    require_at_most,
+    require_probability,
+    require_threshold,
+    require_whole,
+)
 from uncrowd.words import LONGEST_LINE
 
 
@@ -39,6 +47,17 @@ def test_a_count_is_a_whole_number(value: object) -> None:
 def test_what_is_no_count_is_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"batch_size is .*; give a whole number of 1 or more\."):
         require_whole(1, batch_size=value)
+
+
+@pytest.mark.parametrize("value", ["4", None, [4], np.zeros(2)])
+def test_what_is_no_number_is_refused(value: Any) -> None:
+    for check in (
+        lambda: require_at_least(1, epochs=value),
+        lambda: require_at_most(1, epochs=value),
+        lambda: require_probability(epochs=value),
+    ):
+        with pytest.raises(InputError, match=r"epochs is .*; give a number\."):
+            check()
 
 
 def test_a_name_of_any_length_leaves_the_mend_readable() -> None:

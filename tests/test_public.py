@@ -133,6 +133,14 @@ def test_an_experiment_is_found_by_its_name(crowd: Path) -> None:
         uncrowd.train(crowd, "smal-data")
 
 
+def test_a_setting_of_another_type_is_said_before_training(crowd: Path) -> None:
+    wrong = replace(tiny_experiment(), train=replace(tiny_experiment().train, epochs=2.5))
+    with pytest.raises(
+        InputError, match=r"The experiment is not a valid Experiment .*: 2\.5 instead of a whole number"
+    ):
+        uncrowd.train(crowd, wrong)
+
+
 def test_a_dry_run_leaves_nothing(crowd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = uncrowd.train(crowd, tiny_experiment(), out=tmp_path / "run", device="cpu", dry_run=True)
     assert not run.finished

@@ -1,6 +1,7 @@
 """The errors that end a command with one sentence instead of a stack trace, and checks for settings."""
 
 from numbers import Integral, Real
+from typing import Any
 
 from uncrowd.words import one_line
 
@@ -30,17 +31,17 @@ class PeerLostError(RuntimeError):
     """Another process of a distributed run ended, and this one cannot go on without it."""
 
 
-def require_at_most(most: int | float, **values: int | float) -> None:
-    """Raises InputError for the first of the named values that is above `most`."""
+def require_at_most(most: int | float, **values: object) -> None:
+    """Raises InputError for the first of the named values that is above `most`, or no number."""
     for name, value in values.items():
-        if value > most:
+        if _number(name, value) > most:
             raise InputError(f"{name} is {value}; give {most} or less.")
 
 
-def require_at_least(least: int | float, **values: int | float) -> None:
-    """Raises InputError for the first of the named values that is below `least` or NaN."""
+def require_at_least(least: int | float, **values: object) -> None:
+    """Raises InputError for the first of the named values that is below `least`, NaN, or no number."""
     for name, value in values.items():
-        if not value >= least:
+        if not _number(name, value) >= least:
             raise InputError(f"{name} is {value}; give {least} or more.")
 
 
@@ -51,11 +52,17 @@ def require_whole(least: int, **values: object) -> None:
             raise InputError(f"{name} is {value!r}; give a whole number of {least} or more.")
 
 
-def require_probability(**values: int | float) -> None:
-    """Raises InputError for the first of the named values that is not from 0 to 1."""
+def require_probability(**values: object) -> None:
+    """Raises InputError for the first of the named values that is not a number from 0 to 1."""
     for name, value in values.items():
-        if not 0 <= value <= 1:
+        if not 0 <= _number(name, value) <= 1:
             raise InputError(f"{name} is {value:g}; give a probability, from 0 to 1.")
+
+
+def _number(name: str, value: object) -> Any:
+    if not isinstance(value, Real):
+        raise InputError(f"{name} is {value!r}; give a number.")
+    return value
 
 
 def require_threshold(threshold: object, name: str = "threshold") -> None:

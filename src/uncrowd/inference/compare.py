@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from uncrowd.argument_types import checked_types
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.errors import require_at_least
+from uncrowd.errors import require_at_least, require_whole
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.evaluation.comparison.bootstrap import Comparison
 from uncrowd.evaluation.comparison.compare import RESAMPLES, compare_detections
@@ -40,6 +40,7 @@ def compare(
     Raises InputError and warns as `evaluate` does.
     """
     require_at_least(1, resamples=resamples)
+    require_whole(0, seed=seed)
     require_annotated(dataset)
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)

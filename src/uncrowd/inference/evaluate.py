@@ -14,7 +14,7 @@ from uncrowd.data.check.training import require_readable
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.images.read import read_image, read_tiff_rows
 from uncrowd.data.loader import InferenceLoader
-from uncrowd.errors import InputError
+from uncrowd.errors import InputError, require_whole
 from uncrowd.evaluation.build import build_evaluator, require_scorable
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.counting import counting_errors
@@ -135,6 +135,8 @@ def find_all(
     Raises InputError when the classes have other names and when no image can be read. Warns of single images that
     cannot be read.
     """
+    require_whole(1, batch_size=batch_size)
+    require_whole(0, workers=workers)
     if not isinstance(found, Predictor):
         return found
     predictor = with_ids_of(dataset, found, "The predictor")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uncrowd import config
 from uncrowd.argument_types import checked_types
 from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.formats.format import BoxKind
@@ -54,7 +55,8 @@ def train(
     elif experiment is None:
         experiment = small_data_from(start)
     run = Run(
-        experiment=experiment,
+        # as the run keeps it; a setting of another type is said here
+        experiment=config.from_dict(Experiment, config.to_dict(experiment), "The experiment"),
         data=_real(data),
         box=box,
         classes=None if classes is None else class_map(classes),

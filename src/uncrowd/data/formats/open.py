@@ -231,8 +231,8 @@ def dataset_paths(data: Data) -> list[Path]:
     """
     if isinstance(data, str | Path):
         whole = str(data)
-        paths = [Path(whole)]
-        if "," in whole and not paths[0].exists():
+        paths = [Path(whole)] if whole.strip() else []
+        if "," in whole and not Path(whole).exists():
             paths = [Path(part.strip()) for part in whole.split(",") if part.strip()]
     else:
         paths = [Path(part) for part in data]
