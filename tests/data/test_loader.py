@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from tests.data.augment.drawn import discs
 from uncrowd.data.augment.affine import AffineConfig
@@ -100,6 +101,18 @@ def test_train_batch_is_padded_and_says_what_belongs_to_it(make_dataset):
         assert [100 + label for label in target.labels.tolist()] == [id]
         assert target.boxes.tolist() == [[2, 4, 22, 24]]
         assert target.ignored.tolist() == [[6, 8, 38, 30]]
+
+
+def test_no_more_workers_start_than_there_are_batches(make_dataset, monkeypatch):
+    started = []
+
+    def spy(*args, num_workers, **options):
+        started.append(num_workers)
+        return DataLoader(*args, **options)
+
+    monkeypatch.setattr("uncrowd.data.loader.DataLoader", spy)
+    loader = TrainLoader(make_dataset([LANDSCAPE] * 4), SMALL, seed=0, batch_size=2, workers=100_000)
+    assert (len(list(loader.epoch(0))), started) == (2, [2])
 
 
 def test_workers_change_nothing(make_dataset):

@@ -217,7 +217,7 @@ def _load(batches: Dataset[Any], keys: list[Any], workers: int) -> Iterator[Batc
         sampler=keys,
         batch_size=None,  # a key is a whole batch
         collate_fn=_share,
-        num_workers=workers,
+        num_workers=min(workers, len(keys)),  # each has a batch to load; 100,000 would only exhaust the machine
         worker_init_fn=_heed_parent_alone,
         pin_memory=torch.cuda.is_available(),
         # DataLoader draws a seed for its workers; without its own generator it would advance the training's.
