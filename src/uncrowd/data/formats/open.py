@@ -268,6 +268,7 @@ def _find_part(path: Path) -> Part:
         return Part(format=format, root=path, annotations=format.find(path))
     if not path.is_dir():
         what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        what = "is no file and no folder" if path.exists() else what
         raise InputError(f"{path} {what}; give a dataset's folder or its annotation file.")
     for format in FORMATS:
         annotations = format.find(path)
