@@ -196,7 +196,7 @@ def test_detections_in_another_convention_are_told(uncrowd, refused, shapes, tmp
     [
         (["--max-dets", 10, 5], "increasing positive numbers"),
         (["--max-dets", 0], "increasing positive numbers"),
-        (["--max-dets"], "increasing positive numbers"),
+        (["--max-dets"], "--max-dets has no value; give at least one after it, or leave it out"),
         (["--max-dets", 2**70], "up to 1000000"),
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),
         (["--threshold", "much"], "--threshold is 'much'; give a number between 0 and 1"),

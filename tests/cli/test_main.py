@@ -88,6 +88,21 @@ def test_an_empty_argument_is_refused(refused, argv, place):
     assert f"{place} is empty, perhaps a variable that is not set; give a value, or leave it out." in refused(*argv)
 
 
+@pytest.mark.parametrize(
+    ("flag", "argv"),
+    [
+        ("--threshold", ["eval", "w", "--data", "d", "--threshold"]),
+        ("--max-dets", ["eval", "w", "--max_dets", "--data", "d"]),
+        ("--format", ["predict", "w", "a.png", "--format", "--json-only"]),
+        ("--classes", ["check", "d", "--classes"]),
+        ("--classes", ["train", "--data", "d", "--classes"]),
+        ("--images", ["figure", "compare", "a", "b", "--data", "d", "--images"]),
+    ],
+)
+def test_a_flag_of_several_values_needs_one(refused, flag, argv):
+    assert f"{flag} has no value; give at least one after it, or leave it out." in refused(*argv)
+
+
 def test_an_internal_error_exits_with_1_and_its_traceback(uncrowd, monkeypatch, tmp_path):
     monkeypatch.setattr("uncrowd.cli.check.find_layout", lambda path: 1 / 0)
     said = uncrowd("check", tmp_path)

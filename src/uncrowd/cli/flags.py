@@ -18,10 +18,19 @@ OptionalDevice = Annotated[Literal["cpu", "cuda"] | None, tyro.conf.arg(metavar=
 
 
 def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Arguments | None = None) -> Arguments:
-    """Returns the arguments as `cls`. Prints errors of parsing on standard error, and then raises SystemExit(2)."""
+    """Returns the arguments as `cls`. Prints errors of parsing on standard error, and then raises SystemExit(2).
+
+    Raises InputError for a flag that takes several values and is given none: the parser would take it for left out.
+    """
     # a switch is one flag, not a pair; a configuration that is None has no flags
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
-    return cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
+    arguments = cast(Arguments, tyro.cli(cls, args=list(argv), prog=prog, default=default, config=config))
+    given = set(map(_flag, argv))
+    for name, value in vars(arguments).items():
+        flag = f"--{name.replace('_', '-')}"
+        if value == () and flag in given:
+            raise InputError(f"{flag} has no value; give at least one after it, or leave it out.")
+    return arguments
 
 
 def refuse_unclear(argv: Sequence[str]) -> None:
@@ -34,16 +43,19 @@ def refuse_unclear(argv: Sequence[str]) -> None:
     for word in argv:
         if word == "--":  # the words after it are no flags
             return
-        value = word
-        if word.startswith("--"):
-            name, equals, text = word.partition("=")
-            flag, value = name.replace("_", "-"), text if equals else name
+        if (name := _flag(word)) is not None:
+            flag = name
             if flag in given:
                 raise InputError(f"{flag} is given twice; give it once, with all its values after it.")
             given.add(flag)
-        if not value.strip():
+        if not word.strip() or (name is not None and not word.partition("=")[2].strip() and "=" in word):
             what = "An argument" if flag is None else f"An argument after {flag}"
             raise InputError(f"{what} is empty, perhaps a variable that is not set; give a value, or leave it out.")
+
+
+def _flag(word: str) -> str | None:
+    """Returns the flag of a word such as "--batch_size=2", in the form that the help shows, or None."""
+    return word.partition("=")[0].replace("_", "-") if word.startswith("--") else None
 
 
 def require_device(device: str | None) -> None:
