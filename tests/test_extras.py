@@ -57,8 +57,13 @@ def test_what_the_core_does_needs_no_extra(weights: Path, crowd: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("argv", "extra"),
-    [(["train", "--data", "d"], "train"), (["demo"], "train"), (["figure", "curves", "run"], "report")],
-    ids=["train", "demo", "figure"],
+    [
+        (["train", "--data", "d"], "train"),
+        (["demo"], "train"),
+        (["figure", "curves", "run"], "report"),
+        (["fetch", "a/b", "--out", "d"], "huggingface"),
+    ],
+    ids=["train", "demo", "figure", "fetch"],
 )
 def test_a_verb_names_the_extra_it_needs(argv: list[str], extra: str) -> None:
     done = core_alone(*argv)

@@ -3,9 +3,9 @@
 >>> predictor = uncrowd.load("runs/small-data-1")
 >>> detections = predictor.predict("street.jpg", threshold=0.3)
 
-`open_dataset` reads a dataset, `train` and `resume` train a detector on it, `load` reads a trained one, `evaluate`
-scores it, `compare` says which of two is better, and `export` writes one as ONNX. Where the input cannot be used, they
-raise `InputError` with one sentence that says what is wrong and what to do.
+`open_dataset` reads a dataset, `fetch_dataset` fetches one, `train` and `resume` train a detector on it, `load` reads a
+trained one, `evaluate` scores it, `compare` says which of two is better, and `export` writes one as ONNX. Where the
+input cannot be used, they raise `InputError` with one sentence that says what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -17,6 +17,7 @@ from uncrowd.extras import extras_of
 if TYPE_CHECKING:
     from uncrowd.data.dataset import DetectionDataset as DetectionDataset
     from uncrowd.data.formats.open import open_dataset as open_dataset
+    from uncrowd.data.hub.fetch import fetch_dataset as fetch_dataset
     from uncrowd.errors import InputError as InputError
     from uncrowd.errors import NonFiniteError as NonFiniteError
     from uncrowd.errors import PeerLostError as PeerLostError
@@ -44,6 +45,7 @@ __version__ = version("uncrowd")
 # `uncrowd --help` does not wait for torch.
 _PUBLIC = {
     "open_dataset": "uncrowd.data.formats.open",
+    "fetch_dataset": "uncrowd.data.hub.fetch",
     "train": "uncrowd.runs.train",
     "resume": "uncrowd.runs.train",
     "load": "uncrowd.inference.predictor",

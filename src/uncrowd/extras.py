@@ -16,6 +16,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "datasets": "huggingface",
     "pandas": "pandas",
     "supervision": "supervision",
     "imagecodecs": "tiff",

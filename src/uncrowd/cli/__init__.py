@@ -22,6 +22,7 @@ VERBS = {
     "eval": ("eval", "score a detector or anyone's detections, say what goes wrong, compare two"),
     "predict": ("predict", "detect and count objects in images: annotated images, JSON, CSV and others"),
     "check": ("check", "say what is wrong with a dataset"),
+    "fetch": ("fetch", "write a detection dataset of the Hugging Face Hub as a COCO folder"),
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),
     "export": ("export", "write a trained detector as ONNX, checked against torch"),
