@@ -282,6 +282,7 @@ def test_detections_below_the_threshold_are_left_out(uncrowd, weights, shapes, t
         ),
         (["--threshold", "0,5"], "--threshold is '0,5'; give a number between 0 and 1"),
         (["--only", "cat"], "'cat' is no class of this detector"),
+        (["--only", ","], "--only , names no class; give one or several, such as dark"),
         (["--format", "odgt"], "--format odgt has one class, this detector 2; choose one with --only dark"),
         (["--threshold", -0.1], "scores are between 0 and 1"),
         (["--threshold", "nan"], "scores are between 0 and 1"),

@@ -188,6 +188,8 @@ def _classes(only: str | None, categories: Categories) -> list[str]:
     if only is None:
         return list(categories.names)
     wanted = split_names(only)
+    if not wanted:
+        raise InputError(f"--only {only} names no class; give one or several, such as {categories.names[0]}.")
     require_known(wanted, categories.names)
     return [name for name in categories.names if name in wanted]
 
