@@ -26,6 +26,7 @@ OTHERS: list[tuple[Any, Any]] = [
     (float, True),
     (bool, 1),
     (str | Path, None),
+    (str | Path | None, " "),
     (Sequence[str], ["a", 3]),
     (Sequence[str], {"a"}),
     (Mapping[str, float], {"a": "b"}),

@@ -52,8 +52,13 @@ def require_types(hints: Mapping[str, Any], values: Mapping[str, Any], mends: Ma
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has a type. NumPy's numbers are numbers, whole ones are also floats, and truths are neither."""
+    """Whether a value has a type, and is no empty path.
+
+    NumPy's numbers are numbers, whole ones are also floats, and truths are neither.
+    """
     origin, inner = get_origin(hint), get_args(hint)
+    if Path in inner and isinstance(value, str) and not value.strip():
+        return False  # an empty name would be the current folder
     if origin in (Union, UnionType):
         return any(_fits(value, each) for each in inner)
     if origin is Literal:
