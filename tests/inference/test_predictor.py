@@ -344,7 +344,7 @@ def test_an_unfinished_run_is_refused(weights: Path) -> None:
     weights.rename(weights.with_name("best.safetensors"))
     with pytest.raises(InputError, match=r"no run was finished there; .*best\.safetensors holds the best so far"):
         uncrowd.load(weights.parent)
-    with pytest.raises(InputError, match=r"no run was finished there\.$"):
+    with pytest.raises(InputError, match=r"no run was finished there; give weights or the folder of a finished run\.$"):
         uncrowd.load(weights.parent.parent)
 
 

@@ -96,7 +96,7 @@ def test_a_long_table_is_cut(model: SparseRCNN) -> None:
 def test_files_that_are_not_weights(tmp_path: Path, model: SparseRCNN) -> None:
     with pytest.raises(InputError, match=r"missing\.safetensors does not exist"):
         load_weights(tmp_path / "missing.safetensors")
-    with pytest.raises(InputError, match=r"no run was finished there\.$"):
+    with pytest.raises(InputError, match=r"no run was finished there; give weights or the folder of a finished run\.$"):
         load_weights(tmp_path)
     (tmp_path / "text.safetensors").write_text("no tensors at all, but long enough for a header")
     with pytest.raises(InputError, match=r"text\.safetensors is not a safetensors file"):

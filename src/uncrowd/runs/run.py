@@ -116,7 +116,7 @@ def resume(
 def saved_run(folder: Path) -> Run:
     """Returns what `config.json` in the folder of a run holds. Raises InputError when there is none."""
     if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it.")
+        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it; give the folder of a run.")
     return config.load(Run, folder / CONFIG)
 
 

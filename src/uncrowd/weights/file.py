@@ -173,6 +173,7 @@ def _of_run(folder: Path) -> Path:
     runs = sorted(folder.glob("*/weights.safetensors"), key=lambda file: file.stat().st_mtime)
     if runs and not hint:
         hint = f"; {runs[-1].parent} is the run that was finished last"
+    hint = hint or "; give weights or the folder of a finished run"
     raise InputError(f"{folder} holds no weights.safetensors: no run was finished there{hint}.")
 
 
@@ -208,7 +209,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a safetensors file, or is damaged ({error}).") from error
+        raise InputError(
+            f"{path} is not a safetensors file, or is damaged ({error}); give weights or copy them again."
+        ) from error
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def read_pth(path: Path) -> PthFile:
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the checkpoint (.pth) in it.")
     if not path.is_file():
-        raise InputError(f"The checkpoint {path} does not exist.")
+        raise InputError(f"The checkpoint {path} does not exist; correct its name, or download it.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; download it again.")
     checkpoint = _load(path)
