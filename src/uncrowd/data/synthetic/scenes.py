@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from uncrowd import boxes as box_ops
-from uncrowd.data.synthetic.figures import Sprite, ball, bounds, dog, person, render
+from uncrowd.data.synthetic.figures import ball, bounds, dog, person, render
 from uncrowd.data.synthetic.ground import draw_grain, draw_ground
+from uncrowd.data.synthetic.painting import Placed, paint, visible_shares
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
@@ -89,14 +90,6 @@ class Scene:
     visible: Float[np.ndarray, " n"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Object:
-    label: int
-    box: Float[np.ndarray, " 4"]
-    feet: float
-    sprite: Sprite
-
-
 def mean_best_iou(boxes: list[Float[np.ndarray, "_ 4"]]) -> float:
     """Returns how crowded images are: each object's largest IoU with another in its image, averaged over all objects.
 
@@ -108,23 +101,30 @@ def mean_best_iou(boxes: list[Float[np.ndarray, "_ 4"]]) -> float:
 
 def draw_scene(config: SceneConfig, seed: int | tuple[int, ...]) -> Scene:
     """Draws the scene of this seed, which is always the same. An object is left out if a crowd has no place for it."""
-    ground_rng, rng = np.random.default_rng(seed).spawn(2)
+    ground, objects = place_objects(config, np.random.default_rng(seed))
+    return Scene(
+        image=paint(ground, objects),
+        boxes=np.array([placed.box for placed in objects]).reshape(-1, 4),
+        labels=np.array([placed.label for placed in objects], dtype=np.int64),
+        visible=visible_shares(objects, config.size),
+    )
+
+
+def place_objects(
+    config: SceneConfig, generator: np.random.Generator
+) -> tuple[Float[np.ndarray, "h w 3"], list[Placed]]:
+    """Returns the ground of a scene, RGB in [0, 1], and its objects, farthest first."""
+    ground_rng, rng = generator.spawn(2)
     height, width = config.size
     horizon = float(height * ground_rng.uniform(0.12, 0.28))
     ground = draw_ground(config.textures, ground_rng, height, width, horizon)
     grain = draw_grain(config.textures, ground_rng, min(config.size))
-    objects: list[_Object] = []
+    objects: list[Placed] = []
     for _ in range(rng.integers(*config.objects, endpoint=True)):
         placed = _place(config, objects, horizon, grain, rng)
         if placed is not None:
             objects.append(placed)
-    objects.sort(key=lambda placed: placed.feet)
-    return Scene(
-        image=_paint(ground, objects),
-        boxes=np.array([placed.box for placed in objects]).reshape(-1, 4),
-        labels=np.array([placed.label for placed in objects], dtype=np.int64),
-        visible=_visible(objects, config.size),
-    )
+    return ground, sorted(objects, key=lambda placed: placed.feet)
 
 
 def write_dataset(folder: Path, split: str, config: SceneConfig, images: int, seed: int) -> Path:
@@ -152,11 +152,11 @@ def write_dataset(folder: Path, split: str, config: SceneConfig, images: int, se
 
 def _place(
     config: SceneConfig,
-    others: list[_Object],
+    others: list[Placed],
     horizon: float,
     grain: Float[np.ndarray, "gh gw"],
     rng: np.random.Generator,
-) -> _Object | None:
+) -> Placed | None:
     """Places one more object where the overlap gets closest to its aim; None if every place hides too much."""
     label = int(rng.choice(len(FIGURES), p=_frequencies(config.classes)))
     figure = FIGURES[label](rng)
@@ -171,10 +171,10 @@ def _place(
     misses = (sums - aim).abs() + EXTRA_COST * extra
     best_first = [index for index in misses.argsort(stable=True).tolist() if is_inside[index]]
     for index in best_first[:TRIES]:
-        sprite = _cut(render(figure, x[index], y[index], scale[index], grain), config.size)
-        candidate = _Object(label=label, box=clipped[index].numpy(), feet=y[index], sprite=sprite)
+        sprite = render(figure, x[index], y[index], scale[index], grain)
+        candidate = Placed(label=label, whole=boxes[index], box=clipped[index].numpy(), feet=y[index], sprite=sprite)
         everyone = sorted([*others, candidate], key=lambda placed: placed.feet)
-        if _visible(everyone, config.size).min() >= config.min_visible:
+        if visible_shares(everyone, config.size).min() >= config.min_visible:
             return candidate
     return None
 
@@ -186,7 +186,7 @@ def _frequencies(classes: tuple[str, ...]) -> Float[np.ndarray, " c"]:
 
 
 def _candidates(
-    config: SceneConfig, others: list[_Object], horizon: float, rng: np.random.Generator
+    config: SceneConfig, others: list[Placed], horizon: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "places 3"]:
     """Returns places to stand and their scales, (x, y, pixels for a figure's unit): half random, half beside others."""
     height, width = config.size
@@ -205,7 +205,7 @@ def _candidates(
 
 
 def _overlaps(
-    candidates: Float[Tensor, "places 4"], others: list[_Object]
+    candidates: Float[Tensor, "places 4"], others: list[Placed]
 ) -> tuple[Float[Tensor, " places"], Float[Tensor, " places"]]:
     """Returns, for a further object at each candidate, the sum of all best IoUs, and the sum of its own other IoUs."""
     if not others:
@@ -218,46 +218,6 @@ def _overlaps(
 
 def _best_ious(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
     return box_ops.pairwise_iou(boxes, boxes).fill_diagonal_(0).amax(dim=1)
-
-
-def _cut(sprite: Sprite, size: tuple[int, int]) -> Sprite:
-    """Returns the part of a sprite inside the image."""
-    top, left = max(-sprite.top, 0), max(-sprite.left, 0)
-    part = slice(top, size[0] - sprite.top), slice(left, size[1] - sprite.left)
-    return Sprite(
-        rgb=sprite.rgb[part],
-        cover=sprite.cover[part],
-        shadow=sprite.shadow[part],
-        left=sprite.left + left,
-        top=sprite.top + top,
-    )
-
-
-def _area_of(sprite: Sprite) -> tuple[slice, slice]:
-    height, width = sprite.cover.shape
-    return slice(sprite.top, sprite.top + height), slice(sprite.left, sprite.left + width)
-
-
-def _paint(ground: Float[np.ndarray, "h w 3"], objects: list[_Object]) -> UInt8[np.ndarray, "h w 3"]:
-    image = ground.copy()
-    sprites = [placed.sprite for placed in objects]
-    for sprite in sprites:
-        image[_area_of(sprite)] *= 1 - sprite.shadow[..., None]
-    for sprite in sprites:
-        pixels = image[_area_of(sprite)]
-        pixels += sprite.cover[..., None] * (sprite.rgb - pixels)
-    return np.round(image * 255).astype(np.uint8)
-
-
-def _visible(objects: list[_Object], size: tuple[int, int]) -> Float[np.ndarray, " n"]:
-    """Returns the share of each silhouette in the image that the nearer objects after it do not hide."""
-    front = np.zeros(size, dtype=np.int64)
-    totals = np.zeros(len(objects))
-    for index, placed in enumerate(objects):
-        silhouette = placed.sprite.cover >= 0.5
-        front[_area_of(placed.sprite)][silhouette] = index + 1
-        totals[index] = silhouette.sum()
-    return np.bincount(front.ravel(), minlength=len(objects) + 1)[1:] / np.maximum(totals, 1)
 
 
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, object]]:
