@@ -110,6 +110,16 @@ def test_to_supervision(detections: Detections) -> None:
     assert list(theirs.data["class_name"]) == ["toothbrush", "person", "train"]
 
 
+def test_tracks_stay_with_their_detections(detections: Detections) -> None:
+    tracked = replace(detections, track_ids=torch.tensor([7, 5, 9]))
+    assert tracked.above(0.4).track_ids.tolist() == [7, 5]
+    assert tracked[-1].track_ids.tolist() == [9]
+    assert tracked.to_supervision().tracker_id.tolist() == [7, 5, 9]
+    assert detections.to_supervision().tracker_id is None
+    pytest.importorskip("pandas", reason="it comes with an extra")
+    assert tracked.to_dataframe().iloc[0].tolist() == [7, "toothbrush", 90, 0.75, 10, 20, 40, 60]
+
+
 def test_no_detections_are_converted_too() -> None:
     nothing = Detections(
         boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64), categories=CATEGORIES

@@ -119,12 +119,16 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """The detections of one image, best first, on the CPU, in image pixels."""
+    """The detections of one image, best first, on the CPU, in image pixels.
+
+    track_ids: in a frame of a video, the number of the track that each belongs to, from 1; otherwise None.
+    """
 
     boxes: Float[Tensor, "k 4"]
     scores: Float[Tensor, " k"]
     labels: Int64[Tensor, " k"]
     categories: Categories
+    track_ids: Int64[Tensor, " k"] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -155,7 +159,11 @@ class Detections:
             index = index.astype(np.int64)  # an empty list has no type of its own
         rows = torch.from_numpy(np.arange(len(self))[index].copy())  # torch has no slices that go backwards
         return Detections(
-            boxes=self.boxes[rows], scores=self.scores[rows], labels=self.labels[rows], categories=self.categories
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            labels=self.labels[rows],
+            categories=self.categories,
+            track_ids=None if self.track_ids is None else self.track_ids[rows],
         )
 
     def __iter__(self) -> Iterator["Detections"]:
@@ -182,6 +190,7 @@ class Detections:
     def to_dataframe(self) -> "pandas.DataFrame":
         """Converts to a table with the columns class, category_id, score, x1, y1, x2 and y2, a row for each detection.
 
+        In a frame of a video, track_id is the first column.
         Raises InputError where `uncrowd[pandas]` is not installed.
         """
         with extras_of("Detections.to_dataframe"):
@@ -192,7 +201,10 @@ class Detections:
             "category_id": [self.categories.ids[label] for label in self.labels.tolist()],
             "score": self.scores.numpy(),
         }
-        return pandas.DataFrame(columns | dict(zip(("x1", "y1", "x2", "y2"), self.boxes.numpy().T, strict=True)))
+        tracks = {} if self.track_ids is None else {"track_id": self.track_ids.numpy()}
+        return pandas.DataFrame(
+            tracks | columns | dict(zip(("x1", "y1", "x2", "y2"), self.boxes.numpy().T, strict=True))
+        )
 
     def to_supervision(self) -> "supervision.Detections":
         """Converts to `supervision.Detections`. Raises InputError where `uncrowd[supervision]` is not installed."""
@@ -203,5 +215,6 @@ class Detections:
             xyxy=self.boxes.numpy(),
             confidence=self.scores.numpy(),
             class_id=self.labels.numpy(),
+            tracker_id=None if self.track_ids is None else self.track_ids.numpy(),
             data={"class_name": np.array(self.names)},
         )
