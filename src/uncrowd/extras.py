@@ -21,6 +21,8 @@ EXTRA_OF = {
     "supervision": "supervision",
     "imagecodecs": "tiff",
     "tifffile": "tiff",
+    "av": "video",
+    "trackers": "video",
 }
 
 

@@ -1,0 +1,1 @@
+"""Reads and writes videos with PyAV, frame by frame."""
