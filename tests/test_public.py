@@ -188,6 +188,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "b is 3; give a predictor, such as load(path), or detections by imag",
     ),
     ("export", {"weights": "w", "destination": None}, "destination is None; give the name of an ONNX file."),
+    ("track", {"predictor": "w", "video": "v"}, "predictor is 'w'; give a predictor, such as load(path)."),
 ]
 
 

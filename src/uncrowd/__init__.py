@@ -4,8 +4,9 @@
 >>> detections = predictor.predict("street.jpg", threshold=0.3)
 
 `open_dataset` reads a dataset, `fetch_dataset` fetches one, `train` and `resume` train a detector on it, `load` reads a
-trained one, `evaluate` scores it, `compare` says which of two is better, and `export` writes one as ONNX. Where the
-input cannot be used, they raise `InputError` with one sentence that says what is wrong and what to do.
+trained one, `evaluate` scores it, `compare` says which of two is better, `track` follows objects through a video, and
+`export` writes a detector as ONNX. Where the input cannot be used, they raise `InputError` with one sentence that says
+what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from uncrowd.structures import Categories as Categories
     from uncrowd.structures import Detections as Detections
     from uncrowd.structures import Sample as Sample
+    from uncrowd.tracking.track import TrackedFrame as TrackedFrame
+    from uncrowd.tracking.track import track as track
 
 __version__ = version("uncrowd")
 
@@ -52,6 +55,8 @@ _PUBLIC = {
     "evaluate": "uncrowd.inference.evaluate",
     "compare": "uncrowd.inference.compare",
     "export": "uncrowd.inference.export",
+    "track": "uncrowd.tracking.track",
+    "TrackedFrame": "uncrowd.tracking.track",
     "DetectionDataset": "uncrowd.data.dataset",
     "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",
