@@ -15,14 +15,14 @@ DETECTION = ("image", "class", "category_id", "score", "x1", "y1", "x2", "y2")
 @contextmanager
 def writing_counts(path: Path, classes: Sequence[str]) -> Iterator[Write]:
     """Yields a function that appends an image: its file, then its count of each class."""
-    with _writing(path, ["image", *classes]) as write:
+    with writing_rows(path, ["image", *classes]) as write:
         yield lambda image: write([[str(image.file), *(image.counts[name] for name in classes)]])
 
 
 @contextmanager
 def writing_csv(path: Path) -> Iterator[Write]:
     """Yields a function that appends a row for each detection of an image; boxes are in its pixels."""
-    with _writing(path, DETECTION) as write:
+    with writing_rows(path, DETECTION) as write:
         yield lambda image: write(_rows(image))
 
 
@@ -36,7 +36,8 @@ def _rows(image: FoundImage) -> Iterator[Sequence[object]]:
 
 
 @contextmanager
-def _writing(path: Path, header: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+def writing_rows(path: Path, header: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+    """Yields a function that appends rows below the header."""
     head = _text([header])
     with appended(path, head, "", lambda some: "" if some else head) as write:
         yield lambda rows: write(_text(rows))

@@ -8,6 +8,7 @@ from typing import Any
 
 from uncrowd.data.results.appended import appended
 from uncrowd.data.results.found import FoundImage, Write
+from uncrowd.structures import Detections
 
 
 @contextmanager
@@ -17,11 +18,11 @@ def writing_predictions(path: Path) -> Iterator[Write]:
         yield lambda image: write(json.dumps(_record(image)))
 
 
-def _record(image: FoundImage) -> dict[str, Any]:
-    found = image.detections
+def records_of(found: Detections) -> list[dict[str, Any]]:
+    """Returns a record for each detection; one with a track begins with the id of the track."""
     ids = found.categories.ids
     rows = zip(found.names, found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
-    detections = [
+    records = [
         {
             "class": name,
             "category_id": ids[label],
@@ -30,5 +31,11 @@ def _record(image: FoundImage) -> dict[str, Any]:
         }
         for name, label, score, box in rows
     ]
-    record = {"image": str(image.file), "detections": detections}
+    if found.track_ids is None:
+        return records
+    return [{"track": id} | record for id, record in zip(found.track_ids.tolist(), records, strict=True)]
+
+
+def _record(image: FoundImage) -> dict[str, Any]:
+    record = {"image": str(image.file), "detections": records_of(image.detections)}
     return record | ({"annotated": str(image.name)} if image.annotated else {})
