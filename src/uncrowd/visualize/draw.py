@@ -49,17 +49,18 @@ def draw_detections(
     labels: Int64[np.ndarray, " n"] | Int64[Tensor, " n"] | None = None,
     captions: Sequence[str] | None = None,
     ignored: Bool[np.ndarray, " n"] | None = None,
+    enlarge: bool = True,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draws boxes on a copy of the image. Boxes are in pixels of the image, best first; the best is drawn on top.
 
-    An image with a short side below 480 pixels is enlarged. Lines and letters scale with the image, and lines are
-    thinner if boxes are small. Boxes outside the image, inverted or with NaN are not drawn.
+    An image with a short side below 480 pixels is enlarged, unless `enlarge` is False. Lines and letters scale with the
+    image, and lines are thinner if boxes are small. Boxes outside the image, inverted or with NaN are not drawn.
 
     labels: each label has its own colour; None gives all boxes the same. captions: a caption stands at its box where it
     hides neither the caption of a better box nor more than a fifth of any box; if there is no such place, it is left
     out. ignored: boxes that are drawn dashed, grey, below all others and without a caption.
     """
-    canvas, scale = enlarged(image)
+    canvas, scale = enlarged(image) if enlarge else (Image.fromarray(image), np.ones(4))
     corners = in_canvas(np.asarray(boxes, dtype=np.float64) * scale, canvas.size)
     colours = [label_colour(label) for label in ([0] * len(corners) if labels is None else labels.tolist())]
     draw = ImageDraw.Draw(canvas)
