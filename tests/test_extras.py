@@ -79,6 +79,13 @@ def test_export_names_its_extra(weights: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "tiny.onnx").exists()
 
 
+def test_a_video_names_its_extra(weights: Path) -> None:
+    done = core_alone("predict", weights, "clip.mp4")
+    assert (done.returncode, done.stdout) == (2, "")
+    said = r"uncrowd: `uncrowd predict` needs \w+, which is not installed; pip install 'uncrowd\[video\]'\.\n"
+    assert re.fullmatch(said, done.stderr)
+
+
 def test_python_names_the_extra_it_needs() -> None:
     done = python_alone("import uncrowd\ntry: uncrowd.train\nexcept uncrowd.InputError as error: print(error)")
     assert re.fullmatch(r"uncrowd\.train needs \w+, .*; pip install 'uncrowd\[train\]'\.\n", done.stdout)

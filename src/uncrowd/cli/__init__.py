@@ -20,7 +20,7 @@ from uncrowd.words import nearest, one_line
 VERBS = {
     "train": ("train", "train a detector on your own data, or continue an interrupted run"),
     "eval": ("eval", "score a detector or anyone's detections, say what goes wrong, compare two"),
-    "predict": ("predict", "detect and count objects in images: annotated images, JSON, CSV and others"),
+    "predict": ("predict", "detect and count objects in images, follow them in videos: annotated copies, JSON, CSV"),
     "check": ("check", "say what is wrong with a dataset"),
     "fetch": ("fetch", "write a detection dataset of the Hugging Face Hub as a COCO folder"),
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),

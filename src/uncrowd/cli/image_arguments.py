@@ -1,13 +1,16 @@
-"""The images that a command line names: files, and folders with all that is in them."""
+"""The images and videos that a command line names: files, and folders with all that is in them."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
 from uncrowd.data.images.file import is_image_file, require_regular
+from uncrowd.data.video.file import is_video_file
 from uncrowd.errors import InputError
+from uncrowd.words import one_line
 
 
 def named_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]:
@@ -23,14 +26,36 @@ def named_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [file for file in _files_below(path, skipped) if is_image_file(file) and not _is_junk(file)]
+            inside = _inside(path, skipped, is_image_file)
             if not inside:
                 raise InputError(f"{path} has no images in it; give image files or a folder of them.")
-            files += sorted(inside)
+            files += inside
         else:
             require_regular(path)
             files.append(path)
     return list({file.absolute(): file for file in files}.values())
+
+
+def named_videos(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]:
+    """Returns the given video files and those in the given folders, in the order of `named_images`.
+
+    Folders that have images as well stand for these, and a note names a video in them. Raises InputError where both
+    video files and images are given.
+    """
+    folders = [path for path in paths if path.is_dir()]
+    files = [path for path in paths if not path.is_dir()]
+    given = [path for path in files if is_video_file(path)]
+    inside = [file for folder in folders for file in _inside(folder, skipped, is_video_file)]
+    if not given and not inside:
+        return []
+    images = [path for path in files if path not in given]
+    images += [file for folder in folders for file in _inside(folder, skipped, is_image_file)[:1]]
+    if not images:
+        return list({file.absolute(): file for file in (*given, *inside)}.values())
+    if given:
+        raise InputError(f"{given[0]} is a video and {images[0]} an image; name them in two calls.")
+    print(one_line(f"note: videos beside images are left out; name them, such as {inside[0]}."), file=sys.stderr)
+    return []
 
 
 def path_below(file: Path, given: Sequence[Path]) -> Path:
@@ -52,6 +77,10 @@ def result_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Pat
         names[file] = next(name for name in numbered if str(name).casefold() not in taken)
         taken.add(str(names[file]).casefold())
     return names
+
+
+def _inside(folder: Path, skipped: Collection[Path], wanted: Callable[[Path], bool]) -> list[Path]:
+    return sorted(file for file in _files_below(folder, skipped) if wanted(file) and not _is_junk(file))
 
 
 def _files_below(folder: Path, skipped: Collection[Path]) -> Iterator[Path]:

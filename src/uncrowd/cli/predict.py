@@ -1,10 +1,9 @@
-"""`uncrowd predict WEIGHTS IMAGE...`: writes annotated images, detections and counts."""
+"""`uncrowd predict WEIGHTS IMAGE...`: writes annotated images or videos, detections or tracks, and counts."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +15,9 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.counts import Counts
 from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
-from uncrowd.cli.image_arguments import named_images, path_below, result_names
+from uncrowd.cli.image_arguments import named_images, named_videos, path_below, result_names
 from uncrowd.cli.progress import progress_bar
+from uncrowd.cli.results_folder import NUMBERED, results_folder
 from uncrowd.cli.thresholds import ThresholdWords, choose, read_threshold, without_images
 from uncrowd.cli.tiles import read_tiles
 from uncrowd.data.classes import split_names
@@ -29,16 +29,14 @@ from uncrowd.data.results.predictions import writing_predictions
 from uncrowd.data.results.written import ResultFormat, files_of, writing
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.overwriting import refuse_overwriting
-from uncrowd.runs.folder import locked
 from uncrowd.structures import Categories, Detections
-from uncrowd.thresholds import require_known
+from uncrowd.thresholds import Threshold, require_known
 from uncrowd.visualize.draw import draw_detections
 from uncrowd.words import counted, one_line
 
-# Results go into the first free number of this folder unless the user names one.
-NUMBERED = Path("runs") / "predict"
 # What is written in any case.
 DETECTIONS, COUNTS = "detections.json", "counts.csv"
 
@@ -47,14 +45,24 @@ DETECTIONS, COUNTS = "detections.json", "counts.csv"
 class PredictArguments:
     """Detect and count objects in images: writes each image with its boxes, all detections as JSON, and counts as CSV.
 
+    In videos, follow objects from frame to frame (needs uncrowd[video]): writes each video with the boxes and ids of
+    tracks, the tracks as .jsonl and as MOTChallenge's .txt, and their numbers as CSV.
+
     Images that cannot be read, and pages after the first of a file, are reported and left out, and the exit status is
     then 2.
     """
 
     # Weights (.safetensors), the folder of a run, or an exported detector (.onnx).
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # Image files or folders; folders are searched with their subfolders.
-    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")] = ()
+    # Image files, video files or folders; folders are searched with their subfolders. A call is about images or videos.
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE|VIDEO|FOLDER ...", help_behavior_hint="")] = ()
+    # Follow what the camera of this index shows (0 is the first), until Ctrl-C.
+    camera: OptionalNumber = None
+    # Count the tracks in a video that cross the line between two points, in pixels of the frame: in from the right to
+    # the left of who stands at the first and faces the second, out the other way.
+    line: Annotated[str | None, arg(metavar="X1,Y1,X2,Y2", help_behavior_hint="")] = None
+    # Count the objects in a video that stand in this polygon, in each frame.
+    zone: Annotated[str | None, arg(metavar="X,Y,X,Y,X,Y[,...]", help_behavior_hint="")] = None
     # Folder for the annotated images, detections.json and counts.csv. By default the first free runs/predict/NUMBER.
     out: OptionalPath = None
     # Replace the results that --out holds already.
@@ -74,7 +82,7 @@ class PredictArguments:
     format: Annotated[
         tuple[ResultFormat, ...], arg(metavar="{coco,csv,yolo,voc,odgt,crops} [...]", help_behavior_hint="")
     ] = ()
-    # Write only detections.json and counts.csv, and not the annotated images.
+    # Write only detections.json and counts.csv (of videos, .jsonl, .txt and counts.csv), and not what is annotated.
     json_only: bool = False
     # Test-time augmentation: detect in each image at 13 sizes, each also flipped, as in Table 7 of the paper. This
     # takes about 40 times as long.
@@ -86,8 +94,8 @@ class PredictArguments:
     compile: bool = False
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
-    # Number of images (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last bits of
-    # results.
+    # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
+    # bits of results.
     batch_size: int = 4
     # Cut each image into square tiles of this many pixels, detect in each, and merge what is found.
     tiles: OptionalNumber = None
@@ -109,10 +117,91 @@ def main(argv: Sequence[str]) -> int:
     require_at_least(1, **{"--batch-size": arguments.batch_size})
     tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     require_device(arguments.device)
-    files = named_images(images, {NUMBERED, arguments.out or NUMBERED})
+    results = {NUMBERED, arguments.out or NUMBERED}
+    videos = named_videos(images, results) if arguments.camera is None else []
+    if videos or arguments.camera is not None:
+        return _track(arguments, videos, images, wanted, tiles)
+    _refuse_flags_of_videos(arguments)
+    files = named_images(images, results)
     names = result_names(files, images)
     _refuse_overwriting(arguments, files, list(names.values()))
-    predictor = load(
+    predictor = _load(arguments, tiles)
+    only = _classes(arguments.only, predictor.categories)
+    threshold = choose(wanted, predictor, only)
+    _require_writable(arguments.format, only)
+    in_rows = arguments.json_only and tiles is not None and "crops" not in arguments.format
+    step = 1 if in_rows else arguments.batch_size  # such a file proves damaged only while it is detected in
+    counts = Counts(only)
+    read = objects = pages = 0
+    with (
+        results_folder(arguments.out) as out,
+        _writing(arguments.format, out, only, predictor.categories) as writers,
+        progress_bar("detecting") as on_batch,
+    ):
+        for start in range(0, len(files), step):
+            content = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
+            for file, image, everything in _detect(predictor, content, arguments.batch_size, in_rows=in_rows):
+                for note in image.notes():
+                    print(one_line(f"note: {file}: {note}"), file=sys.stderr)
+                of_classes = everything[_among(everything, only)]
+                detections = of_classes.above(threshold.shown)
+                numbers = of_classes.above(threshold.counted).counts
+                pixels = None if isinstance(image, TiffRows) else image.pixels
+                if pixels is not None and not arguments.json_only:
+                    _draw(pixels, detections, out / names[file])
+                below, annotated = path_below(file, images), not arguments.json_only
+                size = image.size if isinstance(image, TiffRows) else image.pixels.shape[:2]
+                for write in writers:
+                    write(FoundImage(file, below, names[file], size, pixels, detections, numbers, annotated))
+                counts.add(below, {name: numbers[name] for name in only})
+                read, objects, pages = read + 1, objects + len(detections), pages + image.pages
+            on_batch(start + step, len(files))
+    if read:
+        print(f"counts of objects with a score of {threshold.counted_words}:\n{counts.in_words()}")
+    left_out = f", {len(files) - read} left out" if read < len(files) else ""
+    print(
+        f"{objects} objects with a score of {threshold.shown_words} in {counted(read, 'image')}{left_out}; "
+        f"written to {out}"
+    )
+    return 0 if read == pages == len(files) else 2
+
+
+def _track(
+    arguments: PredictArguments,
+    videos: Sequence[Path],
+    images: Sequence[Path],
+    wanted: Threshold | None,
+    tiles: TilesConfig | None,
+) -> int:
+    from uncrowd.cli.video import VideoOutput, track_videos  # needs an extra
+
+    if arguments.camera is not None and images:
+        raise InputError("--camera is given, and files as well; give one of the two.")
+    if arguments.format:
+        raise InputError("--format is for images; leave it out, and read the .txt and .jsonl that videos give.")
+    output = VideoOutput(
+        names={file: name.with_suffix("") for file, name in result_names(videos, images).items()},
+        camera=arguments.camera,
+        line=arguments.line,
+        zone=arguments.zone,
+        annotated=not arguments.json_only,
+    )
+    output.refuse_overwriting(arguments.out, replace=arguments.overwrite)
+    predictor = _load(arguments, tiles)
+    only = _classes(arguments.only, predictor.categories)
+    threshold = choose(wanted, predictor, only)
+    with results_folder(arguments.out) as out:
+        return track_videos(predictor, output, out, threshold, only, arguments.batch_size)
+
+
+def _refuse_flags_of_videos(arguments: PredictArguments) -> None:
+    for name, value in (("--line", arguments.line), ("--zone", arguments.zone)):
+        if value is not None:
+            raise InputError(f"{name} counts tracks in videos, and there is none; leave it out, or name a video.")
+
+
+def _load(arguments: PredictArguments, tiles: TilesConfig | None) -> Predictor:
+    return load(
         arguments.weights,
         arguments.device,
         TTAConfig() if arguments.tta else None,
@@ -123,50 +212,6 @@ def main(argv: Sequence[str]) -> int:
         tiles=tiles,
         one_label=arguments.one_label,
     )
-    only = _classes(arguments.only, predictor.categories)
-    threshold = choose(wanted, predictor, only)
-    _require_writable(arguments.format, only)
-    in_rows = arguments.json_only and tiles is not None and "crops" not in arguments.format
-    step = 1 if in_rows else arguments.batch_size  # such a file proves damaged only while it is detected in
-    counts = Counts(only)
-    read = objects = pages = 0
-    try:
-        out = _make_folder(arguments.out)
-        with (
-            locked(out),
-            _writing(arguments.format, out, only, predictor.categories) as writers,
-            progress_bar("detecting") as on_batch,
-        ):
-            for start in range(0, len(files), step):
-                content = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
-                for file, image, everything in _detect(predictor, content, arguments.batch_size, in_rows=in_rows):
-                    for note in image.notes():
-                        print(one_line(f"note: {file}: {note}"), file=sys.stderr)
-                    of_classes = everything[_among(everything, only)]
-                    detections = of_classes.above(threshold.shown)
-                    numbers = of_classes.above(threshold.counted).counts
-                    pixels = None if isinstance(image, TiffRows) else image.pixels
-                    if pixels is not None and not arguments.json_only:
-                        _draw(pixels, detections, out / names[file])
-                    below, annotated = path_below(file, images), not arguments.json_only
-                    size = image.size if isinstance(image, TiffRows) else image.pixels.shape[:2]
-                    for write in writers:
-                        write(FoundImage(file, below, names[file], size, pixels, detections, numbers, annotated))
-                    counts.add(below, {name: numbers[name] for name in only})
-                    read, objects, pages = read + 1, objects + len(detections), pages + image.pages
-                on_batch(start + step, len(files))
-    except OSError as error:  # from writing, because reading raises InputError
-        reason = error.strerror or error
-        where = arguments.out or NUMBERED
-        raise InputError(f"{where} cannot be written ({reason}); name another folder with --out.") from error
-    if read:
-        print(f"counts of objects with a score of {threshold.counted_words}:\n{counts.in_words()}")
-    left_out = f", {len(files) - read} left out" if read < len(files) else ""
-    print(
-        f"{objects} objects with a score of {threshold.shown_words} in {counted(read, 'image')}{left_out}; "
-        f"written to {out}"
-    )
-    return 0 if read == pages == len(files) else 2
 
 
 def _detect(
@@ -213,18 +258,6 @@ def _writing(
         contexts = [writing_predictions(out / DETECTIONS), writing_counts(out / COUNTS, only)]
         contexts += [writing(format, out, categories) for format in dict.fromkeys(formats)]
         yield [stack.enter_context(context) for context in contexts]
-
-
-def _make_folder(out: Path | None) -> Path:
-    """Makes the folder for the results; of two calls at once, only one gets a number."""
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        return out
-    for number in count(1):
-        with suppress(FileExistsError):
-            (NUMBERED / str(number)).mkdir(parents=True)
-            return NUMBERED / str(number)
-    raise AssertionError("numbers never end")
 
 
 def _refuse_overwriting(arguments: PredictArguments, files: Sequence[Path], names: Sequence[Path]) -> None:

@@ -1,0 +1,39 @@
+"""The folder into which `uncrowd predict` writes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from uncrowd.errors import InputError
+from uncrowd.runs.folder import locked
+
+# Results go into the first free number of this folder unless the user names one.
+NUMBERED = Path("runs") / "predict"
+
+
+@contextmanager
+def results_folder(out: Path | None) -> Iterator[Path]:
+    """Makes the folder and keeps other processes out of it while the code inside writes there.
+
+    Raises InputError for an OSError of that code: it comes from writing, because reading raises InputError.
+    """
+    try:
+        folder = _make_folder(out)
+        with locked(folder):
+            yield folder
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{out or NUMBERED} cannot be written ({reason}); name another folder with --out.") from error
+
+
+def _make_folder(out: Path | None) -> Path:
+    """Makes the folder for the results; of two calls at once, only one gets a number."""
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    for number in count(1):
+        with suppress(FileExistsError):
+            (NUMBERED / str(number)).mkdir(parents=True)
+            return NUMBERED / str(number)
+    raise AssertionError("numbers never end")
