@@ -21,7 +21,7 @@ from benchmarks.command import run
 from benchmarks.record import commit, machine
 from supervision import Detections as SupervisionDetections
 from torch import Tensor
-from trackers import ByteTrackTracker, OCSORTTracker, SORTTracker
+from trackers import ByteTrackTracker, OCSORTTracker
 from trackers.eval import compute_clear_metrics, compute_identity_metrics
 
 import uncrowd
@@ -114,7 +114,7 @@ def _trackers(threshold: float) -> dict[str, Callable[[], Update]]:
 
         return update
 
-    def other(make: Callable[[], ByteTrackTracker | OCSORTTracker | SORTTracker]) -> Callable[[], Update]:
+    def other(make: Callable[[], ByteTrackTracker | OCSORTTracker]) -> Callable[[], Update]:
         def start() -> Update:
             tracker = make()
 
@@ -137,7 +137,6 @@ def _trackers(threshold: float) -> dict[str, Callable[[], Update]]:
             lambda: ByteTrackTracker(track_activation_threshold=threshold, high_conf_det_threshold=threshold, **same)
         ),
         "OC-SORT": other(lambda: OCSORTTracker(high_conf_det_threshold=threshold, **same)),
-        "SORT": other(lambda: SORTTracker(track_activation_threshold=threshold, **same)),
     }
 
 

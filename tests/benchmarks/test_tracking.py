@@ -17,7 +17,6 @@ def test_it_prints_a_line_for_each_tracker(capsys: pytest.CaptureFixture[str]) -
         "uncrowd (ByteTrack)",
         "ByteTrack without low scores",
         "OC-SORT",
-        "SORT",
     ]
     assert all(": IDSW 0 (0.00 for 1,000 boxes), IDF1 9" in line for line in lines[2:4])  # nothing was made difficult
 

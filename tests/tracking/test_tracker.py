@@ -30,8 +30,8 @@ def test_ids_belong_to_the_rows_that_are_returned(tracker: Tracker) -> None:
 
 
 def test_a_low_score_continues_a_track_but_begins_none(tracker: Tracker) -> None:
-    scores = [0.9, 0.9, 0.3, 0.3, 0.2, 0.3]
-    frames = [found((10, 10, score), (100, 100, 0.4)) for score in scores]
+    scores = [0.9, 0.9, 0.4, 0.4, 0.3, 0.4]
+    frames = [found((10, 10, score), (100, 100, 0.45)) for score in scores]
     assert follow(tracker, frames) == [[], [1], [1], [1], [], [1]]
 
 

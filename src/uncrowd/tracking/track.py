@@ -43,8 +43,8 @@ def track(
     video: a file, the index of a camera, or RGB frames (h, w, 3) of type uint8 from anywhere. It is read as it is
     needed: no more than `batch_size` frames are held.
     threshold: the least score with which a detection begins a track; a number, or a number for each class name. By
-    default that of the best F1 on validation data, or 0.3 where the weights have none. Detections of at least half
-    that score continue a track.
+    default that of the best F1 on validation data, or 0.3 where the weights have none. Detections of at least three
+    quarters of that score continue a track.
     batch_size: the number of frames that are detected in together, and by which the results of a camera are late.
     only: the names of the classes to follow, by default all.
     rate: frames a second, where `video` is frames.

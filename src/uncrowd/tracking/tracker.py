@@ -11,7 +11,7 @@ from trackers import ByteTrackTracker
 from uncrowd.structures import Detections
 
 # A detection continues a track if its score is at least this share of the threshold from which one begins a track.
-CONTINUES = 0.5
+CONTINUES = 0.75
 # The least IoU of a detection with the box that its track predicts. docs/video.md says how it was measured.
 LEAST_IOU = 0.4
 
