@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
+from datasets.exceptions import DatasetNotFoundError
 from PIL import Image as Pillow
 
 from uncrowd import InputError, fetch_dataset
@@ -226,7 +227,7 @@ def test_what_is_no_detection_dataset_is_said_in_a_sentence(
     ("error", "said"),
     [
         (
-            datasets.exceptions.DatasetNotFoundError("Dataset 'a/b' doesn't exist"),
+            DatasetNotFoundError("Dataset 'a/b' doesn't exist"),
             "doesn't exist; correct the name, or",
         ),
         (ConnectionError("Couldn't reach 'a/b' on the Hub"), "on the Hub; connect to the network, or"),

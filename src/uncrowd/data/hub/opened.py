@@ -59,7 +59,8 @@ def open_on_hub(name: str, subset: str | None, revision: str | None) -> Opened:
         found = _said(name, lambda: load(streaming=True))
         if any(split.features is None for split in found.values()):
             found = _said(name, lambda: load(streaming=False))
-    splits = {str(found.split or "train"): found} if isinstance(found, Dataset | IterableDataset) else dict(found)
+    alone = isinstance(found, Dataset | IterableDataset)
+    splits = {str(found.split or "train"): found} if alone else {str(key): split for key, split in found.items()}
     if not splits:
         raise InputError(f"{name} has no splits; give another dataset.")
     return Opened(name, splits)
