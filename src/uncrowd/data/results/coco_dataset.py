@@ -1,7 +1,7 @@
 """Writes detections as a COCO dataset, which annotation tools import as a first draft of the annotations.
 
-Unlike COCO results it names images, their sizes and the classes. Its annotations have no polygons, so CVAT takes their
-boxes, and a score, which Label Studio shows.
+Unlike COCO results it names images, their sizes and the classes. Its annotations have an empty `segmentation`, without
+which CVAT refuses them and with which it takes their boxes, and a score, which its importer keeps as an attribute.
 """
 
 import json
