@@ -27,6 +27,8 @@ OTHERS: list[tuple[Any, Any]] = [
     (bool, 1),
     (str | Path, None),
     (str | Path | None, " "),
+    (str | Path, "a\0b"),
+    (tuple[int, ...], (1, "2")),
     (Sequence[str], ["a", 3]),
     (Sequence[str], {"a"}),
     (Mapping[str, float], {"a": "b"}),

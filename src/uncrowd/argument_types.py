@@ -52,12 +52,12 @@ def require_types(hints: Mapping[str, Any], values: Mapping[str, Any], mends: Ma
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has a type, and is no empty path.
+    """Whether a value has a type, and is no empty or impossible path.
 
     NumPy's numbers are numbers, whole ones are also floats, and truths are neither.
     """
     origin, inner = get_origin(hint), get_args(hint)
-    if Path in inner and isinstance(value, str) and not value.strip():
+    if Path in inner and isinstance(value, str) and ("\0" in value or not value.strip()):
         return False  # an empty name would be the current folder
     if origin in (Union, UnionType):
         return any(_fits(value, each) for each in inner)
@@ -65,7 +65,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, str) and value in inner
     if origin is Mapping:
         return isinstance(value, Mapping) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
-    if origin is Sequence:
+    if origin in (Sequence, tuple):  # the tuples of settings are of one type
         return isinstance(value, Sequence) and all(_fits(each, inner[0]) for each in value)
     if hint in (int, float):
         return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)

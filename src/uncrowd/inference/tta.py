@@ -8,13 +8,14 @@ For an image of 640 x 480, the 26 views together have 43 times the pixels of the
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from uncrowd.argument_types import require_types
 from uncrowd.boxes import area, flip_horizontally, pairwise_iou, rescale
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError, require_at_least
@@ -73,7 +74,8 @@ class TTAConfig:
     least_score: float = 0.05
 
     def __post_init__(self) -> None:
-        """Raises InputError when there are no views, and for an IoU or a score that is out of range."""
+        """Raises InputError for other types, for no views, and for an IoU or a score that is out of range."""
+        require_types(get_type_hints(type(self)), vars(self))
         if not self.views:
             raise InputError("views is empty; give at least one.")
         if not 0 < self.iou <= 1:
