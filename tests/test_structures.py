@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections, Target
 
 # as in COCO, ids have gaps; labels do not
@@ -20,6 +21,11 @@ def detections() -> Detections:
         labels=torch.tensor([2, 0, 1]),
         categories=CATEGORIES,
     )
+
+
+def test_classes_have_an_id_and_a_name_each() -> None:
+    with pytest.raises(InputError, match="Classes have 1 ids and 2 names; give each one of both"):
+        Categories(ids=(1,), names=("person", "train"))
 
 
 def test_coco_records_carry_the_datasets_ids_and_xywh_boxes(detections: Detections) -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from uncrowd.boxes import xyxy_to_xywh
+from uncrowd.errors import InputError
 from uncrowd.extras import extras_of
 from uncrowd.thresholds import Threshold, of_each_class
 
@@ -39,6 +40,11 @@ class Categories:
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raises InputError unless there are as many ids as names."""
+        if len(self.ids) != len(self.names):
+            raise InputError(f"Classes have {len(self.ids)} ids and {len(self.names)} names; give each one of both.")
 
     def __len__(self) -> int:
         return len(self.ids)
