@@ -198,6 +198,7 @@ REFUSED = {
     "train: images\nnames: {0: ant, 0: bee}\n": r"the key '0' is given twice",
     "train: [[images, a], b]\nnames: [ant]\n": r"\[\['images', 'a'\], 'b'\] as train; write a folder of images, or a",
     "val: images\nvalid: others\nnames: [ant]\n": r"names the images of its val split twice, also as valid; keep one",
+    "path: [a]\ntrain: images\nnames: [ant]\n": r"has \['a'\] as path; write one folder, or leave it out",
     "train: images\nnc: 3.5\n": r"has '3\.5' as nc; write the number of its classes, or only their names",
     "train: images\nnc: -1\n": r"has '-1' as nc",
     "train: images\nnc: 1000000000\n": r"has '1000000000' as nc",

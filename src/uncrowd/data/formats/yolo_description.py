@@ -52,8 +52,10 @@ def read_description(file: Path) -> Description:
 
 def _of_yaml(file: Path) -> Description:
     raw = _load(file)
-    here, given = file.parent, raw.get("path")
-    bases = [here / given, here] if isinstance(given, str) and given else [here]
+    here, given = file.parent, raw.get("path", "")
+    if not isinstance(given, str):
+        raise InputError(f"{file} has {short(given)} as path; write one folder, or leave it out.")
+    bases = [here / given, here] if given else [here]
     splits: dict[str, list[str]] = {}
     for key, value in raw.items():
         split = SPLIT_WORDS.get(str(key).lower())
