@@ -76,7 +76,8 @@ def test_annotations_are_read_back(
     place, read, tolerance = READERS[format]
     for image in images:
         (folder / place).mkdir(exist_ok=True)
-        Image.new("L", image.size[::-1]).save(folder / place / image.file)
+        height, width = image.size
+        Image.new("L", (width, height)).save(folder / place / image.file)
     dataset = read(folder)
     samples = {sample.path.name: sample for sample in dataset}
     assert samples.keys() == {image.file.name for image in images}
