@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import onnxruntime
 import pytest
 
@@ -133,7 +134,8 @@ def test_an_experiment_is_found_by_its_name(crowd: Path) -> None:
         uncrowd.train(crowd, "smal-data")
 
 
-def test_a_setting_of_another_type_is_said_before_training(crowd: Path) -> None:
+def test_a_setting_of_another_type_is_said_before_training(crowd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the types of settings are not checked by users
     wrong = replace(tiny_experiment(), train=replace(tiny_experiment().train, epochs=2.5))
     with pytest.raises(
         InputError, match=r"The experiment is not a valid Experiment .*: 2\.5 instead of a whole number"
