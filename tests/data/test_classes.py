@@ -8,7 +8,8 @@ import torch
 from tests.data.coco_files import annotation, content, image, write
 from uncrowd.data.check.dataset import check, scan
 from uncrowd.data.classes import class_map, keep_classes_of, split_names, unquoted
-from uncrowd.data.formats.open import find_layout, open_dataset
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories, Detections
 

@@ -7,7 +7,8 @@ from tests.data.odgt_files import line
 from tests.data.odgt_files import write as write_odgt
 from tests.data.written import make, write_coco, write_voc, write_yolo
 from uncrowd.data.check.dataset import check, scan
-from uncrowd.data.formats.open import find_layout, open_dataset, open_split
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_dataset, open_split
 from uncrowd.errors import InputError
 
 

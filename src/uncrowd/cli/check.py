@@ -15,7 +15,7 @@ from uncrowd.data.check.dataset import Checked, check, scan
 from uncrowd.data.classes import class_map
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import find_layout
+from uncrowd.data.formats.layout import find_layout
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import MAX_EXAMPLES, Finding
 from uncrowd.errors import require_at_least

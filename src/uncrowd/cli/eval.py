@@ -19,7 +19,8 @@ from uncrowd.data.check.detections import check_detections
 from uncrowd.data.classes import ClassMap, keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import find_layout, open_split
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_split
 from uncrowd.data.problems import refuse
 from uncrowd.data.results.coco import CocoResults
 from uncrowd.data.results.file import read_results, write_detections

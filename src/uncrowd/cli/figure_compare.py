@@ -14,7 +14,8 @@ from uncrowd.cli.flags import OptionalClasses, OptionalDevice, parse, require_de
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, found_in, holds_detections, load_for
 from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import find_layout, open_split
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_split
 from uncrowd.data.images.read import read_image
 from uncrowd.data.results.file import read_results
 from uncrowd.errors import InputError, require_at_least, require_threshold

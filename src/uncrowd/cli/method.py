@@ -8,8 +8,8 @@ from tyro.conf import arg
 
 from uncrowd.data.classes import ClassMap, class_map, keep_classes_of
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.layout import Layout
 from uncrowd.data.formats.odgt import is_odgt
-from uncrowd.data.formats.open import Layout
 from uncrowd.data.results.coco import CocoResults
 from uncrowd.data.results.odgt import OdgtResults
 from uncrowd.errors import InputError

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import Splits
+from uncrowd.data.splits import Splits
 from uncrowd.engine.busy import busy_now
 from uncrowd.models.detector import Detector
 from uncrowd.ops.triton_available import lacking_for_triton

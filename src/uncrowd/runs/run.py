@@ -18,8 +18,9 @@ from uncrowd.argument_types import require_types
 from uncrowd.data.check.training import TrainingData, require_training_data
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import Splits, open_dataset
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import TrainLoader
+from uncrowd.data.splits import Splits
 from uncrowd.engine.accelerator import build_accelerator, peers
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.recompute import recompute_layers

@@ -9,7 +9,7 @@ from uncrowd import config
 from uncrowd.argument_types import checked_types
 from uncrowd.data.classes import ClassMap, class_map
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import Data, dataset_paths
+from uncrowd.data.formats.layout import Data, dataset_paths
 from uncrowd.engine.trackers import TrackerName
 from uncrowd.recipes import Experiment, experiment_named
 from uncrowd.runs import run as runs

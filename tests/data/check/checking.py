@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.data.coco_files import annotation, content, image, write
 from uncrowd.data.check.dataset import check, scan
-from uncrowd.data.formats.open import find_layout
+from uncrowd.data.formats.layout import find_layout
 from uncrowd.data.problems import Finding
 
 # Two classes, both used, nothing wrong.

@@ -9,7 +9,7 @@ from tests.data.coco_files import annotation, content, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
 from uncrowd.data.check.dataset import check, scan
-from uncrowd.data.formats.open import find_layout
+from uncrowd.data.formats.layout import find_layout
 from uncrowd.errors import InputError
 
 

@@ -9,7 +9,8 @@ from tests.data.check.checking import SOUND, VAL
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, image, write
 from uncrowd.data.check.dataset import check, scan
 from uncrowd.data.check.training import require_readable, require_training_data
-from uncrowd.data.formats.open import find_layout, open_dataset
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
 
 IGNORED = [{**box, "iscrowd": 1} for box in SOUND]

@@ -11,7 +11,8 @@ from tests.data.odgt_files import write as write_odgt
 from tests.data.variants import clean
 from uncrowd.data.check.dataset import scan
 from uncrowd.data.formats.crowdhuman import read_odgt
-from uncrowd.data.formats.open import find_layout, open_dataset
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n"

@@ -43,7 +43,7 @@ BOXES = Format(
 
 
 def test_a_new_format_needs_nothing_but_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("recognise", "open"):
+    for module in ("recognise", "layout"):
         monkeypatch.setattr(f"uncrowd.data.formats.{module}.FORMATS", (BOXES, *FORMATS))
     train = write(tmp_path / "my_train.boxes")
     write(tmp_path / "my_val.boxes")

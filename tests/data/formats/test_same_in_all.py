@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.data.written import NAMES, Made, make, rounded, write_coco, write_voc, write_yolo
 from uncrowd.data.check.dataset import check, scan
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import find_layout, open_dataset
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.inference.evaluate import evaluate
 from uncrowd.structures import Detections
 

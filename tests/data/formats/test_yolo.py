@@ -9,7 +9,8 @@ import pytest
 from tests.data.coco_files import HEIGHT, WIDTH, draw
 from tests.data.written import NAMES, make, write_yolo, yolo_lines
 from uncrowd.data.check.dataset import check, scan
-from uncrowd.data.formats.open import find_layout, open_dataset
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.formats.yolo import read_yolo, scan_yolo
 from uncrowd.data.problems import Problems
 from uncrowd.errors import InputError

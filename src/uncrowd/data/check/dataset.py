@@ -11,10 +11,12 @@ from uncrowd.data.check.training import TrainingData, training_data
 from uncrowd.data.classes import ClassMap, keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.open import Layout, Splits, require_boxes, require_same_classes, scan_split
+from uncrowd.data.formats.layout import Layout, require_boxes
+from uncrowd.data.formats.open import scan_split
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Severity
+from uncrowd.data.splits import Splits, require_same_classes
 from uncrowd.errors import InputError
 from uncrowd.structures import ImageId
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from uncrowd.data.check.boxes import learnable
 from uncrowd.data.check.images import judge_readable
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import Splits, hold_out
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import Finding, Problems, Rule, refuse
+from uncrowd.data.splits import Splits, hold_out
 from uncrowd.words import counted
 
 NOTHING_ANNOTATED = Rule(

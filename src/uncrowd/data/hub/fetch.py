@@ -5,12 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from uncrowd.data.formats.open import Splits, open_dataset
+from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.hub.box_order import BoxOrder
 from uncrowd.data.hub.columns import Columns, Row, find_columns
 from uncrowd.data.hub.opened import Opened, open_on_hub
 from uncrowd.data.hub.written import Categories, SplitWriter
 from uncrowd.data.images.folders import split_of
+from uncrowd.data.splits import Splits
 from uncrowd.errors import InputError
 
 SPLITS = ("train", "val", "test")
