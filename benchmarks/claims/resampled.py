@@ -8,9 +8,9 @@ copies; only the order of equal scores within a copied image may differ.
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from benchmarks.claims.overlapped import OverlappedMatches
 from jaxtyping import Float64, Int64
 
-from uncrowd.evaluation.analysis.overlapped import OverlappedMatches
 from uncrowd.evaluation.coco import IOU_75
 from uncrowd.evaluation.comparison.coco import CocoMatches
 from uncrowd.evaluation.comparison.crowdhuman import CrowdHumanMatches

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claims.kept import read_kept, write_kept
+from benchmarks.claims.overlapped import overlapped_recall
 from benchmarks.claims.rates import with_chosen_rate
 from benchmarks.claims.settings import Dataset, Found, Line, Output, Say, Training, most_kept
 from benchmarks.record import append, commit
@@ -15,7 +16,6 @@ import uncrowd
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
-from uncrowd.evaluation.analysis.overlapped import overlapped_recall
 from uncrowd.evaluation.threshold import operating_curve
 
 IOUS = (0.5, 0.75)

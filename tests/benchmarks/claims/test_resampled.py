@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.claims.overlapped import overlapped_recall
 from benchmarks.claims.resampled import scorer
 
 from tests.benchmarks.claims.made_up import ONE_CLASS, TWO_CLASSES, detections, random_crowd, repeated, sample
-from uncrowd.evaluation.analysis.overlapped import overlapped_recall
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.structures import Categories, Detections, ImageId

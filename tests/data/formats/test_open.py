@@ -1,4 +1,4 @@
-"""A folder or a file is recognised, described and, where it has no validation split, divided."""
+"""A folder or a file is recognised, opened and described."""
 
 from pathlib import Path
 

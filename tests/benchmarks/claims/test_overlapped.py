@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.claims.overlapped import OverlappedRecall, overlapped_recall
 
-from uncrowd.evaluation.analysis.overlapped import OverlappedRecall, overlapped_recall
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 TWO_CLASSES = Categories(ids=(1, 2), names=("person", "dog"))
