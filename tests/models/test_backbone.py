@@ -13,6 +13,7 @@ from timm.layers.drop import DropPath
 from timm.layers.norm_act import GroupNormAct
 from torch import Tensor, nn
 
+from tests.runs_code import RunsCode
 from uncrowd.errors import InputError
 from uncrowd.models import backbone as module
 from uncrowd.models.backbone import Backbone, BackboneConfig
@@ -171,16 +172,6 @@ def test_with_torchvisions_weights_features_equal_torchvisions(tmp_path: Path) -
     ours.load_pretrained()
     images = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(ours(images)[-1], theirs.features[:18](images), rtol=1e-4, atol=1e-4)
-
-
-class RunsCode:
-    """A pickle that makes a folder when it is read."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.mkdir, (self.folder,)
 
 
 def test_files_without_weights_are_refused(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The whole DETR, with the paper's modules and without: raw pixels go in, one output a decoder layer comes out."""
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tests.models.whole import assert_same, random_images, sizes_of, with_noise
 from tests.plain import transformer as plain
 from uncrowd import config
 from uncrowd.boxes import pairwise_iou
@@ -18,7 +18,6 @@ from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
-from uncrowd.models.cost import Cost, measure
 from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.structures import StageOutput, Target
 
@@ -34,32 +33,11 @@ ORIGINAL = DETRConfig(
 )
 OURS = replace(ORIGINAL, attention="iou", interaction="dcw")
 BOTH = pytest.mark.parametrize("settings", [ORIGINAL, OURS], ids=["original", "ours"])
-COCO_SIZE = (800, 1120)
 
 
 def detr(settings: DETRConfig) -> DETR:
-    """A model with noise on its weights: initial ones hide errors, because timm starts the last norms at zero."""
     torch.manual_seed(0)
-    model = DETR(settings)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return model.eval()
-
-
-def random_images(count: int, height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
-
-
-def sizes_of(*sizes: tuple[int, int]) -> Tensor:
-    return torch.tensor(sizes)
-
-
-def assert_same(actual: list[StageOutput], expected: list[StageOutput], tolerance: float) -> None:
-    for ours, theirs in zip(actual, expected, strict=True):
-        for a, b in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max().item())
+    return with_noise(DETR(settings))
 
 
 @torch.no_grad()
@@ -282,73 +260,6 @@ def test_detr_overfits_two_images(settings: DETRConfig) -> None:
     assert sorted(decoded.labels[0, :2].tolist()) == [0, 2]
     assert decoded.labels[1, 0] == 1
     assert decoded.scores[1, 1] < 0.5 < decoded.scores[1, 0]
-
-
-def on_meta(num_classes: int = 80, **variant: Any) -> DETR:
-    with torch.device("meta"):
-        return DETR(DETRConfig(num_classes=num_classes, **variant))
-
-
-def parameters(model: DETR, *, trained: bool) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trained)
-
-
-def test_parameter_counts_are_the_originals() -> None:
-    """DETR's training prints 41,302,368: with rows for 91 category ids, without the frozen stem and res2."""
-    model = on_meta(num_classes=91)
-    frozen = 7 * 7 * 3 * 64 + (3 * 3 * 64 * 64) * 3 + 64 * 64 + 64 * 256 * 5 + 64 * 256
-    assert parameters(model, trained=True) == 41_302_368
-    assert parameters(model, trained=False) == 41_302_368 + frozen == 41_524_768
-    assert parameters(on_meta(), trained=False) == 41_524_768 - 11 * (256 + 1)
-
-
-def test_parameters_of_table_10() -> None:
-    """41M and 48M, counted as the original does: each layer gets a second feed-forward with norm, and two masks."""
-    original, ours = on_meta(), on_meta(attention="iou", interaction="dcw")
-    assert round(parameters(original, trained=True) / 1e6) == 41
-    assert round(parameters(ours, trained=True) / 1e6) == 48
-    feedforward = 2 * 256 * 2048 + 2048 + 256 + 2 * 256
-    mask = 2 * 256 * 32 + 32 + 256
-    assert parameters(ours, trained=True) - parameters(original, trained=True) == 6 * (feedforward + 2 * mask)
-    assert parameters(on_meta(attention="iou"), trained=True) == parameters(original, trained=True)
-
-
-@cache
-def macs_of_the_original() -> Cost:
-    return measure(on_meta(), *COCO_SIZE)
-
-
-def test_macs_of_table_10() -> None:
-    """For an average padded image: 85.4G and 86.05G. The table has 86G twice.
-
-    86G is DETR's own figure, the average of COCO val's first 100 images without padding. The modules add 0.65G.
-    """
-    original = macs_of_the_original()
-    ours = measure(on_meta(attention="iou", interaction="dcw"), *COCO_SIZE)
-    assert set(original.macs) == {"backbone", "projection", "encoder", "decoder"}
-    assert original.macs_at(904_000) / 1e9 == pytest.approx(85.4, abs=0.05)
-    assert ours.macs_at(904_000) / 1e9 == pytest.approx(86.05, abs=0.05)
-    assert original.macs["backbone"] == 81_456 * original.pixels
-
-
-def test_macs_by_hand() -> None:
-    """For the encoder and one decoder layer with both modules, with k cells and 100 queries."""
-    model = on_meta(attention="iou", interaction="dcw", decoder_layers=1)
-    counted = measure(model, *COCO_SIZE).macs
-    k, n, d, hidden = 25 * 35, 100, 256, 2048
-    layer_norm = 5 * d
-    encoder = k * (4 * d * d + 2 * k * d + 2 * d * hidden + 2 * layer_norm)
-    self_attention = n * (4 * d * d + 2 * n * d + layer_norm)
-    cross_attention = n * (2 * d * d + 2 * k * d + layer_norm) + k * 2 * d * d
-    branch = n * (2 * d * d // 8 + 2 * d * hidden + layer_norm)
-    heads = n * (2 * layer_norm + d * 81 + 2 * d * d + d * 4)
-    assert counted["encoder"] == 6 * encoder
-    assert counted["decoder"] == self_attention + cross_attention + 2 * branch + heads
-
-
-def test_scaling_to_a_similar_size_is_close() -> None:
-    counted, larger = macs_of_the_original(), measure(on_meta(), 832, 1088)
-    assert counted.macs_at(larger.pixels) == pytest.approx(larger.macs_at(larger.pixels), rel=5e-4)
 
 
 @BOTH

@@ -5,8 +5,8 @@ from dataclasses import replace
 import jaxtyping
 import pytest
 import torch
-from torch import Tensor
 
+from tests.models.whole import assert_same, random_images, sizes_of, with_noise
 from uncrowd.boxes import pairwise_iou
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
@@ -25,28 +25,8 @@ TINY = SparseRCNNConfig(
 
 @pytest.fixture
 def model() -> SparseRCNN:
-    """A model with noise on its weights: initial ones hide errors, because timm starts the last norms at zero."""
     torch.manual_seed(0)
-    model = SparseRCNN(TINY)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return model.eval()
-
-
-def random_images(count: int, height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
-
-
-def sizes_of(*sizes: tuple[int, int]) -> Tensor:
-    return torch.tensor(sizes)
-
-
-def assert_same(actual: list[StageOutput], expected: list[StageOutput], tolerance: float) -> None:
-    for ours, theirs in zip(actual, expected, strict=True):
-        for a, b in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max().item())
+    return with_noise(SparseRCNN(TINY))
 
 
 def test_a_backbone_whose_maps_a_pyramid_cannot_add_is_refused_at_once() -> None:

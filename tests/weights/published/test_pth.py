@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.runs_code import RunsCode
 from uncrowd.errors import InputError
 from uncrowd.weights.published import read_published
 from uncrowd.weights.published.pth import read_pth
@@ -93,16 +94,6 @@ def test_files_that_are_not_checkpoints(write: Callable[[Path], object], sentenc
         read_published(tmp_path / "model.pth")
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
-
-
-class RunsCode:
-    """A pickle that makes a folder when it is read."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.mkdir, (self.folder,)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
