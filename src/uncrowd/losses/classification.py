@@ -4,7 +4,7 @@ Shapes: s stages, b images, n predictions, t objects, c logits of a prediction.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -39,10 +39,17 @@ class FocalConfig:
         require_at_least(0, alpha=self.alpha, gamma=self.gamma)
         require_at_least(0, score_power=self.score_power, iou_power=self.iou_power)
 
+    @property
+    def needs_overlap(self) -> bool:
+        """Whether the loss depends on how well the boxes of matched predictions fit."""
+        return self.target == "quality"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropyConfig:
     """Cross entropy over the classes and, as the last logit, no object (DETR, arXiv:2005.12872)."""
+
+    needs_overlap: ClassVar[bool] = False
 
     # Weight of the predictions that match no object, which outnumber the others.
     no_object: float = 0.1
@@ -78,7 +85,7 @@ def class_loss(
     config: AnyClassConfig,
     logits: Float[Tensor, "s b n c"],
     wanted: Int64[Tensor, "s b n"],
-    overlap: Float[Tensor, "s b n"],
+    overlap: Float[Tensor, "s b n"] | None,
     counts: Bool[Tensor, "s b n"],
     num_boxes: int | float | Float[Tensor, ""],
     num_images: int,
@@ -86,15 +93,15 @@ def class_loss(
     """Returns the class loss of each stage for a part of a training step.
 
     wanted: the label of the object that a prediction is matched with, -1 for none. overlap: the IoU with that object,
-    without a gradient. counts: False for predictions that are left out. num_boxes, num_images: objects and images per
-    rank of the whole step. Focal loss is divided by the number of objects; cross entropy by the summed weights of all
-    predictions of the step, with one match per object.
+    without a gradient; None unless the configuration needs it. counts: False for predictions that are left out.
+    num_boxes, num_images: objects and images per rank of the whole step. Focal loss is divided by the number of
+    objects; cross entropy by the summed weights of all predictions of the step, with one match per object.
     """
     nothing = wanted < 0
     match config:
         case FocalConfig(alpha=alpha, gamma=gamma):
             one_hot = F.one_hot(wanted.clamp(min=0), logits.shape[-1]).to(logits.dtype) * ~nothing[..., None]
-            if config.target == "quality":
+            if overlap is not None:
                 losses = _quality_loss(config, logits, one_hot, overlap)
             else:
                 losses = sigmoid_focal_loss(logits, one_hot, alpha=alpha, gamma=gamma)

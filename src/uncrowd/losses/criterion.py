@@ -53,8 +53,10 @@ class SetCriterion(nn.Module):
         wanted = torch.full(logits.shape[:3], -1, device=logits.device)
         wanted[stage, image, prediction] = padded.labels[image, target]
         matched, objects = boxes[stage, image, prediction], padded.boxes[image, target]  # (s, m, 4)
-        overlap = torch.zeros_like(boxes[..., 0])
-        overlap[stage, image, prediction] = iou(matched.detach(), objects)
+        overlap = None
+        if config.classes.needs_overlap:
+            overlap = torch.zeros_like(boxes[..., 0])
+            overlap[stage, image, prediction] = iou(matched.detach(), objects)
         counts = ~on_ignored(boxes, padded, config) | (wanted >= 0)
         of_classes = class_loss(config.classes, logits, wanted, overlap, counts, num_boxes, num_images)
 
