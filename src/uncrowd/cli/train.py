@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -22,7 +22,7 @@ from uncrowd.runs.train import resume, train
 from uncrowd.runs.trained import TrainedRun
 
 OptionalTrackers = Annotated[
-    tuple[TrackerName, ...], arg(metavar="{wandb,mlflow,trackio} [...]", help_behavior_hint="")
+    tuple[TrackerName | Literal["none"], ...], arg(metavar="{wandb,mlflow,trackio,none} [...]", help_behavior_hint="")
 ]
 
 
@@ -56,7 +56,7 @@ class TrainArguments:
     # from new ones.
     new_class_head: bool = False
     # Trackers that get the log too: Weights & Biases, MLflow, Trackio. Each needs the extra of its name. With --resume,
-    # the trackers from here on.
+    # the trackers from here on, or none.
     log_to: OptionalTrackers = ()
     # Take three steps, say what the whole training would take in time and memory, and write nothing.
     dry_run: bool = False
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         classes=arguments.classes or None,
         start_from=arguments.start_from,
         new_class_head=arguments.new_class_head,
-        log_to=arguments.log_to,
+        log_to=_trackers(arguments),
         device=arguments.device,
         dry_run=arguments.dry_run,
     )
@@ -120,11 +120,15 @@ def _resume(name: str | None, argv: Sequence[str], folder: Path) -> TrainedRun:
         folder,
         data=arguments.data,
         out=arguments.out,
-        log_to=arguments.log_to,
+        log_to=_trackers(arguments),
         device=arguments.device,
         dry_run=arguments.dry_run,
         **{name.removeprefix("train."): new for name, new in changed.items()},
     )
+
+
+def _trackers(arguments: TrainArguments) -> list[TrackerName]:
+    return [name for name in arguments.log_to if name != "none"]
 
 
 def _differences(before: Experiment, after: Experiment) -> list[tuple[str, Any, Any]]:

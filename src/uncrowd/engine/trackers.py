@@ -26,10 +26,10 @@ IDS = "trackers.json"
 class Tracker:
     """A run in a tracker, a `Sink`. It is named like the run's folder.
 
-    configuration: what the run was set to, by dotted name; a run that goes on keeps the one it began with. known: the
-    id of the run that goes on in the tracker, None to begin one; afterwards `id` has it. say: tells the user, once,
-    that the tracker has failed; it gets nothing more then, and training continues. Raises InputError when the run
-    cannot be started.
+    configuration: what the run is set to, by dotted name; in MLflow a run that goes on keeps the one it began with.
+    known: the id of the run that goes on in the tracker, None to begin one; afterwards `id` has it. say: tells the
+    user, once, that the tracker has failed; it gets nothing more then, and training continues. Raises InputError when
+    the run cannot be started.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Tracker:
         try:
             self.tracker = _build(name, folder, known)
             self.tracker.start()
-            if known is None:
+            if known is None or name != "mlflow":  # which refuses to change the settings of a run
                 self.tracker.store_init_configuration(dict(configuration))
             self.id = _id(name, self.tracker)
         except Exception as error:  # whatever the tracker and its network raise
@@ -115,7 +115,8 @@ def _build(name: TrackerName, folder: Path, known: str | None) -> GeneralTracker
         case "mlflow":
             return MLflowTracker(PROJECT, run_name=run, run_id=known)
         case "trackio":
-            return TrackioTracker(PROJECT, name=known or run, resume="allow")
+            # It knows a run that goes on by its name, which an earlier run in another folder may have too.
+            return TrackioTracker(PROJECT, name=known or run, resume="never" if known is None else "allow")
 
 
 def _id(name: TrackerName, tracker: Any) -> str:
