@@ -13,6 +13,7 @@ from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.results.file import read_detections
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
+from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.threshold import best_thresholds
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
@@ -77,5 +78,8 @@ def test_the_best_thresholds_are_kept_in_the_weights(
     thresholds = best_thresholds(val, found, val.categories)
     assert load_weights(tmp_path / "run").thresholds == thresholds
     assert load_weights(tmp_path / "run" / "best.safetensors").thresholds == thresholds
+    counts = [row["counted"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "counts"]
+    counted = thresholds and [counting_errors(val, found, val.categories, thresholds.count).overall.counted]
+    assert counts == (counted or [])
     said = "score thresholds, chosen on val and kept in the weights: "
     assert (said in capsys.readouterr().out) == (thresholds is not None)

@@ -170,7 +170,7 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
     run = replace(run, experiment=experiment)
     with _log(run, folder, trainer, goes_on=resume, say=say) if main else nullcontext() as log:
         if log is not None and start is not None:
-            log.write("begin", 0, {"start": start, "command": _command()})
+            log.write("begin", 0, {"start": start, "command": _command(), "about": about})
         with peers(accelerator.process_index, accelerator.num_processes):
             scoring = Scoring(experiment, run.start_from, data.val, accelerator, folder, about, log)
             finished = trainer.train(log, scoring)

@@ -1,6 +1,7 @@
 """What a run does after an epoch: scores the model and saves its weights and detections."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from uncrowd.data.results.coco import write_coco_results
 from uncrowd.engine.log import RunLog
 from uncrowd.evaluation.build import build_evaluator
 from uncrowd.evaluation.coco import limits_up_to
+from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.evaluation.threshold import best_thresholds
 from uncrowd.inference.evaluate import Detected, detect
@@ -48,7 +50,7 @@ class Scoring:
         self.folder, self.facts, self.log = folder, facts, log
         assert experiment.protocol is not None, "a run chooses it before it begins"
         self.evaluator = build_evaluator(experiment.protocol, limits_up_to(experiment.model.proposals))
-        self._last: tuple[Detected, Scores] | None = None
+        self._last: tuple[Detected, Scores, int] | None = None
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
         """Logs all scores and returns the headline score."""
@@ -72,7 +74,7 @@ class Scoring:
         scores = self.evaluator.evaluate(self.dataset, detected.detections, categories)
         if self.log is not None:
             self._record(self.log, detected, scores, epoch, step)
-        self._last = detected, scores
+        self._last = detected, scores, step
         return scores.main
 
     def improved(self, model: nn.Module, epoch: int, step: int) -> None:
@@ -80,14 +82,20 @@ class Scoring:
         self._save(model, "best.safetensors")
 
     def finished(self, model: nn.Module) -> None:
-        """Saves the weights of the last epoch, says what the paper expects of them, and writes the report."""
+        """Saves the weights of the last epoch, logs their errors of counts, and writes the report.
+
+        What the paper expects of them is said too.
+        """
         thresholds = self._save(model, "weights.safetensors")
         assert self._last is not None, "the last epoch is always scored"
         if self.log is not None:
+            detected, scores, step = self._last
             if thresholds is not None:
+                categories = self.dataset.categories
+                counting = counting_errors(self.dataset, detected.detections, categories, thresholds.count)
+                self.log.write("counts", step, asdict(counting.overall))
                 best = f"{in_words(thresholds.f1)} for the best F1, {in_words(thresholds.count)} for the best counts"
                 self.log.say(f"score thresholds, chosen on {self.dataset.split} and kept in the weights: {best}")
-            detected, scores = self._last
             compared = beside_paper(self.experiment, scores, len(self.dataset), self.start_from)
             if compared is not None:
                 self.log.say(compared)
