@@ -5,8 +5,8 @@
 
 `open_dataset` reads a dataset, `fetch_dataset` fetches one, `train` and `resume` train a detector on it, `load` reads a
 trained one, `evaluate` scores it, `compare` says which of two is better, `track` follows objects through a video, and
-`export` writes a detector as ONNX. Where the input cannot be used, they raise `InputError` with one sentence that says
-what is wrong and what to do.
+`export` writes a detector as ONNX. `push_to_hub` and `from_pretrained` share detectors on the Hugging Face Hub. Where
+the input cannot be used, they raise `InputError` with one sentence that says what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from uncrowd.evaluation.comparison.bootstrap import ScoreDifference as ScoreDifference
     from uncrowd.evaluation.protocol import Scores as Scores
     from uncrowd.freed_memory import keep_freed_memory as keep_freed_memory
+    from uncrowd.hub.card import model_card as model_card
+    from uncrowd.hub.repository import from_pretrained as from_pretrained
+    from uncrowd.hub.repository import push_to_hub as push_to_hub
     from uncrowd.inference.compare import compare as compare
     from uncrowd.inference.evaluate import evaluate as evaluate
     from uncrowd.inference.export import export as export
@@ -57,6 +60,9 @@ _PUBLIC = {
     "export": "uncrowd.inference.export",
     "track": "uncrowd.tracking.track",
     "TrackedFrame": "uncrowd.tracking.track",
+    "from_pretrained": "uncrowd.hub.repository",
+    "push_to_hub": "uncrowd.hub.repository",
+    "model_card": "uncrowd.hub.card",
     "DetectionDataset": "uncrowd.data.dataset",
     "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",

@@ -8,6 +8,7 @@ from uncrowd.errors import InputError
 EXTRA_OF = {
     "accelerate": "train",
     "tensorboard": "train",
+    "huggingface_hub": "hub",
     "wandb": "wandb",
     "mlflow": "mlflow",
     "trackio": "trackio",

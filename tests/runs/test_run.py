@@ -80,6 +80,13 @@ def test_a_run_leaves_all_behind(finished: Path, crowd: Path) -> None:
     assert "tiny" in (finished / "report.html").read_text()
 
 
+def test_the_model_card_of_a_run_has_its_data_and_scores(finished: Path, crowd: Path) -> None:
+    card = uncrowd.model_card(finished, "me/tiny")
+    assert f"| Data | {crowd.name} |\n| Trained on | 16 images with " in card
+    assert "\n| AP | 0.0 |\n" in card
+    assert str(crowd) not in card
+
+
 def test_the_deployed_weights_are_the_average(finished: Path) -> None:
     last, weights = (load_file(finished / f"{name}.safetensors") for name in ("last", "weights"))
     for name, tensor in weights.items():

@@ -26,6 +26,8 @@ VERBS = {
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),
     "export": ("export", "write a trained detector as ONNX, checked against torch"),
+    "push": ("push", "put a trained detector on the Hugging Face Hub, with a model card"),
+    "pull": ("pull", "get a detector from the Hugging Face Hub"),
     "info": ("info", "list the recipes, or say what a weights file holds"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
     "demo": ("demo", "draw data, train, score and detect, in eight minutes"),

@@ -91,8 +91,7 @@ def load_weights(path: Path, proposals: int | None = None) -> Weights:
     Raises InputError when the file does not exist or was not written by `save_weights`, when its tensors do not fit its
     configuration or are not finite, and when the folder holds no finished run.
     """
-    if path.is_dir():
-        path = _of_run(path)
+    path = file_of(path)
     if path.suffix.lower() == ".onnx" and path.is_file():
         raise InputError(
             f"{path} is an exported detector, which can only run inference; give the weights that it was exported from."
@@ -163,6 +162,16 @@ def _require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
                 f"{path} holds numbers that are not finite, first in {name}; give weights that were saved before the "
                 "training diverged."
             )
+
+
+def file_of(path: Path) -> Path:
+    """Returns the final weights in the folder of a run, and any other path as it is.
+
+    Raises InputError when the folder holds no finished run.
+    """
+    if not path.is_dir():
+        return path
+    return _of_run(path)
 
 
 def _of_run(folder: Path) -> Path:
