@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from uncrowd.boxes import xyxy_to_xywh
+from uncrowd.devices import send
 from uncrowd.errors import InputError
 from uncrowd.extras import extras_of
 from uncrowd.thresholds import Threshold, of_each_class
@@ -85,8 +86,8 @@ class Target:
     size: tuple[int, int]
 
     def to(self, device: torch.device) -> "Target":
-        """Returns a copy on `device`; from pinned memory it is copied asynchronously."""
-        boxes, labels, ignored = (t.to(device, non_blocking=True) for t in (self.boxes, self.labels, self.ignored))
+        """Returns a copy on `device`, which `send` makes."""
+        boxes, labels, ignored = (send(t, device) for t in (self.boxes, self.labels, self.ignored))
         return Target(boxes=boxes, labels=labels, ignored=ignored, size=self.size)
 
 

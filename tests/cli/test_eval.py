@@ -227,7 +227,7 @@ def test_the_ground_truth_is_not_overwritten(refused, shapes, run):
 
 def test_a_missing_gpu_is_refused(refused, shapes, run, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert "torch finds no GPU here" in refused("eval", run, "--data", shapes, "--device", "cuda")
+    assert "There is no device 'cuda' here; give 'cpu'" in refused("eval", run, "--data", shapes, "--device", "cuda")
 
 
 def test_weights_of_other_classes_are_refused(refused, run, tmp_path):

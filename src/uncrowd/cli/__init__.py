@@ -42,6 +42,8 @@ _OF_THE_MACHINE = (
 def run() -> None:
     """Entry point of the `uncrowd` command. Memory, output and signals are set up here: the process is our own."""
     keep_freed_memory()
+    # What a Mac's GPU cannot compute, its CPU does. Torch reads this when it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     _write_to_any_terminal()
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main(sys.argv[1:]))

@@ -37,7 +37,8 @@ class DemoArguments:
     out: Path = Path("demo")
     # Take about a minute instead of eight. This shows that everything works; the detector learns little.
     short: bool = False
-    # Device to compute on; by default a GPU if there is one, else the CPU.
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
     device: OptionalDevice = None
 
 

@@ -108,7 +108,8 @@ class EvalArguments:
     max_pixels: OptionalNumber = None
     # Number of processes that load images.
     workers: int = 2
-    # Device to compute on; by default a GPU if there is one, else the CPU.
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
     device: OptionalDevice = None
 
 

@@ -52,7 +52,8 @@ class CompareArguments:
     threshold: float = 0.3
     # Names of the two methods in the figure; by default those of their files or folders.
     names: Annotated[tuple[str, ...], arg(metavar="A B", help_behavior_hint="")] = ()
-    # Device to compute on; by default a GPU if there is one, else the CPU.
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
     device: OptionalDevice = None
 
 

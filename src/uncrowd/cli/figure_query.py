@@ -46,7 +46,8 @@ class AttentionArguments:
     stage: OptionalNumber = None
     # Number of the attention head, counted from 1; by default the mean of all heads.
     head: OptionalNumber = None
-    # Device to compute on; by default a GPU if there is one, else the CPU.
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
     device: OptionalDevice = None
 
 
@@ -67,7 +68,8 @@ class MasksArguments:
     query: OptionalNumber = None
     # Number of the stage, counted from 1; by default the last stage.
     stage: OptionalNumber = None
-    # Device to compute on; by default a GPU if there is one, else the CPU.
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
     device: OptionalDevice = None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, TypeVar, cast
 
 import tyro
 
@@ -14,7 +14,7 @@ Arguments = TypeVar("Arguments")
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 OptionalNumber = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 OptionalClasses = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS [CLASS ...]", help_behavior_hint="")]
-OptionalDevice = Annotated[Literal["cpu", "cuda"] | None, tyro.conf.arg(metavar="{cpu,cuda}", help_behavior_hint="")]
+OptionalDevice = Annotated[str | None, tyro.conf.arg(metavar="DEVICE", help_behavior_hint="")]
 
 
 def parse(cls: type[Arguments], argv: Sequence[str], prog: str, default: Arguments | None = None) -> Arguments:
@@ -59,8 +59,7 @@ def _flag(word: str) -> str | None:
 
 
 def require_device(device: str | None) -> None:
-    """Raises InputError when the device is 'cuda' and torch finds no GPU."""
-    import torch
+    """Raises InputError for a device that torch does not find here."""
+    from uncrowd.devices import choose_device  # which imports torch
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no GPU here; leave the flag out to use the CPU.")
+    choose_device(device)

@@ -105,7 +105,8 @@ class PredictArguments:
     # Width times height up to which an image is decoded; larger ones are left out. By default 178,956,970, with --tiles
     # 1,000,000,000.
     max_pixels: OptionalNumber = None
-    # Device to compute on; by default a GPU if there is one, else the CPU.
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
     device: OptionalDevice = None
 
 

@@ -60,7 +60,7 @@ class TrainArguments:
     log_to: OptionalTrackers = ()
     # Take three steps, say what the whole training would take in time and memory, and write nothing.
     dry_run: bool = False
-    # By default the GPU if there is one.
+    # Device to compute on, like `uncrowd predict --device`; by default a GPU if there is one.
     device: OptionalDevice = None
     experiment: Annotated[Experiment, arg(name="")] = field(default_factory=small_data)
 

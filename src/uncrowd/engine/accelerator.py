@@ -1,5 +1,6 @@
 """The device of this process, and its part among the processes of a distributed run."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 from torch.distributed import DistError
 
+from uncrowd.devices import choose_device
 from uncrowd.errors import InputError, PeerLostError
 
 # What gloo, which connects processes on CPUs, reports as a plain RuntimeError.
@@ -19,14 +21,20 @@ _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "Br
 def build_accelerator(device: str | None = None) -> Accelerator:
     """Returns the device and the rank of this process, as `torchrun` or `accelerate launch` set them.
 
-    device: "cpu" or "cuda"; by default the GPU if there is one. Raises InputError when there is no such device.
-    Precision is not left to accelerate, because it would replace `forward`; training uses autocast instead.
+    device: see `choose_device`. Several processes compute on a GPU each or on the CPU. Raises InputError when there is
+    no such device, and when several processes would share one. Precision is not left to accelerate, because it would
+    replace `forward`; training uses autocast instead.
     """
+    chosen = choose_device(device)
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if not alone and (chosen.type == "mps" or chosen.index is not None):
+        if device is not None:
+            raise InputError(f"Several processes cannot train on one device, {device}; give 'cuda', 'cpu' or none.")
+        chosen = torch.device("cpu")
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    on_cpu = device == "cpu" or not torch.cuda.is_available()  # accelerate would choose the GPU of a Mac
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[kwargs])
-    if device not in (None, accelerator.device.type):
-        raise InputError(f"There is no device {device!r} here, only {accelerator.device.type!r}; name that or none.")
+    accelerator = Accelerator(cpu=chosen.type == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
+    if alone:
+        accelerator.state.device = chosen  # accelerate itself knows no second GPU
     return accelerator
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from uncrowd.devices import wait_for
 from uncrowd.words import counted
 
 # The first step is not timed: it also compiles kernels, starts the loading processes and creates the optimiser's state.
@@ -67,8 +68,7 @@ class StepTimer:
         self._size = max(self._size, size, key=lambda size: size[0] * size[1])
         if self._steps not in (UNTIMED, UNTIMED + TIMED):
             return None
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        wait_for(self._device)
         if self._steps == UNTIMED:
             self._since = self._clock()
             return None
@@ -78,8 +78,10 @@ class StepTimer:
 def peak_memory(device: torch.device) -> int | None:
     """Returns the peak of memory so far in bytes: what torch allocated on a GPU, or what this process held on a CPU.
 
-    None if the system does not count it, such as Windows.
+    None where nobody counts it: on Windows, and on a Mac's GPU.
     """
+    if device.type == "mps":
+        return None
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

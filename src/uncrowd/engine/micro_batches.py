@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from uncrowd.devices import send
 from uncrowd.losses.criterion import Losses
 from uncrowd.structures import Batch
 
@@ -28,8 +29,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """Returns the batch on `device`. All its tensors are copied before the forward pass, which then never waits."""
     return replace(
         batch,
-        images=batch.images.to(device, non_blocking=True),
-        sizes=batch.sizes.to(device, non_blocking=True),
+        images=send(batch.images, device),
+        sizes=send(batch.sizes, device),
         targets=[target.to(device) for target in batch.targets],
     )
 

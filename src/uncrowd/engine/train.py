@@ -16,6 +16,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from uncrowd.data.loader import TrainLoader
+from uncrowd.devices import send
 from uncrowd.engine.accelerator import distribute
 from uncrowd.engine.average import averaged, update_average
 from uncrowd.engine.checkpoint import Facts, load_checkpoint, save_checkpoint
@@ -273,7 +274,7 @@ class Trainer:
         if self.accelerator.num_processes == 1:
             self._watch.values[2:].fill_(float(asked))  # assigning a number would wait for the device
             return max(boxes, 1.0)
-        local = torch.tensor([boxes, float(asked)]).to(self.accelerator.device, non_blocking=True)
+        local = send(torch.tensor([boxes, float(asked)]), self.accelerator.device)
         boxes_and_stop = self.accelerator.reduce(local, "sum")
         assert isinstance(boxes_and_stop, Tensor)
         self._watch.values[2] = boxes_and_stop[1]

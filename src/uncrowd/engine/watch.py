@@ -17,7 +17,7 @@ class Watch:
 
     def send(self) -> None:
         """Begins to copy the present values."""
-        self._host.copy_(self.values, non_blocking=True)
+        self._host.copy_(self.values, non_blocking=self._copied is not None)
         if self._copied is not None:
             self._copied.record()
 

@@ -21,6 +21,7 @@ from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
 from uncrowd.data.transforms import ResizeConfig, resize
+from uncrowd.devices import choose_device, send
 from uncrowd.errors import InputError, NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.image_like import ImageLike, size_of, to_pixels, to_rows, warn_of
@@ -196,7 +197,7 @@ class Predictor:
             ),
             torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext(),
         ):
-            images, sizes = (given.to(self.device, non_blocking=True) for given in (images, sizes))
+            images, sizes = (send(given, self.device) for given in (images, sizes))
             if isinstance(self.model, Detector):
                 images = self.model.padded(images)  # so that one captured or compiled graph serves a padded size
             detect = partial(self.model.detect, **self._decoding) if self.cuda_graphs is None else self.cuda_graphs
@@ -237,17 +238,17 @@ def load(
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
 
-    device: by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`.
-    compiled: torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes.
-    max_pixels, tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model
-    with dense queries; more find more objects in a fuller image. one_label: each box gets only its best class, so that
-    none is counted twice; by default it may have several, as in the paper.
+    device: "cpu", "cuda", "cuda:1" or "mps"; by default the GPU where there is one. tta: test-time augmentation, or
+    none. bf16: see `Predictor`. compiled: torch.compile, for many images of one size or a few: each takes some half a
+    minute, on a CPU minutes. max_pixels, tiles: see `Predictor`. proposals: another number of detections an image than
+    in training, for a model with dense queries; more find more objects in a fuller image. one_label: each box gets only
+    its best class, so that none is counted twice; by default it may have several, as in the paper.
 
     An ONNX file runs as it was exported, without `bf16`, `compiled` and `one_label`. The predictor's model is converted
     for inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
 
-    Raises InputError when the file is missing or is not such a file, for `compiled` without a compiler, and for
-    `compiled` or `one_label` with test-time augmentation.
+    Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
+    without a compiler, and for `compiled` or `one_label` with test-time augmentation.
     """
     path = Path(path)
     if path.suffix.lower() == ".onnx":
@@ -273,12 +274,11 @@ def load(
         )
     weights = load_weights(path, proposals)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(
-        _moved(weights.model, device),
+        weights.model,
         weights.categories,
         resize_config,
-        device,
+        choose_device(device),
         tta,
         bf16,
         compiled,
@@ -287,15 +287,3 @@ def load(
         weights.thresholds,
         one_label,
     )
-
-
-def _moved(model: Detector, device: torch.device | str) -> Detector:
-    """Returns the model on the device. Raises InputError for a device that is not there."""
-    no_device = InputError(f"There is no device {str(device)!r} here; give 'cpu', 'cuda' or none.")
-    try:
-        model.to(device)
-    except (RuntimeError, AssertionError, TypeError) as error:  # whatever torch says of a device that is not there
-        raise no_device from error
-    if torch.device(device).type == "meta":  # where nothing is computed
-        raise no_device
-    return model

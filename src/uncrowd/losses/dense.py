@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import giou, iou, pairwise_iou
+from uncrowd.devices import send
 from uncrowd.errors import NonFiniteError, require_at_least
 from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_ignored, stack_stages
 from uncrowd.structures import StageOutput
@@ -186,7 +187,7 @@ def match_points(
             of_image = np.s_[stage, image, :, :count]
             point, target = _assign(values[of_image], indices[of_image], repeat)
             columns.append(np.stack([np.full_like(point, image), point, target]))
-        pairs = torch.from_numpy(np.concatenate(columns, axis=1)).to(cost.device, non_blocking=True)
+        pairs = send(torch.from_numpy(np.concatenate(columns, axis=1)), cost.device)
         found.append(Pairs(*pairs))
     return found
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from uncrowd.boxes import at_least_fp32, pairwise_giou, pairwise_own_share, xyxy_to_cxcywh
+from uncrowd.devices import send
 from uncrowd.errors import InputError, NonFiniteError, require_at_least
 from uncrowd.losses.classification import AnyClassConfig, FocalConfig, class_cost
 from uncrowd.structures import StageOutput, Target
@@ -73,7 +74,7 @@ def pad_targets(targets: list[Target], like: Tensor) -> PaddedTargets:
         boxes=pad_sequence([target.boxes.to(like.device, dtype) for target in targets], batch_first=True),
         labels=pad_sequence([target.labels.to(like.device) for target in targets], batch_first=True),
         ignored=pad_sequence([target.ignored.to(like.device, dtype) for target in targets], batch_first=True),
-        scale=heights_widths.flip(-1).repeat(1, 2)[:, None].to(like.device, non_blocking=True),
+        scale=send(heights_widths.flip(-1).repeat(1, 2)[:, None], like.device),
         counts=[len(target.labels) for target in targets],
     )
 
@@ -131,7 +132,7 @@ def match(
         raise NonFiniteError("the model predicts logits or boxes that are not finite")
     problems = host_cost.view(cost.shape).numpy()
     pairs = np.stack(list(_solvers().map(partial(_assign, counts=targets.counts), problems)))  # (s, 3, m)
-    return Matching(*torch.from_numpy(pairs).to(cost.device, non_blocking=True).unbind(1))
+    return Matching(*send(torch.from_numpy(pairs), cost.device).unbind(1))
 
 
 @cache

@@ -41,9 +41,9 @@ def train(
     number of classes is that of the data. out: a folder that holds no run yet; by default runs/NAME-NUMBER. box: which
     boxes of CrowdHuman's odgt to use. classes: the classes to keep, as in `open_dataset`; by default all. start_from:
     weights or a run's folder; the model may have other proposals than these. new_class_head: the weights may have other
-    classes. log_to: trackers that get the log too, of "wandb", "mlflow" and "trackio". device: "cpu" or "cuda"; by
-    default the GPU if there is one. dry_run: take a few steps, say what training would take, and write nothing. say:
-    receives each sentence for the user before the first step and after the last one.
+    classes. log_to: trackers that get the log too, of "wandb", "mlflow" and "trackio". device: "cpu", "cuda", "cuda:1"
+    or "mps"; by default the GPU if there is one. dry_run: take a few steps, say what training would take, and write
+    nothing. say: receives each sentence for the user before the first step and after the last one.
 
     Raises InputError when data, experiment, weights or folder cannot be used and when memory runs out, NonFiniteError
     when a loss or a gradient is not finite, and PeerLostError when another process of a distributed run ends early.
