@@ -17,6 +17,7 @@ from uncrowd.inference.evaluate import Detected, detect, evaluate
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.ranks import Ranks
 
 
 @pytest.fixture
@@ -56,10 +57,10 @@ def test_ranks_share_the_images(
 ) -> None:
     """Together, the ranks find what a single process finds. With 16 images, some of 20 ranks have none."""
     alone = detect(predictor, dataset, batch_size=3)
-    monkeypatch.setattr("uncrowd.inference.evaluate._gather", lambda own, world_size: own)
+    monkeypatch.setattr(Ranks, "gather", lambda ranks, own: own)
     together: dict[Any, Any] = {}
     for rank in range(ranks):
-        part = detect(predictor, dataset, batch_size=3, world_size=ranks, rank=rank)
+        part = detect(predictor, dataset, batch_size=3, ranks=Ranks(rank, ranks))
         assert not together.keys() & part.detections.keys()
         together |= part.detections
     assert_same(Detected(together, []), alone)

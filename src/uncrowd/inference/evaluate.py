@@ -4,10 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any, NamedTuple
-
-import torch.distributed
+from typing import NamedTuple
 
 from uncrowd.argument_types import checked_types
 from uncrowd.data.check.training import require_readable
@@ -21,6 +18,7 @@ from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.image_like import ImageLike
 from uncrowd.inference.predictor import Predictor
+from uncrowd.ranks import ALONE, Ranks
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
 from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
 from uncrowd.words import counted, first, listed
@@ -43,15 +41,14 @@ def detect(
     *,
     batch_size: int = 8,
     workers: int = 0,
-    world_size: int = 1,
-    rank: int = 0,
+    ranks: Ranks = ALONE,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Detected:
     """Returns the unthresholded detections of every image, on every rank.
 
-    batch_size: images a rank at a time; it changes speed and memory, and in fp32 the last bits of results. world_size,
-    rank: among how many processes the images are split, and which of them this one is. on_batch: told batches done and
-    in all. With test-time augmentation or tiles images go one by one, and reading them is so little of the work that
+    batch_size: images at a time; it changes speed and memory, and in fp32 the last bits of results. ranks: the
+    processes that share the batches; their number changes no result. on_batch: told batches done and in all by this
+    process. With test-time augmentation or tiles images go one by one, and reading them is so little of the work that
     `workers` have none.
 
     Raises InputError when no image can be read.
@@ -63,23 +60,22 @@ def detect(
             multiple=predictor.model.multiple,
             batch_size=batch_size,
             workers=workers,
-            world_size=world_size,
-            rank=rank,
+            world_size=ranks.size,
+            rank=ranks.rank,
             max_pixels=predictor.max_pixels,
         )
         steps, total = _detect_in_batches(predictor, loader), len(loader)
     else:
-        images = range(rank, len(dataset), world_size)
+        images = ranks.share(range(len(dataset)))
         steps, total = _detect_one_by_one(predictor, (dataset[index] for index in images)), len(images)
-    found: list[tuple[ImageId, Detections]] = []
-    unreadable: list[str] = []
-    for done, (detections, skipped) in enumerate(steps, start=1):
-        found += detections
-        unreadable += skipped
+    own: list[_Step] = []
+    for done, step in enumerate(steps, start=1):
+        own.append(step)
         if on_batch is not None:
             on_batch(done, total)
-    if world_size > 1:
-        found, unreadable = _gather(found, world_size), _gather(unreadable, world_size)
+    all_steps = ranks.gather(own)
+    found = [of_image for in_step, _ in all_steps for of_image in in_step]
+    unreadable = [sentence for _, in_step in all_steps for sentence in in_step]
     if unreadable and not found:
         require_readable(dataset, predictor.max_pixels)
     return Detected(dict(found), unreadable)
@@ -191,13 +187,6 @@ def _read(predictor: Predictor, sample: Sample) -> ImageLike:
     limit = predictor.max_pixels
     rows = None if predictor.tiles is None else read_tiff_rows(sample.path, sample.size, max_pixels=limit)
     return rows or read_image(sample.path, sample.size, max_pixels=limit)
-
-
-def _gather(own: list[Any], world_size: int) -> list[Any]:
-    """Returns the lists of all ranks, one after the other, on every rank."""
-    lists: list[list[Any]] = [[] for _ in range(world_size)]
-    torch.distributed.all_gather_object(lists, own)
-    return list(chain.from_iterable(lists))
 
 
 def _classes(categories: Categories) -> str:

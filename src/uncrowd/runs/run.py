@@ -21,7 +21,7 @@ from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.data.splits import Splits
-from uncrowd.engine.accelerator import build_accelerator, peers
+from uncrowd.engine.accelerator import build_accelerator
 from uncrowd.engine.log import RunLog
 from uncrowd.engine.recompute import recompute_layers
 from uncrowd.engine.trackers import TrackerName, require_trackers, start_trackers
@@ -30,6 +30,7 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
+from uncrowd.ranks import Ranks, peers
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.runs.folder import CONFIG, claimed, copy_run, refuse_a_run
 from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, completed, identity
@@ -167,11 +168,12 @@ def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_
         say(str(trainer.rehearse()))
         return TrainedRun(folder, finished=False)
     about = facts(splits, data.train, data.scored_on, experiment, model, accelerator)
+    ranks = Ranks(accelerator.process_index, accelerator.num_processes)
     run = replace(run, experiment=experiment)
     with _log(run, folder, trainer, goes_on=resume, say=say) if main else nullcontext() as log:
         if log is not None and start is not None:
             log.write("begin", 0, {"start": start, "command": _command(), "about": about})
-        with peers(accelerator.process_index, accelerator.num_processes):
+        with peers(ranks, "--resume goes on from the last checkpoint"):
             scoring = Scoring(experiment, run.start_from, data.val, accelerator, folder, about, log)
             finished = trainer.train(log, scoring)
     if not finished:

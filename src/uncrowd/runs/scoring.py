@@ -21,6 +21,7 @@ from uncrowd.inference.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector
 from uncrowd.paper.expected import beside_paper
+from uncrowd.ranks import Ranks
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.report.page import write_report
 from uncrowd.thresholds import ScoreThresholds, in_words
@@ -68,8 +69,7 @@ class Scoring:
             self.dataset,
             batch_size=settings.per_rank(self.accelerator.num_processes) // settings.accumulate,
             workers=settings.workers,
-            world_size=self.accelerator.num_processes,
-            rank=self.accelerator.process_index,
+            ranks=Ranks(self.accelerator.process_index, self.accelerator.num_processes),
         )
         scores = self.evaluator.evaluate(self.dataset, detected.detections, categories)
         if self.log is not None:
