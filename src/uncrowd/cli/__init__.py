@@ -78,16 +78,13 @@ def main(argv: Sequence[str]) -> int:
     except InputError as error:
         return _refuse(str(error))
     except (NonFiniteError, PeerLostError) as error:
-        print(f"uncrowd: {one_line(str(error))}", file=sys.stderr)
-        return 1
+        return _refuse(one_line(str(error)), 1)
     except SystemExit as error:  # raised by the parser, which has printed its message
         return error.code if isinstance(error.code, int) else 0
     except KeyboardInterrupt:
-        print("uncrowd: interrupted", file=sys.stderr)
-        return 130
+        return _refuse("interrupted", 130)
     except _Terminated:
-        print("uncrowd: terminated", file=sys.stderr)
-        return 143
+        return _refuse("terminated", 143)
     except BrokenPipeError:  # nobody reads the output any more, so discard what is buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -96,9 +93,9 @@ def main(argv: Sequence[str]) -> int:
             return _refuse(f"{error.filename or 'a file'} cannot be used: {error.strerror}.")
         if is_out_of_memory(error):
             return _refuse("memory ran out; smaller batches and smaller images need less.")
-        traceback.print_exc()
-        print("uncrowd: the above is a fault of uncrowd, not of your input; please report it.", file=sys.stderr)
-        return 1
+        if _says_why():
+            traceback.print_exc()
+        return _refuse("the above is a fault of uncrowd, not of your input; please report it.", 1)
 
 
 def _write_to_any_terminal() -> None:
@@ -118,9 +115,19 @@ def _terminate(number: int, frame: object) -> None:
     raise _Terminated
 
 
-def _refuse(sentence: str) -> int:
-    print(f"uncrowd: {sentence}", file=sys.stderr)
-    return 2
+def _refuse(sentence: str, status: int = 2) -> int:
+    """Says why the command ends and returns its status; of several ranks only the first to fail says it."""
+    if _says_why():
+        print(f"uncrowd: {sentence}", file=sys.stderr)
+    return status
+
+
+def _says_why() -> bool:
+    if "WORLD_SIZE" not in os.environ:
+        return True
+    from uncrowd.ranks import fails_first  # which imports torch
+
+    return fails_first()
 
 
 def _help() -> str:
