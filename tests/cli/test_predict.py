@@ -258,7 +258,7 @@ def test_each_image_is_decoded_once_and_only_a_batch_is_held(uncrowd, weights, s
         return predict_all(self, images, *rest)
 
     predict_all = Predictor.predict
-    monkeypatch.setattr("uncrowd.cli.predict.read_content", counting)
+    monkeypatch.setattr("uncrowd.cli.detected_files.read_content", counting)
     monkeypatch.setattr(Predictor, "predict", holding)
     argv = ("predict", weights, shapes / "images", "--out", tmp_path, "--batch-size", 2)
     assert uncrowd(*argv).status == 0
@@ -343,7 +343,7 @@ def test_a_full_disk_leaves_complete_json(uncrowd, weights, shapes, tmp_path, mo
 
 def test_sigterm_leaves_whole_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
     handler = signal.signal(signal.SIGTERM, _terminate)  # as the command does when it begins
-    monkeypatch.setattr("uncrowd.cli.predict._draw", lambda image, found, target: stop_at(target, "val3.jpg"))
+    monkeypatch.setattr("uncrowd.cli.detected_files._draw", lambda image, found, target: stop_at(target, "val3.jpg"))
     said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--device", "cpu")
     signal.signal(signal.SIGTERM, handler)
     assert (said.status, said.err) == (143, "uncrowd: terminated\n")
@@ -491,7 +491,7 @@ def test_a_tiled_tiff_is_read_by_rows_unless_it_is_drawn(predict, tmp_path, monk
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels, tile=(32, 32), photometric="rgb", compression="zlib")
     _, drawn = predict(path, out="drawn", flags=["--tiles", 64])
-    monkeypatch.setattr("uncrowd.cli.predict.read_content", None)
+    monkeypatch.setattr("uncrowd.cli.detected_files.read_content", None)
     _, only_json = predict(path, out="json", flags=["--tiles", 64, "--json-only"])
     assert only_json[0]["detections"] == drawn[0]["detections"]
     content = bytearray(path.read_bytes())

@@ -1,41 +1,36 @@
 """`uncrowd predict WEIGHTS IMAGE...`: writes annotated images or videos, detections or tracks, and counts."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
-from jaxtyping import UInt8
-from PIL import Image
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.counts import Counts
+from uncrowd.cli.detected_files import DetectedFiles
 from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
-from uncrowd.cli.image_arguments import named_images, named_videos, path_below, result_names
+from uncrowd.cli.image_arguments import named_images, named_videos, result_names
 from uncrowd.cli.progress import progress_bar
 from uncrowd.cli.results_folder import NUMBERED, results_folder
 from uncrowd.cli.thresholds import ThresholdWords, choose, read_threshold, without_images
 from uncrowd.cli.tiles import read_tiles
 from uncrowd.data.classes import split_names
-from uncrowd.data.images.read import ImageContent, read_content, read_tiff_rows
-from uncrowd.data.images.tiff_rows import TiffRows
 from uncrowd.data.results.csv_rows import writing_counts
-from uncrowd.data.results.found import FoundImage, Write
+from uncrowd.data.results.found import Write
 from uncrowd.data.results.predictions import writing_predictions
-from uncrowd.data.results.written import ResultFormat, files_of, writing
+from uncrowd.data.results.written import OF_EACH_IMAGE, ResultFormat, files_of, writing
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.overwriting import refuse_overwriting
-from uncrowd.structures import Categories, Detections
+from uncrowd.ranks import ALONE, Ranks, joined, launched
+from uncrowd.structures import Categories
 from uncrowd.thresholds import Threshold, require_known
-from uncrowd.visualize.draw import draw_detections
-from uncrowd.words import counted, one_line
+from uncrowd.words import counted
 
 # What is written in any case.
 DETECTIONS, COUNTS = "detections.json", "counts.csv"
@@ -123,10 +118,21 @@ def main(argv: Sequence[str]) -> int:
     if videos or arguments.camera is not None:
         return _track(arguments, videos, images, wanted, tiles)
     _refuse_flags_of_videos(arguments)
-    files = named_images(images, results)
+    with joined() as ranks:
+        return _predict(arguments, images, wanted, tiles, ranks)
+
+
+def _predict(
+    arguments: PredictArguments,
+    images: Sequence[Path],
+    wanted: Threshold | None,
+    tiles: TilesConfig | None,
+    ranks: Ranks,
+) -> int:
+    files = ranks.once(lambda: named_images(images, {NUMBERED, arguments.out or NUMBERED}))
     names = result_names(files, images)
     _refuse_overwriting(arguments, files, list(names.values()))
-    predictor = _load(arguments, tiles)
+    predictor = _load(arguments, tiles, ranks)
     only = _classes(arguments.only, predictor.categories)
     threshold = choose(wanted, predictor, only)
     _require_writable(arguments.format, only)
@@ -135,28 +141,31 @@ def main(argv: Sequence[str]) -> int:
     counts = Counts(only)
     read = objects = pages = 0
     with (
-        results_folder(arguments.out) as out,
-        _writing(arguments.format, out, only, predictor.categories) as writers,
-        progress_bar("detecting") as on_batch,
+        results_folder(arguments.out, ranks) as out,
+        _writing(arguments.format, out, only, predictor.categories, ranks) as (of_each, of_all),
+        progress_bar("detecting") as on_file,
     ):
-        for start in range(0, len(files), step):
-            content = _read(files[start : start + step], predictor.max_pixels, in_rows=in_rows)
-            for file, image, everything in _detect(predictor, content, arguments.batch_size, in_rows=in_rows):
-                for note in image.notes():
-                    print(one_line(f"note: {file}: {note}"), file=sys.stderr)
-                of_classes = everything[_among(everything, only)]
-                detections = of_classes.above(threshold.shown)
-                numbers = of_classes.above(threshold.counted).counts
-                pixels = None if isinstance(image, TiffRows) else image.pixels
-                if pixels is not None and not arguments.json_only:
-                    _draw(pixels, detections, out / names[file])
-                below, annotated = path_below(file, images), not arguments.json_only
-                size = image.size if isinstance(image, TiffRows) else image.pixels.shape[:2]
-                for write in writers:
-                    write(FoundImage(file, below, names[file], size, pixels, detections, numbers, annotated))
-                counts.add(below, {name: numbers[name] for name in only})
-                read, objects, pages = read + 1, objects + len(detections), pages + image.pages
-            on_batch(start + step, len(files))
+        detect = DetectedFiles(
+            predictor=predictor,
+            batch_size=arguments.batch_size,
+            only=only,
+            threshold=threshold,
+            out=None if arguments.json_only else out,
+            given=images,
+            names=names,
+            writers=of_each,
+            in_rows=in_rows,
+        )
+        batches = [files[start : start + step] for start in range(0, len(files), step)]
+        for done, (said, image, in_file) in enumerate(ranks.each(batches, detect), start=1):
+            for line in said:
+                print(line, file=sys.stderr)
+            if image is not None:
+                for write in of_all:
+                    write(image)
+                counts.add(image.below, {name: image.counts[name] for name in only})
+                read, objects, pages = read + 1, objects + len(image.detections), pages + in_file
+            on_file(done, len(files))
     if read:
         print(f"counts of objects with a score of {threshold.counted_words}:\n{counts.in_words()}")
     left_out = f", {len(files) - read} left out" if read < len(files) else ""
@@ -176,6 +185,8 @@ def _track(
 ) -> int:
     from uncrowd.cli.video import VideoOutput, track_videos  # needs an extra
 
+    if launched().size > 1:
+        raise InputError("Objects in a video are followed by one process; start the command without torchrun.")
     if arguments.camera is not None and images:
         raise InputError("--camera is given, and files as well; give one of the two.")
     if arguments.format:
@@ -201,10 +212,10 @@ def _refuse_flags_of_videos(arguments: PredictArguments) -> None:
             raise InputError(f"{name} counts tracks in videos, and there is none; leave it out, or name a video.")
 
 
-def _load(arguments: PredictArguments, tiles: TilesConfig | None) -> Predictor:
+def _load(arguments: PredictArguments, tiles: TilesConfig | None, ranks: Ranks = ALONE) -> Predictor:
     return load(
         arguments.weights,
-        arguments.device,
+        ranks.device(arguments.device),
         TTAConfig() if arguments.tta else None,
         bf16=arguments.bf16,
         compiled=arguments.compile,
@@ -213,21 +224,6 @@ def _load(arguments: PredictArguments, tiles: TilesConfig | None) -> Predictor:
         tiles=tiles,
         one_label=arguments.one_label,
     )
-
-
-def _detect(
-    predictor: Predictor, content: Mapping[Path, ImageContent | TiffRows], batch_size: int, *, in_rows: bool
-) -> list[tuple[Path, ImageContent | TiffRows, Detections]]:
-    """Returns each image with all its detections. One that is read by rows and proves damaged is reported instead."""
-    given = [image if isinstance(image, TiffRows) else image.pixels for image in content.values()]
-    try:
-        found = predictor.predict(given, 0.0, batch_size)
-    except InputError as error:
-        if not in_rows:
-            raise
-        print(f"left out: {error}", file=sys.stderr)
-        return []
-    return [(file, image, detections) for (file, image), detections in zip(content.items(), found, strict=True)]
 
 
 def _classes(only: str | None, categories: Categories) -> list[str]:
@@ -240,11 +236,6 @@ def _classes(only: str | None, categories: Categories) -> list[str]:
     return [name for name in categories.names if name in wanted]
 
 
-def _among(found: Detections, only: Sequence[str]) -> torch.Tensor:
-    wanted = torch.tensor([name in only for name in found.categories.names])
-    return wanted[found.labels]
-
-
 def _require_writable(formats: Sequence[ResultFormat], only: Sequence[str]) -> None:
     if "odgt" in formats and len(only) > 1:
         raise InputError(f"--format odgt has one class, this detector {len(only)}; choose one with --only {only[0]}.")
@@ -252,13 +243,15 @@ def _require_writable(formats: Sequence[ResultFormat], only: Sequence[str]) -> N
 
 @contextmanager
 def _writing(
-    formats: Sequence[ResultFormat], out: Path, only: Sequence[str], categories: Categories
-) -> Iterator[list[Write]]:
-    """Yields a function for each file or kind of files, which writes an image with its detections."""
+    formats: Sequence[ResultFormat], out: Path, only: Sequence[str], categories: Categories, ranks: Ranks
+) -> Iterator[tuple[list[Write], list[Write]]]:
+    """Yields the functions that write files of one image, and on the first rank those that add to files of all."""
+    formats = list(dict.fromkeys(formats))
     with ExitStack() as stack:
+        of_each = [stack.enter_context(writing(each, out, categories)) for each in formats if each in OF_EACH_IMAGE]
         contexts = [writing_predictions(out / DETECTIONS), writing_counts(out / COUNTS, only)]
-        contexts += [writing(format, out, categories) for format in dict.fromkeys(formats)]
-        yield [stack.enter_context(context) for context in contexts]
+        contexts += [writing(each, out, categories) for each in formats if each not in OF_EACH_IMAGE]
+        yield of_each, [stack.enter_context(context) for context in contexts] if ranks.is_main else []
 
 
 def _refuse_overwriting(arguments: PredictArguments, files: Sequence[Path], names: Sequence[Path]) -> None:
@@ -268,21 +261,3 @@ def _refuse_overwriting(arguments: PredictArguments, files: Sequence[Path], name
         written += [file for format in arguments.format for file in files_of(format, names)]
         targets = [arguments.out / file for file in written]
         refuse_overwriting(targets, files, mend="name another folder with --out", replace=arguments.overwrite)
-
-
-def _read(files: Sequence[Path], max_pixels: int, *, in_rows: bool) -> dict[Path, ImageContent | TiffRows]:
-    """Returns the images that can be read, with `in_rows` some not decoded yet; reports the others."""
-    images = {}
-    for file in files:
-        try:
-            rows = read_tiff_rows(file, max_pixels=max_pixels) if in_rows else None
-            images[file] = rows or read_content(file, max_pixels=max_pixels)
-        except InputError as error:
-            print(f"left out: {error}", file=sys.stderr)
-    return images
-
-
-def _draw(image: UInt8[np.ndarray, "h w 3"], detections: Detections, target: Path) -> None:
-    annotated = draw_detections(image, detections.boxes, labels=detections.labels, captions=detections.captions)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(annotated).save(target, quality=92)

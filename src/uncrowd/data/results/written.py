@@ -17,6 +17,8 @@ from uncrowd.structures import Categories
 # coco: a dataset in one JSON. csv: a row for each detection. yolo, voc: a file for each image. odgt: CrowdHuman's.
 # crops: an image for each detection.
 ResultFormat = Literal["coco", "csv", "yolo", "voc", "odgt", "crops"]
+# These have files for each image. The others have one file for all.
+OF_EACH_IMAGE: tuple[ResultFormat, ...] = ("yolo", "voc", "crops")
 
 
 def writing(format: ResultFormat, folder: Path, categories: Categories) -> AbstractContextManager[Write]:
