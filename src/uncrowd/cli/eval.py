@@ -37,6 +37,7 @@ from uncrowd.inference.evaluate import detect, evaluate, most_found, require_ann
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.overwriting import refuse_overwriting
+from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
 from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
 from uncrowd.words import counted, listed
@@ -120,6 +121,14 @@ def main(argv: Sequence[str]) -> int:
     of_files = [method for method in methods if holds_detections(method)]
     wanted = read_threshold(arguments.threshold)
     _require_usable(arguments, of_files)
+    with joined() as ranks:
+        _evaluate(arguments, methods, of_files, wanted, ranks)
+    return 0
+
+
+def _evaluate(
+    arguments: EvalArguments, methods: list[Path], of_files: list[Path], wanted: Threshold | None, ranks: Ranks
+) -> None:
     layout = find_layout(arguments.data)
     targets = [] if arguments.out is None else [arguments.out]
     refuse_overwriting(targets, [*methods, *layout.files], mend="name another file with --out")
@@ -137,12 +146,16 @@ def main(argv: Sequence[str]) -> int:
     dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
     protocol = arguments.protocol or dataset.protocol
     _require_fitting(arguments, protocol, dataset)
-    found = [_find(arguments, method, results.get(method), dataset, of_all_classes, classes) for method in methods]
+    found = [
+        _find(arguments, method, results.get(method), dataset, of_all_classes, classes, ranks) for method in methods
+    ]
+    if not ranks.is_main:
+        return
     detections, most, threshold = found[0]
     if arguments.other is not None:
         comparison = compare(detections, found[1].detections, dataset, protocol=protocol)
         _print_comparison(arguments, comparison, dataset)
-        return 0
+        return
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
     if dataset.annotated:
@@ -159,7 +172,6 @@ def main(argv: Sequence[str]) -> int:
         print(said, file=sys.stderr if arguments.json else sys.stdout)
         if arguments.json:
             print("{}")
-    return 0
 
 
 class _Found(NamedTuple):
@@ -177,15 +189,16 @@ def _find(
     dataset: DetectionDataset,
     of_all_classes: DetectionDataset,
     classes: ClassMap | None,
+    ranks: Ranks,
 ) -> _Found:
     """Returns what a detector finds, or what is in a file.
 
     results: None for a detector. of_all_classes: see `found_in`.
     """
     if results is None:
-        predictor = _load(arguments, method, dataset)
+        predictor = _load(arguments, method, dataset, ranks)
         threshold = DEFAULT_THRESHOLD if predictor.thresholds is None else predictor.thresholds.count
-        detections = _detect(arguments, predictor, dataset)
+        detections = _detect(arguments, predictor, dataset, ranks)
         return _Found(detections, most_found(predictor, detections), threshold)
     detections = found_in(results, of_all_classes, classes)
     findings = check_detections(detections, dataset)
@@ -260,13 +273,13 @@ def _require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset:
             )
 
 
-def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset) -> Predictor:
+def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset, ranks: Ranks) -> Predictor:
     tta = RELEASED_TTA if arguments.tta_as_released else TTAConfig() if arguments.tta else None
     tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     return load_for(
         dataset,
         method,
-        arguments.device,
+        ranks.device(arguments.device),
         tta,
         bf16=arguments.bf16,
         max_pixels=arguments.max_pixels,
@@ -276,13 +289,16 @@ def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset) -> 
     )
 
 
-def _detect(arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset) -> dict[ImageId, Detections]:
+def _detect(
+    arguments: EvalArguments, predictor: Predictor, dataset: DetectionDataset, ranks: Ranks
+) -> dict[ImageId, Detections]:
     with progress_bar("scoring") as on_batch:
         detected = detect(
             predictor,
             dataset,
             batch_size=arguments.batch_size,
             workers=arguments.workers,
+            ranks=ranks,
             on_batch=on_batch,
         )
     if detected.unreadable:
