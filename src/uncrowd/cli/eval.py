@@ -52,7 +52,8 @@ class EvalArguments:
 
     Given two, say which is better, and whether the choice of images may be the reason.
     To score detections in a file, the images are not needed. A dataset without ground truth, such as COCO's test-dev,
-    cannot be scored: --out then writes the file for its evaluation server.
+    cannot be scored: --out then writes the file for its evaluation server. Several processes that torchrun starts share
+    the images.
     """
 
     # Weights (.safetensors), the folder of a run, an exported detector (.onnx), or detections (COCO results in .json or

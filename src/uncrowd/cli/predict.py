@@ -44,7 +44,7 @@ class PredictArguments:
     tracks, the tracks as .jsonl and as MOTChallenge's .txt, and their numbers as CSV.
 
     Images that cannot be read, and pages after the first of a file, are reported and left out, and the exit status is
-    then 2.
+    then 2. Several processes that torchrun starts share the images and give one result.
     """
 
     # Weights (.safetensors), the folder of a run, or an exported detector (.onnx).
