@@ -2,10 +2,10 @@
 
 In each clip people walk to and fro and pass each other (`uncrowd.data.synthetic.clips`). Without `--weights` a made-up
 detector finds them: it misses objects, the more the less of them is visible, moves the sides of boxes, gives hidden
-objects lower scores and adds detections where nothing is. With `--weights` a trained detector looks at the frames.
+objects lower scores and adds detections where nothing is. With `--weights` a trained detector finds them.
 
-Trackers get the same detections. Identity switches (IDSW) and MOTA are those of CLEAR MOT, IDF1 is that of Ristani et
-al.; trackers of the package trackers compute them. A line through the middle of the frames counts who crosses it.
+All trackers get the same detections. Identity switches (IDSW) and MOTA are those of CLEAR MOT, IDF1 is that of Ristani
+et al.; `trackers.eval` computes them. A line through the middle of the frames counts who crosses it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
