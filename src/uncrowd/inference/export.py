@@ -117,7 +117,9 @@ def export_onnx(
         return check(load_onnx(file, "cpu"), model)
 
 
-def to_onnx(module: nn.Module, arguments: tuple[Any, ...], **options: Any) -> torch.onnx.ONNXProgram:
+def to_onnx(
+    module: nn.Module, arguments: tuple[Any, ...], *, optimize: bool = True, **options: Any
+) -> torch.onnx.ONNXProgram:
     """Returns the module as ONNX, traced in evaluation mode with these arguments. options: for `torch.onnx.export`."""
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -125,12 +127,28 @@ def to_onnx(module: nn.Module, arguments: tuple[Any, ...], **options: Any) -> to
             arguments,
             dynamo=True,
             verbose=False,
+            optimize=False,
             opset_version=OPSET,
             custom_translation_table=_translations(),
             **options,
         )
-    assert program is not None
+        assert program is not None
+        if optimize:
+            _remove_what_is_known(program)
+            program.optimize()
     return program
+
+
+def _remove_what_is_known(program: torch.onnx.ONNXProgram) -> None:
+    """Computes what depends on no input, and removes duplicates, which leaves less than half of the operators.
+
+    `ONNXProgram.optimize` does so too, but one of its rules first compares each operator with all others.
+    """
+    import_for_onnx("onnxscript.optimizer").fold_constants(program.model)
+    passes = import_for_onnx("onnx_ir.passes.common")
+    passes.RemoveUnusedNodesPass()(program.model)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(program.model)
+    passes.CommonSubexpressionEliminationPass()(program.model)
 
 
 def _forget_where_it_was_made(program: torch.onnx.ONNXProgram) -> None:
