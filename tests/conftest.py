@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: a small crowd, a small experiment and an exported detector."""
 
 import io
+import os
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.exported import Exported, symbolic_shapes
@@ -50,10 +52,27 @@ def tiny() -> Callable[..., Experiment]:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Both of the paper's modules, as one ONNX file; once for all tests, as it takes half a minute.
+    """Both of the paper's modules, as one ONNX file; once for all tests and workers, as it takes half a minute.
 
     The boxes it starts from are of all sizes, some far out of the image.
     """
+    model = _of_all_sizes()
+    categories, resize = Categories(ids=(3, 17), names=("dark", "bright")), ResizeConfig(short_side=48, max_size=96)
+    root = tmp_path_factory.getbasetemp()  # of this worker, inside that of all
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "exported"
+    weights, onnx, said = folder / "weights.safetensors", folder / "deploy" / "detector.onnx", folder / "said.txt"
+    with FileLock(folder.with_suffix(".lock")):
+        if not said.exists():
+            folder.mkdir(exist_ok=True)
+            thresholds = ScoreThresholds(f1={"dark": 0.4, "bright": 0.25}, count={"dark": 0.35, "bright": 0.25})
+            save_weights(weights, model, categories, config.to_dict(resize), thresholds)
+            with symbolic_shapes(), redirect_stdout(io.StringIO()) as printed:
+                assert main(["export", str(weights), str(onnx)]) == 0
+            said.write_text(printed.getvalue())
+    return Exported(model.eval(), categories, resize, weights, onnx, said.read_text())
+
+
+def _of_all_sizes() -> SparseRCNN:
     torch.manual_seed(0)
     model = SparseRCNN(replace(TINY_MODEL, num_classes=2, proposals=16)).to(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -64,11 +83,4 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
             stage.box_deltas.weight.mul_(0.2)  # as training does; else boxes run away, and rounding with them
         centres, sides = torch.rand(16, 2) * 1.4 - 0.2, torch.logspace(-4, 1, 16, base=2)[:, None]
         model.proposal_boxes_cxcywh_norm.copy_(torch.cat([centres, sides, sides], dim=1))
-    categories, resize = Categories(ids=(3, 17), names=("dark", "bright")), ResizeConfig(short_side=48, max_size=96)
-    folder = tmp_path_factory.mktemp("exported")
-    weights, onnx = folder / "weights.safetensors", folder / "deploy" / "detector.onnx"
-    thresholds = ScoreThresholds(f1={"dark": 0.4, "bright": 0.25}, count={"dark": 0.35, "bright": 0.25})
-    save_weights(weights, model, categories, config.to_dict(resize), thresholds)
-    with symbolic_shapes(), redirect_stdout(io.StringIO()) as said:
-        assert main(["export", str(weights), str(onnx)]) == 0
-    return Exported(model.eval(), categories, resize, weights, onnx, said.getvalue())
+    return model
