@@ -4,9 +4,10 @@
 >>> detections = predictor.predict("street.jpg", threshold=0.3)
 
 `open_dataset` reads a dataset, `fetch_dataset` fetches one, `train` and `resume` train a detector on it, `load` reads a
-trained one, `evaluate` scores it, `compare` says which of two is better, `track` follows objects through a video, and
-`export` writes a detector as ONNX. `push_to_hub` and `from_pretrained` share detectors on the Hugging Face Hub. Where
-the input cannot be used, they raise `InputError` with one sentence that says what is wrong and what to do.
+trained one, `evaluate` scores it, `compare` says which of two is better, `track` follows objects through a video,
+`export` writes a detector as ONNX, and `export_page` as a page for a browser. `push_to_hub` and `from_pretrained` share
+detectors on the Hugging Face Hub. Where the input cannot be used, they raise `InputError` with one sentence that says
+what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from uncrowd.extras import extras_of
 
 if TYPE_CHECKING:
+    from uncrowd.browser.page import export_page as export_page
     from uncrowd.data.dataset import DetectionDataset as DetectionDataset
     from uncrowd.data.formats.open import open_dataset as open_dataset
     from uncrowd.data.hub.fetch import fetch_dataset as fetch_dataset
@@ -63,6 +65,7 @@ _PUBLIC = {
     "from_pretrained": "uncrowd.hub.repository",
     "push_to_hub": "uncrowd.hub.repository",
     "model_card": "uncrowd.hub.card",
+    "export_page": "uncrowd.browser.page",
     "DetectionDataset": "uncrowd.data.dataset",
     "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",

@@ -60,6 +60,16 @@ def test_unusable_paths_are_refused(refused, exported, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_and_a_page_are_not_both_written(refused, exported, tmp_path):
+    for destinations in ([], [tmp_path / "a.onnx", "--page", tmp_path / "page"]):
+        said = refused("export", exported.weights, *destinations)
+        assert "Give either the ONNX file to write, DST, or a folder for a page, --page FOLDER." in said
+    (tmp_path / "runtime.tgz").write_bytes(b"")
+    said = refused("export", exported.onnx, "--page", tmp_path / "page", "--runtime", tmp_path / "runtime.tgz")
+    assert "runtime.tgz is not onnxruntime-web@" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["runtime.tgz"]
+
+
 def test_a_path_that_cannot_be_written_is_refused_at_once(uncrowd, exported, tmp_path, monkeypatch):
     def too_late(*_, **__):
         raise AssertionError("after minutes")

@@ -39,11 +39,14 @@ def main(wheel: Path) -> None:
 
 
 def check_contents(wheel: Path) -> None:
-    """Checks that the wheel holds the type marker and the template of the report, and no tests."""
+    """Checks that the wheel holds the type marker, the template of the report and the page, and no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert "uncrowd/py.typed" in names
     assert any(name.startswith("uncrowd/report/") and name.endswith(".html.j2") for name in names)
+    assert {"uncrowd/browser/page/index.html", "uncrowd/browser/page/page.css", "uncrowd/browser/page/page.js"} <= {
+        *names
+    }
     others = [name for name in names if not name.startswith(("uncrowd/", "uncrowd-"))]
     assert not others, f"{wheel} also holds {others}"
 

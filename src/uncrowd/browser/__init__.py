@@ -1,0 +1,1 @@
+"""A detector as a page that a browser opens from the disk."""
