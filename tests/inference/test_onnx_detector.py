@@ -19,7 +19,8 @@ from tests.inference.cases import assert_same, random_image
 from uncrowd import InputError
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.inference.evaluate import detect
-from uncrowd.inference.onnx_detector import CPU, METADATA, OnnxDetector
+from uncrowd.inference.exported import METADATA
+from uncrowd.inference.onnx_detector import CPU, OnnxDetector
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.detr import DETRConfig
 
@@ -106,9 +107,12 @@ def test_an_onnx_file_of_others_is_refused(tmp_path: Path) -> None:
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", [x], [y])
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
     onnx.save(model, tmp_path / "theirs.onnx")
-    with pytest.raises(InputError, match=r"theirs\.onnx is an ONNX file without uncrowd's description of a detector"):
+    with pytest.raises(InputError, match=r"theirs\.onnx is a file without uncrowd's description of a detector"):
         uncrowd.load(tmp_path / "theirs.onnx")
-    for value, sentence in {"{": "has a damaged description", '{"model": 3}': "is not a valid OnnxDescription"}.items():
+    for value, sentence in {
+        "{": "has a damaged description",
+        '{"model": 3}': "is not a valid ExportedDescription",
+    }.items():
         helper.set_model_props(model, {METADATA: value})
         onnx.save(model, tmp_path / "theirs.onnx")
         with pytest.raises(InputError, match=rf"theirs\.onnx {sentence}"):
