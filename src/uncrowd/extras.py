@@ -18,6 +18,7 @@ EXTRA_OF = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "datasets": "huggingface",
+    "openvino": "openvino",
     "pandas": "pandas",
     "supervision": "supervision",
     "imagecodecs": "tiff",

@@ -246,7 +246,7 @@ def test_a_path_without_ground_truth_is_refused(refused, run, tmp_path):
 NOT_WEIGHTS = {
     "w.safetensors": (b"", "w.safetensors is not a safetensors file"),
     "noise.safetensors": (b"\x00\xff" * 5000, "noise.safetensors is not a safetensors file"),
-    "model.pth": (b"", "model.pth is neither a weights file (.safetensors, .onnx) nor detections, COCO"),
+    "model.pth": (b"", "model.pth is neither a weights file (.safetensors, .onnx, .xml) nor detections, COCO"),
     "found.txt": (b"cat 0.9 1 2 3 4", "found.txt is neither a weights file"),
 }
 

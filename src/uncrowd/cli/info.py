@@ -41,7 +41,7 @@ class InfoArguments:
     parameters and FLOPs beside those computed here.
     """
 
-    # Name of a recipe, a weights file (.safetensors, .onnx), the folder of a run, or the word tables. By default
+    # Name of a recipe, a weights file (.safetensors, .onnx, .xml), the folder of a run, or the word tables. By default
     # the recipes are listed.
     what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS|tables]", help_behavior_hint="")] = None
 

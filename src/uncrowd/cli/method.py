@@ -14,6 +14,7 @@ from uncrowd.data.results.coco import CocoResults
 from uncrowd.data.results.odgt import OdgtResults
 from uncrowd.errors import InputError
 from uncrowd.inference.evaluate import with_ids_of
+from uncrowd.inference.formats import is_exported
 from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
@@ -37,11 +38,11 @@ def holds_detections(method: Path) -> bool:
                 "file, as COCO results (.json) or CrowdHuman's odgt."
             )
     suffix = method.suffix.lower()
-    if method.is_dir() or suffix in (".safetensors", ".onnx"):
+    if method.is_dir() or suffix == ".safetensors" or is_exported(method):
         return False
     if suffix not in (".json", ".odgt") and not is_odgt(method):
         raise InputError(
-            f"{method} is neither a weights file (.safetensors, .onnx) nor detections, COCO results (.json) or "
+            f"{method} is neither a weights file (.safetensors, .onnx, .xml) nor detections, COCO results (.json) or "
             "CrowdHuman's odgt; convert it to one of these."
         )
     return True

@@ -47,7 +47,7 @@ class PredictArguments:
     then 2. Several processes that torchrun starts share the images and give one result.
     """
 
-    # Weights (.safetensors), the folder of a run, or an exported detector (.onnx).
+    # Weights (.safetensors), the folder of a run, or an exported detector (.onnx, .xml).
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
     # Image files, video files or folders; folders are searched with their subfolders. A call is about images or videos.
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE|VIDEO|FOLDER ...", help_behavior_hint="")] = ()

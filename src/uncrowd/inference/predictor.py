@@ -24,8 +24,9 @@ from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.devices import choose_device, send
 from uncrowd.errors import InputError, NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
+from uncrowd.inference.exported import AnyDetector
+from uncrowd.inference.formats import is_exported, load_exported
 from uncrowd.inference.image_like import ImageLike, size_of, to_pixels, to_rows, warn_of
-from uncrowd.inference.onnx_detector import AnyDetector, load_onnx
 from uncrowd.inference.tiles import TilesConfig, detect_in_tiles
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
@@ -40,7 +41,7 @@ class Predictor:
 
     model: what `for_inference` makes of the given one, which is moved to the device and otherwise stays as it is. Later
     training of the given one does not reach the predictor.
-    device: where torch runs the model; an ONNX file was given its device when it was loaded.
+    device: where torch runs the model; an exported detector was given its device when it was loaded.
     tta: test-time augmentation (Table 7), which detects in each image at many sizes and is slow.
     bf16: compute in bfloat16 all but boxes, scores and attention by IoU; faster on GPUs, and on CPUs that have
     instructions for it.
@@ -75,7 +76,7 @@ class Predictor:
         self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
         if compiled and isinstance(self.model, Detector):
             compile_whole(self.model)
-        self._decoding = {"one_label": True} if one_label else {}  # an ONNX file decodes as it was exported
+        self._decoding = {"one_label": True} if one_label else {}  # an exported detector decodes as it was exported
         on_gpu = self.device.type == "cuda" and not compiled
         self.cuda_graphs = CudaGraphs(partial(self.model.detect, **self._decoding)) if on_gpu else None
         self.categories = categories
@@ -223,7 +224,7 @@ class Predictor:
         )
 
 
-@checked_types(path="a weights file, the folder of a run, or an ONNX file")
+@checked_types(path="a weights file, the folder of a run, or an exported detector")
 def load(
     path: str | Path,
     device: torch.device | str | None = None,
@@ -236,7 +237,7 @@ def load(
     tiles: TilesConfig | None = None,
     one_label: bool = False,
 ) -> Predictor:
-    """Returns a predictor from a weights file, a run's folder (its last weights), or an exported ONNX file (.onnx).
+    """Returns a predictor from a weights file, a run's folder (its last weights), or an exported detector.
 
     device: "cpu", "cuda", "cuda:1" or "mps"; by default the GPU where there is one. tta: test-time augmentation, or
     none. bf16: see `Predictor`. compiled: torch.compile, for many images of one size or a few: each takes some half a
@@ -244,19 +245,18 @@ def load(
     in training, for a model with dense queries; more find more objects in a fuller image. one_label: each box gets only
     its best class, so that none is counted twice; by default it may have several, as in the paper.
 
-    An ONNX file runs as it was exported, without `bf16`, `compiled` and `one_label`. The predictor's model is converted
+    A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
+    `compiled` and `one_label`. The predictor's model is converted
     for inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
     without a compiler, and for `compiled` or `one_label` with test-time augmentation.
     """
     path = Path(path)
-    if path.suffix.lower() == ".onnx":
+    if is_exported(path):
         if bf16 or compiled or one_label:
-            raise InputError(
-                f"{path} is run by ONNX Runtime as it was exported; leave bf16, compiling and one label a box out."
-            )
-        detector = load_onnx(path, device, proposals)
+            raise InputError(f"{path} runs as it was exported; leave bf16, compiling and one label a box out.")
+        detector = load_exported(path, device, proposals)
         return Predictor(
             detector,
             detector.description.categories,

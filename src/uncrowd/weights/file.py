@@ -92,7 +92,7 @@ def load_weights(path: Path, proposals: int | None = None) -> Weights:
     configuration or are not finite, and when the folder holds no finished run.
     """
     path = file_of(path)
-    if path.suffix.lower() == ".onnx" and path.is_file():
+    if path.suffix.lower() in (".onnx", ".xml") and path.is_file():
         raise InputError(
             f"{path} is an exported detector, which can only run inference; give the weights that it was exported from."
         )
