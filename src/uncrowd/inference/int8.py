@@ -1,0 +1,92 @@
+"""Quantizes an exported detector to int8 with ONNX Runtime, calibrated on images.
+
+The convolutions of the backbone and the pyramid are quantized, and what lies between them: there is nearly all of the
+time. Weights have a scale for each channel. All that follows the pyramid stays in fp32: int8 would save little time
+there, and boxes and scores need the precision.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.loader import InferenceLoader
+from uncrowd.errors import InputError
+from uncrowd.inference.onnx_detector import OnnxDetector, import_for_onnx
+
+IMAGES = 100  # to calibrate with, unless another number is given
+# Operators between two convolutions that int8 passes through.
+PASSING = {"Relu", "Clip", "Add", "MaxPool", "Resize"}
+
+
+def to_int8(detector: OnnxDetector, destination: Path, dataset: DetectionDataset, images: int) -> None:
+    """Writes a quantized copy of an ONNX file of `write_onnx`.
+
+    detector: the file, loaded. dataset, images: the range of each activation is the smallest and the largest value that
+    it has in the first so many images. Raises InputError when none of them can be read.
+    """
+    onnx, quantization = import_for_onnx("onnx"), import_for_onnx("onnxruntime.quantization")
+    model = onnx.load(detector.path)
+    batches = _batches(detector, dataset, images)
+    with _quiet(), np.errstate(invalid="ignore"):  # infinite ranges, of numbers that are not quantized
+        quantization.quantize_static(
+            model,
+            destination,
+            _Reader(batches),
+            op_types_to_quantize=["Conv", *PASSING],
+            nodes_to_quantize=_quantized(model.graph),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides the advice to optimize the graph first, which the export has done."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _quantized(graph: Any) -> list[str]:
+    """Returns the names of the convolutions, and of the nodes that read nothing but their results."""
+    weights, made, names = {each.name for each in graph.initializer}, set(), []
+    for node in graph.node:
+        numbers = node.input[:1] if node.op_type in ("Resize", "Clip") else node.input
+        passing = node.op_type in PASSING and all(name in made for name in numbers if name not in weights)
+        if node.op_type == "Conv" or passing:
+            made.update(node.output)
+            names.append(node.name)
+    return names
+
+
+def _batches(detector: OnnxDetector, dataset: DetectionDataset, images: int) -> Iterator[dict[str, np.ndarray]]:
+    preprocessing, multiple = detector.description.preprocessing, detector.multiple
+    loader = InferenceLoader(dataset, preprocessing, multiple=multiple, batch_size=1)
+    readable = (batch for batch in loader if batch.ids)
+    given = [detector.inputs(batch.images, batch.sizes) for batch in islice(readable, images)]
+    if not given:
+        raise InputError(f"{dataset.source}: none of the images to calibrate with can be read; run `uncrowd check`.")
+    return iter(given)
+
+
+class _Reader:
+    """Gives ONNX Runtime one batch after another."""
+
+    def __init__(self, batches: Iterator[dict[str, np.ndarray]]):
+        self._batches = batches
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Returns the next batch, or None after the last."""
+        return next(self._batches, None)
