@@ -122,11 +122,11 @@ def test_a_dataset_without_ground_truth_is_not_scored(crowd: Path) -> None:
 
 def test_a_detector_is_exported(trained: uncrowd.TrainedRun, tmp_path: Path) -> None:
     with symbolic_shapes():
-        checked = uncrowd.export(trained.weights, tmp_path / "detector.onnx")
-    assert checked.exported.pixels < 0.1
+        exported = uncrowd.export(trained.weights, tmp_path / "detector.onnx")
+    assert exported.checked.exported.pixels < 0.1
     session = onnxruntime.InferenceSession(tmp_path / "detector.onnx")
     assert [output.name for output in session.get_outputs()] == ["boxes", "scores", "labels"]
-    with pytest.raises(InputError, match=r"is not the name of an ONNX file; end its name in \.onnx"):
+    with pytest.raises(InputError, match=r"is not the name of an exported detector; end its name in \.onnx or \.xml"):
         uncrowd.export(trained.weights, tmp_path / "detector.pt")
 
 
@@ -170,7 +170,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("train", {"data": "d", "say": "no"}, "say is 'no'; give Callable[[str], None]."),
     ("resume", {"folder": b"run"}, "folder is b'run'; give the folder of a run."),
-    ("load", {"path": None}, "path is None; give a weights file, the folder of a run, or an ONNX file."),
+    ("load", {"path": None}, "path is None; give a weights file, the folder of a run, or an exported detector."),
     ("load", {"path": "w", "proposals": "4"}, "proposals is '4'; give int | None."),
     ("load", {"path": "w", "proposals": True}, "proposals is True; give int | None."),
     ("load", {"path": "w", "tiles": 64}, "tiles is 64; give TilesConfig | None."),
@@ -190,7 +190,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"a": {}, "b": 3, "dataset": "d"},
         "b is 3; give a predictor, such as load(path), or detections by imag",
     ),
-    ("export", {"weights": "w", "destination": None}, "destination is None; give the name of an ONNX file."),
+    ("export", {"weights": "w", "destination": None}, "destination is None; give the name of an exported detector."),
     ("track", {"predictor": "w", "video": "v"}, "predictor is 'w'; give a predictor, such as load(path)."),
 ]
 

@@ -63,7 +63,7 @@ def test_unusable_paths_are_refused(refused, exported, tmp_path):
 def test_a_file_and_a_page_are_not_both_written(refused, exported, tmp_path):
     for destinations in ([], [tmp_path / "a.onnx", "--page", tmp_path / "page"]):
         said = refused("export", exported.weights, *destinations)
-        assert "Give either the ONNX file to write, DST, or a folder for a page, --page FOLDER." in said
+        assert "Give either the file to write, DST, or a folder for a page, --page FOLDER." in said
     (tmp_path / "runtime.tgz").write_bytes(b"")
     said = refused("export", exported.onnx, "--page", tmp_path / "page", "--runtime", tmp_path / "runtime.tgz")
     assert "runtime.tgz is not onnxruntime-web@" in said

@@ -21,7 +21,8 @@ from uncrowd import InputError
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference import export
 from uncrowd.inference.export_check import made_up
-from uncrowd.inference.onnx_detector import METADATA, OnnxDescription, OnnxDetector, load_onnx
+from uncrowd.inference.exported import METADATA, ExportedDescription
+from uncrowd.inference.onnx_detector import OnnxDetector, load_onnx
 from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
@@ -70,7 +71,7 @@ def test_the_file_describes_itself(exported: Exported) -> None:
     said = json.loads(metadata.value)
     assert said["categories"] == {"ids": [3, 17], "names": ["dark", "bright"]}
     assert (said["preprocessing"], said["multiple"]) == ({"short_side": 48, "max_size": 96}, 32)
-    assert load_onnx(exported.onnx).description == OnnxDescription(
+    assert load_onnx(exported.onnx).description == ExportedDescription(
         model=exported.model.config,
         categories=exported.categories,
         preprocessing=exported.resize,

@@ -15,8 +15,9 @@ from typing import Any
 from uncrowd.argument_types import checked_types
 from uncrowd.browser.runtime import read_runtime
 from uncrowd.errors import InputError
-from uncrowd.inference.export import export
-from uncrowd.inference.onnx_detector import OnnxDescription, import_for_onnx, load_onnx
+from uncrowd.inference.export_file import export
+from uncrowd.inference.exported import ExportedDescription
+from uncrowd.inference.onnx_detector import import_for_onnx, load_onnx
 from uncrowd.thresholds import DEFAULT_THRESHOLD, of_each_class
 
 HTML = Path(__file__).with_name("html")
@@ -59,7 +60,7 @@ def export_page(
     return folder / INDEX
 
 
-def _write(folder: Path, description: OnnxDescription, files: dict[str, bytes], notices: Path) -> None:
+def _write(folder: Path, description: ExportedDescription, files: dict[str, bytes], notices: Path) -> None:
     """Writes the page. notices: the folder with the licence of ONNX Runtime, which ONNX Runtime Web does not bring."""
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)  # what a kill left
@@ -89,7 +90,7 @@ def _write_parts(folder: Path, name: str, content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "scripts": scripts}
 
 
-def _about(description: OnnxDescription) -> dict[str, Any]:
+def _about(description: ExportedDescription) -> dict[str, Any]:
     """Returns what the page knows about its detector; thresholds: of each class, by label, or None."""
     categories, thresholds = description.categories, description.thresholds
     return {

@@ -25,7 +25,7 @@ VERBS = {
     "fetch": ("fetch", "write a detection dataset of the Hugging Face Hub as a COCO folder"),
     "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),
-    "export": ("export", "write a trained detector as ONNX, checked against torch"),
+    "export": ("export", "write a trained detector for ONNX Runtime or OpenVINO, checked against torch"),
     "push": ("push", "put a trained detector on the Hugging Face Hub, with a model card"),
     "pull": ("pull", "get a detector from the Hugging Face Hub"),
     "info": ("info", "list the recipes, or say what a weights file holds"),

@@ -1,4 +1,4 @@
-"""`uncrowd export WEIGHTS DST`: writes a trained detector as ONNX, checked against torch, or as a page."""
+"""`uncrowd export WEIGHTS DST`: writes a trained detector as ONNX or for OpenVINO and checks it against torch, or as a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,21 @@ from tyro.conf import Positional, arg
 
 from uncrowd.browser.page import export_page
 from uncrowd.cli.flags import OptionalPath, parse
+from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split
+from uncrowd.data.classes import keep_classes
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.formats.open import find_layout, open_split
 from uncrowd.errors import InputError
-from uncrowd.inference.export import export
+from uncrowd.inference.export import OPSET
 from uncrowd.inference.export_check import SHARE, Checked
+from uncrowd.inference.export_file import export
+from uncrowd.inference.int8 import IMAGES
+from uncrowd.inference.int8_check import Compared
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportArguments:
-    """Write a trained detector as one ONNX file, which runs without torch, and check it against torch.
+    """Write a trained detector as a file that runs without torch, with ONNX Runtime or OpenVINO, and check it.
 
     Its inputs are `images` (batch, 3, height, width), RGB as uint8, resized and then padded to one size, and `sizes`
     (batch, 2), the height and width of each image before padding; a model with dense queries also takes `proposals`
@@ -28,13 +35,27 @@ class ExportArguments:
 
     # Weights (.safetensors) or the folder of a run; with --page also an ONNX file that `uncrowd export` wrote.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The ONNX file to write (.onnx); leave it out with --page.
+    # The file to write: .onnx for ONNX Runtime, or .xml for OpenVINO, with its weights in a .bin beside it. Leave it out
+    # with --page.
     destination: Annotated[Positional[Path | None], arg(metavar="[DST]", help_behavior_hint="")] = None
     # A new folder instead: its page opens by double-click and detects in a browser, without a network. It needs ONNX
     # Runtime Web, which npm gets.
     page: Annotated[OptionalPath, arg(metavar="FOLDER", help_behavior_hint="")] = None
     # The file of ONNX Runtime Web where there is no npm; `npm pack onnxruntime-web@1.30.0` downloads it elsewhere.
     runtime: OptionalPath = None
+    # Version of ONNX's operators, 18 to 23; an older program may need an older one.
+    opset: int = OPSET
+    # Half precision: store and compute in fp16 all but boxes, scores and attention. The file is about half as large; it
+    # is meant for GPUs, and slower on most CPUs.
+    half: bool = False
+    # Quantize the convolutions to int8, which is faster on CPUs with VNNI, and print what that costs in accuracy.
+    int8: bool = False
+    # With --int8, the dataset whose images it is calibrated with and scored on.
+    data: OptionalPath = None
+    # Split of the dataset; by default the validation split, or the only split.
+    split: OptionalSplit = None
+    # Number of images, the first of the split, to calibrate with.
+    images: int = IMAGES
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,19 +63,30 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(ExportArguments, argv, "uncrowd export")
     match arguments.destination, arguments.page:
         case Path() as destination, None:
-            _write_onnx(arguments.source, destination)
+            _write_file(arguments, destination)
         case None, Path() as folder:
             index = export_page(arguments.source, folder, runtime=arguments.runtime, say=_say)
             print(f"open {index} in a browser")
         case _:
-            raise InputError("Give either the ONNX file to write, DST, or a folder for a page, --page FOLDER.")
+            raise InputError("Give either the file to write, DST, or a folder for a page, --page FOLDER.")
     return 0
 
 
-def _write_onnx(source: Path, destination: Path) -> None:
-    checked = export(source, destination, say=_say)
-    print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
-    _print_differences(checked)
+def _write_file(arguments: ExportArguments, destination: Path) -> None:
+    exported = export(
+        arguments.source,
+        destination,
+        opset=arguments.opset,
+        half=arguments.half,
+        int8=_dataset(arguments),
+        images=arguments.images,
+        say=_say,
+    )
+    files = [destination, destination.with_suffix(".bin")] if destination.suffix.lower() == ".xml" else [destination]
+    print(f"written to {destination}, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
+    _print_differences(exported.checked, "OpenVINO" if len(files) == 2 else "ONNX Runtime", half=arguments.half)
+    if exported.int8 is not None:
+        _print_int8(exported.int8)
     print("use it like the weights:")
     print(f"  uncrowd predict {quote(str(destination))} IMAGES")
     print(f"  uncrowd eval {quote(str(destination))} --data DATA")
@@ -64,10 +96,34 @@ def _say(sentence: str) -> None:
     print(sentence, flush=True)
 
 
-def _print_differences(checked: Checked) -> None:
+def _dataset(arguments: ExportArguments) -> DetectionDataset | None:
+    """Opens the dataset for int8. Raises InputError when it is missing, or given without --int8."""
+    if not arguments.int8:
+        if arguments.data is not None or arguments.split is not None:
+            raise InputError("--data and --split are for --int8; give it as well, or leave them out.")
+        return None
+    if arguments.data is None:
+        raise InputError("--int8 needs images to calibrate with; give a dataset with --data.")
+    layout = find_layout(arguments.data)
+    dataset = open_split(layout, choose_split(layout, arguments.split))
+    classes = choose_classes((), arguments.source)
+    return dataset if classes is None else keep_classes(dataset, classes)
+
+
+def _print_differences(checked: Checked, runtime: str, *, half: bool) -> None:
     print(f"checked on {checked.images} synthetic images against the model in double precision:")
-    for name, apart in (("ONNX Runtime", checked.exported), ("torch", checked.torch)):
+    for name, apart in ((runtime, checked.exported), ("torch, bf16" if half else "torch", checked.torch)):
         most = f"all within {apart.most_pixels:.2g} and {apart.most_score:.1g}"
         if isinf(apart.most_pixels):
             most = "some are missing or have another class"
         print(f"  {name:<12} {SHARE:.0%} of detections within {apart.pixels:.2g} pixels and {apart.score:.1g}, {most}")
+
+
+def _print_int8(compared: Compared) -> None:
+    before, after = compared.scores
+    print(f"scored on {compared.images} images, and timed on them in turns, one image at a time:")
+    for name, scores, seconds in zip(("fp32", "int8"), compared.scores, compared.seconds, strict=True):
+        score = "-" if scores.main is None else f"{scores.main:.1%}"
+        print(f"  {name:<12} {scores.headline} {score}, {seconds * 1000:.1f} ms an image")
+    cost = "" if before.main is None or after.main is None else f"{100 * (after.main - before.main):+.1f} points, "
+    print(f"  {'int8':<12} {cost}{compared.faster:.2f} times as fast")

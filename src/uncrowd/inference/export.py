@@ -1,4 +1,4 @@
-"""Exports a detector to one ONNX file that takes any number of images of any size and returns ranked detections."""
+"""Writes a detector as one ONNX file that takes any number of images of any size and returns ranked detections."""
 
 import json
 import logging
@@ -13,57 +13,25 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from uncrowd import config
-from uncrowd.argument_types import checked_types
+from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference.export_check import Checked, check
-from uncrowd.inference.onnx_detector import (
-    INPUTS,
-    METADATA,
-    OUTPUTS,
-    PROPOSALS,
-    OnnxDescription,
-    import_for_onnx,
-    load_onnx,
-)
+from uncrowd.inference.exported import INPUTS, METADATA, OUTPUTS, PROPOSALS, ExportedDescription
+from uncrowd.inference.onnx_detector import import_for_onnx, load_onnx
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
-from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Categories, Decoded
 from uncrowd.thresholds import ScoreThresholds
-from uncrowd.weights.destination import require_destination
-from uncrowd.weights.file import load_weights
 from uncrowd.whole_file import whole_file
-from uncrowd.words import counted
 
-OPSET = 20
+# Versions of ONNX's operators: torch's exporter writes the first and all later ones that it and ONNX Runtime know.
+OPSETS, OPSET = range(18, 24), 20
 # Weighted sums of rows are computed in this many portions. All rows at once would take 400 MB for 500 boxes, and a
 # portion fits the cache of a processor more often, so this is also faster.
 PORTIONS = 16
 # (images, height, width) of the input with which a model is traced. Tracing may turn a size of 1 into a constant, so
 # every feature map of Swin, even the one of stride 32, has several windows (of side 7 to 24) in each direction.
 TRACED = (2, 800, 1088)
-
-
-@checked_types(weights="a weights file or the folder of a run", destination="the name of an ONNX file")
-def export(weights: str | Path, destination: str | Path, *, say: Callable[[str], None] | None = None) -> Checked:
-    """Writes a trained detector as an ONNX file, and returns how far its detections are from those of torch.
-
-    weights: a weights file or a run's folder. destination: a file that ends in .onnx; `uncrowd.load` reads it. say:
-    receives a sentence before the work, which takes a minute or more. Raises as `export_onnx` and `load_weights` do,
-    and InputError when `destination` does not end in .onnx.
-    """
-    source, destination = Path(weights), Path(destination)
-    require_destination(destination, source, "an ONNX file", ".onnx")
-    model, categories, preprocessing, thresholds = load_weights(source)
-    resize = config.from_dict(ResizeConfig, preprocessing, str(source))
-    if say is not None:
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
-        say(f"exporting {source}: {what}; that takes a minute or more")
-    with explain_out_of_memory(
-        f"while exporting {source}", "end other programs, or export on a machine with more memory"
-    ):
-        return export_onnx(destination, model, categories, resize, thresholds)
 
 
 def export_onnx(
@@ -82,8 +50,32 @@ def export_onnx(
     Raises InputError when the file cannot be written or a package is missing, RuntimeError when the file finds other
     objects than the model, and NonFiniteError when the model's weights are damaged.
     """
+    require_packages()
+    with whole_file(path) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()  # a file that cannot be written fails before the export, which takes minutes
+        write_onnx(file, model, categories, preprocessing, thresholds)
+        return check(load_onnx(file, "cpu"), model)
+
+
+def require_packages() -> None:
+    """Raises InputError when a package is missing that the export needs, some of them only at its end."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        import_for_onnx(package)
+
+
+def write_onnx(
+    file: Path,
+    model: Detector,
+    categories: Categories,
+    preprocessing: ResizeConfig,
+    thresholds: ScoreThresholds | None = None,
+    *,
+    opset: int = OPSET,
+) -> None:
+    """Writes the file of `export_onnx` without checking it. opset: one of `OPSETS`."""
     assert isinstance(model.config, AnyDetectorConfig), model.config
-    description = OnnxDescription(
+    description = ExportedDescription(
         model=model.config,
         categories=categories,
         preprocessing=preprocessing,
@@ -91,34 +83,37 @@ def export_onnx(
         thresholds=thresholds,
     )
     images, height, width = TRACED
-    for package in ("onnx", "onnxscript", "onnxruntime"):  # some are needed only at the end, but said now
-        import_for_onnx(package)
-    with whole_file(path) as file:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()  # a file that cannot be written fails before the export, which takes minutes
-        given = torch.zeros(images, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * images)
-        dynamic = {0: "batch", 2: "height", 3: "width"}, {0: "batch"}
-        if model.config.any_proposals:
-            slots = torch.zeros(model.config.proposals, dtype=torch.bool)
-            program = to_onnx(
-                DetectingAny(model),
-                (*given, slots),
-                input_names=(*INPUTS, PROPOSALS),
-                output_names=OUTPUTS,
-                dynamic_shapes=(*dynamic, {0: "proposals"}),
-            )
-            _take_number(program)
-        else:
-            program = to_onnx(Detecting(model), given, input_names=INPUTS, output_names=OUTPUTS, dynamic_shapes=dynamic)
-        _forget_where_it_was_made(program)
-        program.model.metadata_props[METADATA] = json.dumps(config.to_dict(description))
-        program.save(file, external_data=False)
-        del program  # frees as much memory as the model needs, before the check runs it
-        return check(load_onnx(file, "cpu"), model)
+    given = torch.zeros(images, 3, height, width, dtype=torch.uint8), torch.tensor([[height, width]] * images)
+    dynamic = {0: "batch", 2: "height", 3: "width"}, {0: "batch"}
+    model.eval()
+    traced = for_inference(model)  # without frozen norms, which quantization would have to round
+    if model.config.any_proposals:
+        slots = torch.zeros(model.config.proposals, dtype=torch.bool)
+        program = to_onnx(
+            DetectingAny(traced),
+            (*given, slots),
+            opset=opset,
+            input_names=(*INPUTS, PROPOSALS),
+            output_names=OUTPUTS,
+            dynamic_shapes=(*dynamic, {0: "proposals"}),
+        )
+        _take_number(program)
+    else:
+        program = to_onnx(
+            Detecting(traced),
+            given,
+            opset=opset,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=dynamic,
+        )
+    _forget_where_it_was_made(program)
+    program.model.metadata_props[METADATA] = json.dumps(config.to_dict(description))
+    program.save(file, external_data=False)
 
 
 def to_onnx(
-    module: nn.Module, arguments: tuple[Any, ...], *, optimize: bool = True, **options: Any
+    module: nn.Module, arguments: tuple[Any, ...], *, opset: int = OPSET, optimize: bool = True, **options: Any
 ) -> torch.onnx.ONNXProgram:
     """Returns the module as ONNX, traced in evaluation mode with these arguments. options: for `torch.onnx.export`."""
     with torch.no_grad(), _quiet():
@@ -128,8 +123,8 @@ def to_onnx(
             dynamo=True,
             verbose=False,
             optimize=False,
-            opset_version=OPSET,
-            custom_translation_table=_translations(),
+            opset_version=opset,
+            custom_translation_table=_translations(opset),
             **options,
         )
         assert program is not None
@@ -214,9 +209,9 @@ def _take_number(program: torch.onnx.ONNXProgram) -> None:
     graph.inputs.append(number)
 
 
-def _translations() -> dict[Callable, Callable]:
+def _translations(opset: int) -> dict[Callable, Callable]:
     """Returns ONNX implementations of torch operators for which ONNX has none."""
-    op = getattr(import_for_onnx("onnxscript"), f"opset{OPSET}")
+    op = getattr(import_for_onnx("onnxscript"), f"opset{opset}")
 
     def embedding_bag(
         rows: Any,
