@@ -1,4 +1,4 @@
-"""`uncrowd export WEIGHTS DST`: writes a trained detector as ONNX or for OpenVINO and checks it against torch, or as a page."""
+"""`uncrowd export WEIGHTS DST`: writes a trained detector for ONNX Runtime or OpenVINO, checked, or as a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ class ExportArguments:
 
     # Weights (.safetensors) or the folder of a run; with --page also an ONNX file that `uncrowd export` wrote.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The file to write: .onnx for ONNX Runtime, or .xml for OpenVINO, with its weights in a .bin beside it. Leave it out
-    # with --page.
+    # The file to write: .onnx for ONNX Runtime, or .xml for OpenVINO, with its weights in a .bin beside it; leave it
+    # out with --page.
     destination: Annotated[Positional[Path | None], arg(metavar="[DST]", help_behavior_hint="")] = None
     # A new folder instead: its page opens by double-click and detects in a browser, without a network. It needs ONNX
     # Runtime Web, which npm gets.
