@@ -16,7 +16,7 @@ import uncrowd
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
-from uncrowd.evaluation.threshold import operating_curve
+from uncrowd.evaluation.operating_points import operating_curve
 
 IOUS = (0.5, 0.75)
 

@@ -14,7 +14,7 @@ from uncrowd.data.results.file import read_detections
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.evaluation.counting import counting_errors
-from uncrowd.evaluation.threshold import best_thresholds
+from uncrowd.evaluation.operating_points import best_thresholds
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.structures import ScoreProtocol

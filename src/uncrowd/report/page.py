@@ -16,8 +16,8 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.evaluation.analysis.errors import FALLBACK_THRESHOLD, analyse_errors
 from uncrowd.evaluation.coco import rank_images
+from uncrowd.evaluation.operating_points import THRESHOLDS, OperatingCurve, operating_curve
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.evaluation.threshold import THRESHOLDS, OperatingCurve, operating_curve
 from uncrowd.report.errors import error_section
 from uncrowd.report.images import COLOURS, best_and_worst
 from uncrowd.report.plot import Plot, plot

@@ -15,8 +15,8 @@ from uncrowd.engine.log import RunLog
 from uncrowd.evaluation.build import build_evaluator
 from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.counting import counting_errors
+from uncrowd.evaluation.operating_points import best_thresholds
 from uncrowd.evaluation.protocol import Scores
-from uncrowd.evaluation.threshold import best_thresholds
 from uncrowd.inference.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
 from uncrowd.models.detector import Detector

@@ -15,8 +15,8 @@ from uncrowd.evaluation.analysis.precision_recall import IOUS, PrecisionRecall, 
 from uncrowd.evaluation.analysis.slices import Slices, recall_by_slice
 from uncrowd.evaluation.as_hotcoco import in_pycocotools_order, match_all, most_in_an_image
 from uncrowd.evaluation.matching import match_image
+from uncrowd.evaluation.operating_points import operating_curve
 from uncrowd.evaluation.protocol import check_same_dataset
-from uncrowd.evaluation.threshold import operating_curve
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 
 # The score threshold if none can be suggested.

@@ -13,7 +13,7 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import rank_images
 from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.matching import match_image
-from uncrowd.evaluation.threshold import ENOUGH, THRESHOLDS, best_thresholds, operating_curve
+from uncrowd.evaluation.operating_points import ENOUGH, THRESHOLDS, best_thresholds, operating_curve
 from uncrowd.structures import Categories, Detections, Sample
 
 CATEGORIES = Categories(ids=(5, 9), names=("person", "dog"))
