@@ -11,7 +11,7 @@ from typing import TypedDict
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
-from uncrowd.data.outlines import Outlines
+from uncrowd.data.packed_outlines import Outlines
 from uncrowd.structures import Categories, ImageId, Sample, ScoreProtocol
 
 

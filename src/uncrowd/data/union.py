@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.outlines import Outlines
+from uncrowd.data.packed_outlines import Outlines
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 

@@ -9,7 +9,7 @@ from uncrowd.data.dataset import PackedBoxes, pack_boxes
 from uncrowd.data.formats.outline import as_outline, outline_box
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.data.formats.values import as_float, as_known, as_truth, is_number
-from uncrowd.data.outlines import Packing
+from uncrowd.data.packed_outlines import Packing
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.structures import ImageId
 
