@@ -6,7 +6,7 @@ from reprlib import repr as short  # a value in the user's file may be of any ty
 from typing import Any
 
 from uncrowd.data.dataset import PackedBoxes, pack_boxes
-from uncrowd.data.formats.outline import as_outline, outline_box
+from uncrowd.data.formats.coco_outline import as_outline, outline_box
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box, xywh_to_box
 from uncrowd.data.formats.values import as_float, as_known, as_truth, is_number
 from uncrowd.data.packed_outlines import Packing

@@ -12,7 +12,7 @@ from pycocotools import mask as pycocotools
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, write
 from uncrowd.boxes import FAR
 from uncrowd.data.formats.coco import scan_coco
-from uncrowd.data.formats.outline import as_outline, outline_box
+from uncrowd.data.formats.coco_outline import as_outline, outline_box
 from uncrowd.data.run_lengths import compress, decompress
 
 SIZE = (HEIGHT, WIDTH)
