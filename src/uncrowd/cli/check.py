@@ -85,7 +85,7 @@ def _use(checked: Checked, dataset: DetectionDataset) -> str:
 
 
 def _as_json(checked: Checked, *, every: bool) -> dict[str, Any]:
-    """The schema that docs/own_data.md describes: keys may be added to it, but none changes."""
+    """The schema that docs/check.md describes: keys may be added to it, but none changes."""
     splits, data = checked.scanned.splits, checked.training
     return {
         "data": str(splits.root),
