@@ -334,7 +334,9 @@ def test_a_threshold_may_be_one_for_each_class(predictor: Predictor) -> None:
         predictor.predict(image, threshold={"unicorn": 0.5})
 
 
-@pytest.mark.parametrize("option", [{"bf16": True}, {"compiled": True}, {"one_label": True}], ids=str)
+@pytest.mark.parametrize(
+    "option", [{"bf16": True}, {"compiled": True}, {"one_label": True}, {"lower_duplicates": 4.0}], ids=str
+)
 def test_options_of_torch_are_refused_for_an_onnx_file(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"detector\.onnx runs as it was exported; leave bf16, comp"):
         uncrowd.load(tmp_path / "detector.onnx", "cpu", **option)

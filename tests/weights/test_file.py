@@ -173,7 +173,9 @@ def test_a_description_of_another_version(tmp_path: Path) -> None:
         load_weights(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize(("ids", "names"), [((1,), ("a",)), ((1, 2, 3), ("a", "b")), ((1, 1), ("a", "b")), ((), ())])
+@pytest.mark.parametrize(
+    ("ids", "names"), [((1,), ("a",)), ((1, 2, 3), ("a", "b", "c")), ((1, 1), ("a", "b")), ((), ())]
+)
 def test_a_description_of_other_classes_than_the_models(
     tmp_path: Path, model: SparseRCNN, ids: tuple[int, ...], names: tuple[str, ...]
 ) -> None:
@@ -243,6 +245,14 @@ def test_thresholds_are_kept(model: SparseRCNN, tmp_path: Path) -> None:
     assert load_weights(path).thresholds == THRESHOLDS
     save_weights(path, model, CATEGORIES, PREPROCESSING)
     assert load_weights(path).thresholds is None
+
+
+def test_lowering_duplicates_can_be_chosen_at_inference_without_thresholds(model: SparseRCNN, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, CATEGORIES, PREPROCESSING, THRESHOLDS)
+    loaded = load_weights(path, lower_duplicates=4.0)
+    assert loaded.model.config == replace(TINY, lower_duplicates=4.0)
+    assert loaded.thresholds is None, "they were chosen for other scores"
 
 
 def test_a_file_of_before_there_were_thresholds_is_read(model: SparseRCNN, tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ from typing import Annotated, NamedTuple
 from tyro.conf import Positional, arg
 
 from uncrowd import config
-from uncrowd.cli.flags import OptionalClasses, OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
+from uncrowd.cli.flags import (
+    OptionalClasses,
+    OptionalDevice,
+    OptionalNumber,
+    OptionalPath,
+    OptionalReal,
+    parse,
+    require_device,
+)
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, found_in, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
 from uncrowd.cli.thresholds import ThresholdWords, complete, read_threshold
@@ -91,6 +99,8 @@ class EvalArguments:
     one_label: bool = False
     # Compute in bfloat16, like `uncrowd predict --bf16`.
     bf16: bool = False
+    # Lower the scores of duplicates, like `uncrowd predict --lower-duplicates`.
+    lower_duplicates: OptionalReal = None
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
     # Also say what goes wrong: errors by kind and what each costs, recall of crowded and of small objects, confused
@@ -228,6 +238,7 @@ def _require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
         ("--bf16", arguments.bf16),
         ("--tiles", tiles is not None),
         ("--one-label", arguments.one_label),
+        ("--lower-duplicates", arguments.lower_duplicates is not None),
         ("--proposals", arguments.proposals is not None),
     ):
         if given and of_files:
@@ -287,6 +298,7 @@ def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset, ran
         proposals=arguments.proposals,
         tiles=tiles,
         one_label=arguments.one_label,
+        lower_duplicates=arguments.lower_duplicates,
     )
 
 

@@ -13,6 +13,7 @@ Arguments = TypeVar("Arguments")
 # The help shows these optional flags without tyro's "{None}|" and "(default: None)"; their text explains the default.
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 OptionalNumber = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+OptionalReal = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
 OptionalClasses = Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS [CLASS ...]", help_behavior_hint="")]
 OptionalDevice = Annotated[str | None, tyro.conf.arg(metavar="DEVICE", help_behavior_hint="")]
 

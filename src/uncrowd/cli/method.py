@@ -59,6 +59,7 @@ def load_for(
     proposals: int | None = None,
     tiles: TilesConfig | None = None,
     one_label: bool = False,
+    lower_duplicates: float | None = None,
 ) -> Predictor:
     """Returns the detector, which reports the category ids of the dataset.
 
@@ -73,6 +74,7 @@ def load_for(
         proposals=proposals,
         tiles=tiles,
         one_label=one_label,
+        lower_duplicates=lower_duplicates,
     )
     return with_ids_of(dataset, predictor, str(method))
 

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.counts import Counts
 from uncrowd.cli.detected_files import DetectedFiles
-from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, parse, require_device
+from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, OptionalReal, parse, require_device
 from uncrowd.cli.image_arguments import named_images, named_videos, result_names
 from uncrowd.cli.progress import progress_bar
 from uncrowd.cli.results_folder import NUMBERED, results_folder
@@ -87,6 +87,9 @@ class PredictArguments:
     # Compile the model (torch.compile). This pays for many images of one size: each size is compiled once, in about
     # half a minute on a GPU and some minutes on a CPU.
     compile: bool = False
+    # Lower the score of a detection where a better one of its class overlaps it, by 1 - IoU ^ FLOAT; 2 to 4 help where
+    # training was short. Nothing is deleted. By default as in training; inf switches it off.
+    lower_duplicates: OptionalReal = None
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
     # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
@@ -223,6 +226,7 @@ def _load(arguments: PredictArguments, tiles: TilesConfig | None, ranks: Ranks =
         proposals=arguments.proposals,
         tiles=tiles,
         one_label=arguments.one_label,
+        lower_duplicates=arguments.lower_duplicates,
     )
 
 

@@ -19,7 +19,7 @@ from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories, Decoded
 from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.file import require_classes
-from uncrowd.weights.proposals import at_inference
+from uncrowd.weights.proposals import with_number
 
 INPUTS, OUTPUTS = ("images", "sizes"), Decoded._fields
 PROPOSALS = "proposals"  # a third input of models with dense queries, (1,) int64
@@ -59,7 +59,7 @@ class ExportedDetector(ABC):
     ):
         self.description = description
         self.path, self.device, self.proposals = path.absolute(), device, proposals
-        self.config = description.model if proposals is None else at_inference(description.model, proposals, str(path))
+        self.config = with_number(description.model, proposals, str(path))
         self.multiple = description.multiple
 
     @classmethod

@@ -37,7 +37,7 @@ class OnnxDetector(ExportedDetector):
         """Reads a file that `export_onnx` wrote.
 
         device: by default a GPU if ONNX Runtime can use one, else the CPU. proposals: another number than in training,
-        for a model with dense queries; see `at_inference`.
+        for a model with dense queries; see `with_number`.
 
         Raises InputError when ONNX Runtime is not installed or cannot use the device, and when the file does not exist,
         is damaged, or was not written by `uncrowd export`.

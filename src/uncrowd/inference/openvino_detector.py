@@ -42,7 +42,7 @@ class OpenVinoDetector(ExportedDetector):
         """Reads an .xml that `uncrowd export` wrote, and the .bin of its weights.
 
         device: the CPU or None. proposals: another number than in training, for a model with dense queries; see
-        `at_inference`. Raises InputError when OpenVINO is not installed, for any other device, and when a file does not
+        `with_number`. Raises InputError when OpenVINO is not installed, for any other device, and when a file does not
         exist, is damaged, or was not written by `uncrowd export`.
         """
         if torch.device(device or "cpu").type != "cpu":

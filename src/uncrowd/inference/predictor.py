@@ -236,6 +236,7 @@ def load(
     proposals: int | None = None,
     tiles: TilesConfig | None = None,
     one_label: bool = False,
+    lower_duplicates: float | None = None,
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported detector.
 
@@ -244,18 +245,22 @@ def load(
     minute, on a CPU minutes. max_pixels, tiles: see `Predictor`. proposals: another number of detections an image than
     in training, for a model with dense queries; more find more objects in a fuller image. one_label: each box gets only
     its best class, so that none is counted twice; by default it may have several, as in the paper.
+    lower_duplicates: another power than in training; see `SparseRCNNConfig`. The thresholds of the weights were chosen
+    for other scores, and are then None.
 
     A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
-    `compiled` and `one_label`. The predictor's model is converted
-    for inference: for one to train or to save again, take `uncrowd.weights.file.load_weights`.
+    `compiled`, `one_label` and `lower_duplicates`. The predictor's model is converted for inference: for one to train
+    or to save again, take `uncrowd.weights.file.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
     without a compiler, and for `compiled` or `one_label` with test-time augmentation.
     """
     path = Path(path)
     if is_exported(path):
-        if bf16 or compiled or one_label:
-            raise InputError(f"{path} runs as it was exported; leave bf16, compiling and one label a box out.")
+        if bf16 or compiled or one_label or lower_duplicates is not None:
+            raise InputError(
+                f"{path} runs as it was exported; leave bf16, compiling, one label a box and lowering duplicates out."
+            )
         detector = load_exported(path, device, proposals)
         return Predictor(
             detector,
@@ -272,7 +277,7 @@ def load(
         raise InputError(
             "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
         )
-    weights = load_weights(path, proposals)
+    weights = load_weights(path, proposals, lower_duplicates)
     resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
     return Predictor(
         weights.model,

@@ -1,5 +1,10 @@
-"""Ranks the predictions of the last stage as detections: the best pairs of query and class, or each query once."""
+"""Ranks the predictions of the last stage as detections: the best pairs of query and class, or each query once.
 
+Neither deletes anything. Where training was short, several queries may still claim one object; `lower_duplicates` ranks
+all but the best of them lower.
+"""
+
+from uncrowd.boxes import pairwise_iou
 from uncrowd.models.class_scores import ScoreKind, class_scores
 from uncrowd.structures import Decoded, StageOutput
 
@@ -18,3 +23,18 @@ def each_query_once(last: StageOutput, kind: ScoreKind) -> Decoded:
     scores, order = scores.sort(dim=-1, descending=True, stable=True)
     boxes = last.boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return Decoded(boxes=boxes, scores=scores, labels=labels.gather(1, order))
+
+
+def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
+    """Returns the detections, best first, after their scores were lowered where a better one of their class overlaps.
+
+    The factor is 1 - IoU ^ power for the better one that overlaps most. Unlike in Soft-NMS (arXiv:1704.04503) all
+    scores are lowered at once, so that shapes and time depend on no score, as CUDA graphs and ONNX need. A high power
+    spares neighbours, whose IoU is below that of a duplicate.
+    """
+    same_class = decoded.labels[:, :, None] == decoded.labels[:, None]
+    overlap = (pairwise_iou(decoded.boxes, decoded.boxes) * same_class).triu(1)  # [i, j]: of j with i, which is better
+    scores = decoded.scores * (1 - overlap.amax(dim=1) ** power)
+    scores, order = scores.sort(dim=-1, descending=True, stable=True)
+    boxes = decoded.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    return Decoded(boxes=boxes, scores=scores, labels=decoded.labels.gather(1, order))

@@ -11,7 +11,7 @@ from uncrowd.boxes import at_least_fp32, cxcywh_to_xyxy
 from uncrowd.errors import InputError, require_at_least, require_at_most
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.class_scores import ScoreKind
-from uncrowd.models.decode import best_pairs, each_query_once
+from uncrowd.models.decode import best_pairs, each_query_once, lower_duplicates
 from uncrowd.models.dense_head import DenseHead, DenseHeadConfig, Points
 from uncrowd.models.detector import MOST_LAYERS, Detector
 from uncrowd.models.pyramid import Pyramid
@@ -38,6 +38,9 @@ class SparseRCNNConfig:
     queries: QueryKind = "learned"
     # Sets of learned proposals in training, each matched with all objects; after it only one is used (Group DETR).
     query_groups: int = 1
+    # Lower the score of a detection by the factor 1 - IoU ^ p, with the better detection of its class that it overlaps
+    # most; p is this number. After short training, duplicates then fall behind; nothing is deleted. None never does so.
+    lower_duplicates: float | None = None
     # Settings of the dense head, if queries are not merely learned.
     dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)
     # Number of stages that refine the proposals; 0 leaves a dense head alone.
@@ -52,6 +55,8 @@ class SparseRCNNConfig:
         require_at_least(1, num_classes=self.num_classes, proposals=self.proposals, query_groups=self.query_groups)
         require_at_least(0 if self.queries == "dense" else 1, stages=self.stages)
         require_at_most(MOST_LAYERS, stages=self.stages)
+        if self.lower_duplicates is not None:
+            require_at_least(1, lower_duplicates=self.lower_duplicates)
         if self.queries == "dense" and self.query_groups > 1:
             raise InputError(f"query_groups is {self.query_groups}; dense queries form one group, so give 1.")
 
@@ -159,6 +164,9 @@ class SparseRCNN(Detector):
     def decode(self, outputs: list[StageOutput], *, one_label: bool = False) -> Decoded:
         """Returns the N best of the last stage's N x C sigmoid scores, best first, without a threshold and NMS.
 
-        N proposals give N detections, and a box may appear with several labels, unless `one_label`.
+        N proposals give N detections, and a box may appear with several labels, unless `one_label`. The paper's models
+        lower no duplicates.
         """
-        return (each_query_once if one_label else best_pairs)(outputs[-1], self.config.scores)
+        decoded = (each_query_once if one_label else best_pairs)(outputs[-1], self.config.scores)
+        power = self.config.lower_duplicates
+        return decoded if power is None else lower_duplicates(decoded, power)

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +21,10 @@ from uncrowd import config
 from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.structures import Categories
 from uncrowd.thresholds import ScoreThresholds, of_each_class
-from uncrowd.weights.proposals import at_inference
+from uncrowd.weights.proposals import with_number
 from uncrowd.whole_file import whole_file
 from uncrowd.words import first, printable
 
@@ -84,10 +85,11 @@ def _refuse_converted(path: Path, tensors: Mapping[str, Tensor], model: AnyDetec
         )
 
 
-def load_weights(path: Path, proposals: int | None = None) -> Weights:
+def load_weights(path: Path, proposals: int | None = None, lower_duplicates: float | None = None) -> Weights:
     """Reads a file that `save_weights` wrote, or the final weights in the folder of a finished run.
 
-    proposals: another number than in training, for a model with dense queries; see `at_inference`.
+    proposals: another number than in training, for a model with dense queries; see `with_number`. lower_duplicates:
+    another power than in training; see `SparseRCNNConfig`. The thresholds, chosen for other scores, are then None.
     Raises InputError when the file does not exist or was not written by `save_weights`, when its tensors do not fit its
     configuration or are not finite, and when the folder holds no finished run.
     """
@@ -108,12 +110,23 @@ def load_weights(path: Path, proposals: int | None = None) -> Weights:
         raise InputError(f"{path} has a damaged description of its model ({error}); save the model again.") from error
     description = config.from_dict(Description, values, f"the header of {path}")
     require_classes(description.model, description.categories, str(path), description.thresholds)
-    described = description.model if proposals is None else at_inference(description.model, proposals, str(path))
+    as_trained = with_number(description.model, proposals, str(path))
+    described = _with_lowering(as_trained, lower_duplicates, path)
+    thresholds = description.thresholds if described == as_trained else None
     _require_fitting(_without_memory(described, path).state_dict(), tensors, str(path))
     model = build_detector(described)
     load_exactly(model, tensors, str(path))
     _require_finite(tensors, path)
-    return Weights(model.eval(), description.categories, description.preprocessing, description.thresholds)
+    return Weights(model.eval(), description.categories, description.preprocessing, thresholds)
+
+
+def _with_lowering(model: AnyDetectorConfig, power: float | None, path: Path) -> AnyDetectorConfig:
+    """Returns the configuration with another power for duplicates. Raises InputError where there are none to lower."""
+    if power is None:
+        return model
+    if not isinstance(model, SparseRCNNConfig):
+        raise InputError(f"{path} is a {type(model).__name__}, whose duplicates are not lowered; leave that out.")
+    return replace(model, lower_duplicates=power)
 
 
 def _without_memory(model: AnyDetectorConfig, path: Path) -> Detector:

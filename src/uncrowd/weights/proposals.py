@@ -12,11 +12,13 @@ from uncrowd.models.detector import Detector
 from uncrowd.words import counted
 
 
-def at_inference(model: AnyDetectorConfig, proposals: int, source: str) -> AnyDetectorConfig:
-    """Returns the configuration with another number of proposals, which needs no other weights.
+def with_number(model: AnyDetectorConfig, proposals: int | None, source: str) -> AnyDetectorConfig:
+    """Returns the configuration with another number of proposals, which needs no other weights; None changes nothing.
 
     Raises InputError, naming `source`, if the proposals are learned, and for a number below 1.
     """
+    if proposals is None:
+        return model
     require_at_least(1, proposals=proposals)
     if proposals != model.proposals and not model.any_proposals:
         raise InputError(
