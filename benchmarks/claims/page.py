@@ -14,6 +14,7 @@ from benchmarks.claims.examples import examples
 from benchmarks.claims.kept import read_kept
 from benchmarks.claims.learning import curve
 from benchmarks.claims.lines import all_lines
+from benchmarks.claims.lowered import lowered_table
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS, Places, read_lines
 from benchmarks.claims.settings import Line
@@ -141,6 +142,7 @@ def _blocks(
         "effects": _each(done, effects_table),
         "learning": _each(done, learning),
         "overlapped": _each(done, overlapped),
+        "lowered": _each(done, lambda study: lowered_table(study, opened.test, opened.found)),
         "peers": _each(with_peers, peers_table),
         "examples": _each(done[:1], shown),
         "speed": speed_table(speed),

@@ -57,7 +57,7 @@ NOT_YET = "*Not yet run.*"
 
 def scores_table(study: Study) -> str:
     """Returns the mean of each score over the seeds of each detector."""
-    head = ["score", *(f"{_called(name)} ({counted(len(runs), 'seed')})" for name, runs in study.records.items())]
+    head = ["score", *(f"{called(name)} ({counted(len(runs), 'seed')})" for name, runs in study.records.items())]
     rows = [
         [_words(score), *(_cell(score, mean_score(study, detector, score)) for detector in study.records)]
         for score in SCORES
@@ -79,7 +79,7 @@ def overlapped_table(study: Study) -> str:
             objects = scores[0]["objects"]
             cells = [_share(_mean(each["found"][i] for each in scores), many) for i, many in enumerate(objects)]
             duplicates = _mean(sum(each["duplicates"]) for each in scores) / max(sum(objects), 1)
-            rows.append([_called(detector), f"{scores[0]['iou']:g}", *cells, f"{100 * duplicates:.1f}"])
+            rows.append([called(detector), f"{scores[0]['iou']:g}", *cells, f"{100 * duplicates:.1f}"])
     head = [f"{words} ({many})" for words, many in zip(INTERVALS, objects, strict=False)]
     return markdown(["detector", "IoU", *head, "duplicates for 100 objects"], rows)
 
@@ -91,7 +91,7 @@ def _share(found: float, objects: int) -> str:
 def effects_table(study: Study) -> str:
     """Returns the effects of the two modules with their intervals, each beside that of the paper."""
     if not study.seeds([BASELINE, FULL]):
-        missing = [_called(each) for each in (BASELINE, FULL) if each not in study.records]
+        missing = [called(each) for each in (BASELINE, FULL) if each not in study.records]
         return f"*Not yet run: {', '.join(missing) or 'no seed of both detectors'}.*"
     if study.is_weak(BASELINE, [FULL]):
         return too_weak(study)
@@ -117,7 +117,7 @@ def _other_modules(study: Study) -> str:
     others = [each for each in study.ours if each not in CORNERS and study.seeds([each, BASELINE])]
     rows = [
         [
-            _called(detector),
+            called(detector),
             *(
                 cell
                 for score in _ABLATED
@@ -169,7 +169,7 @@ def learning_table(study: Study, seconds: Mapping[str, float]) -> str:
                     f"{100 * ap_at(float(images[-1]) / factor, images, ap.mean(axis=0)):.1f}",
                 ]
             times = _times(share, len(seeds))
-            rows.append([_called(detector), str(len(seeds)), f"{100 * last:.1f}", times, *cells])
+            rows.append([called(detector), str(len(seeds)), f"{100 * last:.1f}", times, *cells])
     head = [
         "detector",
         "seeds",
@@ -193,12 +193,12 @@ def peers_table(study: Study) -> str:
     rows = []
     for detector, runs in study.records.items():
         records = list(runs.values())
-        rows.append([_called(detector), _seeds(runs), *_beside(study, detector), _step_seconds(records)])
+        rows.append([called(detector), _seeds(runs), *_beside(study, detector), _step_seconds(records)])
         for name in dict.fromkeys(name for record in records for name in record.get("other_outputs", {})):
             tests = [
                 record["other_outputs"][name]["test"] for record in records if name in record.get("other_outputs", {})
             ]
-            rows.append([f"{_called(detector)}, {name}", str(len(tests)), *_other(tests), ""])
+            rows.append([f"{called(detector)}, {name}", str(len(tests)), *_other(tests), ""])
     head = ["detector", "seeds", *map(_words, _BESIDE), "seconds a step"]
     missing = "" if BASELINE in study.records else "\n\n*Our detectors are not yet run here.*"
     return f"{markdown(head, rows)}{missing}\n\n{from_lines(study, study.records)}"
@@ -255,7 +255,7 @@ def difference(score: str, estimate: Estimate | None) -> str:
     """Returns an effect and its interval, such as "+1.2 (+0.3 to +2.1)"."""
     if estimate is None:
         return "-"
-    value, lower, upper = (_number(score, each, sign="+") for each in estimate)
+    value, lower, upper = (number(score, each, sign="+") for each in estimate)
     return f"{value} ({lower} to {upper})"
 
 
@@ -265,7 +265,8 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _called(detector: str) -> str:
+def called(detector: str) -> str:
+    """Returns what a detector is called in the tables."""
     return IN_WORDS.get(detector, detector)
 
 
@@ -282,10 +283,11 @@ def _percent(share: float | None) -> str:
 
 
 def _cell(score: str, value: float) -> str:
-    return "-" if np.isnan(value) else _number(score, value)
+    return "-" if np.isnan(value) else number(score, value)
 
 
-def _number(score: str, value: float, sign: str = "") -> str:
+def number(score: str, value: float, sign: str = "") -> str:
+    """Returns a score in objects or in percent."""
     return f"{value:{sign}.2f}" if score in IN_OBJECTS else f"{100 * value:{sign}.1f}"
 
 

@@ -112,6 +112,8 @@ def test_the_page_has_the_numbers_of_the_lines(places: Places, tmp_path: Path) -
     assert "after 50 % of its images (50 % to 50 % over 2 seeds)" in block(text, "answer 2")
     assert "`drawn-0.5_small-data-1-iou-dcw_short_` 0, 1" in scores
     assert "8 of 8 lines done" in block(text, "lines")
+    assert f"| Sparse R-CNN, as it is | 2 | {ap} |" in block(text, "lowered")
+    assert "| Sparse R-CNN, lowered | 2 |" in block(text, "lowered")
     assert "Not yet run" in block(text, "peers")
     images = re.findall(r"!\[.*?\]\((claims_.*?)\)", text)
     assert {Path(name).suffix for name in images} == {".svg", ".jpg"}
@@ -120,7 +122,18 @@ def test_the_page_has_the_numbers_of_the_lines(places: Places, tmp_path: Path) -
 
 def test_an_empty_page_says_what_is_not_yet_run_and_loses_nothing_else(tmp_path: Path) -> None:
     text = written(Places(work=tmp_path, results=tmp_path), tmp_path, lines())
-    for name in ("answer 1", "answer 2", "answer 3", "scores", "effects", "learning", "overlapped", "peers", "speed"):
+    for name in (
+        "answer 1",
+        "answer 2",
+        "answer 3",
+        "scores",
+        "effects",
+        "learning",
+        "overlapped",
+        "lowered",
+        "peers",
+        "speed",
+    ):
         assert block(text, name).strip() == "*Not yet run.*"
     assert "0 of 8 lines done" in block(text, "lines")
     assert "Not yet run: `drawn-0.5_small-data-1-content-entangled_short_0`, " in block(text, "lines")

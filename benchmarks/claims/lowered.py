@@ -1,0 +1,52 @@
+"""What our detectors score when the scores of duplicates are lowered, from the kept detections alone.
+
+The power was chosen on validation images; see docs/results/queries.md. Each detector kept as many detections as it has
+proposals, so nothing is missing that lowering could bring up.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from benchmarks.claims.resampled import scorer
+from benchmarks.claims.run import IOUS
+from benchmarks.claims.study import Study
+from benchmarks.claims.tables import called, from_lines, markdown, number
+
+from uncrowd.data.dataset import DetectionDataset
+from uncrowd.models.decode import lower_duplicates
+from uncrowd.structures import Decoded, Detections, ImageId
+
+POWER = 3.0
+SHOWN = ("AP", "AP50", "AP75", "JI", "found at 0.5", "found at 0.75")
+
+
+def lowered_table(
+    study: Study, test: Callable[[str], DetectionDataset], found: Callable[[str], Mapping[ImageId, Detections]]
+) -> str:
+    """Returns the mean of each score over the seeds of each of our detectors, as it is and with duplicates lowered.
+
+    test, found: the test split and the kept detections of a line, by its name.
+    """
+    rows = []
+    for detector in study.ours:
+        runs = study.records[detector]
+        before = [{name: values[0] for name, values in study.resampled[detector][seed].items()} for seed in runs]
+        after = [_scored(test(record["name"]), found(record["name"])) for record in runs.values()]
+        for way, scored in (("as it is", before), ("lowered", after)):
+            cells = [number(name, float(np.mean([each.get(name, np.nan) for each in scored]))) for name in SHOWN]
+            rows.append([f"{called(detector)}, {way}", str(len(runs)), *cells])
+    head = ["detector", "seeds", "AP", "AP50", "AP75", "JI", "overlapped > .5 found, IoU .5", "the same, IoU .75"]
+    return f"{markdown(head, rows)}\n\n{from_lines(study, study.ours)}"
+
+
+def lowered(found: Detections) -> Detections:
+    """Returns the detections of an image, best first, after those of duplicates were lowered."""
+    one = lower_duplicates(Decoded(found.boxes[None], found.scores[None], found.labels[None]), POWER)
+    return replace(found, boxes=one.boxes[0], scores=one.scores[0], labels=one.labels[0])
+
+
+def _scored(test: DetectionDataset, found: Mapping[ImageId, Detections]) -> dict[str, float]:
+    ranked = {id: lowered(each) for id, each in found.items()}
+    score = scorer(list(test), ranked, test.categories, ious=IOUS, threshold=None)
+    return score(np.ones(len(test), dtype=np.int64))
