@@ -111,3 +111,12 @@ def test_a_card_that_cannot_be_read_is_said(hub: StandIn, weights: Path, capsys:
     assert main(["push", str(weights), OURS, "--card", "nowhere.md"]) == 2
     assert "The model card nowhere.md cannot be read as text: " in capsys.readouterr().err
     assert hub.asked == []
+
+
+def test_other_types_are_refused_in_a_sentence(weights: Path) -> None:
+    with pytest.raises(InputError, match=r"^repository is None; give owner/name\.$"):
+        uncrowd.from_pretrained(None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^weights is 3; give a weights file or the folder of a run\.$"):
+        uncrowd.push_to_hub(3, OURS)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^license is True; give str \| None\.$"):
+        uncrowd.model_card(weights, OURS, license=True)  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from uncrowd.argument_types import checked_types
 from uncrowd.engine.metrics import read_metrics, scores_in
 from uncrowd.runs.folder import CONFIG
 from uncrowd.thresholds import in_words
@@ -32,6 +33,7 @@ class _Course:
     counts: Mapping[str, Any]
 
 
+@checked_types(weights="a weights file or the folder of a run", repository="owner/name")
 def model_card(weights: str | Path, repository: str, *, license: str | None = None) -> str:
     """Returns the model card of a weights file as Markdown, with what the Hub reads of it on top as YAML.
 

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from uncrowd.argument_types import checked_types
 from uncrowd.errors import InputError
 from uncrowd.hub.card import model_card
 from uncrowd.inference.predictor import Predictor, load
@@ -31,6 +32,7 @@ from uncrowd.weights.file import HEADER, file_of
 FILE = "model.safetensors"
 
 
+@checked_types(repository="owner/name")
 def from_pretrained(repository: str, *, revision: str | None = None, **options: Any) -> Predictor:
     """Returns a predictor from a repository of the Hugging Face Hub that `push_to_hub` wrote.
 
@@ -57,6 +59,7 @@ def download(repository: str, revision: str | None = None) -> Path:
     return file
 
 
+@checked_types(weights="a weights file or the folder of a run", repository="owner/name")
 def push_to_hub(
     weights: str | Path,
     repository: str,
