@@ -193,7 +193,7 @@ def test_splits_are_chosen_and_renamed(tmp_path: Path) -> None:
     assert renamed.train is not None
     assert renamed.test is not None
     assert (len(renamed.train), renamed.val, len(renamed.test)) == (2, None, 1)
-    alone = fetch_dataset(str(given), tmp_path / "alone", split=["second"]).train
+    alone = fetch_dataset(given, tmp_path / "alone", split="second").train
     assert alone is not None
     assert len(alone) == 1
     for words, said in ((["third"], "has no split third; it has first, second"), (["a=first"], "names no split")):
@@ -244,6 +244,13 @@ def test_what_the_hub_does_not_give_is_said_in_a_sentence(
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(InputError, match=rf"a/b cannot be .*{said}"):
         fetch_dataset("a/b", tmp_path / "coco")
+
+
+def test_other_types_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^name is None; give the name of a dataset on the Hub, or a folder\.$"):
+        fetch_dataset(None, tmp_path / "coco")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^relative is 1; give bool\.$"):
+        fetch_dataset("a/b", tmp_path / "coco", relative=1)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_folder_that_is_taken_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from uncrowd.argument_types import checked_types
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.hub.box_order import BoxOrder
 from uncrowd.data.hub.columns import Columns, Row, find_columns
@@ -17,11 +18,12 @@ from uncrowd.errors import InputError
 SPLITS = ("train", "val", "test")
 
 
+@checked_types(name="the name of a dataset on the Hub, or a folder", out="the name of a new folder")
 def fetch_dataset(
-    name: str,
+    name: str | Path,
     out: str | Path,
     *,
-    split: Sequence[str] = (),
+    split: str | Sequence[str] = (),
     subset: str | None = None,
     revision: str | None = None,
     boxes: BoxOrder | None = None,
@@ -32,20 +34,20 @@ def fetch_dataset(
 
     name: on the Hub, or the folder of a dataset: one that `save_to_disk` wrote, Parquet files, or images with
     metadata.jsonl. out: a folder that does not exist or is empty. split: those to fetch, as they are called there, such
-    as ["train", "val=dev"] to rename one; by default all. subset: one of several configurations. revision: a branch,
-    tag or commit. boxes: the order of their numbers; by default xywh in pixels as in COCO, which is checked. relative:
-    they are shares of the image. on_image: receives the number of images written so far.
+    as "train" or ["train", "val=dev"], which renames one; by default all. subset: one of several configurations.
+    revision: a branch, tag or commit. boxes: the order of their numbers; by default xywh in pixels as in COCO, which is
+    checked. relative: they are shares of the image. on_image: receives the number of images written so far.
 
     Images keep their bytes and, where they have one, their names. Class numbers and image ids stay those of the
     dataset. Raises InputError when the dataset cannot be fetched or is no detection dataset, when a split is missing or
     its name says neither train, val nor test, when the boxes seem to be in another order, and when `out` cannot be
     written.
     """
-    folder = Path(out)
+    name, folder = str(name), Path(out)
     _require_new(folder)
     opened = open_on_hub(name, subset, revision)
     columns = find_columns(opened.features, name)
-    wanted = _wanted(opened, split)
+    wanted = _wanted(opened, [split] if isinstance(split, str) else split)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True) as making:
