@@ -32,7 +32,7 @@ def test_without_a_verb_the_help_goes_to_standard_error(uncrowd):
 
 def test_an_unknown_verb_is_refused_with_the_nearest(refused):
     assert "the nearest is predict." in refused("pedict")
-    assert "there are train, eval, predict" in refused("xyzzy")
+    assert "there are demo, fetch, check" in refused("xyzzy")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -16,21 +16,22 @@ from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.out_of_memory import is_out_of_memory
 from uncrowd.words import nearest, one_line
 
-# verb -> (module of this package, what it does). A module is imported only when its verb is used.
+# verb -> (module of this package, what it does), in the order in which a user meets them. A module is imported only when
+# its verb is used.
 VERBS = {
-    "train": ("train", "train a detector on your own data, or continue an interrupted run"),
-    "eval": ("eval", "score a detector or anyone's detections, say what goes wrong, compare two"),
-    "predict": ("predict", "detect and count objects in images, follow them in videos: annotated copies, JSON, CSV"),
+    "demo": ("demo", "draw data, train on it, score and detect, in eight minutes"),
+    "fetch": ("fetch", "write a dataset of the Hugging Face Hub as a COCO folder"),
     "check": ("check", "say what is wrong with a dataset"),
-    "fetch": ("fetch", "write a detection dataset of the Hugging Face Hub as a COCO folder"),
-    "import": ("import_published", "turn a published checkpoint of Sparse R-CNN or DETR into a weights file"),
-    "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to be fine-tuned"),
-    "export": ("export", "write a trained detector for ONNX Runtime or OpenVINO, checked against torch"),
-    "push": ("push", "put a trained detector on the Hugging Face Hub, with a model card"),
-    "pull": ("pull", "get a detector from the Hugging Face Hub"),
+    "train": ("train", "train a detector on your data, or continue an interrupted run"),
+    "eval": ("eval", "score a detector or detections, say what goes wrong, compare two"),
+    "predict": ("predict", "detect and count objects in images, follow them in videos"),
+    "export": ("export", "write a detector for ONNX Runtime, OpenVINO or a browser"),
+    "push": ("push", "put a detector on the Hugging Face Hub, with a model card"),
+    "pull": ("pull", "get a detector from the Hugging Face Hub, as a weights file"),
     "info": ("info", "list the recipes, or say what a weights file holds"),
+    "import": ("import_published", "turn a published Sparse R-CNN or DETR into a weights file"),
+    "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to fine-tune it"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
-    "demo": ("demo", "draw data, train, score and detect, in eight minutes"),
 }
 # Errors of the operating system that the user has to resolve: full disks, missing permissions, wrong paths.
 _OF_THE_MACHINE = (
