@@ -1,4 +1,4 @@
-"""Whatever goes wrong while a file is written, the previous file stays."""
+"""Whatever goes wrong while a file is written, the previous file stays; of a new folder nothing stays."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from uncrowd.errors import InputError
-from uncrowd.whole_file import whole_file
+from uncrowd.whole_file import whole_file, whole_folder
 
 
 @pytest.fixture
@@ -69,3 +69,43 @@ def test_a_pipe_is_refused_and_stays(path: Path) -> None:
     with pytest.raises(InputError, match=r"pipe cannot be written: it is a folder, a device or a pipe; name a file\.$"):
         write_half(pipe, ZeroDivisionError())
     assert pipe.is_fifo()
+
+
+def fill(folder: Path, error: Exception | None = None) -> None:
+    with whole_folder(folder) as beside:
+        (beside / "file.txt").write_text("new")
+        assert not (folder / "file.txt").exists()
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_is_in_place_only_when_all_is_written(tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "deep" / "folder"
+    if exists:
+        folder.mkdir(parents=True)
+    fill(folder)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert (folder / "file.txt").read_text() == "new"
+
+
+def test_nothing_stays_of_half_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fill(tmp_path / "folder", ZeroDivisionError())
+    with pytest.raises(InputError, match=r"folder cannot be written \(No space left on device\); name another folder"):
+        fill(tmp_path / "folder", OSError(28, "No space left on device"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_of_a_folder_is_replaced(tmp_path: Path) -> None:
+    killed = whole_folder(tmp_path / "folder")  # entered and never left
+    (killed.__enter__() / "half.txt").touch()
+    fill(tmp_path / "folder")
+    assert [file.name for file in tmp_path.rglob("*")] == ["folder", "file.txt"]
+
+
+@pytest.mark.parametrize("name", ["file.txt", ".", "file.txt/folder", "x" * 300])
+def test_a_folder_that_cannot_be_new_is_refused(path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"(exists already|cannot be (used|written)).*; name another folder\.$"):
+        fill(path.parent / name)
+    assert path.read_text() == "before"

@@ -1,5 +1,6 @@
-"""Writes files that appear whole or not at all."""
+"""Writes files and new folders that appear whole or not at all."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,3 +36,33 @@ def _refuse_folder_device_or_pipe(path: Path) -> None:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
     if in_the_way:
         raise InputError(f"{path} cannot be written: it is a folder, a device or a pipe; name a file.")
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path`, which is moved to `path` when the block ends without an error.
+
+    Raises InputError as `require_new_folder` does, and if the operating system refuses to write.
+    """
+    require_new_folder(path)
+    absolute = path.absolute()
+    beside = absolute.with_name(f".{absolute.name}.writing")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)  # what a kill left
+        beside.mkdir(parents=True)
+        yield beside
+        beside.replace(absolute)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); name another folder.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def require_new_folder(path: Path) -> None:
+    """Raises InputError, before any work is done, unless `path` does not exist or is an empty folder."""
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be used ({error.strerror}); name another folder.") from error
+    if taken:
+        raise InputError(f"{path} exists already; name another folder.")

@@ -14,11 +14,11 @@ from typing import Any
 
 from uncrowd.argument_types import checked_types
 from uncrowd.browser.runtime import read_runtime
-from uncrowd.errors import InputError
 from uncrowd.inference.export_file import export
 from uncrowd.inference.exported import ExportedDescription
 from uncrowd.inference.onnx_detector import import_for_onnx, load_onnx
 from uncrowd.thresholds import DEFAULT_THRESHOLD, of_each_class
+from uncrowd.whole_file import require_new_folder, whole_folder
 
 HTML = Path(__file__).with_name("html")
 INDEX = "index.html"
@@ -36,14 +36,13 @@ def export_page(
 ) -> Path:
     """Writes a folder whose index.html detects in a browser, and returns that file; it opens by double-click.
 
-    detector: a weights file, a run's folder, or an ONNX file that `export` wrote. folder: a new folder. runtime: the
-    file of ONNX Runtime Web that `npm pack` downloads; by default npm gets it. say: as in `export`. The folder is
-    written complete or not at all. Raises as `export` does, and InputError when the folder exists or cannot be
-    written, and when ONNX Runtime Web cannot be got.
+    detector: a weights file, a run's folder, or an ONNX file that `export` wrote. folder: one that does not exist or is
+    empty. runtime: the file of ONNX Runtime Web that `npm pack` downloads; by default npm gets it. say: as in `export`.
+    The folder is written complete or not at all. Raises as `export` does, and InputError when the folder exists or
+    cannot be written, and when ONNX Runtime Web cannot be got.
     """
     source, folder = Path(detector), Path(folder)
-    if folder.exists():
-        raise InputError(f"{folder} exists already; name a new folder for the page.")
+    require_new_folder(folder)
     notices = Path(import_for_onnx("onnxruntime").__file__).parent
     files = read_runtime(None if runtime is None else Path(runtime))._asdict()
     with TemporaryDirectory() as temporary:
@@ -53,30 +52,21 @@ def export_page(
             source = exported
         description = load_onnx(source, "cpu").description
         files["model"] = source.read_bytes()
-    try:
-        _write(folder, description, files, notices)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}.") from error
+    with whole_folder(folder) as beside:
+        _write(beside, description, files, notices)
     return folder / INDEX
 
 
 def _write(folder: Path, description: ExportedDescription, files: dict[str, bytes], notices: Path) -> None:
     """Writes the page. notices: the folder with the licence of ONNX Runtime, which ONNX Runtime Web does not bring."""
-    beside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)  # what a kill left
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copytree(HTML, beside)
-        (beside / "data").mkdir()
-        parts = {name: _write_parts(beside, name, content) for name, content in files.items()}
-        about = json.dumps(_about(description) | {"files": parts}, indent=1)
-        (beside / "data" / "about.js").write_text(f"const ABOUT = {about};\n", encoding="utf-8")
-        for name in ("LICENSE", "ThirdPartyNotices"):
-            [text] = notices.glob(f"{name}*")
-            shutil.copyfile(text, beside / f"onnxruntime-{name}.txt")
-        beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(HTML, folder, dirs_exist_ok=True)
+    (folder / "data").mkdir()
+    parts = {name: _write_parts(folder, name, content) for name, content in files.items()}
+    about = json.dumps(_about(description) | {"files": parts}, indent=1)
+    (folder / "data" / "about.js").write_text(f"const ABOUT = {about};\n", encoding="utf-8")
+    for name in ("LICENSE", "ThirdPartyNotices"):
+        [text] = notices.glob(f"{name}*")
+        shutil.copyfile(text, folder / f"onnxruntime-{name}.txt")
 
 
 def _write_parts(folder: Path, name: str, content: bytes) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from uncrowd.argument_types import checked_types
 from uncrowd.data.formats.open import open_dataset
@@ -14,6 +13,7 @@ from uncrowd.data.hub.written import Categories, SplitWriter
 from uncrowd.data.images.folders import split_of
 from uncrowd.data.splits import Splits
 from uncrowd.errors import InputError
+from uncrowd.whole_file import require_new_folder, whole_folder
 
 SPLITS = ("train", "val", "test")
 
@@ -44,44 +44,28 @@ def fetch_dataset(
     written.
     """
     name, folder = str(name), Path(out)
-    _require_new(folder)
+    require_new_folder(folder)
     opened = open_on_hub(name, subset, revision)
     columns = find_columns(opened.features, name)
     wanted = _wanted(opened, [split] if isinstance(split, str) else split)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True) as making:
-            whole = Path(making) / "whole"
-            with ExitStack() as stack:
-                categories = Categories(columns.names)
-                writers = {own: SplitWriter(whole, own, categories, order=boxes, relative=relative) for own in wanted}
-                number = 0
-                for own, theirs in wanted.items():
-                    write = stack.enter_context(writers[own].writing())
-                    where = f"{name}, split {theirs}"
-                    for row in _rows(opened, columns, theirs, where):
-                        write(row, where)
-                        number += 1
-                        on_image(number)
-                    writers[own].judge(where)
-            whole.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror or error}); name another folder.") from error
+    with whole_folder(folder) as whole, ExitStack() as stack:
+        categories = Categories(columns.names)
+        writers = {own: SplitWriter(whole, own, categories, order=boxes, relative=relative) for own in wanted}
+        number = 0
+        for own, theirs in wanted.items():
+            write = stack.enter_context(writers[own].writing())
+            where = f"{name}, split {theirs}"
+            for row in _rows(opened, columns, theirs, where):
+                write(row, where)
+                number += 1
+                on_image(number)
+            writers[own].judge(where)
     return open_dataset(folder)
 
 
 def _rows(opened: Opened, columns: Columns, split: str, where: str) -> Iterator[Row]:
     for number, record in enumerate(opened.rows(split, columns.image), start=1):
         yield columns.read(record, f"{where}, row {number}")
-
-
-def _require_new(folder: Path) -> None:
-    try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be used ({error.strerror}); name another folder.") from error
-    if taken:
-        raise InputError(f"{folder} exists already; name another folder.")
 
 
 def _wanted(opened: Opened, words: Sequence[str]) -> Mapping[str, str]:
