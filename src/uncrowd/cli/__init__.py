@@ -16,8 +16,8 @@ from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.out_of_memory import is_out_of_memory
 from uncrowd.words import nearest, one_line
 
-# verb -> (module of this package, what it does), in the order in which a user meets them. A module is imported only when
-# its verb is used.
+# verb -> (module of this package, what it does), in the order in which a user meets them. A module is
+# imported only when its verb is used.
 VERBS = {
     "demo": ("demo", "draw data, train on it, score and detect, in eight minutes"),
     "fetch": ("fetch", "write a dataset of the Hugging Face Hub as a COCO folder"),
