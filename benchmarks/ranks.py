@@ -27,6 +27,7 @@ from PIL import Image
 from uncrowd import config
 from uncrowd.cli import main as uncrowd
 from uncrowd.errors import require_at_least
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.recipes.demo import demo
 from uncrowd.structures import Categories
 from uncrowd.weights.file import save_weights
@@ -123,13 +124,15 @@ def _free_port() -> int:
 def _write_images(folder: Path, arguments: Arguments) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
+    height, width = arguments.size
     for number in range(arguments.images):
         noise = Image.fromarray(rng.integers(256, size=(12, 16, 3), dtype=np.uint8))
-        noise.resize(arguments.size[::-1]).save(folder / f"{number:06d}.jpg")
+        noise.resize((width, height)).save(folder / f"{number:06d}.jpg")
 
 
 def _write_weights(file: Path) -> None:
     experiment = demo()
+    assert isinstance(experiment.model, SparseRCNNConfig)
     names = tuple(f"class {number}" for number in range(experiment.model.num_classes))
     categories = Categories(ids=tuple(range(1, len(names) + 1)), names=names)
     save_weights(file, build_model(experiment.model), categories, config.to_dict(experiment.resize))

@@ -118,9 +118,12 @@ def test_to_supervision(detections: Detections) -> None:
 
 def test_tracks_stay_with_their_detections(detections: Detections) -> None:
     tracked = replace(detections, track_ids=torch.tensor([7, 5, 9]))
-    assert tracked.above(0.4).track_ids.tolist() == [7, 5]
-    assert tracked[-1].track_ids.tolist() == [9]
-    assert tracked.to_supervision().tracker_id.tolist() == [7, 5, 9]
+    for kept, ids in ((tracked.above(0.4).track_ids, [7, 5]), (tracked[-1].track_ids, [9])):
+        assert kept is not None
+        assert kept.tolist() == ids
+    theirs = tracked.to_supervision().tracker_id
+    assert theirs is not None
+    assert theirs.tolist() == [7, 5, 9]
     assert detections.to_supervision().tracker_id is None
     pytest.importorskip("pandas", reason="it comes with an extra")
     assert tracked.to_dataframe().iloc[0].tolist() == [7, "toothbrush", 90, 0.75, 10, 20, 40, 60]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from torch import distributed
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from uncrowd.devices import choose_device
 from uncrowd.errors import PeerLostError
@@ -121,7 +122,7 @@ def fails_first() -> bool:
         return True
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
-        store = distributed.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=10))
+        store = TCPStore(host, port, is_master=False, timeout=timedelta(seconds=10))
         return store.add(f"uncrowd failed {os.environ.get('TORCHELASTIC_RESTART_COUNT')}", 1) == 1
     except RuntimeError:  # torchrun has ended
         return True

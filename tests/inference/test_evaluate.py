@@ -86,7 +86,8 @@ def test_paths_are_refused_with_what_opens_them(predictor: Predictor, dataset: D
             action()
     with pytest.raises(InputError, match=r"dataset is 'runs/1'; give a split of a dataset, such as open_dataset"):
         evaluate(predictor, path)
-    for wrong in ({"batch_size": 0}, {"workers": -1}):
+    wrongs: list[dict[str, Any]] = [{"batch_size": 0}, {"workers": -1}]
+    for wrong in wrongs:
         with pytest.raises(InputError, match=r" is .*; give a whole number of . or more"):
             evaluate(predictor, dataset, **wrong)
 

@@ -28,7 +28,7 @@ def build_accelerator(device: str | None = None) -> Accelerator:
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     accelerator = Accelerator(cpu=chosen.type == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])
     if alone:
-        accelerator.state.device = chosen  # accelerate itself knows no second GPU
+        accelerator.state.device = chosen  # type: ignore[attr-defined]  # accelerate itself knows no second GPU
     return accelerator
 
 

@@ -65,7 +65,7 @@ class OnnxDetector(ExportedDetector):
 
     def run(self, given: dict[str, np.ndarray]) -> Iterable[np.ndarray]:
         """See `ExportedDetector.run`."""
-        return self.session.run(OUTPUTS, given)
+        return [np.asarray(array) for array in self.session.run(OUTPUTS, given)]
 
 
 def load_onnx(path: Path, device: torch.device | str | None = None, proposals: int | None = None) -> OnnxDetector:
