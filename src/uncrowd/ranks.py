@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from torch import distributed
+from torch import cuda, distributed
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from uncrowd.devices import choose_device
@@ -46,8 +46,6 @@ class Ranks(NamedTuple):
         device = choose_device(name)
         if self.size == 1 or device.type != "cuda" or device.index is not None:
             return name
-        from torch import cuda
-
         return f"cuda:{int(os.environ['LOCAL_RANK']) % cuda.device_count()}"
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
