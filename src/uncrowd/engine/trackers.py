@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 
 from accelerate.tracking import GeneralTracker, MLflowTracker, TrackioTracker, WandBTracker
 
+from uncrowd import config
 from uncrowd.engine.sink import Row
 from uncrowd.errors import InputError
 from uncrowd.extras import extras_of
-from uncrowd.whole_file import whole_file
 
 TrackerName = Literal["wandb", "mlflow", "trackio"]
 
@@ -91,8 +91,7 @@ def start_trackers(
         started.pop_all()
     ids |= {tracker.name: tracker.id for tracker in trackers}
     if ids:
-        with whole_file(folder / IDS) as file:
-            file.write_text(json.dumps(ids, indent=2) + "\n", encoding="utf-8")
+        config.save(ids, folder / IDS)
     return trackers
 
 
