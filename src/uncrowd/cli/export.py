@@ -14,7 +14,8 @@ from uncrowd.cli.flags import OptionalPath, parse
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split
 from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.formats.open import find_layout, open_split
+from uncrowd.data.formats.layout import find_layout
+from uncrowd.data.formats.open import open_split
 from uncrowd.errors import InputError
 from uncrowd.inference.export import OPSET
 from uncrowd.inference.export_check import SHARE, Checked
