@@ -11,6 +11,8 @@ from uncrowd.cli.flags import OptionalPath, parse
 from uncrowd.errors import InputError
 from uncrowd.hub.card import model_card
 from uncrowd.hub.repository import push_to_hub
+from uncrowd.overwriting import refuse_overwriting
+from uncrowd.weights.file import file_of
 from uncrowd.whole_file import whole_file
 
 
@@ -41,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(PushArguments, argv, "uncrowd push")
     source, repository, license = arguments.source, arguments.repository, arguments.license
     if arguments.write_card is not None:
+        refuse_overwriting([arguments.write_card], [file_of(source)])
         text = model_card(source, repository, license=license)
         with whole_file(arguments.write_card) as file:
             file.write_text(text, encoding="utf-8")
