@@ -24,6 +24,7 @@ def test_predict_writes_what_one_process_writes(uncrowd, weights, shapes, tmp_pa
     shutil.copytree(shapes / "images", photos)
     shutil.copytree(shapes / "images", again)  # their results have the same names
     (photos / "train2.png").write_text("no image")
+    (photos / "clip.mp4").touch()  # a note says once that it is left out
     command = ("predict", weights, photos, again, "--threshold", 0, "--batch-size", 2, "--device", "cpu")
     command += ("--format", *FORMATS, "--out")
     alone = uncrowd(*command, tmp_path / "one")
@@ -33,6 +34,7 @@ def test_predict_writes_what_one_process_writes(uncrowd, weights, shapes, tmp_pa
     assert (first.status, second.status) == (2, 2)  # an image is left out
     assert first.err == alone.err
     assert "left out: " in first.err
+    assert "note: videos beside images are left out" in first.err
     assert first.out == alone.out.replace(str(tmp_path / "one"), str(tmp_path / "two"))
     assert second.out == second.err == ""
 
@@ -68,6 +70,14 @@ def test_what_both_refuse_is_said_once(uncrowd, weights, shapes, tmp_path):
     assert [said.status for said in two] == [2, 2]
     assert sorted(said.err for said in two) == ["", alone.err]
     assert not (tmp_path / "out").exists()
+
+
+def test_videos_are_refused_once(weights, tmp_path):
+    (tmp_path / "clip.mp4").touch()
+    two = on_two_ranks(tmp_path / "said", "predict", weights, tmp_path / "clip.mp4")
+    assert [said.status for said in two] == [2, 2]
+    sentence = "Objects in a video are followed by one process; start the command without torchrun."
+    assert sorted(said.err for said in two) == ["", f"uncrowd: {sentence}\n"]
 
 
 def test_the_rank_that_fails_says_why(weights, shapes, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ from uncrowd.inference.predictor import Predictor, load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.overwriting import refuse_overwriting
-from uncrowd.ranks import ALONE, Ranks, joined, launched
+from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Categories
 from uncrowd.thresholds import Threshold, require_known
 from uncrowd.words import counted
@@ -117,11 +117,11 @@ def main(argv: Sequence[str]) -> int:
     tiles = read_tiles(arguments.tiles, arguments.overlap, arguments.max_pixels)
     require_device(arguments.device)
     results = {NUMBERED, arguments.out or NUMBERED}
-    videos = named_videos(images, results) if arguments.camera is None else []
-    if videos or arguments.camera is not None:
-        return _track(arguments, videos, images, wanted, tiles)
-    _refuse_flags_of_videos(arguments)
     with joined() as ranks:
+        videos = named_videos(images, results) if arguments.camera is None else []
+        if videos or arguments.camera is not None:
+            return _track(arguments, videos, images, wanted, tiles, ranks)
+        _refuse_flags_of_videos(arguments)
         return _predict(arguments, images, wanted, tiles, ranks)
 
 
@@ -185,10 +185,11 @@ def _track(
     images: Sequence[Path],
     wanted: Threshold | None,
     tiles: TilesConfig | None,
+    ranks: Ranks,
 ) -> int:
     from uncrowd.cli.video import VideoOutput, track_videos  # needs an extra
 
-    if launched().size > 1:
+    if ranks.size > 1:
         raise InputError("Objects in a video are followed by one process; start the command without torchrun.")
     if arguments.camera is not None and images:
         raise InputError("--camera is given, and files as well; give one of the two.")
@@ -202,7 +203,7 @@ def _track(
         annotated=not arguments.json_only,
     )
     output.refuse_overwriting(arguments.out, replace=arguments.overwrite)
-    predictor = _load(arguments, tiles)
+    predictor = _load(arguments, tiles, ranks)
     only = _classes(arguments.only, predictor.categories)
     threshold = choose(wanted, predictor, only)
     with results_folder(arguments.out) as out:
@@ -215,7 +216,7 @@ def _refuse_flags_of_videos(arguments: PredictArguments) -> None:
             raise InputError(f"{name} counts tracks in videos, and there is none; leave it out, or name a video.")
 
 
-def _load(arguments: PredictArguments, tiles: TilesConfig | None, ranks: Ranks = ALONE) -> Predictor:
+def _load(arguments: PredictArguments, tiles: TilesConfig | None, ranks: Ranks) -> Predictor:
     return load(
         arguments.weights,
         ranks.device(arguments.device),
