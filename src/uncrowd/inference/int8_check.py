@@ -31,7 +31,7 @@ def compare_with(before: ExportedDetector, after: ExportedDetector, dataset: Det
     found: list[dict[ImageId, Detections]] = [{}, {}]
     seconds: list[list[float]] = [[], []]
     loader = InferenceLoader(dataset, predictors[0].resize, multiple=before.multiple, batch_size=1)
-    for batch in loader:
+    for batch in (batch for batch in loader if batch.ids):  # an image that cannot be read takes no time
         for predictor, detections, times in zip(predictors, found, seconds, strict=True):
             start = perf_counter()
             of_batch = predictor.predict_batch(batch)
