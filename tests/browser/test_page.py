@@ -152,7 +152,11 @@ def test_what_is_wrong_is_said_on_the_page(opened: Opened, tmp_path: Path) -> No
     assert (
         other.get_by_role("alert").inner_text() == "data/model-1.js is missing beside this page; copy the whole folder."
     )
-    (tmp_path / "elsewhere.js").rename(opened.folder / "data" / "model-1.js")
+    (opened.folder / "data" / "model-1.js").write_text('takeBytes("')  # a copy that was cut off
+    other.reload(wait_until="commit")
+    other.get_by_role("alert").wait_for(timeout=300_000)
+    assert other.get_by_role("alert").inner_text() == "data/model-1.js is damaged; copy the whole folder again."
+    (tmp_path / "elsewhere.js").replace(opened.folder / "data" / "model-1.js")
 
 
 def test_it_can_be_used_with_the_keyboard(shown: Opened) -> None:

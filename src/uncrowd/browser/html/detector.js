@@ -4,14 +4,17 @@
 
 let takeBytes; // what the script that is being read calls with its base64
 
-/** Reads a script of `data/`. Throws when it is missing. */
+/** Reads a script of `data/`. Throws when it is missing or damaged. */
 function readScript(path) {
   return new Promise((resolve, reject) => {
     takeBytes = (base64) => resolve(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)));
     const script = document.createElement("script");
     script.src = path;
     script.onerror = () => reject(new Error(`${path} is missing beside this page; copy the whole folder.`));
-    script.onload = () => script.remove();
+    script.onload = () => {
+      script.remove();
+      reject(new Error(`${path} is damaged; copy the whole folder again.`)); // unless it has called takeBytes
+    };
     document.head.append(script);
   });
 }
