@@ -64,6 +64,10 @@ def test_a_file_and_a_page_are_not_both_written(refused, exported, tmp_path):
     for destinations in ([], [tmp_path / "a.onnx", "--page", tmp_path / "page"]):
         said = refused("export", exported.weights, *destinations)
         assert "Give either the file to write, DST, or a folder for a page, --page FOLDER." in said
+    said = refused("export", exported.weights, tmp_path / "a.onnx", "--runtime", tmp_path / "runtime.tgz")
+    assert "--runtime is for a page; leave it out, or give --page FOLDER." in said
+    said = refused("export", exported.weights, "--page", tmp_path / "page", "--half")
+    assert "--half is for a file; leave it out, or give the file to write, DST." in said
     (tmp_path / "runtime.tgz").write_bytes(b"")
     said = refused("export", exported.onnx, "--page", tmp_path / "page", "--runtime", tmp_path / "runtime.tgz")
     assert "runtime.tgz is not onnxruntime-web@" in said

@@ -1,6 +1,6 @@
 """`uncrowd export WEIGHTS DST`: writes a trained detector for ONNX Runtime or OpenVINO, checked, or as a page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf
 from pathlib import Path
@@ -64,13 +64,24 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(ExportArguments, argv, "uncrowd export")
     match arguments.destination, arguments.page:
         case Path() as destination, None:
+            _refuse({"--runtime": arguments.runtime is not None}, "a page; leave it out, or give --page FOLDER")
             _write_file(arguments, destination)
         case None, Path() as folder:
+            of_files = {"--opset": arguments.opset != OPSET, "--half": arguments.half, "--int8": arguments.int8}
+            of_files |= {"--data": arguments.data is not None, "--split": arguments.split is not None}
+            _refuse(of_files, "a file; leave it out, or give the file to write, DST")
             index = export_page(arguments.source, folder, runtime=arguments.runtime, say=_say)
             print(f"open {index} in a browser")
         case _:
             raise InputError("Give either the file to write, DST, or a folder for a page, --page FOLDER.")
     return 0
+
+
+def _refuse(flags: Mapping[str, bool], sense: str) -> None:
+    """Raises InputError for the first flag that is given. sense: what it is for, and the mend."""
+    for flag, given in flags.items():
+        if given:
+            raise InputError(f"{flag} is for {sense}.")
 
 
 def _write_file(arguments: ExportArguments, destination: Path) -> None:
