@@ -31,7 +31,7 @@ from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.inference.cuda_graphs import CudaGraphs
-from uncrowd.inference.export import export_onnx
+from uncrowd.inference.export import write_onnx
 from uncrowd.inference.onnx_detector import load_onnx
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
@@ -167,7 +167,7 @@ def _ours(arguments: Arguments, model: SparseRCNN, way: Way, folder: Path) -> De
             path = folder / f"{model.config.proposals}.onnx"
             classes = range(model.config.num_classes)
             categories = Categories(ids=tuple(classes), names=tuple(f"class {i}" for i in classes))
-            export_onnx(path, deepcopy(model).cpu(), categories, ResizeConfig())
+            write_onnx(path, deepcopy(model).cpu(), categories, ResizeConfig())
             return partial(_detect, load_onnx(path, device).detect, device)
         case "plain":
             return partial(_detect_plainly, _plain_twin(model), device)

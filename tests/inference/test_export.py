@@ -19,7 +19,7 @@ from tests.paper.parity import CHOICES, TOLERANCE, load_head
 from tests.tiny import TINY_MODEL
 from uncrowd import InputError
 from uncrowd.data.transforms import ResizeConfig
-from uncrowd.inference import export
+from uncrowd.inference import export, export_file
 from uncrowd.inference.export_check import made_up
 from uncrowd.inference.exported import METADATA, ExportedDescription
 from uncrowd.inference.onnx_detector import OnnxDetector, load_onnx
@@ -30,7 +30,7 @@ from uncrowd.models.detr import DETR, DETRConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.ops.roi_align import assign_levels
 from uncrowd.structures import Decoded
-from uncrowd.weights.file import load_weights
+from uncrowd.weights.file import load_weights, save_weights
 
 SIZES = [
     [(64, 96)],
@@ -170,23 +170,24 @@ def test_any_number_of_sums_is_computed_in_portions(tmp_path: Path) -> None:
 
 
 def test_a_file_that_fails_the_check_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_check(*_: object) -> None:
+    def no_check(*_: object, **__: object) -> None:
         raise RuntimeError("it finds other objects")
 
-    monkeypatch.setattr(export, "check", no_check)
-    monkeypatch.setattr(export, "load_onnx", lambda *_: None)
-    program = sums_of_rows()
-    monkeypatch.setattr(export, "to_onnx", lambda *_, **__: program)
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, SparseRCNN(TINY_MODEL), CATEGORIES, RESIZE)
+    monkeypatch.setattr(export_file, "check", no_check)
+    monkeypatch.setattr(export_file, "load_exported", lambda *_: None)
+    monkeypatch.setattr(export_file, "write_onnx", lambda file, *_, **__: file.touch())
     with pytest.raises(RuntimeError, match="it finds other objects"):
-        export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
-    assert list(tmp_path.iterdir()) == []
+        uncrowd.export(weights, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == [weights]
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
 def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"{package}, which is not installed; pip install 'uncrowd\[export\]'\."):
-        export.export_onnx(tmp_path / "a.onnx", SparseRCNN(TINY_MODEL), CATEGORIES, ResizeConfig(**RESIZE))
+        uncrowd.export(tmp_path / "weights.safetensors", tmp_path / "a.onnx")
 
 
 def run(module: nn.Module, arguments: tuple, folder: Path, optimize: bool = True) -> list[Tensor]:
@@ -208,7 +209,7 @@ def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
     dense = replace(TINY_MODEL, queries="dense")
     model = build_detector(dense).eval()
     with symbolic_shapes():
-        export.export_onnx(tmp_path / "dense.onnx", model, CATEGORIES, ResizeConfig(short_side=64, max_size=96))
+        export.write_onnx(tmp_path / "dense.onnx", model, CATEGORIES, ResizeConfig(short_side=64, max_size=96))
     images, sizes = made_up([(97, 130), (120, 90)], seed=0)
     ours = load_onnx(tmp_path / "dense.onnx", "cpu").detect(images, sizes)
     assert_same(ours, model.detect(images, sizes), boxes=1e-3)  # small boxes far from the origin

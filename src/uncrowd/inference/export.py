@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from uncrowd import config
 from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.data.transforms import ResizeConfig
-from uncrowd.inference.export_check import Checked, check
 from uncrowd.inference.exported import INPUTS, METADATA, OUTPUTS, PROPOSALS, ExportedDescription
-from uncrowd.inference.onnx_detector import import_for_onnx, load_onnx
+from uncrowd.inference.onnx_detector import import_for_onnx
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.detector import Detector
 from uncrowd.structures import Categories, Decoded
 from uncrowd.thresholds import ScoreThresholds
-from uncrowd.whole_file import whole_file
 
 # Versions of ONNX's operators: torch's exporter writes the first and all later ones that it and ONNX Runtime know.
 OPSETS, OPSET = range(18, 24), 20
@@ -32,30 +30,6 @@ PORTIONS = 16
 # (images, height, width) of the input with which a model is traced. Tracing may turn a size of 1 into a constant, so
 # every feature map of Swin, even the one of stride 32, has several windows (of side 7 to 24) in each direction.
 TRACED = (2, 800, 1088)
-
-
-def export_onnx(
-    path: Path,
-    model: Detector,
-    categories: Categories,
-    preprocessing: ResizeConfig,
-    thresholds: ScoreThresholds | None = None,
-) -> Checked:
-    """Writes the detector to an ONNX file for `load_onnx`, and returns how much its detections differ from torch.
-
-    The file takes images, (b, 3, h, w) uint8 RGB, and sizes, (b, 2) int64, the (height, width) of each image before
-    padding; with dense queries also proposals, (1,) int64. It returns boxes, (b, k, 4) in network pixels, and scores
-    and labels, (b, k), for any b, h and w. It is written complete and checked, or not at all. model: on the CPU; it is
-    left in evaluation mode.
-    Raises InputError when the file cannot be written or a package is missing, RuntimeError when the file finds other
-    objects than the model, and NonFiniteError when the model's weights are damaged.
-    """
-    require_packages()
-    with whole_file(path) as file:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()  # a file that cannot be written fails before the export, which takes minutes
-        write_onnx(file, model, categories, preprocessing, thresholds)
-        return check(load_onnx(file, "cpu"), model)
 
 
 def require_packages() -> None:
@@ -73,7 +47,12 @@ def write_onnx(
     *,
     opset: int = OPSET,
 ) -> None:
-    """Writes the file of `export_onnx` without checking it. opset: one of `OPSETS`."""
+    """Writes the detector to an ONNX file for `load_onnx`. model: on the CPU; it is left in evaluation mode.
+
+    The file takes images, (b, 3, h, w) uint8 RGB, and sizes, (b, 2) int64, the (height, width) of each image before
+    padding; with dense queries also proposals, (1,) int64. It returns boxes, (b, k, 4) in network pixels, and scores
+    and labels, (b, k), for any b, h and w. opset: one of `OPSETS`.
+    """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = ExportedDescription(
         model=model.config,

@@ -34,7 +34,7 @@ class OnnxDetector(ExportedDetector):
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str | None = None, proposals: int | None = None) -> "OnnxDetector":
-        """Reads a file that `export_onnx` wrote.
+        """Reads a file that `write_onnx` wrote.
 
         device: by default a GPU if ONNX Runtime can use one, else the CPU. proposals: another number than in training,
         for a model with dense queries; see `with_number`.

@@ -75,7 +75,7 @@ class OpenVinoDetector(ExportedDetector):
 
 
 def to_openvino(onnx_file: Path) -> Path:
-    """Converts an ONNX file of `export_onnx`, with its metadata, to an .xml and a .bin beside it; returns the .xml.
+    """Converts an ONNX file of `write_onnx`, with its metadata, to an .xml and a .bin beside it; returns the .xml.
 
     Numbers keep their types. Raises InputError when OpenVINO is not installed.
     """
