@@ -197,8 +197,7 @@ class Detections:
     def to_dataframe(self) -> "pandas.DataFrame":
         """Converts to a table with the columns class, category_id, score, x1, y1, x2 and y2, a row for each detection.
 
-        In a frame of a video, track_id is the first column.
-        Raises InputError where `uncrowd[pandas]` is not installed.
+        In a frame of a video, track_id is the first column. Raises InputError where `uncrowd[pandas]` is not installed.
         """
         with extras_of("Detections.to_dataframe"):
             import pandas

@@ -57,8 +57,8 @@ def load_checkpoint(
     """Restores what `save_checkpoint` wrote and returns `progress`.
 
     may_differ: dotted names of those facts that the checkpoint need not share. completed: given the facts of the
-    checkpoint, adds those that an earlier version did not write. Raises InputError, before anything is
-    restored, when the file is no checkpoint, is damaged, or belongs to a run with other facts.
+    checkpoint, adds those that an earlier version did not write. Raises InputError, before anything is restored, when
+    the file is no checkpoint, is damaged, or belongs to a run with other facts.
     """
     tensors, header = read_safetensors(path)
     if HEADER not in header:

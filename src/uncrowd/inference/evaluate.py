@@ -96,9 +96,9 @@ def evaluate(
 
     Detections are in the pixels of their images and not thresholded; an image without any may be left out. protocol:
     by default the dataset's own. max_dets: COCO's limits on the detections of an image and class, ascending; by default
-    1, 10, 100 and, where an image can have more, as many as it can. threshold: the least score of a
-    detection that is counted, for all classes or for each; by default the one that counted best on validation data, or
-    0.3. The other scores use all detections. batch_size, workers: see `detect`.
+    1, 10, 100 and, where an image can have more, as many as it can. threshold: the least score of a detection that is
+    counted, for all classes or for each; by default the one that counted best on validation data, or 0.3. The other
+    scores use all detections. batch_size, workers: see `detect`.
 
     Raises InputError when the dataset has no ground truth, its classes have other names, or `protocol` cannot score
     it, and when no image can be read. Warns of single ones that cannot be read; they count as images in which nothing

@@ -41,9 +41,8 @@ class Video:
 
     name: of the file or camera, for messages. size: (height, width) of its frames. rate: frames a second, on average.
     announced: the number of frames that the file promises, 0 where it does not say. frames: each can be taken once.
-    seconds: how long the file says it is, 0 where it does not say.
-    damaged: how many pieces of what was read so far could not be decoded and are left out. reached: the end of the last
-    frame that was read, in seconds.
+    seconds: how long the file says it is, 0 where it does not say. damaged: how many pieces of what was read so far
+    could not be decoded and are left out. reached: the end of the last frame that was read, in seconds.
     """
 
     name: str
