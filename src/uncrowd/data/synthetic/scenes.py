@@ -47,7 +47,8 @@ class SceneConfig:
     size: (height, width) of the image. objects: the fewest and the most objects in an image; all numbers between are
     equally likely. overlap: the average of `mean_best_iou` over scenes. textures: the family of grounds and surfaces;
     families share no texture, so test scenes can differ from training scenes. min_visible: the share of each object
-    that must be visible. classes: names of `CATEGORIES`; no others are drawn, and a dataset has no others.
+    that must be visible. classes: names of `CATEGORIES`; no others are drawn, and a dataset has no others. scale: a
+    factor on the size of all objects.
     """
 
     size: tuple[int, int] = (192, 256)
