@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import uncrowd
 from tests.engine import stand_ins
 from tests.tiny import tiny_experiment
+from uncrowd.errors import InputError
 from uncrowd.runs.run import Run, begin, resume, saved_run
 
 
@@ -52,3 +54,10 @@ def test_a_resumed_run_may_change_its_trackers(
     assert not resume(tmp_path / "run", log_to=[], device="cpu").finished
     assert saved_run(tmp_path / "run").log_to == ()
     assert len(recorded.begun) == 1
+
+
+def test_an_unknown_tracker_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^log_to is \['tensorboard'\]; give a list of wandb, mlflow and trackio\.$"):
+        uncrowd.train(tmp_path, log_to=["tensorboard"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^log_to is 'wandb'; give a list of wandb, mlflow and trackio\.$"):
+        uncrowd.resume(tmp_path, log_to="wandb")  # pyright: ignore[reportArgumentType]

@@ -17,8 +17,11 @@ from uncrowd.runs.run import Run, Say
 from uncrowd.runs.start import small_data_from
 from uncrowd.runs.trained import TrainedRun
 
+# What to give as log_to.
+TRACKERS = "a list of wandb, mlflow and trackio"
 
-@checked_types(data="a folder, an annotation file, or a list of them")
+
+@checked_types(data="a folder, an annotation file, or a list of them", log_to=TRACKERS)
 def train(
     data: Data,
     experiment: Experiment | str | None = None,
@@ -68,7 +71,7 @@ def train(
     return runs.begin(run, folder, device=device, dry_run=dry_run, say=say)
 
 
-@checked_types(folder="the folder of a run")
+@checked_types(folder="the folder of a run", log_to=TRACKERS)
 def resume(
     folder: str | Path,
     *,
