@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from uncrowd.engine.events import Events
 from uncrowd.engine.metrics_file import MetricsFile
 from uncrowd.engine.sink import Row, Sink
+from uncrowd.engine.tensorboard_file import TensorboardFile
 from uncrowd.errors import InputError
 
 
@@ -31,7 +31,7 @@ class RunLog:
             folder.mkdir(parents=True, exist_ok=True)
             self._sinks: list[Sink] = [
                 MetricsFile(folder / "metrics.jsonl", start_step, evaluates_again),
-                Events(folder / "tensorboard", start_step + 1),
+                TensorboardFile(folder / "tensorboard", start_step + 1),
                 *trackers,
             ]
         self._console = Console(emoji=False)

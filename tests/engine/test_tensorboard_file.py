@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from uncrowd.engine.events import Events
 from uncrowd.engine.sink import Row
+from uncrowd.engine.tensorboard_file import TensorboardFile
 
 
 def test_a_later_file_replaces_what_earlier_ones_hold_from_its_first_step_on(tmp_path: Path) -> None:
     for first_step in (1, 3):
-        events = Events(tmp_path, first_step)
+        events = TensorboardFile(tmp_path, first_step)
         for step in range(first_step, 6):
             loss = first_step + step / 10
             events.write(Row(kind="train", step=step, values={"loss": loss, "why": "a text"}, time=0.0))
@@ -24,6 +24,6 @@ def test_a_later_file_replaces_what_earlier_ones_hold_from_its_first_step_on(tmp
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has the device")
 def test_a_full_disk_is_met_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncrowd.engine.events._name", lambda *_: "/dev/full")
+    monkeypatch.setattr("uncrowd.engine.tensorboard_file._name", lambda *_: "/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
-        Events(tmp_path, 1)
+        TensorboardFile(tmp_path, 1)

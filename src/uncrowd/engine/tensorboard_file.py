@@ -17,7 +17,7 @@ _EVENT, _SESSION = cast(Any, event_pb2).Event, cast(Any, event_pb2).SessionLog
 _SUMMARY = cast(Any, summary_pb2).Summary
 
 
-class Events:
+class TensorboardFile:
     """A new file of events in a folder, a `Sink`.
 
     first_step: TensorBoard drops what earlier files hold from this step on. All methods raise OSError when the disk is
