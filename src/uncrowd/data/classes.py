@@ -93,13 +93,7 @@ def keep_classes_of(detections: Detections, classes: ClassMap, source: Path) -> 
     categories, new_label = _labels(detections.categories, classes, source)
     labels = torch.from_numpy(new_label)[detections.labels]
     kept = labels >= 0
-    return replace(
-        detections,
-        boxes=detections.boxes[kept],
-        scores=detections.scores[kept],
-        labels=labels[kept],
-        categories=categories,
-    )
+    return replace(detections[kept], labels=labels[kept], categories=categories)
 
 
 def _labels(categories: Categories, classes: ClassMap, source: Path) -> tuple[Categories, Int64[np.ndarray, " c"]]:
