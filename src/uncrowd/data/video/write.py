@@ -36,9 +36,9 @@ def writing_video(path: Path, rate: Fraction) -> Iterator[Callable[[Frame], None
                 stream.height, stream.width = pixels.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = TIME_BASE
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture.pts, picture.time_base = round(frame.time / TIME_BASE), TIME_BASE
-            container.mux(stream.encode(picture))
+            converted = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            converted.pts, converted.time_base = round(frame.time / TIME_BASE), TIME_BASE
+            container.mux(stream.encode(converted))
 
         try:
             yield write
