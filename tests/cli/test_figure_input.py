@@ -38,5 +38,5 @@ def test_no_image_of_the_dataset_is_overwritten(refused, shapes, run):
 
 def test_names_with_line_breaks_are_written_on_one_line(uncrowd, shapes, run, tmp_path):
     found = run / "detections.json"
-    argv = ("--data", shapes, "--out", tmp_path / "c.png", "--names", "one\ntwo", "\n")
+    argv = ("--data", shapes, "--out", tmp_path / "c.png", "--names", "one\ntwo", "three\n")
     assert uncrowd("figure", "compare", found, found, *argv).status == 0
