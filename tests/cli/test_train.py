@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.small import TINY
+from tests.cli.small import ONE_EPOCH, TINY, tiny
 from tests.data.coco_files import annotation, content, image, write
 from uncrowd.cli.train import TrainArguments
 from uncrowd.data.loader import TrainLoader
@@ -24,7 +24,7 @@ def test_a_run_writes_config_log_weights_detections_and_report(run):
 
 
 def test_it_prints_the_dataset_and_its_progress(uncrowd, shapes, tmp_path):
-    said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *TINY, "--train.epochs", 1)
+    said = uncrowd("train", "--data", shapes, "--out", tmp_path / "run", *ONE_EPOCH)
     assert (said.status, said.err) == (0, "")
     assert "9 images, 18 boxes, 2 classes (dark, bright)" in said.out
     assert "RANDOM initialisation" in said.out
@@ -54,7 +54,7 @@ def test_a_run_prints_its_forecast_once(uncrowd, shapes, tmp_path):
 def test_a_run_without_a_name_gets_the_next_number(uncrowd, shapes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/small-data-1").mkdir(parents=True)
-    assert uncrowd("train", "--data", shapes, *TINY, "--train.epochs", 1).status == 0
+    assert uncrowd("train", "--data", shapes, *ONE_EPOCH).status == 0
     assert (tmp_path / "runs/small-data-2/weights.safetensors").is_file()
 
 
@@ -73,14 +73,14 @@ def test_a_stopped_run_resumes_and_ends_with_the_same_weights(uncrowd, shapes, t
 
 
 def test_it_starts_from_weights_of_the_same_model_and_classes(uncrowd, shapes, weights, tmp_path):
-    begin = ("train", "--data", shapes, *TINY, "--start-from", weights, "--train.epochs", 1)
     pairs = zip(TINY[::2], TINY[1::2], strict=True)
     without_model = [word for pair in pairs for word in pair if not pair[0].startswith("--model.")]
     said = uncrowd("train", "--data", shapes, *without_model, "--start-from", weights, "--out", tmp_path / "same")
     assert said.status == 0
     assert f"all weights from {weights}\n" in said.out
 
-    said = uncrowd(*begin, "--out", tmp_path / "other", "--model.stages", 1)
+    one_stage = tiny({"--model.stages": "1"})
+    said = uncrowd("train", "--data", shapes, *one_stage, "--start-from", weights, "--out", tmp_path / "other")
     assert said.status == 2
     assert "does not fit the model" in said.err
     assert "\n  head.stages.1.attention.qkv.weight: only in the file" in said.err  # a table of what differs
@@ -110,7 +110,7 @@ def test_boxes_that_cannot_be_used_are_left_out_and_counted(uncrowd, tmp_path):
     boxes = [(1, 2, 30, 20), (5, 5, 0, 8), (5, 5, -3, 8), (nan, 1, 2, 3), (900, 1, 5, 5)]
     annotations = [annotation(n, 1, box) for n, box in enumerate(boxes)] + [annotation(9, 2, category_id=7)]
     write(tmp_path / "instances_train.json", content(annotations=annotations))
-    said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *TINY, "--train.epochs", 1)
+    said = uncrowd("train", "--data", tmp_path, "--out", tmp_path / "run", *ONE_EPOCH)
     assert said.status == 0
     assert "training leaves out: boxes without positive width and height: 2" in said.out
     assert "training leaves out: boxes with a NaN or infinite number: 1" in said.out

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cli.small import TINY
+from tests.cli.small import tiny
 from tests.weights.published.checkpoints import save_mmdetection
 
 
@@ -21,9 +21,10 @@ def test_a_published_checkpoint_is_upgraded_and_fine_tuned(uncrowd, shapes, tmp_
         key: before[key] for key in ("categories", "preprocessing")
     }
 
-    flags = ["--data", shapes, *TINY, "--model.backbone.name", "resnet18", "--model.stages", "1"]
-    flags += ["--model.proposals", "5", "--model.stage.width", "16", "--model.stage.dynamic-width", "4"]
-    flags += ["--model.backbone.norm", "frozen_batch", "--train.epochs", "1", "--start-from", new]
+    of_the_model = {"--model.backbone.name": "resnet18", "--model.stages": "1", "--model.proposals": "5"}
+    of_the_model |= {"--model.stage.width": "16", "--model.stage.dynamic-width": "4"}
+    of_the_model |= {"--model.backbone.norm": "frozen_batch", "--train.epochs": "1"}
+    flags = ["--data", shapes, *tiny(of_the_model), "--start-from", new]
     said = uncrowd("train", *flags, "--out", tmp_path / "run")
     assert said.status == 2
     assert "knows the classes dark, cat, emu, the data has dark, bright" in said.err
