@@ -200,7 +200,8 @@ def test_no_image_in_a_folder_is_passed_over_in_silence(predict, shapes, tmp_pat
     assert said.status == 2
     assert [Path(record["image"]).name for record in records] == ["other.png", "no-suffix", "plain.png"]
     assert "in 3 images, 4 left out" in said.out
-    gone, phone, pipe, itself = said.err.splitlines()
+    video, gone, phone, pipe, itself = said.err.splitlines()
+    assert video == f"note: videos beside images are left out; name them, such as {tmp_path / 'in/IMG_1.MOV'}."
     assert gone.startswith(f"left out: {tmp_path / 'in/gone.jpg'} does not exist")
     assert phone.startswith(f"left out: {tmp_path / 'in/phone.HEIC'} ")
     assert pipe.startswith(f"left out: {tmp_path / 'in/pipe.jpg'} is a named pipe, not an image file")
