@@ -44,7 +44,7 @@ def check_contents(wheel: Path) -> None:
         names = archive.namelist()
     assert "uncrowd/py.typed" in names
     assert any(name.startswith("uncrowd/report/") and name.endswith(".html.j2") for name in names)
-    assert {"uncrowd/browser/page/index.html", "uncrowd/browser/page/page.css", "uncrowd/browser/page/page.js"} <= {
+    assert {"uncrowd/browser/html/index.html", "uncrowd/browser/html/page.css", "uncrowd/browser/html/page.js"} <= {
         *names
     }
     others = [name for name in names if not name.startswith(("uncrowd/", "uncrowd-"))]
