@@ -19,7 +19,7 @@ from uncrowd.extras import EXTRA_OF
 
 ROOT = Path(__file__).parents[2]
 NEEDED = 12 * 1024**3  # bytes, for the environment and the temporary files of pip
-BROUGHT_BY_TORCH = ("jinja2",)
+BROUGHT_BY_THE_CORE = ("jinja2", "huggingface_hub")  # by torch, and by timm
 USE_CORE = Path(__file__).with_name("use_core.py")
 
 
@@ -84,7 +84,7 @@ def check_use(scripts: Path, folder: Path) -> None:
         return done.stdout
 
     python, uncrowd = scripts / "python", scripts / "uncrowd"
-    packages = ", ".join(repr(package) for package in EXTRA_OF if package not in BROUGHT_BY_TORCH)
+    packages = ", ".join(repr(package) for package in EXTRA_OF if package not in BROUGHT_BY_THE_CORE)
     find = f"import importlib.util as u; print([name for name in ({packages}) if u.find_spec(name)])"
     found = succeed(python, "-c", find)
     assert found == "[]\n", f"the core has brought packages of an extra: {found}"
