@@ -34,14 +34,9 @@ def wandb(recorded: Recorded) -> ModuleType:
 
     def init(*, id: str | None, **given: Any) -> SimpleNamespace:
         own = recorded.begin(id, **given)
-        return SimpleNamespace(
-            id=own,
-            log=lambda values, step: recorded.log(own, step, values),
-            finish=lambda: recorded.ended.append(own),
-        )
+        return _run(recorded, own, id=own)
 
-    config = SimpleNamespace(update=lambda values, allow_val_change: recorded.configured.append(values))
-    return _module("wandb", init=init, config=config)
+    return _module("wandb", init=init, config=_config(recorded))
 
 
 def trackio(recorded: Recorded) -> ModuleType:
@@ -49,14 +44,22 @@ def trackio(recorded: Recorded) -> ModuleType:
 
     def init(*, name: str, **given: Any) -> SimpleNamespace:
         recorded.begin(name, **given)
-        return SimpleNamespace(
-            name=name,
-            log=lambda values, step: recorded.log(name, step, values),
-            finish=lambda: recorded.ended.append(name),
-        )
+        return _run(recorded, name, name=name)
 
-    config = SimpleNamespace(update=lambda values, allow_val_change: recorded.configured.append(values))
-    return _module("trackio", init=init, config=config)
+    return _module("trackio", init=init, config=_config(recorded))
+
+
+def _run(recorded: Recorded, own: str, **known_by: str) -> SimpleNamespace:
+    """Returns a run that records what is logged. own: its id."""
+    return SimpleNamespace(
+        **known_by,
+        log=lambda values, step: recorded.log(own, step, values),
+        finish=lambda: recorded.ended.append(own),
+    )
+
+
+def _config(recorded: Recorded) -> SimpleNamespace:
+    return SimpleNamespace(update=lambda values, allow_val_change: recorded.configured.append(values))
 
 
 def mlflow(recorded: Recorded) -> ModuleType:
