@@ -41,7 +41,7 @@ HEIGHT, WIDTH = 48, 64
 
 def tiny(other: Mapping[str, str]) -> list[str]:
     """Returns the flags of `TINY` with other values for some of them, because a flag can be given only once."""
-    return [word for pair in (dict(zip(TINY[::2], TINY[1::2], strict=True)) | other).items() for word in pair]
+    return [word for pair in {**dict(zip(TINY[::2], TINY[1::2], strict=True)), **other}.items() for word in pair]
 
 
 ONE_EPOCH = tiny({"--train.epochs": "1"})
