@@ -88,6 +88,6 @@ def test_weights_and_runs_are_shown_with_model_classes_and_preprocessing(uncrowd
 
 def test_unknown_names_and_other_files_are_refused(refused, run, shapes):
     sentence = refused("info", "coco-r50-100-iou-es")
-    assert "not an existing file or folder, not the word tables, and not a recipe" in sentence
+    assert "not an existing file or folder, not the word tables, and nothing that `uncrowd info` lists" in sentence
     assert "the nearest is coco-r50-100-iou-esa." in sentence
     assert "not a safetensors file" in refused("info", shapes / "instances_val.json")

@@ -23,7 +23,9 @@ from uncrowd.models.cost import COCO_PIXELS
 from uncrowd.paper.rows import PaperRow, rows_of
 from uncrowd.paper.tables import Cell, cells, cost
 from uncrowd.recipes import EXPERIMENTS, Experiment
-from uncrowd.words import nearest
+from uncrowd.weights import packaged
+from uncrowd.weights.packaged import located
+from uncrowd.words import first, nearest
 
 TABLES = "tables"
 WIDTH = 130
@@ -50,17 +52,18 @@ def main(argv: Sequence[str]) -> int:
     """Prints a table or JSON."""
     what = parse(InfoArguments, argv, "uncrowd info").what
     if what is None:
+        _list_detectors()
         _list_experiments()
     elif what == TABLES:
         _compare_tables()
     elif what in EXPERIMENTS:
         print(json.dumps(_of_experiment(EXPERIMENTS[what]()), indent=2))
-    elif Path(what).exists():
+    elif located(Path(what)).exists():
         print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
         raise InputError(
-            f"{what} is not an existing file or folder, not the word {TABLES}, and not a recipe that "
-            f"`uncrowd info` lists{nearest(what, EXPERIMENTS)}."
+            f"{what} is not an existing file or folder, not the word {TABLES}, and nothing that "
+            f"`uncrowd info` lists{nearest(what, (*EXPERIMENTS, *packaged.detectors()))}."
         )
     return 0
 
@@ -109,6 +112,20 @@ def _list_experiments() -> None:
     console.print("* billions of multiply-accumulates for an average image of COCO's validation set")
     console.print("  the paper's AP: another score if AP is illegible in the paper, - if no score is legible")
     console.print("  `uncrowd info NAME` shows all settings of a recipe and its scores in the paper")
+
+
+def _list_detectors() -> None:
+    """Prints the detectors that come with the package, if there are any."""
+    if not packaged.detectors():
+        return
+    table = Table(title="Detectors that come with uncrowd", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+    for column in ("name", "classes", "file"):
+        table.add_column(column)
+    for name, file in packaged.detectors().items():
+        table.add_row(name, first(load(file, "cpu").categories.names, 10), f"{file.stat().st_size / 1e6:.1f} MB")
+    console = Console(width=WIDTH)
+    console.print(table, "")
+    print(f"`uncrowd predict NAME IMAGES` detects with one; {packaged.FOLDER}/NAME.md has its data and scores\n")
 
 
 def _listed(experiment: Experiment) -> list[str]:

@@ -20,6 +20,7 @@ from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.runs.folder import classes_of_run
 from uncrowd.structures import Detections, ImageId
+from uncrowd.weights.packaged import located, offered
 
 OptionalSplit = Annotated[
     Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")
@@ -28,8 +29,9 @@ OptionalSplit = Annotated[
 
 def holds_detections(method: Path) -> bool:
     """Returns whether `method` is a file of detections and not a detector. Raises InputError if it is neither."""
+    method = located(method)
     if not method.exists():
-        raise InputError(f"{method} does not exist; give weights, the folder of a run, or detections.")
+        raise InputError(f"{method} does not exist; give weights, the folder of a run, or detections{offered()}.")
     if method.is_dir() and not any(method.glob("*.safetensors")):
         text = next((file for file in sorted(method.rglob("*")) if file.suffix in (".txt", ".csv", ".xml")), None)
         if text is not None:
@@ -81,6 +83,7 @@ def load_for(
 
 def choose_classes(given: tuple[str, ...], method: Path) -> ClassMap | None:
     """Returns the class map that was given, else that of the run to which a detector or its detections belong."""
+    method = located(method)
     return class_map(given) if given else classes_of_run(method if method.is_dir() else method.parent)
 
 

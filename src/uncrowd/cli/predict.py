@@ -30,6 +30,7 @@ from uncrowd.overwriting import refuse_overwriting
 from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Categories
 from uncrowd.thresholds import Threshold, require_known
+from uncrowd.weights.packaged import offered
 from uncrowd.words import counted
 
 # What is written in any case.
@@ -47,8 +48,13 @@ class PredictArguments:
     then 2. Several processes that torchrun starts share the images and give one result.
     """
 
-    # Weights (.safetensors), the folder of a run, or an exported detector (.onnx, .xml).
-    weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
+    weights: Annotated[
+        Positional[Path],
+        arg(
+            metavar="WEIGHTS",
+            help=f"Weights (.safetensors), the folder of a run, or an exported detector (.onnx, .xml){offered()}.",
+        ),
+    ]
     # Image files, video files or folders; folders are searched with their subfolders. A call is about images or videos.
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE|VIDEO|FOLDER ...", help_behavior_hint="")] = ()
     # Follow what the camera of this index shows (0 is the first), until Ctrl-C.

@@ -240,13 +240,13 @@ def load(
 ) -> Predictor:
     """Returns a predictor from a weights file, a run's folder (its last weights), or an exported detector.
 
-    device: "cpu", "cuda", "cuda:1" or "mps"; by default the GPU where there is one. tta: test-time augmentation, or
-    none. bf16: see `Predictor`. compiled: torch.compile, for many images of one size or a few: each takes some half a
-    minute, on a CPU minutes. max_pixels, tiles: see `Predictor`. proposals: another number of detections an image than
-    in training, for a model with dense queries; more find more objects in a fuller image. one_label: each box gets only
-    its best class, so that none is counted twice; by default it may have several, as in the paper.
-    lower_duplicates: another power than in training; see `SparseRCNNConfig`. The thresholds of the weights were chosen
-    for other scores, and are then None.
+    path: of one of these, or the name of a detector that comes with uncrowd. device: "cpu", "cuda", "cuda:1" or "mps";
+    by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`. compiled:
+    torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes. max_pixels,
+    tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model with dense
+    queries; more find more objects in a fuller image. one_label: each box gets only its best class, so that none is
+    counted twice; by default it may have several, as in the paper. lower_duplicates: another power than in training;
+    see `SparseRCNNConfig`. The thresholds of the weights were chosen for other scores, and are then None.
 
     A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
     `compiled`, `one_label` and `lower_duplicates`. The predictor's model is converted for inference: for one to train

@@ -16,6 +16,7 @@ from uncrowd.runs import run as runs
 from uncrowd.runs.run import Run, Say
 from uncrowd.runs.start import small_data_from
 from uncrowd.runs.trained import TrainedRun
+from uncrowd.weights.packaged import located
 
 # What to give as log_to.
 TRACKERS = "a list of wandb, mlflow and trackio"
@@ -43,16 +44,17 @@ def train(
     info` lists. By default it is `uncrowd.recipes.small_data()`, with the model of `start_from` if that is given. The
     number of classes is that of the data. out: a folder that holds no run yet; by default runs/NAME-NUMBER. box: which
     boxes of CrowdHuman's odgt to use. classes: the classes to keep, as in `open_dataset`; by default all. start_from:
-    weights or a run's folder; the model may have other proposals than these. new_class_head: the weights may have other
-    classes. log_to: trackers that get the log too, of "wandb", "mlflow" and "trackio". device: "cpu", "cuda", "cuda:1"
-    or "mps"; by default the GPU if there is one. dry_run: take a few steps, say what training would take, and write
-    nothing. say: receives each sentence for the user before the first step and after the last one.
+    weights, a run's folder or the name of a detector that comes with uncrowd; the model may have other proposals than
+    these. new_class_head: the weights may have other classes. log_to: trackers that get the log too, of "wandb",
+    "mlflow" and "trackio". device: "cpu", "cuda", "cuda:1" or "mps"; by default the GPU if there is one. dry_run: take
+    a few steps, say what training would take, and write nothing. say: receives each sentence for the user before the
+    first step and after the last one.
 
     Raises InputError when data, experiment, weights or folder cannot be used and when memory runs out, NonFiniteError
     when a loss or a gradient is not finite, and PeerLostError when another process of a distributed run ends early.
     """
     # Unlike `Path.resolve`, `realpath` takes a link that leads to itself; the reader then refuses it in a sentence.
-    start = None if start_from is None else os.path.realpath(start_from)
+    start = None if start_from is None else os.path.realpath(located(Path(start_from)))
     if isinstance(experiment, str):
         experiment = experiment_named(experiment)
     elif experiment is None:

@@ -24,6 +24,7 @@ from uncrowd.models.detector import Detector
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.structures import Categories
 from uncrowd.thresholds import ScoreThresholds, of_each_class
+from uncrowd.weights.packaged import located, offered
 from uncrowd.weights.proposals import with_number
 from uncrowd.whole_file import whole_file
 from uncrowd.words import first, printable
@@ -86,7 +87,7 @@ def _refuse_converted(path: Path, tensors: Mapping[str, Tensor], model: AnyDetec
 
 
 def load_weights(path: Path, proposals: int | None = None, lower_duplicates: float | None = None) -> Weights:
-    """Reads a file that `save_weights` wrote, or the final weights in the folder of a finished run.
+    """Reads a file that `save_weights` wrote; `path` may also be what `file_of` takes.
 
     proposals: another number than in training, for a model with dense queries; see `with_number`. lower_duplicates:
     another power than in training; see `SparseRCNNConfig`. The thresholds, chosen for other scores, are then None.
@@ -178,13 +179,13 @@ def _require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def file_of(path: Path) -> Path:
-    """Returns the final weights in the folder of a run, and any other path as it is.
+    """Returns the weights that a path stands for.
 
-    Raises InputError when the folder holds no finished run.
+    Of a run's folder these are the final ones, of a name the detector that comes with uncrowd (see `located`). Any
+    other path is returned as it is. Raises InputError when the folder holds no finished run.
     """
-    if not path.is_dir():
-        return path
-    return _of_run(path)
+    path = located(path)
+    return _of_run(path) if path.is_dir() else path
 
 
 def _of_run(folder: Path) -> Path:
@@ -226,7 +227,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: dict[st
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Returns the tensors, on the CPU, and the header. Raises InputError when `path` is not a safetensors file."""
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file; give weights or the folder of a run.")
+        raise InputError(f"{path} does not exist or is not a file; give weights or the folder of a run{offered()}.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
