@@ -20,6 +20,7 @@ from uncrowd.extras import EXTRA_OF
 ROOT = Path(__file__).parents[2]
 NEEDED = 12 * 1024**3  # bytes, for the environment and the temporary files of pip
 BROUGHT_BY_THE_CORE = ("jinja2", "huggingface_hub")  # by torch, and by timm
+DETECTORS = ROOT / "src" / "uncrowd" / "detectors"
 USE_CORE = Path(__file__).with_name("use_core.py")
 
 
@@ -39,7 +40,7 @@ def main(wheel: Path) -> None:
 
 
 def check_contents(wheel: Path) -> None:
-    """Checks that the wheel holds the type marker, the template of the report and the page, and no tests."""
+    """Checks that the wheel holds the type marker, the report's template, the page and all detectors, and no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert "uncrowd/py.typed" in names
@@ -47,6 +48,7 @@ def check_contents(wheel: Path) -> None:
     assert {"uncrowd/browser/html/index.html", "uncrowd/browser/html/page.css", "uncrowd/browser/html/page.js"} <= {
         *names
     }
+    assert {f"uncrowd/detectors/{file.name}" for file in DETECTORS.glob("*")} <= {*names}
     others = [name for name in names if not name.startswith(("uncrowd/", "uncrowd-"))]
     assert not others, f"{wheel} also holds {others}"
 
@@ -97,6 +99,9 @@ def check_use(scripts: Path, folder: Path) -> None:
     succeed(uncrowd, "check", "data")
     succeed(uncrowd, "predict", "tiny.safetensors", "data/val/000001.jpg", "--out", "predictions", "--threshold", "0")
     assert (elsewhere / "predictions" / "detections.json").is_file()
+    for file in DETECTORS.glob("*.safetensors"):
+        assert file.stem in succeed(uncrowd, "predict", "--help")
+        succeed(uncrowd, "predict", file.stem, "data/val/000001.jpg", "--out", file.stem)
     assert "AP50" in succeed(uncrowd, "eval", "tiny.safetensors", "--data", "data", "--workers", "0")
     assert "AP50" in succeed(uncrowd, "eval", "found.json", "--data", "data")
 
