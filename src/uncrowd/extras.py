@@ -7,6 +7,7 @@ from uncrowd.errors import InputError
 
 EXTRA_OF = {
     "accelerate": "train",
+    "psutil": "train",
     "tensorboard": "train",
     "huggingface_hub": "hub",
     "wandb": "wandb",

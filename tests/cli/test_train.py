@@ -35,8 +35,9 @@ def test_it_prints_the_dataset_and_its_progress(uncrowd, shapes, tmp_path):
 
 def test_a_dry_run_says_what_training_takes_and_writes_nothing(uncrowd, shapes, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = uncrowd("train", "--data", shapes, *TINY, "--dry-run")
+    said = uncrowd("train", "--data", shapes, *TINY, "--dry-run", "--fit-memory")
     assert (said.status, said.err) == (0, "")
+    assert "memory: found by trying, 2 images padded to " in said.out
     assert "training: 6 images, 2 epochs of 3 steps, 6 steps in all" in said.out
     assert "forecast: 6 steps of 2 images at " in said.out
     assert not list(tmp_path.iterdir())

@@ -58,6 +58,9 @@ class TrainArguments:
     # Trackers that get the log too: Weights & Biases, MLflow, Trackio. Each needs the extra of its name. With --resume,
     # the trackers from here on, or none.
     log_to: OptionalTrackers = ()
+    # Find by trying how many images fit into memory at a time, and raise --train.accumulate until a step does. The
+    # batch stays as it is.
+    fit_memory: bool = False
     # Take three steps, say what the whole training would take in time and memory, and write nothing.
     dry_run: bool = False
     # Device to compute on, like `uncrowd predict --device`; by default a GPU if there is one.
@@ -87,6 +90,7 @@ def main(argv: Sequence[str]) -> int:
         new_class_head=arguments.new_class_head,
         log_to=_trackers(arguments),
         device=arguments.device,
+        fit_memory=arguments.fit_memory,
         dry_run=arguments.dry_run,
     )
     return exit_status(run)
@@ -108,13 +112,13 @@ def _resume(name: str | None, argv: Sequence[str], folder: Path) -> TrainedRun:
     defaults = TrainArguments(experiment=run.experiment, log_to=run.log_to)
     arguments = _parsed(name, argv, defaults)
     changed = {name: new for name, _, new in _differences(run.experiment, arguments.experiment)}
-    may_be_given = {"resume": None, "data": None, "out": None, "device": None, "dry_run": False}
+    may_be_given = {"resume": None, "data": None, "out": None, "device": None, "fit_memory": False, "dry_run": False}
     given = replace(arguments, **may_be_given, log_to=defaults.log_to, experiment=defaults.experiment)
     if name is not None or given != defaults or not changed.keys() <= {f"train.{each}" for each in MAY_CHANGE}:
         flags = ", ".join(f"--train.{each.replace('_', '-')}" for each in MAY_CHANGE)
         raise InputError(
             "--resume continues with the run's own settings; it can be given with --data, --out, --log-to, --device, "
-            f"--dry-run, {flags} only."
+            f"--fit-memory, --dry-run, {flags} only."
         )
     return resume(
         folder,
@@ -122,6 +126,7 @@ def _resume(name: str | None, argv: Sequence[str], folder: Path) -> TrainedRun:
         out=arguments.out,
         log_to=_trackers(arguments),
         device=arguments.device,
+        fit_memory=arguments.fit_memory,
         dry_run=arguments.dry_run,
         **{name.removeprefix("train."): new for name, new in changed.items()},
     )

@@ -116,18 +116,18 @@ class SparseRCNN(Detector):
     ) -> list[StageOutput]:
         """Returns the output of each stage, with boxes in network pixels: see `Detector.forward`.
 
-        proposals: number of dense queries in evaluation, by default that of the configuration.
+        proposals: number of dense queries. By default it is that of the configuration, and in training a random one
+        from half to twice of it, so that self attention learns to do with any number.
         A model with a dense head gives two more outputs in training, before the others: what its auxiliary and its
-        main branch predict at all points. In training, half to twice as many dense queries are taken as the
-        configuration says, at random, so that self attention learns to do with any number. Without stages, the one
-        output in evaluation is that of the dense head at the points of which it would make queries. With groups of
-        learned proposals, an image has the outputs of all its groups in training, one after another.
+        main branch predict at all points. Without stages, the one output in evaluation is that of the dense head at
+        the points of which it would make queries. With groups of learned proposals, an image has the outputs of all
+        its groups in training, one after another.
         """
         features = self.pyramid(self.backbone(self.normalise(images, sizes)))
         points = self.dense_head(features) if self.dense_head is not None and self._needs_points else None
         if self.config.queries == "dense":
             assert points is not None
-            outputs = self._from_image(features, points, self.config.proposals if proposals is None else proposals)
+            outputs = self._from_image(features, points, self._number_of_queries() if proposals is None else proposals)
         else:
             outputs = self._from_learned(features, sizes)
         if points is not None and points.auxiliary is not None:
@@ -153,9 +153,13 @@ class SparseRCNN(Detector):
         boxes, queries = (each.unflatten(1, (-1, self.config.proposals)).flatten(0, 1) for each in (boxes, queries))
         return self.head(features, boxes, queries)
 
-    def _from_image(self, features: list[Tensor], points: Points, number: int) -> list[StageOutput]:
+    def _number_of_queries(self) -> int:
+        number = self.config.proposals
         if self.training:  # drawn on the host, so that the device need not be waited for
-            number = int(torch.randint((number + 1) // 2, 2 * number + 1, (), device="cpu"))
+            return int(torch.randint((number + 1) // 2, 2 * number + 1, (), device="cpu"))
+        return number
+
+    def _from_image(self, features: list[Tensor], points: Points, number: int) -> list[StageOutput]:
         selected, queries = self.selection(points.main, number)
         if self.config.stages:
             return self.head(features, selected.boxes, queries, selected.logits.amax(dim=-1))

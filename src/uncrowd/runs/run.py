@@ -32,6 +32,7 @@ from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
 from uncrowd.ranks import Ranks, peers
 from uncrowd.recipes.experiment import Experiment
+from uncrowd.runs.fit_memory import fitted
 from uncrowd.runs.folder import CONFIG, claimed, copy_run, refuse_a_run
 from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, completed, identity
 from uncrowd.runs.notes import facts, longer, notes
@@ -63,19 +64,26 @@ class Run:
 
 
 def begin(
-    run: Run, folder: Path | None = None, *, device: str | None = None, dry_run: bool = False, say: Say = print
+    run: Run,
+    folder: Path | None = None,
+    *,
+    device: str | None = None,
+    fit_memory: bool = False,
+    dry_run: bool = False,
+    say: Say = print,
 ) -> TrainedRun:
     """Trains from the beginning in a folder that holds no run yet, by default runs/NAME-NUMBER.
 
-    dry_run: measure a few steps, say what training would take, and write nothing. Raises InputError when the folder
-    holds a run, when another process writes into it, and when the data or the configuration cannot be used.
+    fit_memory: see `fitted`. dry_run: measure a few steps, say what training would take, and write nothing. Raises
+    InputError when the folder holds a run, when another process writes into it, and when the data or the configuration
+    cannot be used.
     """
     require_trackers(run.log_to)
     accelerator = build_accelerator(device)
     with _claimed(folder, run.experiment.name, accelerator, dry_run=dry_run) as folder:
         if accelerator.is_main_process:
             refuse_a_run(folder)
-        return _run(run, folder, accelerator, resume=False, dry_run=dry_run, say=say)
+        return _run(run, folder, accelerator, resume=False, fit_memory=fit_memory, dry_run=dry_run, say=say)
 
 
 def resume(
@@ -85,6 +93,7 @@ def resume(
     out: Path | None = None,
     log_to: Sequence[TrackerName] | None = None,
     device: str | None = None,
+    fit_memory: bool = False,
     dry_run: bool = False,
     say: Say = print,
     **changes: Any,
@@ -112,7 +121,7 @@ def resume(
         accelerator.wait_for_everyone()
         if accelerator.is_main_process and (before := saved.experiment.train.epochs) != experiment.train.epochs:
             say(longer(experiment, before))
-        return _run(run, target, accelerator, resume=True, dry_run=dry_run, say=say)
+        return _run(run, target, accelerator, resume=True, fit_memory=fit_memory, dry_run=dry_run, say=say)
 
 
 def saved_run(folder: Path) -> Run:
@@ -156,10 +165,13 @@ class _Prepared(NamedTuple):
     start: str | None
 
 
-def _run(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, dry_run: bool, say: Say) -> TrainedRun:
+def _run(
+    run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, fit_memory: bool, dry_run: bool, say: Say
+) -> TrainedRun:
     main = accelerator.is_main_process
     say = say if main else _silent
-    experiment, splits, data, model, trainer, start = _prepare(run, folder, accelerator, resume=resume, say=say)
+    prepared = _prepare(run, folder, accelerator, resume=resume, fit_memory=fit_memory, say=say)
+    experiment, splits, data, model, trainer, start = prepared
     if trainer.is_finished:
         say(f"the run in {folder} is finished, {counted(trainer.position.epoch, 'epoch')}; nothing was changed")
         return TrainedRun(folder, finished=True)
@@ -192,7 +204,9 @@ def _log(run: Run, folder: Path, trainer: Trainer, *, goes_on: bool, say: Say) -
     return closing(log)
 
 
-def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, say: Say) -> _Prepared:
+def _prepare(
+    run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, fit_memory: bool, say: Say
+) -> _Prepared:
     """Opens the data and builds the model and its trainer, from the checkpoint if the run is resumed and has one."""
     checkpoint = folder / "last.safetensors"
     goes_on = resume and checkpoint.is_file()
@@ -217,6 +231,9 @@ def _prepare(run: Run, folder: Path, accelerator: Accelerator, *, resume: bool, 
     if settings.compile:
         compile_layers(model, accelerator.device)
         say("the model is compiled with the first step, which takes a minute or more")
+    if fit_memory:
+        experiment, found = fitted(experiment, model, data.train, accelerator)
+        say(found)
     trainer = Trainer(
         model,
         experiment.criterion(),

@@ -34,6 +34,7 @@ def train(
     new_class_head: bool = False,
     log_to: Sequence[TrackerName] = (),
     device: str | None = None,
+    fit_memory: bool = False,
     dry_run: bool = False,
     say: Say = print,
 ) -> TrainedRun:
@@ -46,9 +47,10 @@ def train(
     boxes of CrowdHuman's odgt to use. classes: the classes to keep, as in `open_dataset`; by default all. start_from:
     weights, a run's folder or the name of a detector that comes with uncrowd; the model may have other proposals than
     these. new_class_head: the weights may have other classes. log_to: trackers that get the log too, of "wandb",
-    "mlflow" and "trackio". device: "cpu", "cuda", "cuda:1" or "mps"; by default the GPU if there is one. dry_run: take
-    a few steps, say what training would take, and write nothing. say: receives each sentence for the user before the
-    first step and after the last one.
+    "mlflow" and "trackio". device: "cpu", "cuda", "cuda:1" or "mps"; by default the GPU if there is one. fit_memory:
+    find by trying how many images fit into memory at a time, and raise `train.accumulate` until a step does; the batch
+    stays as it is. dry_run: take a few steps, say what training would take, and write nothing. say: receives each
+    sentence for the user before the first step and after the last one.
 
     Raises InputError when data, experiment, weights or folder cannot be used and when memory runs out, NonFiniteError
     when a loss or a gradient is not finite, and PeerLostError when another process of a distributed run ends early.
@@ -70,7 +72,7 @@ def train(
         log_to=tuple(log_to),
     )
     folder = None if out is None else Path(out)
-    return runs.begin(run, folder, device=device, dry_run=dry_run, say=say)
+    return runs.begin(run, folder, device=device, fit_memory=fit_memory, dry_run=dry_run, say=say)
 
 
 @checked_types(folder="the folder of a run", log_to=TRACKERS)
@@ -81,6 +83,7 @@ def resume(
     out: str | Path | None = None,
     log_to: Sequence[TrackerName] | None = None,
     device: str | None = None,
+    fit_memory: bool = False,
     dry_run: bool = False,
     say: Say = print,
     **changes: Any,
@@ -91,7 +94,7 @@ def resume(
     now; its contents must be the same. out: a folder for a copy of the run, which is continued in its place, such as
     one that can be written. log_to: the trackers from here on, by default those of the run. changes: settings of
     `train` that may change: `epochs`, which can only grow, `accumulate`, `compile`, `recompute`, `patience`, `workers`,
-    `max_pixels`, `evaluate_every`, `checkpoint_every` and `log_every`. device, dry_run, say: see `train`.
+    `max_pixels`, `evaluate_every`, `checkpoint_every` and `log_every`. device, fit_memory, dry_run, say: see `train`.
 
     Raises InputError when the folder holds no run, when another process is writing into it, or when its checkpoint was
     written with other settings or other data.
@@ -102,6 +105,7 @@ def resume(
         out=None if out is None else Path(out),
         log_to=log_to,
         device=device,
+        fit_memory=fit_memory,
         dry_run=dry_run,
         say=say,
         **changes,
