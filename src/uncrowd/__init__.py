@@ -5,9 +5,9 @@
 
 `open_dataset` reads a dataset, `fetch_dataset` fetches one, `train` and `resume` train a detector on it, `load` reads a
 trained one, `evaluate` scores it, `compare` says which of two is better, `track` follows objects through a video,
-`export` writes a detector for ONNX Runtime or OpenVINO, and `export_page` as a page for a browser. `push_to_hub` and
-`from_pretrained` share detectors on the Hugging Face Hub. Where the input cannot be used, they raise `InputError` with
-one sentence that says what is wrong and what to do.
+`export` writes a detector for ONNX Runtime or OpenVINO, `export_page` as a page for a browser, and `export_weights` as
+smaller weights. `push_to_hub` and `from_pretrained` share detectors on the Hugging Face Hub. Where the input cannot be
+used, they raise `InputError` with one sentence that says what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from uncrowd.inference.compare import compare as compare
     from uncrowd.inference.evaluate import evaluate as evaluate
     from uncrowd.inference.export_file import export as export
+    from uncrowd.inference.export_weights import export_weights as export_weights
     from uncrowd.inference.predictor import Predictor as Predictor
     from uncrowd.inference.predictor import load as load
     from uncrowd.inference.tiles import TilesConfig as TilesConfig
@@ -60,6 +61,7 @@ _PUBLIC = {
     "evaluate": "uncrowd.inference.evaluate",
     "compare": "uncrowd.inference.compare",
     "export": "uncrowd.inference.export_file",
+    "export_weights": "uncrowd.inference.export_weights",
     "track": "uncrowd.tracking.track",
     "TrackedFrame": "uncrowd.tracking.track",
     "from_pretrained": "uncrowd.hub.repository",

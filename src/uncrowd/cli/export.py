@@ -1,4 +1,4 @@
-"""`uncrowd export WEIGHTS DST`: writes a trained detector for ONNX Runtime or OpenVINO, checked, or as a page."""
+"""`uncrowd export WEIGHTS DST`: writes a trained detector for ONNX Runtime, OpenVINO or a browser, or as weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.browser.page import export_page
-from uncrowd.cli.flags import OptionalPath, parse
+from uncrowd.cli.flags import OptionalPath, OptionalReal, parse
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split
 from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
@@ -20,24 +20,28 @@ from uncrowd.errors import InputError
 from uncrowd.inference.export import OPSET
 from uncrowd.inference.export_check import SHARE, Checked
 from uncrowd.inference.export_file import export
+from uncrowd.inference.export_weights import export_weights
 from uncrowd.inference.int8 import IMAGES
 from uncrowd.inference.int8_check import Compared
+from uncrowd.thresholds import in_words
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportArguments:
     """Write a trained detector as a file that runs without torch, with ONNX Runtime or OpenVINO, and check it.
 
-    Its inputs are `images` (batch, 3, height, width), RGB as uint8, resized and then padded to one size, and `sizes`
-    (batch, 2), the height and width of each image before padding; a model with dense queries also takes `proposals`
-    (1), their number. Any batch, height and width are allowed. Its outputs are `boxes` (xyxy in pixels of `images`),
-    `scores` and `labels`, best first. Its metadata hold classes and preprocessing as JSON.
+    A file that ends in .safetensors is a weights file instead, smaller or with other settings, for uncrowd.
+
+    The inputs of the others are `images` (batch, 3, height, width), RGB as uint8, resized and then padded to one size,
+    and `sizes` (batch, 2), the height and width of each image before padding; a model with dense queries also takes
+    `proposals` (1), their number. Any batch, height and width are allowed. The outputs are `boxes` (xyxy in pixels of
+    `images`), `scores` and `labels`, best first. The metadata hold classes and preprocessing as JSON.
     """
 
     # Weights (.safetensors) or the folder of a run; with --page also an ONNX file that `uncrowd export` wrote.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The file to write: .onnx for ONNX Runtime, or .xml for OpenVINO, with its weights in a .bin beside it; leave it
-    # out with --page.
+    # The file to write: .onnx for ONNX Runtime, .xml for OpenVINO, whose weights are then in a .bin beside it, or
+    # .safetensors for uncrowd; leave it out with --page.
     destination: Annotated[Positional[Path | None], arg(metavar="[DST]", help_behavior_hint="")] = None
     # A new folder instead: its page opens by double-click and detects in a browser, without a network. It needs ONNX
     # Runtime Web, which npm gets.
@@ -47,11 +51,15 @@ class ExportArguments:
     # Version of ONNX's operators, 18 to 23; an older program may need an older one.
     opset: int = OPSET
     # Half precision: store and compute in fp16 all but boxes, scores and attention. The file is about half as large; it
-    # is meant for GPUs, and slower on most CPUs.
+    # is meant for GPUs, and slower on most CPUs. A weights file stores all weights in fp16 and computes in fp32.
     half: bool = False
     # Quantize the convolutions to int8, which is faster on CPUs with VNNI, and print what that costs in accuracy.
     int8: bool = False
-    # With --int8, the dataset whose images it is calibrated with and scored on.
+    # With a weights file, lower the scores of duplicates, like `uncrowd predict --lower-duplicates`, whenever it is
+    # used. Score thresholds for them need --data.
+    lower_duplicates: OptionalReal = None
+    # With --int8, the dataset whose images it is calibrated with and scored on; with a weights file, the dataset on
+    # which score thresholds are chosen.
     data: OptionalPath = None
     # Split of the dataset; by default the validation split, or the only split.
     split: OptionalSplit = None
@@ -65,10 +73,14 @@ def main(argv: Sequence[str]) -> int:
     match arguments.destination, arguments.page:
         case Path() as destination, None:
             _refuse({"--runtime": arguments.runtime is not None}, "a page; leave it out, or give --page FOLDER")
-            _write_file(arguments, destination)
+            if destination.suffix.lower() == ".safetensors":
+                _write_weights(arguments, destination)
+            else:
+                _write_file(arguments, destination)
         case None, Path() as folder:
             of_files = {"--opset": arguments.opset != OPSET, "--half": arguments.half, "--int8": arguments.int8}
             of_files |= {"--data": arguments.data is not None, "--split": arguments.split is not None}
+            of_files |= {"--lower-duplicates": arguments.lower_duplicates is not None}
             _refuse(of_files, "a file; leave it out, or give the file to write, DST")
             index = export_page(arguments.source, folder, runtime=arguments.runtime, say=_say)
             print(f"open {index} in a browser")
@@ -84,7 +96,33 @@ def _refuse(flags: Mapping[str, bool], sense: str) -> None:
             raise InputError(f"{flag} is for {sense}.")
 
 
+def _write_weights(arguments: ExportArguments, destination: Path) -> None:
+    of_others = {"--opset": arguments.opset != OPSET, "--int8": arguments.int8, "--images": arguments.images != IMAGES}
+    _refuse(of_others, "other programs; leave it out, or end DST in .onnx or .xml")
+    thresholds = export_weights(
+        arguments.source,
+        destination,
+        half=arguments.half,
+        lower_duplicates=arguments.lower_duplicates,
+        dataset=_dataset(arguments),
+    )
+    print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
+    if thresholds is None:
+        print("it has no score thresholds; --data DATA chooses them")
+    else:
+        best = f"{in_words(thresholds.f1)} for the best F1, {in_words(thresholds.count)} for the best counts"
+        print(f"score thresholds: {best}")
+
+
 def _write_file(arguments: ExportArguments, destination: Path) -> None:
+    _refuse(
+        {"--lower-duplicates": arguments.lower_duplicates is not None},
+        "weights; leave it out, or end DST in .safetensors",
+    )
+    if not arguments.int8 and (arguments.data is not None or arguments.split is not None):
+        raise InputError("--data and --split are for --int8 and for weights; leave them out.")
+    if arguments.int8 and arguments.data is None:
+        raise InputError("--int8 needs images to calibrate with; give a dataset with --data.")
     exported = export(
         arguments.source,
         destination,
@@ -109,13 +147,11 @@ def _say(sentence: str) -> None:
 
 
 def _dataset(arguments: ExportArguments) -> DetectionDataset | None:
-    """Opens the dataset for int8. Raises InputError when it is missing, or given without --int8."""
-    if not arguments.int8:
-        if arguments.data is not None or arguments.split is not None:
-            raise InputError("--data and --split are for --int8; give it as well, or leave them out.")
-        return None
+    """Opens the dataset, if there is one."""
     if arguments.data is None:
-        raise InputError("--int8 needs images to calibrate with; give a dataset with --data.")
+        if arguments.split is not None:
+            raise InputError("--split is for a dataset; give it with --data, or leave --split out.")
+        return None
     layout = find_layout(arguments.data)
     dataset = open_split(layout, choose_split(layout, arguments.split))
     classes = choose_classes((), arguments.source)

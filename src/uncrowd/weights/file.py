@@ -60,11 +60,13 @@ def save_weights(
     categories: Categories,
     preprocessing: dict[str, Any],
     thresholds: ScoreThresholds | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Writes the model to one file, from which `load_weights` builds it again.
 
-    The new file replaces an older one only once it is complete. Raises InputError when the file cannot be written, and
-    when the model was converted for inference.
+    half: store the weights in fp16; they are read as fp32. The new file replaces an older one only once it is complete.
+    Raises InputError when the file cannot be written, and when the model was converted for inference.
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(
@@ -72,6 +74,8 @@ def save_weights(
     )
     tensors = model.state_dict()
     _refuse_converted(path, tensors, model.config)
+    if half:
+        tensors = {name: each.half() if each.is_floating_point() else each for name, each in tensors.items()}
     write_safetensors(path, tensors, {HEADER: json.dumps(config.to_dict(description))})
 
 

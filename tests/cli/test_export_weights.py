@@ -1,0 +1,104 @@
+"""`uncrowd export RUN small.safetensors` writes weights again: in half precision, or with other settings."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import uncrowd as library
+from tests.inference.cases import random_image
+from tests.tiny import TINY_MODEL
+from uncrowd import config
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.evaluation.operating_points import best_thresholds
+from uncrowd.inference.evaluate import detect
+from uncrowd.models.sparse_rcnn import SparseRCNN
+from uncrowd.structures import Categories
+from uncrowd.thresholds import ScoreThresholds
+from uncrowd.weights.file import load_weights, save_weights
+
+NAMES = ("person", "dog", "ball")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A detector with random weights."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    thresholds = ScoreThresholds(f1=dict.fromkeys(NAMES, 0.4), count=dict.fromkeys(NAMES, 0.35))
+    resize = config.to_dict(ResizeConfig(short_side=64, max_size=96))
+    save_weights(file, SparseRCNN(TINY_MODEL), Categories(ids=(1, 2, 3), names=NAMES), resize, thresholds)
+    return file
+
+
+@pytest.fixture(scope="module")
+def found(weights, tmp_path_factory):
+    """A dataset whose ground truth is what the detector finds, so that some thresholds are better than others."""
+    folder, records = tmp_path_factory.mktemp("found"), []
+    predictor = library.load(weights, "cpu")
+    for id in (1, 2):
+        image = random_image(64, 96, seed=id)
+        Image.fromarray(image).save(folder / f"{id}.png")
+        for record in predictor.predict(image)[:4].to_coco(id):
+            _, _, width, height = record["bbox"]
+            records.append({**record, "id": len(records) + 1, "area": width * height, "iscrowd": 0})
+    images = [{"id": id, "file_name": f"{id}.png", "width": 96, "height": 64} for id in (1, 2)]
+    categories = [{"id": id, "name": name} for id, name in enumerate(NAMES, start=1)]
+    content = {"images": images, "annotations": records, "categories": categories}
+    (folder / "instances_val.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_half_precision_keeps_all_but_the_last_bits(uncrowd, weights, tmp_path):
+    half = tmp_path / "half.safetensors"
+    said = uncrowd("export", weights, half, "--half")
+    assert said.status == 0, said.err
+    assert said.out.startswith(f"written to {half}, {half.stat().st_size / 1e6:.1f} MB\n")
+    assert said.out.endswith("\nscore thresholds: 0.4 for the best F1, 0.35 for the best counts\n")
+    assert half.stat().st_size < 0.55 * weights.stat().st_size
+    rounded, whole = load_weights(half), load_weights(weights)
+    assert rounded[1:] == whole[1:], "classes, preprocessing and thresholds"
+    stored, trained = load_file(half), whole.model.state_dict()
+    for name, tensor in rounded.model.state_dict().items():
+        assert tensor.dtype == trained[name].dtype
+        assert stored[name].dtype == (torch.float16 if tensor.is_floating_point() else tensor.dtype)
+        torch.testing.assert_close(tensor, trained[name], rtol=2**-11, atol=2**-25)
+
+
+def test_other_settings_get_thresholds_of_their_own(uncrowd, weights, found, tmp_path):
+    file = tmp_path / "lowered.safetensors"
+    said = uncrowd("export", weights, file, "--lower-duplicates", 3)
+    assert said.out.endswith("it has no score thresholds; --data DATA chooses them\n")
+    assert load_weights(file).thresholds is None
+    said = uncrowd("export", weights, file, "--half", "--lower-duplicates", 3, "--data", found)
+    assert said.status == 0, said.err
+    held = json.loads(uncrowd("info", file).out)
+    assert held["model"]["lower_duplicates"] == 3
+    val, predictor = library.open_dataset(found).val, library.load(file, "cpu")
+    assert val is not None
+    assert predictor.thresholds is not None
+    assert predictor.thresholds == best_thresholds(val, detect(predictor, val).detections, val.categories)
+
+
+def test_what_fp16_cannot_hold_is_refused(weights, tmp_path):
+    model, categories, preprocessing, _ = load_weights(weights)
+    with torch.no_grad():
+        next(model.parameters()).mul_(1e9)
+    save_weights(tmp_path / "large.safetensors", model, categories, preprocessing)
+    with pytest.raises(library.InputError, match=r"large\.safetensors has numbers in .* that fp16 cannot hold; leave"):
+        library.export_weights(tmp_path / "large.safetensors", tmp_path / "half.safetensors", half=True)
+    assert not (tmp_path / "half.safetensors").exists()
+
+
+def test_flags_of_other_files_are_refused(refused, weights, found, tmp_path):
+    file = tmp_path / "small.safetensors"
+    assert "--int8 is for other programs; leave it out, or end DST in .onnx or" in refused(
+        "export", weights, file, "--int8", "--data", found
+    )
+    assert "--split is for a dataset; give it with --data" in refused("export", weights, file, "--split", "val")
+    said = refused("export", weights, tmp_path / "small.onnx", "--lower-duplicates", 3)
+    assert "--lower-duplicates is for weights; leave it out, or end DST in .safetensors." in said
+    assert "is one of the inputs and would be overwritten" in refused("export", weights, weights)
+    assert list(tmp_path.iterdir()) == []
