@@ -86,6 +86,38 @@ def test_a_predictor_is_as_good_as_its_detections(trained: uncrowd.TrainedRun, c
         uncrowd.compare(predictor, found, replace(val, annotated=False))
 
 
+def test_a_dataset_is_checked_before_training(crowd: Path) -> None:
+    checked = uncrowd.check_dataset(crowd)
+    assert checked.number("error") == 0
+    assert checked.training is not None
+    assert len(checked.training.train) == 16
+    assert all(finding.sentence().startswith("note: ") for finding in checked.findings)
+    only = uncrowd.check_dataset(crowd, classes=["dog"]).training
+    assert only is not None
+    assert only.train.categories.names == ("dog",)
+
+
+def test_what_goes_wrong_adds_up(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    errors = uncrowd.analyse(uncrowd.load(trained.folder, "cpu"), val, threshold=0.2)
+    assert errors.threshold == 0.2
+    assert sum(part.objects for part in errors.slices.crowding) == len(val.boxes)
+    assert uncrowd.error_table(errors).startswith("What goes wrong at IoU 0.5 and a score of at least 0.2:")
+    with pytest.raises(InputError, match="has no ground truth to score against"):
+        uncrowd.analyse({}, replace(val, annotated=False))
+
+
+def test_detections_and_ground_truth_are_drawn(trained: uncrowd.TrainedRun, crowd: Path) -> None:
+    val = uncrowd.open_dataset(crowd).val
+    assert val is not None
+    sample = val[0]
+    found = uncrowd.load(trained.folder, "cpu").predict(sample.path)
+    plain, detected, truth = (uncrowd.draw(sample.path, each) for each in (found[:0], found, sample))
+    assert plain.size == detected.size == truth.size == (720, 480)
+    assert plain.tobytes() != detected.tobytes() != truth.tobytes()
+
+
 def test_the_categories_of_a_predictor_may_have_other_ids(trained: uncrowd.TrainedRun, crowd: Path) -> None:
     val = uncrowd.open_dataset(crowd).val
     assert val is not None
@@ -190,6 +222,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"a": {}, "b": 3, "dataset": "d"},
         "b is 3; give a predictor, such as load(path), or detections by imag",
     ),
+    ("analyse", {"found": {}, "dataset": 3}, "dataset is 3; give a split of a dataset, such as open_dataset(path).val"),
+    ("check_dataset", {"data": 3}, "data is 3; give a folder, an annotation file, or a list of them."),
+    ("draw", {"image": "a.jpg", "objects": "dog"}, "objects is 'dog'; give detections, or a sample of a dataset."),
     ("export", {"weights": "w", "destination": None}, "destination is None; give the name of an exported detector."),
     ("track", {"predictor": "w", "video": "v"}, "predictor is 'w'; give a predictor, such as load(path)."),
 ]

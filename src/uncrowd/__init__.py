@@ -3,11 +3,12 @@
 >>> predictor = uncrowd.load("runs/small-data-1")
 >>> detections = predictor.predict("street.jpg", threshold=0.3)
 
-`open_dataset` reads a dataset, `fetch_dataset` fetches one, `train` and `resume` train a detector on it, `load` reads a
-trained one, `evaluate` scores it, `compare` says which of two is better, `track` follows objects through a video,
-`export` writes a detector for ONNX Runtime or OpenVINO, `export_page` as a page for a browser, and `export_weights` as
-smaller weights. `push_to_hub` and `from_pretrained` share detectors on the Hugging Face Hub. Where the input cannot be
-used, they raise `InputError` with one sentence that says what is wrong and what to do.
+`open_dataset` reads a dataset, `fetch_dataset` fetches one, `check_dataset` says what is wrong with it, `train` and
+`resume` train a detector on it, `load` reads a trained one, `evaluate` scores it, `analyse` says what it gets wrong,
+`draw` shows what it finds, `compare` says which of two is better, `track` follows objects through a video, `export`
+writes a detector for ONNX Runtime or OpenVINO, `export_page` as a page for a browser, and `export_weights` as smaller
+weights. `push_to_hub` and `from_pretrained` share detectors on the Hugging Face Hub. Where the input cannot be used,
+they raise `InputError` with one sentence that says what is wrong and what to do.
 """
 
 from importlib import import_module
@@ -18,12 +19,16 @@ from uncrowd.extras import extras_of
 
 if TYPE_CHECKING:
     from uncrowd.browser.page import export_page as export_page
+    from uncrowd.data.check.dataset import Checked as Checked
+    from uncrowd.data.check.dataset import check_dataset as check_dataset
     from uncrowd.data.dataset import DetectionDataset as DetectionDataset
     from uncrowd.data.formats.open import open_dataset as open_dataset
     from uncrowd.data.hub.fetch import fetch_dataset as fetch_dataset
     from uncrowd.errors import InputError as InputError
     from uncrowd.errors import NonFiniteError as NonFiniteError
     from uncrowd.errors import PeerLostError as PeerLostError
+    from uncrowd.evaluation.analysis.errors import ErrorAnalysis as ErrorAnalysis
+    from uncrowd.evaluation.analysis.table import error_table as error_table
     from uncrowd.evaluation.comparison.bootstrap import Comparison as Comparison
     from uncrowd.evaluation.comparison.bootstrap import ScoreDifference as ScoreDifference
     from uncrowd.evaluation.protocol import Scores as Scores
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
     from uncrowd.hub.card import model_card as model_card
     from uncrowd.hub.repository import from_pretrained as from_pretrained
     from uncrowd.hub.repository import push_to_hub as push_to_hub
+    from uncrowd.inference.analyse import analyse as analyse
     from uncrowd.inference.compare import compare as compare
+    from uncrowd.inference.draw import draw as draw
     from uncrowd.inference.evaluate import evaluate as evaluate
     from uncrowd.inference.export_file import export as export
     from uncrowd.inference.export_weights import export_weights as export_weights
@@ -55,11 +62,15 @@ __version__ = version("uncrowd")
 _PUBLIC = {
     "open_dataset": "uncrowd.data.formats.open",
     "fetch_dataset": "uncrowd.data.hub.fetch",
+    "check_dataset": "uncrowd.data.check.dataset",
     "train": "uncrowd.runs.train",
     "resume": "uncrowd.runs.train",
     "load": "uncrowd.inference.predictor",
     "evaluate": "uncrowd.inference.evaluate",
+    "analyse": "uncrowd.inference.analyse",
+    "error_table": "uncrowd.evaluation.analysis.table",
     "compare": "uncrowd.inference.compare",
+    "draw": "uncrowd.inference.draw",
     "export": "uncrowd.inference.export_file",
     "export_weights": "uncrowd.inference.export_weights",
     "track": "uncrowd.tracking.track",
@@ -69,11 +80,13 @@ _PUBLIC = {
     "model_card": "uncrowd.hub.card",
     "export_page": "uncrowd.browser.page",
     "DetectionDataset": "uncrowd.data.dataset",
+    "Checked": "uncrowd.data.check.dataset",
     "TrainedRun": "uncrowd.runs.trained",
     "Predictor": "uncrowd.inference.predictor",
     "TilesConfig": "uncrowd.inference.tiles",
     "TTAConfig": "uncrowd.inference.tta",
     "Scores": "uncrowd.evaluation.protocol",
+    "ErrorAnalysis": "uncrowd.evaluation.analysis.errors",
     "Comparison": "uncrowd.evaluation.comparison.bootstrap",
     "ScoreDifference": "uncrowd.evaluation.comparison.bootstrap",
     "Sample": "uncrowd.structures",

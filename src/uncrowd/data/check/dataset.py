@@ -1,17 +1,19 @@
 """Checks a dataset: collects all its faults, instead of stopping at the first, and what training does with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from uncrowd.argument_types import checked_types
 from uncrowd.data.check.boxes import check_boxes
 from uncrowd.data.check.crowding import describe_crowding
 from uncrowd.data.check.images import ImageFacts, check_images, inspect_images, judge_readable
 from uncrowd.data.check.splits import check_splits
 from uncrowd.data.check.training import TrainingData, training_data
-from uncrowd.data.classes import ClassMap, keep_classes
+from uncrowd.data.classes import ClassMap, class_map, keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.format import BoxKind
-from uncrowd.data.formats.layout import Layout, require_boxes
+from uncrowd.data.formats.layout import Data, Layout, find_layout, require_boxes
 from uncrowd.data.formats.open import scan_split
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
@@ -55,6 +57,26 @@ class Checked:
     def usable_images(self, dataset: DetectionDataset) -> int:
         """Returns how many images of one of the datasets, or of a part of it, can be used."""
         return sum((dataset.source, id) not in self.unusable for id in dataset.ids.tolist())
+
+
+@checked_types(data="a folder, an annotation file, or a list of them")
+def check_dataset(
+    data: Data,
+    *,
+    box: BoxKind = "fbox",
+    classes: ClassMap | Sequence[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Checked:
+    """Says what is wrong with a dataset: opens every image and examines every box, as `uncrowd check` does.
+
+    `findings` of the result has a `sentence()` for each fault and for each fact worth knowing; `training` is None where
+    training would refuse the dataset. data, box, classes: as in `open_dataset`. max_pixels: width times height up to
+    which an image is decoded; a larger one counts as unreadable.
+
+    Raises InputError where there is no dataset, and for boxes or classes that it does not have.
+    """
+    chosen = None if classes is None else class_map(classes)
+    return check(scan(find_layout(data), box, chosen), max_pixels=max_pixels)
 
 
 def scan(layout: Layout, box: BoxKind = "fbox", classes: ClassMap | None = None) -> Scanned:
