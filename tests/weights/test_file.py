@@ -53,6 +53,15 @@ def test_round_trip_to_the_bit(model: SparseRCNN, tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 
 
+def test_of_a_pretrained_backbone_only_the_name_of_its_file_is_kept(tmp_path: Path) -> None:
+    backbone = replace(TINY.backbone, pretrained="/home/me/backbone.safetensors")
+    save_weights(
+        tmp_path / "model.safetensors", SparseRCNN(replace(TINY, backbone=backbone)), CATEGORIES, PREPROCESSING
+    )
+    assert b"/home/me" not in (tmp_path / "model.safetensors").read_bytes()
+    assert load_weights(tmp_path / "model.safetensors").model.config.backbone.pretrained == "backbone.safetensors"
+
+
 def test_a_shared_stage_is_written_once(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model = build_detector(replace(TINY, stages=4, stage=replace(TINY.stage, weights="shared"))).eval()

@@ -70,13 +70,24 @@ def save_weights(
     """
     assert isinstance(model.config, AnyDetectorConfig), model.config
     description = Description(
-        model=model.config, categories=categories, preprocessing=preprocessing, thresholds=thresholds
+        model=_without_folder(model.config),
+        categories=categories,
+        preprocessing=preprocessing,
+        thresholds=thresholds,
     )
     tensors = model.state_dict()
     _refuse_converted(path, tensors, model.config)
     if half:
         tensors = {name: each.half() if each.is_floating_point() else each for name, each in tensors.items()}
     write_safetensors(path, tensors, {HEADER: json.dumps(config.to_dict(description))})
+
+
+def _without_folder(model: AnyDetectorConfig) -> AnyDetectorConfig:
+    """Returns the configuration with only the file's name of the pretrained backbone: the file is made to be shared."""
+    source = model.backbone.pretrained
+    if source is None:
+        return model
+    return replace(model, backbone=replace(model.backbone, pretrained=Path(source).name))
 
 
 def _refuse_converted(path: Path, tensors: Mapping[str, Tensor], model: AnyDetectorConfig) -> None:
