@@ -4,50 +4,26 @@ import json
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 import uncrowd as library
-from tests.inference.cases import random_image
-from tests.tiny import TINY_MODEL
-from uncrowd import config
-from uncrowd.data.transforms import ResizeConfig
+from tests.found import save_random, write_found
 from uncrowd.evaluation.operating_points import best_thresholds
 from uncrowd.inference.evaluate import detect
-from uncrowd.models.sparse_rcnn import SparseRCNN
-from uncrowd.structures import Categories
-from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.file import load_weights, save_weights
-
-NAMES = ("person", "dog", "ball")
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A detector with random weights."""
-    torch.manual_seed(0)
     file = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    thresholds = ScoreThresholds(f1=dict.fromkeys(NAMES, 0.4), count=dict.fromkeys(NAMES, 0.35))
-    resize = config.to_dict(ResizeConfig(short_side=64, max_size=96))
-    save_weights(file, SparseRCNN(TINY_MODEL), Categories(ids=(1, 2, 3), names=NAMES), resize, thresholds)
+    save_random(file)
     return file
 
 
 @pytest.fixture(scope="module")
 def found(weights, tmp_path_factory):
-    """A dataset whose ground truth is what the detector finds, so that some thresholds are better than others."""
-    folder, records = tmp_path_factory.mktemp("found"), []
-    predictor = library.load(weights, "cpu")
-    for id in (1, 2):
-        image = random_image(64, 96, seed=id)
-        Image.fromarray(image).save(folder / f"{id}.png")
-        for record in predictor.predict(image)[:4].to_coco(id):
-            _, _, width, height = record["bbox"]
-            records.append({**record, "id": len(records) + 1, "area": width * height, "iscrowd": 0})
-    images = [{"id": id, "file_name": f"{id}.png", "width": 96, "height": 64} for id in (1, 2)]
-    categories = [{"id": id, "name": name} for id, name in enumerate(NAMES, start=1)]
-    content = {"images": images, "annotations": records, "categories": categories}
-    (folder / "instances_val.json").write_text(json.dumps(content))
+    folder = tmp_path_factory.mktemp("found")
+    write_found(folder, weights, "val")
     return folder
 
 

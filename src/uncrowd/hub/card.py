@@ -21,16 +21,18 @@ TAGS = ["object-detection", "crowd", "counting", "pytorch"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Course:
-    """What the folder of a run knows about its weights.
+class Course:
+    """What is known about the training of weights, such as by the folder of a run.
 
-    data: the names of the datasets. about: facts in words. scores: by name, from 0 to 1. counts: errors of counts.
+    data: the names of the datasets. about: facts in words. scores: by name, from 0 to 1. counts: errors of counts, as
+    `CountingError` names them. chosen_on: the images on which the threshold of the counts was chosen, in words.
     """
 
     data: str
     about: Mapping[str, str]
     scores: Mapping[str, float]
     counts: Mapping[str, Any]
+    chosen_on: str = "these images"
 
 
 @checked_types(weights="a weights file or the folder of a run", repository="owner/name")
@@ -42,15 +44,19 @@ def model_card(weights: str | Path, repository: str, *, license: str | None = No
     license: that of the weights, such as "apache-2.0". Raises InputError when the weights cannot be read.
     """
     file = file_of(Path(weights))
-    read, course = load_weights(file), _course(file)
     name = repository.partition("/")[2] or repository
+    return card_of(load_weights(file), _course(file), name=name, use=_use(repository), license=license)
+
+
+def card_of(weights: Weights, course: Course | None, *, name: str, use: str, license: str | None) -> str:
+    """Returns a model card as Markdown. use: the section that says how to use the detector."""
     parts = [
         f"---\n{_metadata(name, course, license)}\n---",
         f"# {name}",
-        f"A detector for images with many objects that overlap: {read.model.config.in_words()}. "
+        f"A detector for images with many objects that overlap: {weights.model.config.in_words()}. "
         "It was trained with uncrowd and needs no suppression of duplicates.",
-        _use(repository),
-        "## Model\n\n" + _table(_model(read)),
+        use,
+        "## Model\n\n" + _table(_model(weights)),
     ]
     if course is not None:
         parts.append("## Training\n\n" + _table({"Data": course.data, **course.about}))
@@ -60,7 +66,7 @@ def model_card(weights: str | Path, repository: str, *, license: str | None = No
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(name: str, course: _Course | None, license: str | None) -> str:
+def _metadata(name: str, course: Course | None, license: str | None) -> str:
     data = ModelCardData(library_name="uncrowd", pipeline_tag="object-detection", license=license, tags=TAGS)
     if course is not None and course.scores:
         data.model_name = name
@@ -108,7 +114,7 @@ def _model(weights: Weights) -> dict[str, str]:
     return rows
 
 
-def _scores(course: _Course) -> str:
+def _scores(course: Course) -> str:
     rows = {name: f"{100 * value:.1f}" for name, value in course.scores.items()}
     text = "## Scores\n\nIn percent:\n\n" + _table(rows)
     if not course.counts:
@@ -118,7 +124,7 @@ def _scores(course: _Course) -> str:
     return (
         f"{text}\n\nWith the threshold for the best counts, {counts['counted']} objects are counted where there are "
         f"{counts['objects']}, {counts['mae']:.2f} too many or too few in an image{share}. The threshold was chosen on "
-        "these images."
+        f"{course.chosen_on}."
     )
 
 
@@ -131,7 +137,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _course(file: Path) -> _Course | None:
+def _course(file: Path) -> Course | None:
     """Returns what the folder knows in which a run wrote the weights; None for other weights.
 
     The scores are those of the evaluation that the weights were saved after.
@@ -149,7 +155,7 @@ def _course(file: Path) -> _Course | None:
     row = evaluated[-1] if last and evaluated else max(evaluated, key=lambda row: row["AP"], default={})
     counts = next((row for row in reversed(rows) if row["kind"] == "counts"), {}) if last else {}
     about = next((row.get("about", {}) for row in rows if row["kind"] == "begin"), {})
-    return _Course(
+    return Course(
         data=", ".join(Path(path).name for path in data.split(",")),
         about={name: about[name] for name in SAID if name in about},
         scores={name: value for name, value in scores_in(row).items() if value is not None},
