@@ -15,7 +15,7 @@ from benchmarks.parts import BACKBONE, NORMALISING, PYRAMID, REST, Parts, Watche
 from benchmarks.training_steps import EngineStep
 from torch import Tensor, nn
 
-from uncrowd.engine import train
+from uncrowd.engine import learner
 from uncrowd.losses import criterion as criterion_module
 from uncrowd.losses import matcher
 from uncrowd.structures import Batch
@@ -95,15 +95,15 @@ def parts_of_loss(criterion: nn.Module) -> list[Watched]:
 
 
 def _parts_of(step: EngineStep) -> list[Watched]:
-    model, trainer = step.model, step.trainer
+    model, optimizer = step.model, step.learner.optimizer
     return [
-        Watched(train, "to_device", COPY),
+        Watched(learner, "to_device", COPY),
         Watched(model, "normalise", NORMALISING),
         Watched(model.backbone, "forward", BACKBONE),
         Watched(model.pyramid, "forward", PYRAMID),
         Watched(model.head, "forward", HEAD),
         *parts_of_loss(step.criterion),
         Watched(nn.utils, "clip_grad_norm_", CLIPPING),
-        Watched(trainer.optimizer, "step", OPTIMISER),
-        Watched(trainer.optimizer, "zero_grad", OPTIMISER),
+        Watched(optimizer, "step", OPTIMISER),
+        Watched(optimizer, "zero_grad", OPTIMISER),
     ]

@@ -5,9 +5,7 @@ Weights are random, and learning rates are so low that the weights hardly change
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import torch
 from benchmarks.made_up_model import build_model, calm
 from torch import Tensor, nn
@@ -18,17 +16,14 @@ from torchvision.ops import FrozenBatchNorm2d
 from tests.plain.set_loss import total_loss
 from tests.plain.sparse_rcnn import PlainSparseRCNN
 from uncrowd.acceleration.compile import compile_layers
-from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.loader import TrainLoader
-from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.accelerator import build_accelerator
+from uncrowd.engine.learner import Learner
 from uncrowd.engine.optim import OptimConfig
-from uncrowd.engine.train import Trainer
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
-from uncrowd.structures import Batch, Categories, Sample
+from uncrowd.structures import Batch
 
 # Takes a batch on the host, and whether to run under bf16 autocast; returns the loss.
 Step = Callable[[Batch, bool], Tensor]
@@ -43,21 +38,13 @@ class EngineStep:
         self.model, self.criterion = build_model(config, build_accelerator().device), SetCriterion(LossConfig())
         if compiled:
             compile_layers(self.model, build_accelerator().device)
-        self.trainer = Trainer(
-            self.model,
-            self.criterion,
-            _loader_of_nothing(images),
-            TrainConfig(batch_size=images),
-            OptimConfig(learning_rate=LEARNING_RATE),
-            build_accelerator(),
-            Path("never written"),
-            facts={},
-        )
+        config = TrainConfig(batch_size=images)
+        self.learner = Learner(self.model, self.criterion, config, OptimConfig(), build_accelerator())
 
     def __call__(self, batch: Batch, bf16: bool) -> Tensor:
         """Takes the first step of training. It is always the first, because every step costs the same."""
-        self.trainer.config = replace(self.trainer.config, bf16=bf16)
-        return self.trainer._step(batch)[0].total  # private, because only the loop around it is left out
+        self.learner.config = replace(self.learner.config, bf16=bf16)
+        return self.learner.step(batch, 0, LEARNING_RATE).losses.total
 
 
 def plain_step(config: SparseRCNNConfig) -> Step:
@@ -111,21 +98,3 @@ def faster_rcnn_step(height: int, width: int, classes: int) -> Step:
         return loss.detach()
 
     return step
-
-
-def _loader_of_nothing(images: int) -> TrainLoader:
-    """Returns a loader of which a step reads only the length."""
-    size, empty = (1, 1), np.zeros(0)
-    sample = Sample(
-        id=0,
-        path=Path("made up"),
-        size=size,
-        boxes=np.zeros((0, 4)),
-        labels=empty.astype(np.int64),
-        ignore=empty.astype(bool),
-        areas=empty,
-    )
-    dataset = DetectionDataset.from_samples(
-        [sample], source=Path("made up"), split="train", categories=Categories(ids=(1,), names=("one",)), folder=Path()
-    )
-    return TrainLoader(dataset, TrainTransformConfig(), seed=0, batch_size=images)

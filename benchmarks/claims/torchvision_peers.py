@@ -75,7 +75,7 @@ class TorchvisionDetector:
         return Trained(
             seconds=training_seconds(training.folder, training.budget.batch),
             evaluations=evaluations(training.folder, training.budget.batch),
-            outputs=_outputs(partial(find, trainer.evaluated_model), training.val, most),
+            outputs=_outputs(partial(find, trainer.learner.evaluated_model), training.val, most),
         )
 
     def _trainer(self, training: Training, experiment: Experiment) -> Trainer:

@@ -11,6 +11,7 @@ from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import TrainLoader
 from uncrowd.engine.accelerator import build_accelerator
+from uncrowd.engine.learner import Learner
 from uncrowd.engine.train import Trainer
 from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.sparse_rcnn import SparseRCNN
@@ -41,6 +42,12 @@ def build(crowd: Path, tmp_path: Path) -> Callable[..., Trainer]:
         )
 
     return build_trainer
+
+
+@pytest.fixture
+def learn(build: Callable[..., Trainer]) -> Callable[..., Learner]:
+    """`learn(accumulate=2)` returns what learns in a trainer with these settings."""
+    return lambda **training: build(**training).learner
 
 
 @pytest.fixture

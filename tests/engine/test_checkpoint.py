@@ -44,18 +44,19 @@ def test_everything_comes_back(saved: Trainer, build: Build) -> None:
     assert fresh.position == saved.position == (0, 2)
     assert fresh.global_step == 2
     assert fresh.best == saved.best
-    for ours, theirs in ((fresh.bare_model, saved.bare_model), (fresh.average, saved.average)):
+    pairs = [(fresh.learner.bare_model, saved.learner.bare_model), (fresh.learner.average, saved.learner.average)]
+    for ours, theirs in pairs:
         assert ours is not None
         assert theirs is not None
         for name, tensor in theirs.state_dict().items():
             assert torch.equal(ours.state_dict()[name], tensor), name
-    pairs = zip(fresh.bare_model.parameters(), saved.bare_model.parameters(), strict=True)
+    pairs = zip(fresh.learner.bare_model.parameters(), saved.learner.bare_model.parameters(), strict=True)
     for ours, theirs in pairs:
-        state, expected = fresh.optimizer.state[ours], saved.optimizer.state[theirs]
+        state, expected = fresh.learner.optimizer.state[ours], saved.learner.optimizer.state[theirs]
         assert state.keys() == expected.keys() == {"step", "exp_avg", "exp_avg_sq"}
         assert all(torch.equal(state[key], expected[key]) for key in expected)
         assert all(state[key].stride() == ours.stride() for key in ("exp_avg", "exp_avg_sq")), "laid out alike"
-    average, model = saved.average, saved.bare_model
+    average, model = saved.learner.average, saved.learner.bare_model
     assert average is not None
     assert not torch.equal(next(average.parameters()), next(model.parameters())), "there was something to mix up"
 
@@ -140,10 +141,10 @@ def test_a_checkpoint_may_call_images_pictures(saved: Trainer, build: Build) -> 
 def test_nothing_is_restored_from_another_run(saved: Trainer, build: Build) -> None:
     other = build()
     other.facts = {}
-    before = [parameter.clone() for parameter in other.bare_model.parameters()]
+    before = [parameter.clone() for parameter in other.learner.bare_model.parameters()]
     with pytest.raises(InputError, match="differs"):
         other.resume()
-    assert all(map(torch.equal, before, other.bare_model.parameters()))
+    assert all(map(torch.equal, before, other.learner.bare_model.parameters()))
     assert other.position == (0, 0)
 
 
@@ -163,7 +164,7 @@ def test_a_truncated_checkpoint_is_refused(saved: Trainer, build: Build, kept: i
 
 
 def test_weights_are_no_checkpoint(saved: Trainer, build: Build) -> None:
-    write_safetensors(saved.checkpoint, saved.bare_model.state_dict(), {"uncrowd.weights": "{}"})
+    write_safetensors(saved.checkpoint, saved.learner.bare_model.state_dict(), {"uncrowd.weights": "{}"})
     with pytest.raises(InputError, match=r"is no checkpoint of a run.*--start-from"):
         build().resume()
 

@@ -61,5 +61,7 @@ def test_a_run_is_the_same_with_and_without_it(build: Build, monkeypatch: pytest
     with_forecast.train(None, Told())
     monkeypatch.setattr(StepTimer, "step_done", lambda *_: None)
     without.train(None, Told())
-    for ours, theirs in zip(with_forecast.bare_model.parameters(), without.bare_model.parameters(), strict=True):
+    for ours, theirs in zip(
+        with_forecast.learner.bare_model.parameters(), without.learner.bare_model.parameters(), strict=True
+    ):
         assert torch.equal(ours, theirs)

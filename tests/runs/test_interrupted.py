@@ -23,8 +23,8 @@ from uncrowd.data.augment.degrade import BlurConfig, NoiseConfig
 from uncrowd.data.augment.mosaic import MosaicConfig
 from uncrowd.data.augment.paste import PasteConfig
 from uncrowd.engine.checkpoint import HEADER
+from uncrowd.engine.learner import Learner
 from uncrowd.engine.metrics import read_metrics
-from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.runs.run import Run, begin, resume
 from uncrowd.runs.scoring import Scoring
@@ -229,14 +229,14 @@ def test_interrupted_before_the_first_checkpoint(crowd: Path, finished: Path, tm
 def test_memory_that_ran_out(crowd: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It happens in step 5, with the allocator's own error. The checkpoint is from step 4."""
 
-    def use_too_much(self: Trainer, *arguments: Any, original: Callable[..., Any] = Trainer._losses) -> Any:
-        if self.global_step == 5:
+    def use_too_much(self: Learner, *arguments: Any, original: Callable[..., Any] = Learner._losses) -> Any:
+        if arguments[-1].step == 5:
             torch.empty(1 << 50)  # 4 PiB
         return original(self, *arguments)
 
     folder, said = tmp_path / "run", []
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_losses", use_too_much)
+        patch.setattr(Learner, "_losses", use_too_much)
         with pytest.raises(InputError, match=r"^Memory ran out at step 5, with 4 images padded to "):
             begin(Run(experiment=tiny_experiment(), data=str(crowd)), folder, device="cpu")
     assert resume(folder, device="cpu", say=said.append).finished

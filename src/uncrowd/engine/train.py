@@ -1,37 +1,28 @@
 """The training loop. It receives built objects and calls `Events` between epochs; it knows no model by name."""
 
-import math
 import signal
 import time
 from collections.abc import Callable, Container
-from contextlib import nullcontext
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from uncrowd.data.loader import TrainLoader
-from uncrowd.devices import send
-from uncrowd.engine.accelerator import distribute
-from uncrowd.engine.average import averaged, update_average
 from uncrowd.engine.checkpoint import Facts, load_checkpoint, save_checkpoint
-from uncrowd.engine.failed_step import StepRecord, explain_step_out_of_memory, not_finite
 from uncrowd.engine.forecast import Forecast, StepTimer, duration, peak_memory
+from uncrowd.engine.learner import Learner, Stepped
 from uncrowd.engine.log import RunLog
-from uncrowd.engine.micro_batches import split, sum_losses, to_device
-from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
+from uncrowd.engine.optim import OptimConfig, learning_rate
 from uncrowd.engine.position import Position, Progress, read_progress
 from uncrowd.engine.stop import StopRequest
 from uncrowd.engine.train_config import TrainConfig
-from uncrowd.engine.watch import Watch
-from uncrowd.errors import NonFiniteError
 from uncrowd.losses.criterion import Losses
-from uncrowd.structures import Batch, Target
+from uncrowd.structures import Batch
 from uncrowd.words import counted, listed
 
 
@@ -68,18 +59,11 @@ class Trainer:
     ):
         """checkpoint: the file to write. facts: see `save_checkpoint`."""
         self.config, self.optim, self.accelerator = config, optim, accelerator
-        self.criterion, self.loader = criterion, loader
-        self.checkpoint, self.facts = checkpoint, facts
-        self.bare_model = model.to(accelerator.device)
-        self.optimizer = build_optimizer(optim, model)
-        self.average = averaged(model) if config.ema_decay is not None else None
-        self.model = distribute(model, accelerator)
+        self.loader, self.checkpoint, self.facts = loader, checkpoint, facts
+        self.learner = Learner(model, criterion, config, optim, accelerator)
         self.position = Position(0, 0)
         self.best: float | None = None
         self.since_best = 0
-        # The loss and the gradient norm of the last step, and whether a rank was asked to stop in this one.
-        self._watch = Watch(3, accelerator.device)
-        self._last: StepRecord | None = None
         self._stop = StopRequest()
         self._unreadable: set[str] = set()
 
@@ -92,11 +76,6 @@ class Trainer:
     def steps_left(self) -> int:
         """The number of steps from here to the end of the last epoch."""
         return self.config.epochs * self.loader.steps_per_epoch - self.global_step
-
-    @property
-    def evaluated_model(self) -> nn.Module:
-        """The model to score and deploy: the average of the weights if there is one."""
-        return self.average if self.average is not None else self.bare_model
 
     @property
     def is_finished(self) -> bool:
@@ -125,9 +104,7 @@ class Trainer:
         """
         progress = load_checkpoint(
             self.checkpoint,
-            self.bare_model,
-            self.optimizer,
-            self.average,
+            *self.learner.state,
             facts=self.facts,
             may_differ=may_differ,
             completed=completed,
@@ -167,7 +144,7 @@ class Trainer:
                     if self._ends_early and epoch < self.config.epochs:
                         self._say_early_end(log, epoch)
                     if self._ends_early or epoch == self.config.epochs:
-                        events.finished(self.evaluated_model)
+                        events.finished(self.learner.evaluated_model)
                 self.position = Position(epoch, 0)
                 self._save()
         return True
@@ -185,7 +162,7 @@ class Trainer:
                 self._say_unreadable(log, gather_object(sorted(unreadable)))
                 return True
             unreadable |= set(batch.skipped)
-            losses, norm, rate, stop = self._step(batch)
+            taken = self._step(batch)
             self.position = Position(epoch, self.position.step + 1)
             step, images = self.global_step, images + self.config.batch_size
             forecast = self._forecast(batch, timer) if timer is not None else None
@@ -193,11 +170,11 @@ class Trainer:
                 log.say(str(forecast))
             if step % self.config.log_every == 0 or step == total or step == 1:
                 seconds = time.perf_counter() - since
-                self._report(log, losses, norm, rate, images / seconds, waited / seconds)
+                self._report(log, taken, images / seconds, waited / seconds)
                 images, waited, since = 0, 0.0, time.perf_counter()
             elif log is not None:
                 log.progress(step, total)
-            if stop:
+            if taken.stop:
                 return False
             if step % self.config.checkpoint_every == 0:
                 self._save()
@@ -219,83 +196,18 @@ class Trainer:
             size=size,
         )
 
-    def _step(self, batch: Batch) -> tuple[Losses, Tensor, float, bool]:
-        """Makes one update. Returns losses, gradient norm and learning rate, and whether a rank was asked to stop.
-
-        The numbers of the previous step are checked here, because the matching waits for the device anyway.
-        """
-        rate = self._learning_rate()
-        # Each step and rank has its own seed, so that dropout draws the same numbers in a resumed run.
-        entropy = (self.config.seed, self.global_step, self.accelerator.process_index)
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["rate_factor"]
-        num_boxes = self._num_boxes(batch)
-        self._watch.send()
-        record = StepRecord(self.global_step, rate, batch.ids)
-        with explain_step_out_of_memory(self.global_step, batch, self.config):
-            losses = self._backward(batch, num_boxes, record)
-            trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-            norm = nn.utils.clip_grad_norm_(trained, self.optim.clip_norm)
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None and self.config.ema_decay is not None:
-            update_average(self.average, self.bare_model, self.config.ema_decay, self.global_step)
-        self._watch.values[:2] = torch.stack([losses.total.float(), norm.float()])
-        self._last = record
-        return losses, norm, rate, self._watch.seen()[2] > 0
-
-    def _backward(self, batch: Batch, num_boxes: float | Tensor, record: StepRecord) -> Losses:
-        """Adds the gradients of all micro-batches and returns the losses of the batch."""
-        device = self.accelerator.device
-        micro_batches = split(to_device(batch, device), self.config.accumulate)
-        parts: list[Losses] = []
-        for i, micro in enumerate(micro_batches):
-            last = i == len(micro_batches) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.model):
-                with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16):
-                    outputs = self.model(micro.images, micro.sizes)
-                parts.append(self._losses(outputs, micro.targets, num_boxes, record))
-                parts[-1].total.backward()
-        return sum_losses(parts)
-
-    def _losses(self, outputs: Any, targets: list[Target], num_boxes: float | Tensor, record: StepRecord) -> Losses:
-        try:
-            losses = self.criterion(outputs, targets, num_boxes, len(record.ids))
-        except NonFiniteError as error:
-            self._check_finite(self._watch.seen())  # the previous step may be the cause
-            raise not_finite(record, str(error)) from error
-        self._check_finite(self._watch.seen())
-        return losses
-
-    def _num_boxes(self, batch: Batch) -> float | Tensor:
-        """Returns the mean number of objects of a rank, at least 1. The ranks also agree here on whether to stop."""
-        boxes, asked = float(sum(len(target.labels) for target in batch.targets)), self._stop.signal is not None
-        if self.accelerator.num_processes == 1:
-            self._watch.values[2:].fill_(float(asked))  # assigning a number would wait for the device
-            return max(boxes, 1.0)
-        local = send(torch.tensor([boxes, float(asked)]), self.accelerator.device)
-        boxes_and_stop = self.accelerator.reduce(local, "sum")
-        assert isinstance(boxes_and_stop, Tensor)
-        self._watch.values[2] = boxes_and_stop[1]
-        return (boxes_and_stop[0] / self.accelerator.num_processes).clamp(min=1)
-
-    def _learning_rate(self) -> float:
-        return learning_rate(self.optim, self.global_step, self.loader.steps_per_epoch, self.config.batch_size)
-
-    def _check_finite(self, watched: list[float]) -> None:
-        if self._last is not None and not all(math.isfinite(value) for value in watched[:2]):
-            loss, norm = watched[:2]
-            raise not_finite(self._last, f"the loss is {loss:g} and the gradient's norm {norm:g}")
+    def _step(self, batch: Batch) -> Stepped:
+        rate = learning_rate(self.optim, self.global_step, self.loader.steps_per_epoch, self.config.batch_size)
+        return self.learner.step(batch, self.global_step, rate, stop=self._stop.signal is not None)
 
     def _evaluate(self, events: Events, epoch: int) -> None:
-        score = events.evaluate(self.evaluated_model, epoch, self.global_step)
+        score = events.evaluate(self.learner.evaluated_model, epoch, self.global_step)
         if score is None:
             return
         self.since_best += 1
         if self.best is None or score > self.best:
             self.best, self.since_best = score, 0
-            events.improved(self.evaluated_model, epoch, self.global_step)
+            events.improved(self.learner.evaluated_model, epoch, self.global_step)
 
     def _say_early_end(self, log: RunLog | None, epoch: int) -> None:
         if log is not None:
@@ -311,23 +223,22 @@ class Trainer:
             many = counted(len(new), "image")
             log.say(f"{many} cannot be read, and others took their places:{listed(new, 10)}")
 
-    def _report(
-        self, log: RunLog | None, losses: Losses, norm: Tensor, rate: float, throughput: float, waiting: float
-    ) -> None:
-        """Logs the losses of the step, averaged over the ranks."""
+    def _report(self, log: RunLog | None, taken: Stepped, throughput: float, waiting: float) -> None:
+        """Logs the losses of a step, averaged over the ranks. throughput: images per second. waiting: share of time."""
+        losses = taken.losses
         terms = torch.stack([losses.total, losses.class_[-1], losses.l1[-1], losses.giou[-1]])
         terms = self.accelerator.reduce(terms, "mean")
         assert isinstance(terms, Tensor)
         if log is None:
             return
         step, total = self.global_step, self.config.epochs * self.loader.steps_per_epoch
-        loss, *last_stage, gradient_norm = [*terms.tolist(), norm.item()]
+        loss, *last_stage, gradient_norm = [*terms.tolist(), taken.norm.item()]
         values = {
             "epoch": step / self.loader.steps_per_epoch,
             "loss": loss,
             **dict(zip(("class", "l1", "giou"), last_stage, strict=True)),
             "gradient_norm": gradient_norm,
-            "learning_rate": rate,
+            "learning_rate": taken.learning_rate,
             "images_per_second": throughput,
             "waiting_for_data": waiting,
         }
@@ -337,9 +248,7 @@ class Trainer:
         log.progress(step, total, f"epoch {values['epoch']:.2f}  loss {loss:.3f}  {speed}")
 
     def _save(self) -> None:
-        self._check_finite(self._watch.values.tolist())
+        self.learner.require_finite()
         if self.accelerator.is_main_process:
             progress = Progress(self.position, self.best, self.since_best)._asdict()
-            save_checkpoint(
-                self.checkpoint, self.bare_model, self.optimizer, self.average, facts=self.facts, progress=progress
-            )
+            save_checkpoint(self.checkpoint, *self.learner.state, facts=self.facts, progress=progress)
