@@ -37,6 +37,16 @@ def test_rgb_comes_back_as_it_was(tmp_path):
     image[0, 0] = 0  # one's own copy: torch.from_numpy does not warn
 
 
+@pytest.mark.parametrize("pixels", [1, 2 * WIDTH + 1])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK", "P", "I;16"])
+def test_conversion_in_bands_is_that_of_the_whole(monkeypatch, mode, pixels):
+    grey = Image.fromarray(gradient()[..., 0].astype(np.uint16) * 300)
+    image = grey if mode == "I;16" else Image.fromarray(gradient()).convert(mode)
+    whole = to_rgb(image)
+    monkeypatch.setattr("uncrowd.data.images.read.BAND_PIXELS", pixels)
+    assert np.array_equal(to_rgb(image), whole)
+
+
 def test_red_is_the_first_channel(tmp_path):
     path = save(tmp_path / "red.png", Image.new("RGB", (WIDTH, HEIGHT), "red"))
     assert read_image(path)[0, 0].tolist() == [255, 0, 0]

@@ -28,6 +28,8 @@ _UPRIGHT = {
 }
 # The orientation that undoes each; the others undo themselves.
 _INVERSE = {6: 8, 8: 6}
+# So many pixels are converted to RGB at once, because Pillow and NumPy each copy what is converted.
+BAND_PIXELS = 500_000
 # Of these formats the first image is the whole; those after it are previews or layers.
 _ONE_IMAGE = ("MPO", "PSD")
 
@@ -143,16 +145,26 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     16-bit grey is scaled down by 257, not clipped. Transparency is dropped, not blended with a background: the colours
     stored below it are returned. Raises InputError for pixels that have no known range (floats, beyond 16 bits).
     """
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = _band_to_rgb(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _band_to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w #channels"]:
+    """See `to_rgb`. Grey of more than 8 bits has one channel."""
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
             raise InputError("the image has pixels of more than 16 bits; save it with 8 or 16 bits.")
-        return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+        return ((grey + 128) // 257).astype(np.uint8)[..., None]
     if image.mode == "F":
         raise InputError("the image has floating-point pixels of unknown range; save it with 8 or 16 bits.")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow warns about the transparency that is dropped anyway
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # Pillow copies what it converts
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _displayed_size(path: Path) -> tuple[int, int] | InputError:
