@@ -116,6 +116,19 @@ def test_all_that_learns_gets_a_gradient_even_from_images_without_objects(
     assert {name.split(".")[0] for name, each in model.named_parameters() if not each.requires_grad} == frozen
 
 
+@pytest.mark.parametrize("through", ["nothing", "queries", "boxes"])
+def test_what_the_stages_teach_the_dense_head(through: str) -> None:
+    head = DenseHeadConfig(detach_queries=through != "queries", detach_boxes=through != "boxes")
+    model = SparseRCNN(replace(DENSE, dense_head=head))
+    _, _, *stages = model(*images(2))
+    torch.stack([stage.boxes.sum() + stage.logits.sum() for stage in stages]).sum().backward()
+    assert model.dense_head is not None
+    assert (model.dense_head.tower[0].pointwise.weight.grad is None) == (through == "nothing")
+    assert (model.dense_head.main.sides.weight.grad is None) == (through != "boxes")
+    grads = [each.grad for each in model.parameters() if each.grad is not None]
+    assert all(grad.isfinite().all() for grad in grads)
+
+
 def test_beside_a_dense_head_learned_queries_find_the_same_in_evaluation() -> None:
     beside = SparseRCNN(replace(TINY_MODEL, queries="learned_beside_dense"))
     alone = SparseRCNN(TINY_MODEL)

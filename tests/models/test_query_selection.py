@@ -1,10 +1,12 @@
 """Selection takes the best points, ranks boxes that overlap better ones behind, and never deletes one."""
 
+import pytest
 import torch
 from torch import Tensor
 
 from tests.losses.cases import random_boxes
 from uncrowd.boxes import pairwise_iou
+from uncrowd.models.dense_head import DenseHeadConfig
 from uncrowd.models.query_selection import QuerySelection, best_points, lowered_by_overlap
 from uncrowd.structures import StageOutput
 
@@ -49,20 +51,35 @@ def test_only_candidates_are_selected_and_there_are_at_least_as_many_as_queries(
     assert best_points(scores, boxes, 9, candidates=1).shape == (1, 4), "there are no more points"
 
 
-def test_queries_carry_boxes_and_classes_of_their_points_and_no_gradient_back() -> None:
+def random_points() -> StageOutput:
     torch.manual_seed(0)
-    points = StageOutput(
+    return StageOutput(
         logits=torch.randn(2, 12, 3, requires_grad=True),
         boxes=random_boxes(2, 12).float().requires_grad_(),
         queries=torch.randn(2, 12, 8, requires_grad=True),
     )
-    selection = QuerySelection(8, candidates=12)
+
+
+def test_queries_carry_boxes_and_classes_of_their_points() -> None:
+    points, selection = random_points(), QuerySelection(DenseHeadConfig(candidates=12), 8)
     selected, queries = selection(points, 5)
     indices = best_points(points.logits.detach().amax(-1).sigmoid(), points.boxes, 5, 12)
     for image, chosen in enumerate(indices):
         assert torch.equal(selected.boxes[image], points.boxes[image, chosen])
         assert torch.equal(selected.logits[image], points.logits[image, chosen])
         torch.testing.assert_close(queries[image], selection.to_query(points.queries[image, chosen]))
-    queries.sum().backward()
-    assert all(tensor.grad is None for tensor in points)
+
+
+@pytest.mark.parametrize("detach_boxes", [True, False], ids=["boxes detached", "boxes not"])
+@pytest.mark.parametrize("detach_queries", [True, False], ids=["queries detached", "queries not"])
+def test_a_gradient_goes_back_to_the_points_where_it_is_not_stopped(detach_queries: bool, detach_boxes: bool) -> None:
+    points = random_points()
+    selection = QuerySelection(DenseHeadConfig(detach_queries=detach_queries, detach_boxes=detach_boxes), 8)
+    selected, queries = selection(points, 5)
+    (queries.square().sum() + selected.boxes.sum() + selected.logits.sum()).backward()
+    assert points.logits.grad is None
+    assert (points.boxes.grad is None) == detach_boxes
+    assert (points.queries.grad is None) == detach_queries
     assert all(parameter.grad is not None for parameter in selection.parameters())
+    if points.boxes.grad is not None:
+        assert points.boxes.grad.any(dim=-1).sum(dim=-1).tolist() == [5, 5]

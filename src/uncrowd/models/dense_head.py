@@ -32,6 +32,11 @@ class DenseHeadConfig:
     layers: int = 2
     # So many points with the best scores compete to become queries, or as many as there are queries if these are more.
     candidates: int = 2000
+    # Stop the gradient of the stages at the features that become queries, as DDQ does. Otherwise the dense head also
+    # learns to make queries.
+    detach_queries: bool = True
+    # Stop the gradient of the first stage at the boxes that it starts from, as DDQ does.
+    detach_boxes: bool = True
 
     def __post_init__(self) -> None:
         """Raises InputError for a head without candidates or with a negative number of layers."""

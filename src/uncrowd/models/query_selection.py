@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from uncrowd.boxes import pairwise_iou
+from uncrowd.models.dense_head import DenseHeadConfig
 from uncrowd.structures import StageOutput
 
 
@@ -25,26 +26,25 @@ class FirstQueries(NamedTuple):
 
 
 class QuerySelection(nn.Module):
-    """Turns the best points of an image into queries.
+    """Turns the best points of an image into queries."""
 
-    candidates: so many points with the best scores compete, or as many as there are queries if these are more.
-    """
-
-    def __init__(self, width: int, candidates: int):
+    def __init__(self, config: DenseHeadConfig, width: int):
         super().__init__()
-        self.candidates = candidates
+        self.config = config
         self.to_query = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
 
     def forward(self, points: StageOutput, number: int) -> FirstQueries:
         """Returns the best `number` points of each image as queries, best first; all points if there are fewer.
 
-        points: predictions at all points, with their features as `queries`. Neither boxes nor features carry a
-        gradient back to them: the dense head learns from its own loss alone.
+        points: predictions at all points, with their features as `queries`. Scores carry no gradient back to them, and
+        features and boxes only if they are not detached: then the dense head learns from the stages too.
         """
-        detached = StageOutput(*(tensor.detach() for tensor in points))
-        scores = detached.logits.amax(dim=-1).sigmoid()
-        best = best_points(scores, detached.boxes, number, self.candidates)[..., None]
-        selected = StageOutput(*(tensor.gather(1, best.expand(-1, -1, tensor.shape[-1])) for tensor in detached))
+        logits = points.logits.detach()
+        boxes = points.boxes.detach() if self.config.detach_boxes else points.boxes
+        features = points.queries.detach() if self.config.detach_queries else points.queries
+        best = best_points(logits.amax(dim=-1).sigmoid(), boxes, number, self.config.candidates)[..., None]
+        every = (logits, boxes, features)
+        selected = StageOutput(*(tensor.gather(1, best.expand(-1, -1, tensor.shape[-1])) for tensor in every))
         return FirstQueries(selected, self.to_query(selected.queries))
 
 

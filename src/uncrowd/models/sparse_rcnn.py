@@ -91,7 +91,7 @@ class SparseRCNN(Detector):
         if config.queries != "learned":
             self.dense_head = DenseHead(config.dense_head, width, config.num_classes)
         if config.queries == "dense":
-            self.selection = QuerySelection(width, config.dense_head.candidates)
+            self.selection = QuerySelection(config.dense_head, width)
         else:
             # All proposals start as the whole image; their queries differ.
             whole, number = torch.tensor([0.5, 0.5, 1.0, 1.0]), config.query_groups * config.proposals
