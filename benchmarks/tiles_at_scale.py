@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import tyro
 from benchmarks.claims.datasets import made_once
-from benchmarks.claims.ours import dense_1
+from benchmarks.claims.dense import dense_1
 from benchmarks.command import run
 from benchmarks.record import commit, machine
 from PIL import Image

@@ -32,7 +32,7 @@ _CROWDHUMAN = (
 # The modules of a detector -> what the paper's recipe with them is called.
 _ABLATIONS = {
     "none-entangled": "no-attention",
-    "iou_only-entangled": "iou-only",
+    "iou-only-entangled": "iou-only",
     "content-half": "half",
     "content-full": "full",
 }

@@ -1,11 +1,13 @@
 """The lines of the claims in the order in which they are run."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 
 from benchmarks.claims.datasets import APART, BCCD, CROWDED, LARGE, LESS_CROWDED
+from benchmarks.claims.dense import CHOICES, DENSE
 from benchmarks.claims.nuclei import ComposedNuclei
-from benchmarks.claims.ours import OurDetector, dense_1, dense_1_alone, dense_1_beside, small_data_1_wide
+from benchmarks.claims.ours import OurDetector, small_data_1_wide
 from benchmarks.claims.rates import rate_lines
 from benchmarks.claims.settings import LONG, SHORT, Budget, Dataset, Detector, Line
 from benchmarks.claims.torchvision_peers import TorchvisionDetector
@@ -24,13 +26,6 @@ CORNERS = [
     OurDetector(attention="iou", interaction="entangled"),
     OurDetector(attention="iou", interaction="dcw"),
 ]
-# Queries from the image behind the baseline's stages and behind those of the full method, and the controls of both.
-DENSE = [
-    OurDetector(attention="iou", interaction="dcw", recipe=dense_1()),
-    OurDetector(attention="content", interaction="entangled", recipe=dense_1()),
-    OurDetector(attention="iou", interaction="dcw", recipe=dense_1_beside()),
-    OurDetector(attention="iou", interaction="dcw", recipe=dense_1_alone()),
-]
 PEERS: list[Detector] = [TorchvisionDetector(kind="faster-rcnn"), TorchvisionDetector(kind="fcos"), Yolo()]
 
 
@@ -47,6 +42,10 @@ def all_lines() -> list[Line]:
         *_row([APART, LESS_CROWDED], CORNERS, SHORT, seeds=3),
         *_row([CROWDED], [*CORNERS, *PEERS], LONG, seeds=2),
         *_row([LARGE, ComposedNuclei(), BCCD], [CORNERS[0], CORNERS[-1], *PEERS], SHORT, seeds=2),
+        *_row([LARGE, BCCD, ComposedNuclei()], DENSE[:1], SHORT, seeds=3),
+        *(replace(line, dataset=LARGE, trained_on=CROWDED) for line in _row([CROWDED], DENSE[:1], SHORT, seeds=3)),
+        *_row([CROWDED], DENSE[:1], LONG, seeds=2),
+        *_row([CROWDED], CHOICES, SHORT, seeds=3),
         *_row([CROWDED], _rest_of_the_grid(), SHORT, seeds=3),
         *rate_lines(CORNERS[-1]),
     ]

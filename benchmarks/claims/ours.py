@@ -16,10 +16,8 @@ from uncrowd.engine.optim import OptimConfig
 from uncrowd.engine.train_config import TrainConfig
 from uncrowd.inference.evaluate import detect
 from uncrowd.losses.classification import FocalConfig
-from uncrowd.losses.dense import DenseLossConfig
 from uncrowd.losses.matcher import LossConfig
 from uncrowd.models.backbone import BackboneConfig
-from uncrowd.models.dense_head import DenseHeadConfig
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -93,44 +91,6 @@ def small_data_1_wide() -> Experiment:
     return replace(recipe, name="small-data-1-wide", model=replace(recipe.model, stage=stage))
 
 
-_DENSE_HEAD = DenseHeadConfig(finest_stride=8, layers=2, candidates=2000)
-_DENSE_LOSS = DenseLossConfig(
-    points=8,
-    score_power=1.0,
-    iou_power=6.0,
-    beta=2.0,
-    class_weight=1.0,
-    giou_weight=2.0,
-    duplicate_above=0.7,
-)
-
-
-def dense_1() -> Experiment:
-    """The yardstick with queries from the image: 60 of them and two stages instead of 40 and four.
-
-    Behind the pyramid, an image of 160 x 128 then takes 0.24 G multiply-accumulates with both modules instead of 0.31.
-    """
-    recipe = small_data_1()
-    assert isinstance(recipe.model, SparseRCNNConfig)
-    model = replace(recipe.model, queries="dense", dense_head=_DENSE_HEAD, stages=2, proposals=60)
-    return replace(recipe, name="dense-1", model=model, dense_loss=_DENSE_LOSS)
-
-
-def dense_1_alone() -> Experiment:
-    """A control: the dense head without stages behind it."""
-    recipe = dense_1()
-    assert isinstance(recipe.model, SparseRCNNConfig)
-    return replace(recipe, name="dense-1-alone", model=replace(recipe.model, stages=0))
-
-
-def dense_1_beside() -> Experiment:
-    """A control: the yardstick's learned queries, and the dense head and its loss beside them in training only."""
-    recipe = small_data_1()
-    assert isinstance(recipe.model, SparseRCNNConfig)
-    model = replace(recipe.model, queries="learned_beside_dense", dense_head=_DENSE_HEAD)
-    return replace(recipe, name="dense-1-beside", model=model, dense_loss=_DENSE_LOSS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class OurDetector:
     """One of our detectors: a recipe with another self attention and another interaction.
@@ -145,7 +105,7 @@ class OurDetector:
     @property
     def name(self) -> str:
         """The detector in a word, such as small-data-1-iou-dcw."""
-        return f"{self.recipe.name}-{self.attention}-{self.interaction}"
+        return f"{self.recipe.name}-{self.attention}-{self.interaction}".replace("_", "-")
 
     @property
     def learning_rate(self) -> float:
@@ -183,15 +143,22 @@ class OurDetector:
         if not run.finished:
             return None
         found = read_detections(folder / "detections.json", training.val.categories, training.val.ids.tolist())
+        asked = None
+        if training.asked is not None:
+            asked = self.experiment(training.asked, training.budget, training.seed)
         return Trained(
             seconds=training_seconds(folder, batch),
             evaluations=evaluations(folder, batch),
-            outputs=[Output(name="as it is", val=found, detect=partial(_detect, run.weights, training))],
+            outputs=[Output(name="as it is", val=found, detect=partial(_detect, run.weights, training, asked))],
         )
 
 
-def _detect(weights: Path, training: Training, dataset: DetectionDataset) -> Found:
-    predictor = uncrowd.load(weights, training.device)
+def _detect(weights: Path, training: Training, asked: Experiment | None, dataset: DetectionDataset) -> Found:
+    if asked is None:
+        predictor = uncrowd.load(weights, training.device)
+    else:
+        predictor = uncrowd.load(weights, training.device, proposals=asked.model.proposals)
+        predictor.resize = asked.resize
     return detect(predictor, dataset, batch_size=training.budget.batch).detections
 
 

@@ -1,4 +1,4 @@
-"""Writes the tables, plots and example images of the claims into their page, from the recorded lines alone."""
+"""Writes the tables, plots and example images of the claims into their pages, from the recorded lines alone."""
 
 import re
 import sys
@@ -15,6 +15,7 @@ from benchmarks.claims.kept import read_kept
 from benchmarks.claims.learning import curve
 from benchmarks.claims.lines import all_lines
 from benchmarks.claims.lowered import lowered_table
+from benchmarks.claims.queries import decision_table, learning_of_queries
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS, Places, read_lines
 from benchmarks.claims.settings import Line
@@ -42,10 +43,12 @@ from uncrowd.whole_file import whole_file
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Write the tables, plots and images of the page on the claims from the lines that are done."""
+    """Write the tables, plots and images of two pages from the lines that are done."""
 
-    # The page, with a pair of comments for each table; images are written beside it.
+    # The page on the claims, with a pair of comments for each table; images are written beside it.
     page: Path = Path("docs/results/claims.md")
+    # The page on queries from the image, likewise.
+    queries: Path = Path("docs/results/queries.md")
     # Resamples of seeds and images for each interval.
     resamples: int = 1000
     # Where runs and results are kept.
@@ -57,21 +60,29 @@ class Tables:
 
 
 def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
-    """Replaces what is between the markers of the page. lines: those of the queue.
+    """Replaces what is between the markers of the pages. lines: those of the queue.
 
     Raises InputError for a page that cannot be read, or that lacks a marker, and for lines that cannot be read.
     """
     lines = all_lines() if lines is None else lines
     records = read_lines(command.places.lines)
+    names = [line.name for line in lines]
+    speed = last_speed(command.places.results / SPEED)
+    _fill(
+        command.queries, {"learning": learning_of_queries(records), "decision": decision_table(records, names, speed)}
+    )
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
-    done = studies(records.values(), opened.resampled, [line.name for line in lines])
-    blocks = _blocks(command, done, records, [line.name for line in lines], opened)
+    done = studies(records.values(), opened.resampled, names)
+    _fill(command.page, _blocks(command, done, records, names, opened, speed))
+
+
+def _fill(page: Path, blocks: Mapping[str, str]) -> None:
     try:
-        text = command.page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{command.page} cannot be read: {error.strerror or error}.") from error
-    with whole_file(command.page) as beside:
-        beside.write_text(filled(text, blocks, str(command.page)), encoding="utf-8")
+        raise InputError(f"{page} cannot be read: {error.strerror or error}.") from error
+    with whole_file(page) as beside:
+        beside.write_text(filled(text, blocks, str(page)), encoding="utf-8")
 
 
 def filled(text: str, blocks: Mapping[str, str], source: str) -> str:
@@ -119,8 +130,8 @@ def _blocks(
     records: Mapping[str, Mapping[str, Any]],
     names: Sequence[str],
     opened: _Opened,
+    speed: Mapping[str, Any] | None,
 ) -> dict[str, str]:
-    speed = last_speed(command.places.results / SPEED)
     factors = step_factors(speed)
 
     def learning(study: Study) -> str:
@@ -156,8 +167,8 @@ def _each(done: Iterable[Study], block: Callable[[Study], str]) -> str:
 
 def _learning_plot(study: Study) -> bytes:
     series, bands = {}, {}
-    for detector, runs in study.records.items():
-        images, ap = curve(list(runs.values()))
+    for detector in study.trained_here:
+        images, ap = curve(list(study.records[detector].values()))
         name = IN_WORDS.get(detector, detector)
         series[name] = (images, 100 * ap.mean(axis=0))
         bands[name] = (100 * ap.min(axis=0), 100 * ap.max(axis=0))

@@ -16,6 +16,11 @@ def rate_lines(detector: Detector) -> list[Line]:
 
 def needs(line: Line) -> list[str]:
     """Returns the names of the lines that have to be recorded before this one can run."""
+    return [*([line.trains.name] if line.trained_on is not None else []), *_tried(line)]
+
+
+def _tried(line: Line) -> list[str]:
+    """Returns the names of the lines that choose the learning rate of this one."""
     chosen = line.rate is not None or line.detector.learning_rate is not None
     return [] if chosen else [each.name for each in rate_lines(line.detector)]
 
@@ -28,7 +33,7 @@ def with_chosen_rate(line: Line, recorded: Mapping[str, Mapping[str, Any]]) -> D
     """
     if line.rate is not None:
         return line.detector.with_rate(line.rate)
-    tried = needs(line)
+    tried = _tried(line)
     if not tried:
         return line.detector
     missing = [name for name in tried if name not in recorded]

@@ -39,8 +39,8 @@ class Places:
         return self.results / "results.jsonl"
 
     def run(self, line: Line) -> Path:
-        """The folder of a run, with its checkpoint."""
-        return self.work / "lines" / line.name
+        """The folder of a run, with its checkpoint; lines that train the same detector share it."""
+        return self.work / "lines" / line.trains.name
 
     def detections(self, line: Line, output: str | None = None) -> Path:
         """The file of the detections of a run on the test split; output: one that validation did not choose."""
@@ -69,13 +69,14 @@ def run_line(line: Line, places: Places, *, device: str | None = None, say: Say 
         say(f"{line.name} is done; nothing was changed")
         return True
     code, detector = commit(), with_chosen_rate(line, recorded)
-    data = line.dataset.write(places.work / "data", places.real)
+    data = line.trains.dataset.write(places.work / "data", places.real)
     splits = open_dataset(data)
     assert splits.train is not None, "a dataset of the claims has all splits"
     assert splits.val is not None, "a dataset of the claims has all splits"
-    assert splits.test is not None, "a dataset of the claims has all splits"
+    test = open_dataset(line.dataset.write(places.work / "data", places.real)).test
+    assert test is not None, "a dataset of the claims has all splits"
     training = Training(
-        dataset=line.dataset,
+        dataset=line.trains.dataset,
         budget=line.budget,
         seed=line.seed,
         data=data,
@@ -84,6 +85,7 @@ def run_line(line: Line, places: Places, *, device: str | None = None, say: Say 
         folder=places.run(line),
         device=device,
         say=say,
+        asked=None if line.trained_on is None else line.dataset,
     )
     trained = detector.train(training)
     if trained is None:
@@ -96,7 +98,7 @@ def run_line(line: Line, places: Places, *, device: str | None = None, say: Say 
         "evaluations": trained.evaluations,
     }
     if line.rate is None:
-        results |= _outputs(trained.outputs, line, splits.val, splits.test, places)
+        results |= _outputs(trained.outputs, line, splits.val, test, places)
     append(places.lines, "claims", line, results)
     say(f"{line.name} is done: {summary(results)}")
     return True

@@ -4,7 +4,7 @@ Dataset, detector and budget have names that stand for all their settings; whoev
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,7 +101,7 @@ class Training:
     """What a detector is asked to do: train on a dataset with a budget and a seed.
 
     data: the folder of the dataset. train, val: its splits. folder: where the run is kept; a run that is there already
-    goes on.
+    goes on. asked: the dataset whose test split it is to detect in; None if that is the same.
     """
 
     dataset: Dataset
@@ -113,6 +113,7 @@ class Training:
     folder: Path
     device: str | None
     say: Say
+    asked: Dataset | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,17 +172,25 @@ class Detector(Protocol):
 class Line:
     """One run of the queue, and one line of its results.
 
-    rate: the learning rate, in a line that helps to choose it and is scored on the validation split alone.
+    trained_on: the dataset of training and validation, where only the test split is that of `dataset`. rate: the
+    learning rate, in a line that helps to choose it and is scored on the validation split alone.
     """
 
     dataset: Dataset
     detector: Detector
     budget: Budget
     seed: int
+    trained_on: Dataset | None = None
     rate: float | None = None
+
+    @property
+    def trains(self) -> "Line":
+        """The line that trains the same detector and is scored on the dataset that it trains on."""
+        return self if self.trained_on is None else replace(self, dataset=self.trained_on, trained_on=None)
 
     @property
     def name(self) -> str:
         """The name of the line, of its folder and of its file of detections."""
-        name = f"{self.dataset.name}_{self.detector.name}_{self.budget.name}_{self.seed}"
+        origin = "" if self.trained_on is None else f"-from-{self.trained_on.name}"
+        name = f"{self.dataset.name}_{self.detector.name}{origin}_{self.budget.name}_{self.seed}"
         return name if self.rate is None else f"{name}_{self.rate:g}"

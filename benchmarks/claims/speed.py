@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import torch
+from benchmarks.claims.dense import DENSE
 from benchmarks.claims.effects import BASELINE, CORNERS, IN_WORDS
 from benchmarks.claims.lines import all_lines
 from benchmarks.claims.ours import OurDetector
@@ -30,7 +31,6 @@ from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.inference.predictor import Predictor
-from uncrowd.losses.criterion import SetCriterion
 from uncrowd.models.build import build_detector
 from uncrowd.recipes import Experiment
 from uncrowd.structures import Batch
@@ -67,9 +67,10 @@ class Speed(Turns):
 def measure(command: Speed, lines: Sequence[Line] | None = None) -> dict[str, Rounds]:
     """Times detectors in turns, prints ratios to the baseline, and appends the seconds as a line of JSON.
 
-    lines: one for each detector, by default those of the paper's Tables 3 and 4 and torchvision's. Weights are random,
-    and all detectors see the images of the first line's dataset. Inference is timed for ours alone, because random
-    weights do not give NMS what trained ones do. Returns the seconds of each round, by what was timed and by detector.
+    lines: one for each detector, by default those of the paper's Tables 3 and 4, dense queries and torchvision's.
+    Weights are random, and all detectors see the images of the first line's dataset. Inference is timed for ours alone,
+    because random weights do not give NMS what trained ones do. Returns the seconds of each round, by what was timed
+    and by detector.
     """
     torch.set_num_threads(1)
     kept = keep_freed_memory()
@@ -105,10 +106,10 @@ def measure(command: Speed, lines: Sequence[Line] | None = None) -> dict[str, Ro
 
 
 def _timed() -> list[Line]:
-    """Returns a line of each corner, and one of each of torchvision's detectors with any learning rate."""
+    """Returns a line of each corner and of dense queries, and of torchvision's detectors with any learning rate."""
     corners = [next(line for line in all_lines() if line.detector.name == corner) for corner in CORNERS]
     peers = [TorchvisionDetector(kind=kind, learning_rate=1e-4) for kind in get_args(Kind)]
-    return [*corners, *(replace(corners[0], detector=peer) for peer in peers)]
+    return [*corners, *(replace(corners[0], detector=other) for other in (DENSE[0], *peers))]
 
 
 def _inference(batch: int) -> str:
@@ -133,7 +134,7 @@ def _our_trainer(experiment: Experiment, training: Training) -> Trainer:
     torch.manual_seed(settings.seed)
     return Trainer(
         build_detector(_for(experiment, train).model, torch.device("cpu")),
-        SetCriterion(experiment.loss),
+        experiment.criterion(),
         TrainLoader(train, experiment.augment, seed=settings.seed, batch_size=settings.batch_size),
         settings,
         experiment.optim,

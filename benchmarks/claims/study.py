@@ -80,6 +80,13 @@ class Study:
         return [name for name, runs in self.records.items() if _is_ours(runs)]
 
     @cached_property
+    def trained_here(self) -> list[str]:
+        """The detectors whose evaluations during training are on this dataset."""
+        return [
+            name for name, runs in self.records.items() if not any(each.get("trained_on") for each in runs.values())
+        ]
+
+    @cached_property
     def peers(self) -> list[str]:
         """The detectors of others."""
         return [name for name in self.records if name not in self.ours]

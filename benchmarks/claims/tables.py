@@ -156,7 +156,7 @@ def learning_table(study: Study, seconds: Mapping[str, float]) -> str:
     if study.is_weak(BASELINE, ()):
         return too_weak(study)
     rows = []
-    for detector in study.records:
+    for detector in study.trained_here:
         share = share_of_images(study, detector, BASELINE)
         if share is not None:
             seeds = study.seeds([detector, BASELINE])
@@ -178,7 +178,7 @@ def learning_table(study: Study, seconds: Mapping[str, float]) -> str:
         "seconds a step, as a multiple of the baseline's",
         "AP after the baseline's seconds",
     ]
-    return f"{markdown(head, rows)}\n\n{from_lines(study, study.records)}"
+    return f"{markdown(head, rows)}\n\n{from_lines(study, study.trained_here)}"
 
 
 def _times(share: Estimate, seeds: int) -> str:

@@ -123,8 +123,9 @@ def test_what_the_stages_teach_the_dense_head(through: str) -> None:
     _, _, *stages = model(*images(2))
     torch.stack([stage.boxes.sum() + stage.logits.sum() for stage in stages]).sum().backward()
     assert model.dense_head is not None
-    assert (model.dense_head.tower[0].pointwise.weight.grad is None) == (through == "nothing")
-    assert (model.dense_head.main.sides.weight.grad is None) == (through != "boxes")
+    tower, sides = (model.dense_head.get_parameter(f"{name}.weight") for name in ("tower.0.pointwise", "main.sides"))
+    assert (tower.grad is None) == (through == "nothing")
+    assert (sides.grad is None) == (through != "boxes")
     grads = [each.grad for each in model.parameters() if each.grad is not None]
     assert all(grad.isfinite().all() for grad in grads)
 

@@ -23,7 +23,7 @@ from uncrowd.errors import InputError
 from uncrowd.structures import Detections
 
 CROWDS = DrawnCrowds(overlap=0.5, size=(64, 96), objects=(3, 4), train=1, val=1, test=4)
-PAGE = Path(__file__).parents[3] / "docs" / "results" / "claims.md"
+PAGE, QUERIES = (Path(__file__).parents[3] / "docs" / "results" / name for name in ("claims.md", "queries.md"))
 SEEDS = (0, 1)
 
 
@@ -86,9 +86,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 
 def written(places: Places, folder: Path, queue: list[Line]) -> str:
-    page = folder / "claims.md"
-    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    write_page(Tables(page=page, resamples=100, places=places), queue)
+    page, queries = folder / PAGE.name, folder / QUERIES.name
+    for copy, original in ((page, PAGE), (queries, QUERIES)):
+        copy.write_text(original.read_text(encoding="utf-8"), encoding="utf-8")
+    write_page(Tables(page=page, queries=queries, resamples=100, places=places), queue)
     return page.read_text(encoding="utf-8")
 
 
@@ -135,6 +136,10 @@ def test_an_empty_page_says_what_is_not_yet_run_and_loses_nothing_else(tmp_path:
         "speed",
     ):
         assert block(text, name).strip() == "*Not yet run.*"
+    queries = (tmp_path / QUERIES.name).read_text(encoding="utf-8")
+    assert block(queries, "learning").strip() == "*Not yet run.*"
+    assert "| open |" in block(queries, "decision")
+    assert "holds" not in block(queries, "decision")
     assert "0 of 8 lines done" in block(text, "lines")
     assert "Not yet run: `drawn-0.5_small-data-1-content-entangled_short_0`, " in block(text, "lines")
 

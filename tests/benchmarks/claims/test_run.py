@@ -12,14 +12,16 @@ import torch
 from benchmarks.claims.datasets import DrawnCrowds
 from benchmarks.claims.kept import read_kept
 from benchmarks.claims.ours import OurDetector
+from benchmarks.claims.rates import needs
 from benchmarks.claims.run import Places, read_lines, run_line, score
 from benchmarks.claims.settings import Budget, Line, Output, Trained, Training
 
-from tests.tiny import tiny_experiment
+from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
+from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Batch, Detections, ImageId
 
 LINE = Line(
@@ -104,6 +106,44 @@ def test_a_stopped_line_goes_on_and_ends_the_same(
     assert run_line(LINE, stopped, device="cpu", say=nothing)
     assert without_clock(stopped) == without_clock(places)
     assert stopped.detections(LINE).read_bytes() == places.detections(LINE).read_bytes()
+
+
+def test_what_is_trained_on_one_dataset_may_be_scored_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for as many proposals, and resizes images to the size, as a detector that is trained there."""
+    recipe = replace(tiny_experiment(), model=replace(TINY_MODEL, queries="dense"))
+    dense = OurDetector(attention="iou", interaction="dcw", recipe=recipe)
+    full = DrawnCrowds(overlap=0.1, kind="drawn-full", size=(96, 128), objects=(8, 9), train=16, val=1, test=2)
+    line = replace(LINE, dataset=full, trained_on=LINE.dataset, detector=dense)
+    places = Places(work=tmp_path / "work", results=tmp_path)
+    assert line.name == "drawn-full-0.1_tiny-iou-dcw-from-drawn-0.1_tiny_1"
+    assert needs(line) == [line.trains.name] == ["drawn-0.1_tiny-iou-dcw_tiny_1"]
+    sizes: set[tuple[int, int]] = set()
+    original = Predictor.predict_batch
+
+    def watched(self: Predictor, batch: Batch, *rest: Any, **named: Any) -> Any:
+        sizes.add((batch.images.shape[-2], batch.images.shape[-1]))
+        return original(self, batch, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict_batch", watched)
+        assert run_line(line, places, device="cpu", say=nothing)
+    assert sizes == {(64, 96), (96, 128)}
+    test = open_dataset(places.work / "data" / full.name).test
+    assert test is not None
+    kept = read_kept(places.detections(line), test.categories)
+    assert max(len(found) for found in kept.values()) == 18, "but for boxes outside the image"
+
+    def no_step(self: Trainer, batch: Batch) -> Any:
+        raise AssertionError("it is trained already")
+
+    monkeypatch.setattr(Trainer, "_step", no_step)
+    assert run_line(line.trains, places, device="cpu", say=nothing)
+    records = read_lines(places.lines)
+    assert records[line.name]["trained_on"]["overlap"] == 0.1
+    assert records[line.trains.name]["trained_on"] is None
+    assert records[line.name]["evaluations"] == records[line.trains.name]["evaluations"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,14 +24,16 @@ def test_the_first_lines_are_the_four_corners_of_tables_3_and_4() -> None:
         "drawn-0.5_small-data-1-iou-entangled_short_0",
         "drawn-0.5_small-data-1-iou-dcw_short_0",
     ]
+    assert {line.name.count("_") for line in lines if line.rate is None} == {3}, "names can be taken apart"
     assert [line.seed for line in lines[:16]] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
 
 
-def test_the_lines_that_choose_a_rate_come_before_those_that_need_it() -> None:
+def test_lines_that_others_need_come_before_them() -> None:
     lines = all_lines()
     names = [line.name for line in lines]
     needed = [(name, before) for line, name in zip(lines, names, strict=True) for before in needs(line)]
-    assert {name.split("_")[1] for name, _ in needed} == {"faster-rcnn-1", "fcos-1", "yolo26n-1"}
+    asked = "dense-1-iou-dcw-from-drawn-0.5"
+    assert {name.split("_")[1] for name, _ in needed} == {"faster-rcnn-1", "fcos-1", "yolo26n-1", asked}
     assert all(names.index(before) < names.index(name) for name, before in needed)
     assert names[16:19] == [f"drawn-0.5_faster-rcnn-1_rates_0_{rate}" for rate in ("0.0002", "0.0004", "0.0008")]
 

@@ -97,7 +97,7 @@ def test_the_papers_effects_are_those_of_its_tables() -> None:
     assert paper_effect("both", "crowd AP") == (1.7, "Table 5")
     assert paper_effect("both", "AP") == (1.6, "Table 6")
     assert paper_difference("none-entangled", "AP") == (-4.3, "Table 1, Table 6")
-    assert paper_difference("iou_only-entangled", "crowd AP") == (-2.0, "Table 8")
+    assert paper_difference("iou-only-entangled", "crowd AP") == (-2.0, "Table 8")
     assert paper_difference("content-half", "mMR") == (1.4, "Table 9")
     assert paper_difference("content-dcw", "AP") is None
     assert paper_effect("DCW", "AP") is None

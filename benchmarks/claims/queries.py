@@ -1,0 +1,157 @@
+"""The tables of the page on queries from the image: how they learn, and what decides if they become the default."""
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+from benchmarks.claims.effects import BASELINE, FULL
+from benchmarks.claims.learning import curve, images_to_reach
+from benchmarks.claims.speed import step_factors
+from benchmarks.claims.study import Record
+from benchmarks.claims.tables import NOT_YET, called, markdown
+
+DENSE, ALONE = "dense-1-iou-dcw", "dense-1-alone-iou-dcw"
+# The recorded lines of a row by seed; a row is DATASET_DETECTOR_BUDGET.
+Rows = Mapping[str, Mapping[int, Record]]
+
+
+def learning_of_queries(records: Mapping[str, Record]) -> str:
+    """Returns how each detector of the drawn crowds learns, over the seeds that dense queries were run with too."""
+    rows = _by_row(records)
+    seeds = rows.get(f"drawn-0.5_{DENSE}_short", {}).keys()
+    cells, names, images = [], [], []
+    for detector in _compared(rows):
+        runs = {seed: rows[f"drawn-0.5_{detector}_short"][seed] for seed in seeds}
+        images, ap = curve(list(runs.values()))
+        tests = [_mean(runs.values(), partial(_score, name)) for name in ("AP", "AP50", "AP75", "JI", "found")]
+        cells.append([called(detector), *(f"{100 * each:.1f}" for each in (*ap.mean(axis=0), *tests))])
+        names.append(f"`drawn-0.5_{detector}_short_`")
+    if not cells:
+        return NOT_YET
+    head = ["detector", *(f"{each:,}" for each in images), "test AP", "AP50", "AP75", "JI", "overlapped > .5 found"]
+    return (
+        f"{markdown(head, cells)}\n\nFrom the lines {', '.join(names)} with seed {', '.join(map(str, sorted(seeds)))}."
+    )
+
+
+def _compared(rows: Rows) -> list[str]:
+    """Returns the detectors with all seeds of the dense queries: the yardstick's ends, then those with a dense head."""
+    seeds = rows.get(f"drawn-0.5_{DENSE}_short", {}).keys()
+    parts = [row.split("_") for row, runs in rows.items() if seeds and seeds <= runs.keys()]
+    here = [detector for dataset, detector, budget in parts if (dataset, budget) == ("drawn-0.5", "short")]
+    return [*(each for each in (BASELINE, FULL) if each in here), *(each for each in here if each.startswith("dense-"))]
+
+
+class Question(NamedTuple):
+    """What has to hold for dense queries to become the default, as one number over the seeds that both detectors have.
+
+    measure: of the lines of ours and theirs, seed by seed in the same order.
+    """
+
+    words: str
+    dataset: str
+    ours: str
+    theirs: str
+    measure: Callable[[Sequence[Record], Sequence[Record]], float]
+    wanted: Literal["at most", "at least"]
+    bound: float
+    budget: str = "short"
+
+    @property
+    def rows(self) -> tuple[str, str]:
+        """The rows of ours and of theirs."""
+        return f"{self.dataset}_{self.ours}_{self.budget}", f"{self.dataset}_{self.theirs}_{self.budget}"
+
+
+def decision_table(records: Mapping[str, Record], names: Sequence[str], speed: Mapping[str, Any] | None) -> str:
+    """Returns a row for each question, with the lines that answer it. names: of the lines of the queue."""
+    rows, planned = _by_row(records), _by_row({name: {} for name in names})
+    cells = []
+    for question in QUESTIONS:
+        both, wanted = (_common(each, question) for each in (rows, planned))
+        measured = None
+        if both:
+            lines = ([rows[row][seed] for seed in both] for row in question.rows)
+            measured = question.measure(*lines)
+        compared = " with ".join(f"`{row}_`" for row in question.rows)
+        cells.append([question.words, *_judged(question.wanted, question.bound, measured, len(both) < len(wanted))])
+        cells[-1] += [f"{len(both)} of {len(wanted)}", compared]
+    factors = step_factors(speed)
+    step = factors[DENSE] / factors[FULL] if {DENSE, FULL} <= factors.keys() else None
+    words = "seconds of a training step, times the yardstick's"
+    cells.append([words, *_judged("at most", 1.0, step, False), "", "`python -m benchmarks.claims speed`"])
+    return markdown(["question", "wanted", "measured", "", "seeds", "lines"], cells)
+
+
+def _judged(wanted: str, bound: float, measured: float | None, more: bool) -> list[str]:
+    """Returns the cells of what is wanted, of what was measured, and whether that holds. more: seeds are to come."""
+    if measured is None:
+        return [f"{wanted} {bound:g}", "", "open"]
+    holds = (operator.le if wanted == "at most" else operator.ge)(measured, bound)
+    verdict = f"{'holds' if holds else 'does not hold'}{' so far' * more}"
+    return [f"{wanted} {bound:g}", "never" if math.isinf(measured) else f"{measured:.2f}", verdict]
+
+
+def _common(rows: Rows, question: Question) -> list[int]:
+    """Returns the seeds that both rows have."""
+    ours, theirs = (rows.get(row, {}).keys() for row in question.rows)
+    return sorted(ours & theirs)
+
+
+def _by_row(records: Mapping[str, Record]) -> dict[str, dict[int, Record]]:
+    """Returns the lines by row and seed, without those that try a learning rate."""
+    rows: dict[str, dict[int, Record]] = {}
+    for name, record in records.items():
+        row, _, seed = name.rpartition("_")
+        if row.count("_") == 2:
+            rows.setdefault(row, {})[int(seed)] = record
+    return rows
+
+
+def _score(name: str, record: Record) -> float:
+    """Returns a score on the test split, between 0 and 1; found: of objects that overlap another by more than .5."""
+    test = record["test"]
+    if name == "found":
+        at_half = test["overlapped"][0]
+        return sum(at_half["found"][3:]) / sum(at_half["objects"][3:])
+    return test["crowdhuman"][name] if name in ("JI", "Recall") else test["coco"][name]
+
+
+def _mean(records: Iterable[Record], score: Callable[[Record], float]) -> float:
+    values = [score(record) for record in records]
+    return sum(values) / len(values)
+
+
+def _share_of_images(ours: Sequence[Record], theirs: Sequence[Record]) -> float:
+    """Returns, in percent, after which share of the images the mean of ours reaches the last AP of theirs."""
+    (images, ap), (_, other) = curve(ours), curve(theirs)
+    return 100 * images_to_reach(other[:, -1].mean(), images, ap.mean(axis=0)) / images[-1]
+
+
+def _times(ours: Sequence[Record], theirs: Sequence[Record]) -> float:
+    ap = partial(_score, "AP")
+    return _mean(ours, ap) / _mean(theirs, ap)
+
+
+def _points(name: str, ours: Sequence[Record], theirs: Sequence[Record]) -> float:
+    """Returns by how many points a score of ours is higher."""
+    return 100 * (_mean(ours, partial(_score, name)) - _mean(theirs, partial(_score, name)))
+
+
+_CROWDED, _LARGE, _NUCLEI = "drawn-0.5", "drawn-large-0.5", "nuclei-composed-0.85"
+_FROM = f"{DENSE}-from-{_CROWDED}"
+_AP, _FOUND, _RECALL = (partial(_points, name) for name in ("AP", "found", "Recall"))
+QUESTIONS = [
+    Question("images to the yardstick's last AP, %", _CROWDED, DENSE, FULL, _share_of_images, "at most", 40),
+    Question("AP after the same images, times the yardstick's", _CROWDED, DENSE, FULL, _times, "at least", 1.4),
+    Question("AP after the long budget, points more", _CROWDED, DENSE, FULL, _AP, "at least", 0, "long"),
+    Question("BCCD: images to the yardstick's last AP, %", "bccd", DENSE, FULL, _share_of_images, "at most", 50),
+    Question("composed nuclei: AP, points more", _NUCLEI, DENSE, FULL, _AP, "at least", 0),
+    Question("the same, than Faster R-CNN", _NUCLEI, DENSE, "faster-rcnn-1", _AP, "at least", 0),
+    Question("trained on 8 to 14 objects, asked for 40 to 80: Recall", _LARGE, _FROM, DENSE, _RECALL, "at least", -5),
+    Question("the same: overlapped > .5 found", _LARGE, _FROM, DENSE, _FOUND, "at least", -5),
+    Question("what the stages add to their dense head: AP", _CROWDED, DENSE, ALONE, _AP, "at least", 2),
+    Question("the same: overlapped > .5 found", _CROWDED, DENSE, ALONE, _FOUND, "at least", 5),
+]

@@ -1,0 +1,70 @@
+"""What decides about dense queries is computed from made-up lines, and is open where lines are missing."""
+
+from typing import Any
+
+from benchmarks.claims.effects import BASELINE, FULL
+from benchmarks.claims.lines import all_lines
+from benchmarks.claims.queries import ALONE, DENSE, QUESTIONS, decision_table, learning_of_queries
+
+NAMES = [line.name for line in all_lines()]
+
+
+def record(ap: float, found: int = 50) -> dict[str, Any]:
+    overlapped = {"objects": [10, 0, 0, 60, 40], "found": [0, 0, 0, found, 0]}
+    return {
+        "evaluations": [{"images": 4000, "AP": ap / 2}, {"images": 8000, "AP": ap}],
+        "test": {
+            "coco": {"AP": ap, "AP50": 0.6, "AP75": 0.3},
+            "crowdhuman": {"JI": 0.5, "Recall": 0.9},
+            "overlapped": [overlapped, overlapped],
+        },
+    }
+
+
+def lines(ap: dict[str, float], seeds: int) -> dict[str, Any]:
+    return {f"drawn-0.5_{name}_short_{seed}": record(value) for name, value in ap.items() for seed in range(seeds)}
+
+
+def row(table: str, question: str) -> list[str]:
+    (found,) = [line for line in table.splitlines() if line.startswith(f"| {question} |")]
+    return [cell.strip() for cell in found.strip("|").split("|")][1:-1]
+
+
+def test_every_question_is_answered_by_lines_of_the_queue() -> None:
+    assert all(f"{each}_{seed}" in NAMES for question in QUESTIONS for each in question.rows for seed in (0, 1))
+
+
+def test_what_is_measured_is_judged_and_the_rest_is_open() -> None:
+    table = decision_table(lines({FULL: 0.4, DENSE: 0.6}, seeds=1), NAMES, None)
+    assert row(table, "AP after the same images, times the yardstick's") == [
+        "at least 1.4",
+        "1.50",
+        "holds so far",
+        "1 of 3",
+    ]
+    shares = row(table, "images to the yardstick's last AP, %")
+    assert shares == ["at most 40", "66.67", "does not hold so far", "1 of 3"], "linearly between evaluations"
+    assert row(table, "what the stages add to their dense head: AP") == ["at least 2", "", "open", "0 of 3"]
+    assert row(table, "seconds of a training step, times the yardstick's") == ["at most 1", "", "open", ""]
+
+
+def test_with_all_seeds_it_is_decided() -> None:
+    records = lines({FULL: 0.4, DENSE: 0.3, ALONE: 0.25}, seeds=3)
+    speed = {"seconds": {"training step": {BASELINE: [1.0], FULL: [1.2], DENSE: [1.5]}}}
+    table = decision_table(records, NAMES, speed)
+    assert row(table, "images to the yardstick's last AP, %") == ["at most 40", "never", "does not hold", "3 of 3"]
+    assert row(table, "what the stages add to their dense head: AP") == ["at least 2", "5.00", "holds", "3 of 3"]
+    assert row(table, "seconds of a training step, times the yardstick's")[:3] == ["at most 1", "1.25", "does not hold"]
+
+
+def test_learning_has_the_seeds_of_the_dense_queries() -> None:
+    records = lines({BASELINE: 0.3, FULL: 0.4, "another": 0.5}, seeds=2) | lines({DENSE: 0.5}, seeds=1)
+    table = learning_of_queries(records).splitlines()
+    assert table[0] == "| detector | 4,000 | 8,000 | test AP | AP50 | AP75 | JI | overlapped > .5 found |"
+    assert table[2:5] == [
+        "| Sparse R-CNN | 15.0 | 30.0 | 30.0 | 60.0 | 30.0 | 50.0 | 50.0 |",
+        "| + IoU-ESA + DCW | 20.0 | 40.0 | 40.0 | 60.0 | 30.0 | 50.0 | 50.0 |",
+        f"| {DENSE} | 25.0 | 50.0 | 50.0 | 60.0 | 30.0 | 50.0 | 50.0 |",
+    ]
+    assert table[-1].endswith("with seed 0.")
+    assert learning_of_queries(lines({FULL: 0.4}, seeds=1)) == "*Not yet run.*"
