@@ -79,11 +79,13 @@ def calm(model: nn.Module) -> None:
 def _spread(model: SparseRCNN) -> None:
     """Spreads the proposals over the image, and lets the stages move them only a little.
 
-    Initially each proposal is the whole image, and random stages would enlarge it to many times that size.
+    Initially each learned proposal is the whole image, and random stages would enlarge it to many times that size.
+    Dense queries are spread already.
     """
-    centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
-    centre.uniform_(0.1, 0.9)
-    size.uniform_(-3, -0.7).exp_()  # 5 % to half of a side
+    if model.config.queries != "dense":
+        centre, size = model.proposal_boxes_cxcywh_norm.split(2, dim=-1)
+        centre.uniform_(0.1, 0.9)
+        size.uniform_(-3, -0.7).exp_()  # 5 % to half of a side
     for name, parameter in model.head.named_parameters():
         if ".box_deltas." in name:
             parameter.mul_(0.1)
