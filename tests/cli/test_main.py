@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uncrowd import __version__
+from uncrowd import __version__, cli
 from uncrowd.cli import VERBS
 from uncrowd.errors import NonFiniteError
 
@@ -169,3 +169,15 @@ def raises(error: BaseException):
         raise error
 
     return fail
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_freed_memory_is_kept_by_all_verbs_that_do_not_train(monkeypatch, capsys, verb):
+    kept: list[bool] = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(sys, "argv", ["uncrowd", verb, "--help"])
+    with pytest.raises(SystemExit):
+        cli.run()
+    assert capsys.readouterr().out.startswith(f"usage: uncrowd {verb} ")
+    assert bool(kept) == (verb not in ("train", "demo"))

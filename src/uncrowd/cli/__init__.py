@@ -33,6 +33,8 @@ VERBS = {
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to fine-tune it"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
 }
+# Verbs that see batches of many sizes for hours; with freed memory kept, their heap grows to several times its use.
+_TRAINING = {"train", "demo"}
 # Errors of the operating system that the user has to resolve: full disks, missing permissions, wrong paths.
 _OF_THE_MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR),
@@ -42,7 +44,8 @@ _OF_THE_MACHINE = (
 
 def run() -> None:
     """Entry point of the `uncrowd` command. Memory, output and signals are set up here: the process is our own."""
-    keep_freed_memory()
+    if not _TRAINING.intersection(sys.argv[1:2]):
+        keep_freed_memory()
     # What a Mac's GPU cannot compute, its CPU does. Torch reads this when it is imported.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     _write_to_any_terminal()
