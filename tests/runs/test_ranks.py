@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from tests.runs.process import Process, prepare
 from tests.tiny import tiny_experiment
+from tests.two_ranks import on_two_ranks, only_linux
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.optim import OptimConfig
@@ -72,6 +73,31 @@ def test_two_ranks_are_one_and_stop_at_one_step(
     at_step(done - 1, lambda: signal.raise_signal(signal.SIGTERM))
     assert not resume(one, device="cpu").finished
     assert_same_but_for_rounding(two, one)
+
+
+@only_linux
+@pytest.mark.usefixtures("no_report")
+def test_a_step_with_dense_queries_is_the_same_on_two_ranks(crowd: Path, tmp_path: Path) -> None:
+    """Each rank draws its own number of queries, but there are no more than the points of an image."""
+    experiment = one_size(batch_size=16)
+    dense = replace(
+        experiment,
+        model=replace(experiment.model, queries="dense", proposals=300),
+        train=replace(experiment.train, epochs=1, ema_decay=None),
+    )
+    two, one = (prepare(tmp_path / name, crowd, dense) for name in ("two", "one"))
+    for said in on_two_ranks(tmp_path / "said", "train", "--resume", two, "--device", "cpu"):
+        assert (said.status, said.err) == (0, "")
+    assert resume(one, device="cpu").finished
+    of_two, of_one = (rows(folder)["train", 1] for folder in (two, one))
+    for name in ("loss", "class", "l1", "giou", "gradient_norm"):
+        assert of_two[name] == pytest.approx(of_one[name], rel=ROUNDING), name
+    ours, theirs = (load_file(folder / "last.safetensors") for folder in (two, one))
+    gradients = [key for key in theirs if key.startswith("optimizer.exp_avg.")]
+    assert any("dense_head.auxiliary" in key for key in gradients)
+    assert any("selection.to_query" in key for key in gradients)
+    for key in gradients:
+        assert (ours[key] - theirs[key]).norm() <= 0.01 * theirs[key].norm(), key
 
 
 def assert_same_but_for_rounding(folder: Path, expected: Path) -> None:
