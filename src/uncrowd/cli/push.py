@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(PushArguments, argv, "uncrowd push")
     source, repository, license = arguments.source, arguments.repository, arguments.license
     if arguments.write_card is not None:
+        if arguments.card is not None:
+            raise InputError("--write-card writes a card and sends nothing; leave --card out, or --write-card.")
         refuse_overwriting([arguments.write_card], [file_of(source)])
         text = model_card(source, repository, license=license)
         with whole_file(arguments.write_card) as file:
