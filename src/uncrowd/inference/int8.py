@@ -72,13 +72,16 @@ def _quantized(graph: Any) -> list[str]:
 
 
 def _batches(detector: OnnxDetector, dataset: DetectionDataset, images: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the inputs for one image after the other, each read when it is asked for."""
     preprocessing, multiple = detector.description.preprocessing, detector.multiple
     loader = InferenceLoader(dataset, preprocessing, multiple=multiple, batch_size=1)
     readable = (batch for batch in loader if batch.ids)
-    given = [detector.inputs(batch.images, batch.sizes) for batch in islice(readable, images)]
-    if not given:
+    given = (detector.inputs(batch.images, batch.sizes) for batch in islice(readable, images))
+    first = next(given, None)
+    if first is None:
         raise InputError(f"{dataset.source}: none of the images to calibrate with can be read; run `uncrowd check`.")
-    return iter(given)
+    yield first
+    yield from given
 
 
 class _Reader:
