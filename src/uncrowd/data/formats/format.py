@@ -32,6 +32,28 @@ class Scan(Protocol):
         ...
 
 
+@runtime_checkable
+class ScanOfOneBox(Protocol):
+    """A `Scan` of files that hold one box of each object."""
+
+    def __call__(
+        self, annotations: Path, split: str, *, sizes: Mapping[str, tuple[int, int]] | None
+    ) -> tuple[DetectionDataset, Problems]:
+        """See `Scan`."""
+        ...
+
+
+def whatever_box(scan: ScanOfOneBox) -> Scan:
+    """Returns the `scan` of a format in which an object has one box, so that the kind does not matter."""
+
+    def scan_split(
+        annotations: Path, *, split: str, box: BoxKind, sizes: Mapping[str, tuple[int, int]] | None
+    ) -> tuple[DetectionDataset, Problems]:
+        return scan(annotations, split, sizes=sizes)
+
+    return scan_split
+
+
 @dataclass(frozen=True, kw_only=True)
 class Format:
     """A format of annotation files."""

@@ -16,7 +16,7 @@ from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.convention import FRACTIONS, are_fractions, as_text
 from uncrowd.data.formats.files import decoded
-from uncrowd.data.formats.format import BoxKind, Format
+from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box
 from uncrowd.data.formats.values import is_file_name
 from uncrowd.data.formats.voc_layout import all_files, annotations_folder, find_splits, place_of
@@ -262,18 +262,11 @@ def _recognises(file: Path) -> bool:
     return file.suffix == ".txt" and file.parent.name == "Main" and annotations_folder(file).is_dir()
 
 
-def _scan(
-    annotations: Path, *, split: str, box: BoxKind, sizes: Mapping[str, tuple[int, int]] | None
-) -> tuple[DetectionDataset, Problems]:
-    """`box` does not matter: an object has one box."""
-    return scan_voc(annotations, split, sizes=sizes)
-
-
 VOC = Format(
     name="Pascal VOC",
     protocol="coco",
     recognises=_recognises,
     find=find_splits,
-    scan=_scan,
+    scan=whatever_box(scan_voc),
     judge=judge_corners,
 )

@@ -17,7 +17,7 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import decoded, files_with, head, only
-from uncrowd.data.formats.format import BoxKind, Format
+from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.yolo_description import Description, read_description, root_of
 from uncrowd.data.formats.yolo_labels import judge_shares, label_files, pack_labels
 from uncrowd.data.images.find import find_images
@@ -224,19 +224,12 @@ def _recognises(file: Path) -> bool:
     )
 
 
-def _scan(
-    annotations: Path, *, split: str, box: BoxKind, sizes: Mapping[str, tuple[int, int]] | None
-) -> tuple[DetectionDataset, Problems]:
-    """`box` does not matter: an object has one box."""
-    return scan_yolo(annotations, split, sizes=sizes)
-
-
 YOLO = Format(
     name="YOLO",
     protocol="coco",
     recognises=_recognises,
     find=_find,
-    scan=_scan,
+    scan=whatever_box(scan_yolo),
     judge=judge_shares,
     unlisted="is not named in the YAML file",
 )
