@@ -26,8 +26,10 @@ Result = TypeVar("Result")
 TOGETHER = 16
 # What gloo reports as a plain RuntimeError.
 _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo")
-# How long a rank waits for another one that lives. The connection to one that has ended is lost at once.
-_PATIENCE = timedelta(days=1)
+# How long a rank waits for another one. In an evaluation each waits once, at its end, until the slowest has detected in
+# its share of the images; on unequal CPUs that may be an hour. The connection to one that has ended is lost at once,
+# but not that to a machine that was switched off, and not every launcher ends a rank whose peers have never come.
+_PATIENCE = timedelta(hours=2)
 
 
 class Ranks(NamedTuple):
