@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from uncrowd.data.dataset import DetectionDataset as DetectionDataset
     from uncrowd.data.formats.open import open_dataset as open_dataset
     from uncrowd.data.hub.fetch import fetch_dataset as fetch_dataset
+    from uncrowd.data.splits import Splits as Splits
+    from uncrowd.data.video.read import Frame as Frame
+    from uncrowd.data.video.read import Video as Video
     from uncrowd.errors import InputError as InputError
     from uncrowd.errors import NonFiniteError as NonFiniteError
     from uncrowd.errors import PeerLostError as PeerLostError
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from uncrowd.inference.compare import compare as compare
     from uncrowd.inference.draw import draw as draw
     from uncrowd.inference.evaluate import evaluate as evaluate
+    from uncrowd.inference.export_file import Exported as Exported
     from uncrowd.inference.export_file import export as export
     from uncrowd.inference.export_weights import export_weights as export_weights
     from uncrowd.inference.predictor import Predictor as Predictor
@@ -75,10 +79,13 @@ _PUBLIC = {
     "export_weights": "uncrowd.inference.export_weights",
     "track": "uncrowd.tracking.track",
     "TrackedFrame": "uncrowd.tracking.track",
+    "Frame": "uncrowd.data.video.read",
+    "Video": "uncrowd.data.video.read",
     "from_pretrained": "uncrowd.hub.repository",
     "push_to_hub": "uncrowd.hub.repository",
     "model_card": "uncrowd.hub.card",
     "export_page": "uncrowd.browser.page",
+    "Splits": "uncrowd.data.splits",
     "DetectionDataset": "uncrowd.data.dataset",
     "Checked": "uncrowd.data.check.dataset",
     "TrainedRun": "uncrowd.runs.trained",
@@ -89,6 +96,7 @@ _PUBLIC = {
     "ErrorAnalysis": "uncrowd.evaluation.analysis.errors",
     "Comparison": "uncrowd.evaluation.comparison.bootstrap",
     "ScoreDifference": "uncrowd.evaluation.comparison.bootstrap",
+    "Exported": "uncrowd.inference.export_file",
     "Sample": "uncrowd.structures",
     "Detections": "uncrowd.structures",
     "Categories": "uncrowd.structures",
