@@ -28,7 +28,7 @@ VERBS = {
     "export": ("export", "write a detector for ONNX Runtime, OpenVINO or a browser"),
     "push": ("push", "put a detector on the Hugging Face Hub, with a model card"),
     "pull": ("pull", "get a detector from the Hugging Face Hub, as a weights file"),
-    "info": ("info", "list the recipes, or say what a weights file holds"),
+    "info": ("info", "list the detectors that come with it and the recipes, or show one"),
     "import": ("import_published", "turn a published Sparse R-CNN or DETR into a weights file"),
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to fine-tune it"),
     "figure": ("figure", "draw the paper's figures from your own runs"),

@@ -38,8 +38,8 @@ class EvalArguments:
     the images.
     """
 
-    # Weights (.safetensors), the folder of a run, an exported detector (.onnx, .xml), or detections (COCO results in
-    # .json or CrowdHuman's odgt).
+    # Weights (.safetensors), the folder of a run, the name of a detector that comes with uncrowd, an exported detector
+    # (.onnx, .xml), or detections (COCO results in .json or CrowdHuman's odgt).
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
     # A second one, to compare with the first on the same images.
     other: Annotated[Positional[Path | None], arg(metavar="[OTHER]", help_behavior_hint="")] = None

@@ -38,7 +38,8 @@ class ExportArguments:
     `images`), `scores` and `labels`, best first. The metadata hold classes and preprocessing as JSON.
     """
 
-    # Weights (.safetensors) or the folder of a run; with --page also an ONNX file that `uncrowd export` wrote.
+    # Weights (.safetensors), the folder of a run or the name of a detector that comes with uncrowd; with --page also an
+    # ONNX file that `uncrowd export` wrote.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
     # The file to write: .onnx for ONNX Runtime, .xml for OpenVINO, whose weights are then in a .bin beside it, or
     # .safetensors for uncrowd; leave it out with --page.

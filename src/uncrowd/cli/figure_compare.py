@@ -32,7 +32,8 @@ class CompareArguments:
     Boxes that the ground truth marks as ignored are dashed and grey.
     """
 
-    # First method: weights (.safetensors), the folder of a run, or detections (COCO's .json, CrowdHuman's .odgt).
+    # First method: weights (.safetensors), the folder of a run, the name of a detector that comes with uncrowd, or
+    # detections (COCO's .json, CrowdHuman's .odgt).
     first: Annotated[Positional[Path], arg(metavar="A")]
     # Second method, given in the same way.
     second: Annotated[Positional[Path], arg(metavar="B")]

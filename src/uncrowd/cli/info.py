@@ -36,15 +36,15 @@ OWN_DATA = "Your own data"
 
 @dataclass(frozen=True, kw_only=True)
 class InfoArguments:
-    """List the recipes, or show one recipe, a weights file, a run, or the paper's tables.
+    """List the recipes and the detectors that come with uncrowd, or show one, a weights file, or the paper's tables.
 
-    A recipe is shown with all its settings and its scores in the paper. A weights file or a run is shown with its
-    model, categories, preprocessing and the best score thresholds on validation data. The word tables shows the paper's
-    parameters and FLOPs beside those computed here.
+    A recipe is shown with all its settings and its scores in the paper. A detector, a weights file or a run is shown
+    with its model, categories, preprocessing and the best score thresholds on validation data. The word tables shows
+    the paper's parameters and FLOPs beside those computed here.
     """
 
-    # Name of a recipe, a weights file (.safetensors, .onnx, .xml), the folder of a run, or the word tables. By default
-    # the recipes are listed.
+    # Name of a recipe or of a detector, a weights file (.safetensors, .onnx, .xml), the folder of a run, or the word
+    # tables. By default the recipes and the detectors are listed.
     what: Annotated[Positional[str | None], arg(metavar="[NAME|WEIGHTS|tables]", help_behavior_hint="")] = None
 
 

@@ -24,7 +24,7 @@ class PushArguments:
     nothing, so that it can be read and changed; `--card README.md` then sends the changed one.
     """
 
-    # Weights (.safetensors) or the folder of a run.
+    # Weights (.safetensors), the folder of a run or the name of a detector that comes with uncrowd.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
     # The repository, which is created if it does not exist.
     repository: Annotated[Positional[str], arg(metavar="OWNER/NAME")]

@@ -49,8 +49,8 @@ class TrainArguments:
     # Folder of an interrupted run to continue with its own settings and data. --train.epochs may add epochs, and
     # --train.accumulate, --train.workers, --train.compile and what is written when may change.
     resume: OptionalPath = None
-    # Weights (.safetensors) or a run's folder to start from. Without NAME, their model is used too. The classes must be
-    # the same, the number of proposals need not be.
+    # Weights (.safetensors), a run's folder or the name of a detector that comes with uncrowd, to start from. Without
+    # NAME, their model is used too. The classes must be the same, the number of proposals need not be.
     start_from: OptionalPath = None
     # Allow other classes in the weights of --start-from: classes of the same name keep their weights, the others start
     # from new ones.
