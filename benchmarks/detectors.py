@@ -2,8 +2,8 @@
 
     python -m benchmarks.detectors blood-cells runs/blood-cells --data bccd
 
-Score thresholds are chosen on the validation split. So is whether to lower duplicates, before, with `uncrowd eval`. The
-test split is scored only here.
+The weights are those of the epoch with the best AP on the validation split, on which score thresholds are chosen, too.
+So is whether to lower duplicates, before, with `uncrowd eval`. The test split is scored only here.
 """
 
 import shlex
@@ -50,8 +50,8 @@ DETECTORS = {
         limits=(
             "It knows stained smears under one microscope at one magnification (640 x 480 pixels); others were not "
             "tried.",
-            "BCCD does not annotate all red cells, in particular cut and covered ones. The detector learned to leave "
-            "such cells out, and those that it finds count as errors in the scores.",
+            "BCCD does not annotate all red cells, in particular cut and covered ones. Those that the detector finds "
+            "count as errors in the scores, and it may have learned to leave some out.",
             "It tells red cells (RBC), white cells (WBC) and platelets apart, and no kinds of them.",
             "It finds at most 80 cells in an image; `--proposals` raises that.",
             "It is no medical device. Nobody has compared it with a laboratory.",
@@ -86,7 +86,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"{arguments.data} needs a validation split for thresholds and a test split for scores.")
     file = arguments.out / f"{arguments.name}.safetensors"
     lowered = arguments.lower_duplicates
-    uncrowd.export_weights(arguments.run, file, half=True, lower_duplicates=lowered, dataset=splits.val)
+    best = arguments.run / "best.safetensors"
+    uncrowd.export_weights(best, file, half=True, lower_duplicates=lowered, dataset=splits.val)
     scores = uncrowd.evaluate(uncrowd.load(file, "cpu"), splits.test)
     print(scores.table())
     tried = f"the test split, {len(splits.test)} images"
@@ -99,11 +100,13 @@ def card(arguments: Arguments, file: Path, scores: Scores, tried: str) -> str:
     """Returns the card as Markdown. tried: the images of the scores, in words."""
     facts, rows = DETECTORS[arguments.name], read_metrics(arguments.run / "metrics.jsonl")
     (began,) = (row for row in rows if row["kind"] == "begin")
+    best = max((row for row in rows if row["kind"] == "eval"), key=lambda row: row["AP"])
     assert scores.counting is not None
     course = Course(
         data=facts.data,
         about={
             "Trained on": began["about"]["Trained on"],
+            "Weights": f"of epoch {best['epoch']}, which had the best AP on the validation split",
             "Scored on": tried,
             "Backbone": facts.backbone,
             "Code": f"{facts.code}; {began['about']['Versions']}",
