@@ -62,7 +62,7 @@ def _shortened(command: str) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Puts a small dataset into data/ and two images into photos/, as the pages assume."""
+    """Puts what the pages assume into data/ (a small dataset), photos/ (two images) and docs/ (the image of cells)."""
     draw = (
         "from pathlib import Path\n"
         "from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset\n"
@@ -70,6 +70,8 @@ def prepare(folder: Path) -> None:
         "for seed, split in enumerate(('train', 'val')): write_dataset(Path('data'), split, scenes, 8, seed=seed)\n"
     )
     subprocess.run([sys.executable, "-c", draw], cwd=folder, env=environment(), check=True)
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "cells.jpg", folder / "docs")
     (folder / "photos").mkdir()
     for image in sorted((folder / "data" / "val").glob("*.jpg"))[:2]:
         shutil.copy(image, folder / "photos")
