@@ -2,7 +2,10 @@
 
 import copy
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +175,13 @@ def test_the_description_of_a_detr_may_say_channel_weighting(exported: Exported,
     helper.set_model_props(file, {METADATA: json.dumps(json.loads(metadata.value) | {"model": model})})
     onnx.save(file, tmp_path / "detr.onnx")
     assert uncrowd.load(tmp_path / "detr.onnx").model.config == DETRConfig(num_classes=2, interaction="dcw")
+
+
+def test_onnx_runtime_records_nothing(tmp_path: Path) -> None:
+    """It would write its records below the user's folder as soon as it is imported."""
+    code = "from uncrowd.inference.onnx_detector import import_for_onnx; print(import_for_onnx('onnxruntime').__name__)"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "onnxruntime\n"
+    assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name] == []

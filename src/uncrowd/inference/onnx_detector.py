@@ -1,5 +1,6 @@
 """Runs a detector that `uncrowd export` wrote to an ONNX file, with ONNX Runtime instead of torch."""
 
+import os
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -74,7 +75,12 @@ def load_onnx(path: Path, device: torch.device | str | None = None, proposals: i
 
 
 def import_for_onnx(name: str) -> Any:
-    """Imports a module that only ONNX files need. Raises InputError when it is not installed."""
+    """Imports a module that only ONNX files need. Raises InputError when it is not installed.
+
+    ONNX Runtime's wheels for Linux record what they run, from their import on, and report it to Microsoft. This turns
+    it off, unless the environment says otherwise.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     with extras_of("ONNX"):
         return import_module(name)
 
