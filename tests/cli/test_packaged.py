@@ -24,7 +24,7 @@ def test_info_lists_and_shows_it(uncrowd, detector, monkeypatch):
     monkeypatch.setattr("uncrowd.cli.info._list_experiments", lambda: None)
     listed = uncrowd("info").out
     assert "shapes   dark, bright   2." in listed
-    assert f"{detector.parent}/NAME.md" in listed
+    assert f"\n{detector.parent}\n" in listed
     assert json.loads(uncrowd("info", "shapes").out) == json.loads(uncrowd("info", detector).out)
 
 

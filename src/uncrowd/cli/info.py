@@ -125,7 +125,7 @@ def _list_detectors() -> None:
         table.add_row(name, first(load(file, "cpu").categories.names, 10), f"{file.stat().st_size / 1e6:.1f} MB")
     console = Console(width=WIDTH)
     console.print(table, "")
-    print(f"`uncrowd predict NAME IMAGES` detects with one; {packaged.FOLDER}/NAME.md has its data and scores\n")
+    print(f"`uncrowd predict NAME IMAGES` detects with one; its data and scores are in NAME.md in\n{packaged.FOLDER}\n")
 
 
 def _listed(experiment: Experiment) -> list[str]:
