@@ -38,8 +38,8 @@ class EngineStep:
         self.model, self.criterion = build_model(config, build_accelerator().device), SetCriterion(LossConfig())
         if compiled:
             compile_layers(self.model, build_accelerator().device)
-        config = TrainConfig(batch_size=images)
-        self.learner = Learner(self.model, self.criterion, config, OptimConfig(), build_accelerator())
+        settings = TrainConfig(batch_size=images)
+        self.learner = Learner(self.model, self.criterion, settings, OptimConfig(), build_accelerator())
 
     def __call__(self, batch: Batch, bf16: bool) -> Tensor:
         """Takes the first step of training. It is always the first, because every step costs the same."""
