@@ -82,7 +82,7 @@ def decision_table(records: Mapping[str, Record], names: Sequence[str], speed: M
     step = factors[DENSE] / factors[FULL] if {DENSE, FULL} <= factors.keys() else None
     words = "seconds of a training step, times the yardstick's"
     cells.append([words, *_judged("at most", 1.0, step, False), "", "`python -m benchmarks.claims speed`"])
-    return markdown(["question", "wanted", "measured", "", "seeds", "lines"], cells)
+    return markdown(["question", "wanted", "measured", "answer", "seeds", "lines"], cells)
 
 
 def _judged(wanted: str, bound: float, measured: float | None, more: bool) -> list[str]:
