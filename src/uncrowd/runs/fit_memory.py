@@ -1,7 +1,7 @@
 """Finds by trying how many images of a step fit into memory at a time, and so the number of micro-batches.
 
 The batch stays that of the recipe: its micro-batches together give the same gradient, so what a run learns does not
-depend on the memory of the machine.
+depend on the memory of the machine, but for what the model draws at random for each micro-batch.
 """
 
 from collections.abc import Callable
