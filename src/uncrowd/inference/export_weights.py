@@ -33,7 +33,7 @@ def export_weights(
     """Writes a trained detector as a weights file, and returns the score thresholds that the file holds.
 
     weights: a weights file, a run's folder or the name of a detector that comes with uncrowd. destination: a file that
-    ends in .safetensors. half: store the weights in fp16, in half as many bytes; they are still computed with in fp32.
+    ends in .safetensors. half: store the weights in fp16, in half as many bytes; `load_weights` reads them as fp32.
     lower_duplicates: see `SparseRCNNConfig`; by default as in the weights. dataset: a split with ground truth, on which
     the thresholds are chosen. Without one, those of the weights are kept; for another `lower_duplicates` there are
     none.
