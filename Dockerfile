@@ -2,7 +2,8 @@
 # It computes on the CPU. Weights and images are mounted when it runs.
 FROM python:3.12-slim AS build
 
-# The address of PyTorch's index of wheels for CPUs. Without it, pip gets those for CUDA on x86, which take 5 GB more.
+# The address of PyTorch's index of wheels for CPUs. Without it, pip gets those for CUDA on x86, which take 5 GB more. It
+# is asked beside the default index, which has all else; of a pinned version pip prefers the wheel for CPUs, `+cpu`.
 ARG TORCH_INDEX=""
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -11,7 +12,7 @@ ENV PATH=/opt/uncrowd/bin:$PATH
 
 WORKDIR /source
 COPY constraints.txt ./
-RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --constraint constraints.txt torch torchvision
+RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint constraints.txt torch torchvision
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN pip install --constraint constraints.txt .
