@@ -33,7 +33,7 @@ VERBS = {
     "upgrade": ("upgrade", "add IoU-ESA and DCW to a trained Sparse R-CNN, to fine-tune it"),
     "figure": ("figure", "draw the paper's figures from your own runs"),
 }
-# Verbs that train: their batches have many sizes, so that with freed memory kept, it grows to several times what is used.
+# Verbs that train: their batches have many sizes, so freed memory that is kept grows to several times what is used.
 _TRAINING = {"train", "demo"}
 # Errors of the operating system that the user has to resolve: full disks, missing permissions, wrong paths.
 _OF_THE_MACHINE = (
