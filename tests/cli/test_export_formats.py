@@ -5,6 +5,8 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 
 import onnx
 import pytest
@@ -68,6 +70,26 @@ def test_openvino_finds_what_the_weights_find(uncrowd, refused, exported, traced
     held = json.loads(uncrowd("info", file).out)
     assert held == json.loads(uncrowd("info", exported.weights).out)
     assert "which can only run inference" in refused("export", file, tmp_path / "again.onnx")
+
+
+SIGNALLED = """
+import os, signal, sys
+import uncrowd
+
+signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+first, second = (uncrowd.load(sys.argv[1]) for _ in range(2))
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
+def test_a_signal_is_handled_after_two_openvino_detectors(exported, traced, tmp_path):
+    file = tmp_path / "detector.xml"
+    export_file.export(exported.weights, file)
+    command = [sys.executable, "-c", SIGNALLED, str(file)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "handled\n"
 
 
 def test_files_that_openvino_cannot_run_are_refused(exported, traced, tmp_path):

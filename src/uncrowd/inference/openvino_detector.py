@@ -1,6 +1,7 @@
 """Converts an exported detector for OpenVINO and runs it there: a graph (.xml) and, beside it, its weights (.bin)."""
 
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ class OpenVinoDetector(ExportedDetector):
         """
         if torch.device(device or "cpu").type != "cpu":
             raise InputError(f"{path} runs on a CPU only, not on {str(device)!r}; give 'cpu' as device or none.")
-        runtime = import_openvino()
+        core = openvino_core()
         for file in (path, path.with_suffix(".bin")):
             if not file.is_file():
                 raise InputError(f"{file} does not exist or is not a file; OpenVINO needs the .xml and the .bin.")
@@ -56,7 +57,6 @@ class OpenVinoDetector(ExportedDetector):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",  # else it rounds boxes to bf16 on CPUs with instructions for that
         }
-        core = runtime.Core()
         try:
             model = core.read_model(path)
             compiled = core.compile_model(model, "CPU", settings)
@@ -79,10 +79,21 @@ def to_openvino(onnx_file: Path) -> Path:
 
     Numbers keep their types. Raises InputError when OpenVINO is not installed.
     """
-    runtime = import_openvino()
     graph = onnx_file.with_suffix(".xml")
-    runtime.save_model(runtime.convert_model(onnx_file), graph, compress_to_fp16=False)
+    model = openvino_core().read_model(onnx_file)  # `convert_model` would report the conversion to Intel
+    import_openvino().save_model(model, graph, compress_to_fp16=False)
     return graph
+
+
+@cache
+def openvino_core() -> "openvino.Core":
+    """Returns the one core of OpenVINO in this process. Raises InputError when OpenVINO is not installed.
+
+    A core for CPUs with AMX replaces the thread's alternate stack of signals, and puts back the one before when it is
+    deleted. Of two cores, the later one can so put back a stack that the earlier one freed, and the next signal with a
+    handler, such as Ctrl-C, would end the process without a word.
+    """
+    return import_openvino().Core()
 
 
 def import_openvino() -> Any:
