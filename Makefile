@@ -27,7 +27,6 @@ lint: setup
 # Two workers take whole files, so that each makes shared fixtures once; more threads would only slow them down.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/benchmarks/test_roofline.py  # alone: see there
 
 # Builds the site from docs/ and from the code. A broken link is an error.
 docs: setup
