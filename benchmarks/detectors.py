@@ -2,8 +2,8 @@
 
     python -m benchmarks.detectors blood-cells runs/blood-cells --data bccd
 
-The weights are those of the epoch with the best AP on the validation split, on which score thresholds are chosen, too.
-So is whether to lower duplicates, before, with `uncrowd eval`. The test split is scored only here.
+The weights are those of the epoch with the best AP on the validation split. Score thresholds are chosen on it, too, and
+before, with `uncrowd eval`, whether to lower duplicates. The test split is scored only here.
 """
 
 import shlex
