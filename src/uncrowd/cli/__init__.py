@@ -25,7 +25,7 @@ VERBS = {
     "train": ("train", "train a detector on your data, or continue an interrupted run"),
     "eval": ("eval", "score a detector or detections, say what goes wrong, compare two"),
     "predict": ("predict", "detect and count objects in images, follow them in videos"),
-    "export": ("export", "write a detector for ONNX Runtime, OpenVINO or a browser"),
+    "export": ("export", "write a detector for ONNX Runtime, OpenVINO or a browser, or as smaller weights"),
     "push": ("push", "put a detector on the Hugging Face Hub, with a model card"),
     "pull": ("pull", "get a detector from the Hugging Face Hub, as a weights file"),
     "info": ("info", "list the detectors that come with it and the recipes, or show one"),
