@@ -27,6 +27,7 @@ def test_a_test_split_is_cut_from_the_training_images(tmp_path: Path) -> None:
         (source / f"instances_{split}.json").write_text(json.dumps(content))
     assert main([str(source), str(out)]) == 0
     splits = open_dataset(out)
+    assert splits.train is not None
     assert splits.test is not None
     assert splits.val is not None
     assert [Path(name).name for name in splits.train.file_names] == ["a.jpg", "b.jpg"]
