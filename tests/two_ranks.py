@@ -8,7 +8,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from tests.cli.small import Said
@@ -42,7 +41,6 @@ def _run(rank: int, port: int, argv: Sequence[str], folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     fails_first.cache_clear()
-    AcceleratorState._reset_state(reset_partial_state=True)  # that of a run in the process from which this was forked
     out, err = folder / f"{rank}.out", folder / f"{rank}.err"
     with out.open("w") as said, err.open("w") as complained, redirect_stdout(said), redirect_stderr(complained):
         status = main(argv)

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from tests.runs.process import Process, prepare
 from tests.tiny import tiny_experiment
-from tests.two_ranks import on_two_ranks, only_linux
 from uncrowd.data.transforms import TrainTransformConfig
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.engine.optim import OptimConfig
@@ -75,9 +74,10 @@ def test_two_ranks_are_one_and_stop_at_one_step(
     assert_same_but_for_rounding(two, one)
 
 
-@only_linux
 @pytest.mark.usefixtures("no_report")
-def test_a_step_with_dense_queries_is_the_same_on_two_ranks(crowd: Path, tmp_path: Path) -> None:
+def test_a_step_with_dense_queries_is_the_same_on_two_ranks(
+    crowd: Path, tmp_path: Path, start: Callable[..., Process]
+) -> None:
     """Each rank draws its own number of queries, but there are no more than the points of an image."""
     experiment = one_size(batch_size=16)
     dense = replace(
@@ -86,8 +86,8 @@ def test_a_step_with_dense_queries_is_the_same_on_two_ranks(crowd: Path, tmp_pat
         train=replace(experiment.train, epochs=1, ema_decay=None),
     )
     two, one = (prepare(tmp_path / name, crowd, dense) for name in ("two", "one"))
-    for said in on_two_ranks(tmp_path / "said", "train", "--resume", two, "--device", "cpu"):
-        assert (said.status, said.err) == (0, "")
+    process = start(*TORCHRUN, "train", "--resume", str(two), "--device", "cpu")
+    assert process.end() == 0, process.err
     assert resume(one, device="cpu").finished
     of_two, of_one = (rows(folder)["train", 1] for folder in (two, one))
     for name in ("loss", "class", "l1", "giou", "gradient_norm"):
