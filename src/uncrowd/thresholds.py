@@ -28,6 +28,10 @@ class ScoreThresholds:
         for threshold in (*self.f1.values(), *self.count.values()):
             require_threshold(threshold)
 
+    def in_words(self) -> str:
+        """Returns "0.35 for the best F1, 0.4 for the best counts"; see the function `in_words`."""
+        return f"{in_words(self.f1)} for the best F1, {in_words(self.count)} for the best counts"
+
 
 def of_each_class(threshold: Threshold, names: Sequence[str]) -> list[float]:
     """Returns the threshold of each class of `names`.

@@ -23,7 +23,6 @@ from uncrowd.inference.export_file import export
 from uncrowd.inference.export_weights import export_weights
 from uncrowd.inference.int8 import IMAGES
 from uncrowd.inference.int8_check import Compared
-from uncrowd.thresholds import in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +110,7 @@ def _write_weights(arguments: ExportArguments, destination: Path) -> None:
     if thresholds is None:
         print("it has no score thresholds; --data DATA chooses them")
     else:
-        best = f"{in_words(thresholds.f1)} for the best F1, {in_words(thresholds.count)} for the best counts"
-        print(f"score thresholds: {best}")
+        print(f"score thresholds: {thresholds.in_words()}")
 
 
 def _write_file(arguments: ExportArguments, destination: Path) -> None:

@@ -24,7 +24,7 @@ from uncrowd.paper.expected import beside_paper
 from uncrowd.ranks import Ranks
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.report.page import write_report
-from uncrowd.thresholds import ScoreThresholds, in_words
+from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.file import save_weights
 from uncrowd.words import counted, listed
 
@@ -94,8 +94,8 @@ class Scoring:
                 categories = self.dataset.categories
                 counting = counting_errors(self.dataset, detected.detections, categories, thresholds.count)
                 self.log.write("counts", step, asdict(counting.overall))
-                best = f"{in_words(thresholds.f1)} for the best F1, {in_words(thresholds.count)} for the best counts"
-                self.log.say(f"score thresholds, chosen on {self.dataset.split} and kept in the weights: {best}")
+                chosen = f"chosen on {self.dataset.split} and kept in the weights"
+                self.log.say(f"score thresholds, {chosen}: {thresholds.in_words()}")
             compared = beside_paper(self.experiment, scores, len(self.dataset), self.start_from)
             if compared is not None:
                 self.log.say(compared)
