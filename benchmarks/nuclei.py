@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from benchmarks.claims.nuclei import TEST_NAMES
+from benchmarks.claims.nuclei import names_of_test
 from benchmarks.command import run
 from tyro.conf import Positional, arg
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     arguments.out.mkdir(parents=True)
     (arguments.out / "images").symlink_to((arguments.source / "images").resolve(), target_is_directory=True)
     shutil.copyfile(arguments.source / "instances_val.json", arguments.out / "instances_val.json")
-    content, chosen = json.loads(whole.read_text()), set(TEST_NAMES.read_text().split())
+    content, chosen = json.loads(whole.read_text()), names_of_test()
     for split in ("train", "test"):
         images = [image for image in content["images"] if (image["file_name"] in chosen) == (split == "test")]
         (arguments.out / f"instances_{split}.json").write_text(json.dumps(_of(content, images)))

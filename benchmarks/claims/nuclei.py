@@ -72,9 +72,14 @@ class Source:
     cutouts: list[Cutout]
 
 
+def names_of_test() -> set[str]:
+    """Returns the file names of the training images that make up the test split."""
+    return set(TEST_NAMES.read_text(encoding="utf-8").split())
+
+
 def read_source(folder: Path, split: str) -> list[Source]:
     """Returns the source images of a split that show enough nuclei. Raises InputError if there are none."""
-    test_names = set(TEST_NAMES.read_text(encoding="utf-8").split())
+    of_test = names_of_test()
     of_file = "val" if split == "val" else "train"
     try:
         records = json.loads((folder / f"instances_{of_file}.json").read_text(encoding="utf-8"))
@@ -87,7 +92,7 @@ def read_source(folder: Path, split: str) -> list[Source]:
     sources = [
         _source(np.asarray(Image.open(folder / "images" / image["file_name"]).convert("RGB")), of_image[image["id"]])
         for image in records["images"]
-        if image["id"] in of_image and (split == "val" or (image["file_name"] in test_names) == (split == "test"))
+        if image["id"] in of_image and (split == "val" or (image["file_name"] in of_test) == (split == "test"))
     ]
     usable = [source for source in sources if len(source.cutouts) >= FEWEST]
     if not usable:
