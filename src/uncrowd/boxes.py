@@ -77,8 +77,10 @@ def giou(boxes1: Float[Tensor, "*#n 4"], boxes2: Float[Tensor, "*#n 4"]) -> Floa
     """Returns generalized IoU (arXiv:1902.09630) of boxes that broadcast against each other, in [-1, 1]."""
     boxes1, boxes2 = _bounded(boxes1), _bounded(boxes2)
     overlap, union = _iou_and_union(boxes1, boxes2)
-    hull = torch.cat([torch.min(boxes1[..., :2], boxes2[..., :2]), torch.max(boxes1[..., 2:], boxes2[..., 2:])], dim=-1)
-    hull_area = _area(hull)
+    (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = _sides(boxes1), _sides(boxes2)
+    width = torch.max(right1, right2) - torch.min(left1, left2)
+    height = torch.max(bottom1, bottom2) - torch.min(top1, top2)
+    hull_area = width.clamp(min=0) * height.clamp(min=0)
     return overlap - (hull_area - union) / hull_area.where(hull_area > 0, 1)
 
 
@@ -143,10 +145,21 @@ def _area(boxes: Tensor) -> Tensor:
     return width * height
 
 
+def _sides(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns left, top, right and bottom as four tensors without gaps.
+
+    To combine all pairs of boxes side by side takes a third of the time that a last dimension of 2 takes in torch, and
+    far less than that in ONNX Runtime.
+    """
+    left, top, right, bottom = (side.contiguous() for side in boxes.unbind(-1))
+    return left, top, right, bottom
+
+
 def _intersection(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    return _area(
-        torch.cat([torch.max(boxes1[..., :2], boxes2[..., :2]), torch.min(boxes1[..., 2:], boxes2[..., 2:])], dim=-1)
-    )
+    (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = _sides(boxes1), _sides(boxes2)
+    width = torch.min(right1, right2) - torch.max(left1, left2)
+    height = torch.min(bottom1, bottom2) - torch.max(top1, top2)
+    return width.clamp(min=0) * height.clamp(min=0)
 
 
 def _iou_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
