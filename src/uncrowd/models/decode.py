@@ -33,8 +33,8 @@ def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
     spares neighbours, whose IoU is below that of a duplicate.
     """
     same_class = decoded.labels[:, :, None] == decoded.labels[:, None]
-    overlap = (pairwise_iou(decoded.boxes, decoded.boxes) * same_class).triu(1)  # [i, j]: of j with i, which is better
-    scores = decoded.scores * (1 - overlap.amax(dim=1) ** power)
+    overlap = (pairwise_iou(decoded.boxes, decoded.boxes) * same_class).tril(-1)  # [i, j]: of i with j, which is better
+    scores = decoded.scores * (1 - overlap.amax(dim=2) ** power)
     scores, order = scores.sort(dim=-1, descending=True, stable=True)
     boxes = decoded.boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return Decoded(boxes=boxes, scores=scores, labels=decoded.labels.gather(1, order))
