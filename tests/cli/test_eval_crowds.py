@@ -87,7 +87,7 @@ def test_visible_boxes_and_cocos_protocol_give_other_scores(scores):
     assert visible.keys() == set(KEYS)
     assert visible["AP"] < expected()["AP"]
     coco = scores(FOUND, "--data", TRUTH, "--protocol", "coco", "--max-dets", 1, 10, 100, 500)
-    assert {"AP50", "AR@500", "AP@500"} <= coco.keys()
+    assert {"AP50", "AR@500", "AP@500", "AP50@500"} <= coco.keys()
     assert coco["per_class"] == {"person": coco["AP"]}
 
 

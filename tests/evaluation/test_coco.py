@@ -114,6 +114,7 @@ def pycocotools_scores(samples, detections, max_dets) -> tuple[dict[str, float |
         "ARm": mean(recall[:, :, 2, own]),
         "ARl": mean(recall[:, :, 3, own]),
         **{f"AP@{k}": mean(precision[:, :, :, 0, i]) for i, k in enumerate(max_dets) if k > 100},
+        **{f"AP50@{k}": mean(precision[0, :, :, 0, i]) for i, k in enumerate(max_dets) if k > 100},
     }
     per_class = {name: mean(precision[:, :, label, 0, own]) for label, name in enumerate(CATEGORIES.names)}
     if tuple(max_dets) == (1, 10, 100):  # the only limits that pycocotools' own summary supports
@@ -152,7 +153,10 @@ def test_limits_above_100_add_scores_and_leave_cocos_own_unchanged() -> None:
     assert more.headline == "AP"
     assert more.values == pytest.approx(pycocotools_scores(samples, detections, (1, 10, 100, 120, 300))[0], abs=1e-9)
     beside = {key: value for key, value in more.values.items() if key not in own.values}
-    assert beside == pytest.approx({"AR@120": 120 / 150, "AP@120": 81 / 101, "AR@300": 1, "AP@300": 1})
+    of_120, of_300 = ({"AR": 120 / 150, "AP": 81 / 101, "AP50": 81 / 101}, dict.fromkeys(("AR", "AP", "AP50"), 1))
+    limited = {f"{name}@{k}": value for k, of_k in ((120, of_120), (300, of_300)) for name, value in of_k.items()}
+    assert beside == pytest.approx(limited)
+    assert more.meanings["AP50@120"].startswith("as AP50, but over the best 120 boxes")
     # If 100 is not among the limits, the last one counts.
     enough = CocoEvaluator(max_dets=(1, 10, 300)).evaluate(samples, detections, CATEGORIES)
     assert enough.main == enough.values["AP@300"] == pytest.approx(1)

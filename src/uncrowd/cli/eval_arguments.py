@@ -56,8 +56,9 @@ class EvalArguments:
     # Double quotes keep a name with = or a comma together: 'person="man, old",rider'. By default those of the run that
     # is scored.
     classes: OptionalClasses = ()
-    # Limits of COCO's protocol on the detections of one class in one image. AR is computed at each limit, AP at 100 and
-    # at each limit above it. By default 1 10 100, and the most detections of any image if these are more than 100.
+    # Limits of COCO's protocol on the detections of one class in one image. AR is computed at each limit, AP and
+    # AP50 at 100 and at each limit above it (AP@200). By default 1 10 100, and the most detections of any image if
+    # these are more than 100.
     max_dets: Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]", help_behavior_hint="")] = None
     # Least score of a detection that is counted: one number, or one for each class (person=0.4 "traffic light=0.2"). By
     # default the threshold that counted best on validation data, or 0.3. The protocol's scores use all detections.

@@ -35,7 +35,8 @@ class CocoEvaluator:
 
     max_dets: limits on the number of detections that count per image and class, ascending; those with the highest
     scores count. AR is computed at each limit. AP and the scores by area are computed at 100, as COCO does, or at the
-    last limit if 100 is not among them. In crowds 100 is too few, so AP is also computed at each limit above it.
+    last limit if 100 is not among them. In crowds 100 is too few, so AP and AP50 are also computed at each limit
+    above it.
     """
 
     max_dets: tuple[int, ...] = COCO_LIMITS
@@ -48,9 +49,9 @@ class CocoEvaluator:
     def evaluate(
         self, samples: Iterable[Sample], detections: Mapping[ImageId, Detections], categories: Categories
     ) -> Scores:
-        """Returns AP, AP50, AP75, APs, APm, APl, AR@k, ARs, ARm, ARl, AP@k and the AP of each class.
+        """Returns AP, AP50, AP75, APs, APm, APl, AR@k, ARs, ARm, ARl, AP@k, AP50@k and the AP of each class.
 
-        AR@k exists for each k of `max_dets`, AP@k for each k above 100.
+        AR@k exists for each k of `max_dets`, AP@k and AP50@k for each k above 100.
 
         Ignored ground truth is what COCO calls a crowd: detections on it count neither as right nor as wrong. A score
         is None if there is nothing to find (no ground truth at all, or none of that size or class). If there are no
@@ -81,6 +82,7 @@ class CocoEvaluator:
     ) -> Scores:
         own = self.max_dets.index(COCO_LIMIT) if COCO_LIMIT in self.max_dets else -1
         ap, ar = precision[..., own], recall[..., own]
+        more = [(k, precision[..., ALL, i]) for i, k in enumerate(self.max_dets) if k > COCO_LIMIT]
         values = {
             "AP": _mean(ap[..., ALL]),
             "AP50": _mean(ap[IOU_50, ..., ALL]),
@@ -92,7 +94,8 @@ class CocoEvaluator:
             "ARs": _mean(ar[..., SMALL]),
             "ARm": _mean(ar[..., MEDIUM]),
             "ARl": _mean(ar[..., LARGE]),
-            **{f"AP@{k}": _mean(precision[..., ALL, i]) for i, k in enumerate(self.max_dets) if k > COCO_LIMIT},
+            **{f"AP@{k}": _mean(of_all) for k, of_all in more},
+            **{f"AP50@{k}": _mean(of_all[IOU_50]) for k, of_all in more},
         }
         per_class = {name: _mean(ap[:, :, label, ALL]) for label, name in enumerate(categories.unique_names)}
         meanings = {name: _meaning(name, self.max_dets) for name in values}
@@ -107,8 +110,10 @@ def limits_up_to(most: int) -> tuple[int, ...]:
 def _meaning(name: str, max_dets: tuple[int, ...]) -> str:
     kind, _, limit = name.partition("@")
     match kind:
-        case "AP" if limit:
-            return f"as AP, but over the best {limit} boxes of each image and class instead of the best {COCO_LIMIT}"
+        case "AP" | "AP50" if limit:
+            return (
+                f"as {kind}, but over the best {limit} boxes of each image and class instead of the best {COCO_LIMIT}"
+            )
         case "AP":
             counted = COCO_LIMIT if COCO_LIMIT in max_dets else max_dets[-1]
             boxes = f"the best {counted} boxes of each image and class"
