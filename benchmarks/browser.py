@@ -23,7 +23,8 @@ from uncrowd.data.images.read import read_image
 from uncrowd.data.transforms import resize
 from uncrowd.errors import InputError
 from uncrowd.inference.export_check import SHARE, differences
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.load import load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Decoded
 
 IMAGES = 10

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from uncrowd.inference.export_file import Exported as Exported
     from uncrowd.inference.export_file import export as export
     from uncrowd.inference.export_weights import export_weights as export_weights
+    from uncrowd.inference.load import load as load
     from uncrowd.inference.predictor import Predictor as Predictor
-    from uncrowd.inference.predictor import load as load
     from uncrowd.inference.tiles import TilesConfig as TilesConfig
     from uncrowd.inference.tta import TTAConfig as TTAConfig
     from uncrowd.runs.train import resume as resume
@@ -69,7 +69,7 @@ _PUBLIC = {
     "check_dataset": "uncrowd.data.check.dataset",
     "train": "uncrowd.runs.train",
     "resume": "uncrowd.runs.train",
-    "load": "uncrowd.inference.predictor",
+    "load": "uncrowd.inference.load",
     "evaluate": "uncrowd.inference.evaluate",
     "analyse": "uncrowd.inference.analyse",
     "error_table": "uncrowd.evaluation.analysis.table",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.coco_files import content, image, write
 from uncrowd.data.results.coco import write_coco_results
-from uncrowd.inference.predictor import load
+from uncrowd.inference.load import load
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.structures import Detections, ImageId

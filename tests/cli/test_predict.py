@@ -14,7 +14,8 @@ from uncrowd.cli import _terminate
 from uncrowd.data.images.read import read_content
 from uncrowd.data.results.appended import appended
 from uncrowd.errors import NonFiniteError
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.load import load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.thresholds import ScoreThresholds

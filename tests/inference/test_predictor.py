@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import uncrowd
 from tests.inference.cases import CATEGORIES, RESIZE, assert_same, random_image
 from tests.tiny import TINY_MODEL
 from uncrowd import InputError, Predictor
@@ -24,7 +23,6 @@ from uncrowd.inference.image_like import to_pixels
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Decoded
-from uncrowd.weights.file import save_weights
 
 SMALL_TTA = TTAConfig(views=(View(short_side=64, max_size=96),))
 
@@ -259,28 +257,6 @@ def test_the_mode_of_the_model_is_left_as_it_was(model: SparseRCNN, predictor: P
         assert model.training == training
 
 
-@pytest.fixture
-def weights(model: SparseRCNN, tmp_path: Path) -> Path:
-    save_weights(tmp_path / "run" / "weights.safetensors", model, CATEGORIES, RESIZE)
-    return tmp_path / "run" / "weights.safetensors"
-
-
-def test_a_file_and_a_run_can_be_loaded(predictor: Predictor, weights: Path) -> None:
-    expected = predictor.predict(random_image(64, 96))
-    for source in (weights, str(weights), weights.parent):
-        loaded = uncrowd.load(source, "cpu")
-        assert loaded.categories == CATEGORIES
-        assert loaded.resize == ResizeConfig(**RESIZE)
-        assert_same(loaded.predict(random_image(64, 96)), expected)
-
-
-def test_bf16_finds_nearly_the_same(weights: Path) -> None:
-    exact, half = uncrowd.load(weights, "cpu"), uncrowd.load(weights, "cpu", bf16=True)
-    expected, found = exact.predict(random_image(64, 96)), half.predict(random_image(64, 96))
-    assert not torch.equal(found.scores, expected.scores)
-    torch.testing.assert_close(found.scores, expected.scores, rtol=0.2, atol=0)  # processors round differently
-
-
 def test_a_model_gets_few_sizes(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images are padded as the model itself would pad them, so a compiled model is compiled once for all of these."""
     seen: set[tuple[int, ...]] = set()
@@ -296,34 +272,6 @@ def test_a_model_gets_few_sizes(predictor: Predictor, monkeypatch: pytest.Monkey
     assert seen == {(1, 3, 64, 96)}
 
 
-def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What compiling does is tested in tests/acceleration/test_compile.py."""
-    compiled: list[Any] = []
-    monkeypatch.setattr("uncrowd.inference.predictor.compile_whole", compiled.append)
-    uncrowd.load(weights, "cpu")
-    assert compiled == []
-    predictor = uncrowd.load(weights, "cpu", compiled=True)
-    assert compiled == [predictor.model]
-
-
-def test_compiling_with_test_time_augmentation_is_refused(weights: Path) -> None:
-    with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes an image"):
-        uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
-    with pytest.raises(InputError, match="Test-time augmentation votes for each class on its own"):
-        uncrowd.load(weights, "cpu", TTAConfig(), one_label=True)
-
-
-def test_one_label_gives_each_box_its_best_class(weights: Path) -> None:
-    image = random_image(64, 96)
-    paper, once = (uncrowd.load(weights, "cpu", one_label=one).predict(image) for one in (False, True))
-    best: dict[tuple[float, ...], float] = {}
-    for box, score in zip(paper.boxes.tolist(), paper.scores.tolist(), strict=True):
-        best.setdefault(tuple(box), score)
-    boxes = [tuple(box) for box in once.boxes.tolist()]
-    assert len(set(boxes)) == len(boxes) >= len(best)
-    assert [score for box, score in zip(boxes, once.scores.tolist(), strict=True) if box in best] == list(best.values())
-
-
 def test_a_threshold_may_be_one_for_each_class(predictor: Predictor) -> None:
     image = random_image(64, 96)
     everything = predictor.predict(image)
@@ -332,33 +280,3 @@ def test_a_threshold_may_be_one_for_each_class(predictor: Predictor) -> None:
     assert kept.scores.tolist() == everything[everything.labels != 0].scores.tolist()
     with pytest.raises(InputError, match="'unicorn' is no class of this detector"):
         predictor.predict(image, threshold={"unicorn": 0.5})
-
-
-@pytest.mark.parametrize(
-    "option", [{"bf16": True}, {"compiled": True}, {"one_label": True}, {"lower_duplicates": 4.0}], ids=str
-)
-def test_options_of_torch_are_refused_for_an_onnx_file(tmp_path: Path, option: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"detector\.onnx runs as it was exported; leave bf16, comp"):
-        uncrowd.load(tmp_path / "detector.onnx", "cpu", **option)
-
-
-def test_an_unfinished_run_is_refused(weights: Path) -> None:
-    weights.rename(weights.with_name("best.safetensors"))
-    with pytest.raises(InputError, match=r"no run was finished there; .*best\.safetensors holds the best so far"):
-        uncrowd.load(weights.parent)
-    with pytest.raises(InputError, match=r"no run was finished there; give weights or the folder of a finished run\.$"):
-        uncrowd.load(weights.parent.parent)
-
-
-def test_files_that_cannot_be_loaded_are_refused(weights: Path, tmp_path: Path, model: SparseRCNN) -> None:
-    with pytest.raises(InputError, match=r"nothing\.safetensors does not exist"):
-        uncrowd.load(tmp_path / "nothing.safetensors")
-    save_weights(weights, model, CATEGORIES, {"short": 3})
-    with pytest.raises(InputError, match=r"weights\.safetensors is not a valid ResizeConfig"):
-        uncrowd.load(weights)
-
-
-@pytest.mark.parametrize("device", ["no device", "cuda:99", "meta"])
-def test_a_missing_device_is_named(weights: Path, device: str) -> None:
-    with pytest.raises(InputError, match=f"There is no device '{device}' here"):
-        uncrowd.load(weights, device)

@@ -4,7 +4,7 @@ from tests.data.written import make, write_voc, write_yolo
 from tests.tiny import tiny_experiment
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.inference.evaluate import evaluate
-from uncrowd.inference.predictor import load
+from uncrowd.inference.load import load
 from uncrowd.runs.folder import classes_of_run
 from uncrowd.runs.run import saved_run
 from uncrowd.runs.train import resume, train

@@ -10,7 +10,7 @@ from tests.tiny import TINY_MODEL
 from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
-from uncrowd.inference.predictor import load
+from uncrowd.inference.load import load
 from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.structures import Categories

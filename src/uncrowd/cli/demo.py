@@ -17,7 +17,8 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.coco import CocoEvaluator
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.evaluate import detect
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.load import load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.models.build import build_detector
 from uncrowd.recipes.demo import demo, short_demo
 from uncrowd.recipes.experiment import Experiment

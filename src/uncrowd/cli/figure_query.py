@@ -15,7 +15,7 @@ from uncrowd.cli.flags import OptionalDevice, parse, require_device
 from uncrowd.data.images.read import read_image
 from uncrowd.data.transforms import resized_size
 from uncrowd.errors import InputError
-from uncrowd.inference.predictor import load
+from uncrowd.inference.load import load
 from uncrowd.models.class_scores import class_scores
 from uncrowd.models.detector import Detector
 from uncrowd.models.tap import StageTap, tap

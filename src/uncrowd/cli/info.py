@@ -17,7 +17,7 @@ from uncrowd import config
 from uncrowd.cli.flags import parse
 from uncrowd.cli.progress import progress_bar
 from uncrowd.errors import InputError
-from uncrowd.inference.predictor import load
+from uncrowd.inference.load import load
 from uncrowd.models.build import AnyDetectorConfig
 from uncrowd.models.cost import COCO_PIXELS
 from uncrowd.paper.rows import PaperRow, rows_of

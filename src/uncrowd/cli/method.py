@@ -15,7 +15,8 @@ from uncrowd.data.results.odgt import OdgtResults
 from uncrowd.errors import InputError
 from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.formats import is_exported
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.load import load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.runs.folder import classes_of_run

@@ -23,7 +23,8 @@ from uncrowd.data.results.found import Write
 from uncrowd.data.results.predictions import writing_predictions
 from uncrowd.data.results.written import OF_EACH_IMAGE, ResultFormat, files_of, writing
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.load import load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.overwriting import refuse_overwriting

@@ -26,7 +26,8 @@ from huggingface_hub.errors import (
 from uncrowd.argument_types import checked_types
 from uncrowd.errors import InputError
 from uncrowd.hub.card import model_card
-from uncrowd.inference.predictor import Predictor, load
+from uncrowd.inference.load import load
+from uncrowd.inference.predictor import Predictor
 from uncrowd.weights.file import HEADER, file_of
 
 FILE = "model.safetensors"

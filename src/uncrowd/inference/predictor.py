@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -13,19 +12,16 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from uncrowd import config
 from uncrowd.acceleration.compile import compile_whole
 from uncrowd.acceleration.for_inference import for_inference
-from uncrowd.argument_types import checked_types
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
 from uncrowd.data.transforms import ResizeConfig, resize
-from uncrowd.devices import choose_device, send
-from uncrowd.errors import InputError, NonFiniteError, require_whole
+from uncrowd.devices import send
+from uncrowd.errors import NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.exported import AnyDetector
-from uncrowd.inference.formats import is_exported, load_exported
 from uncrowd.inference.image_like import ImageLike, size_of, to_pixels, to_rows, warn_of
 from uncrowd.inference.tiles import TilesConfig, detect_in_tiles
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
@@ -33,7 +29,6 @@ from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, Categories, Decoded, Detections
 from uncrowd.thresholds import ScoreThresholds, Threshold, of_each_class
-from uncrowd.weights.file import load_weights
 
 
 class Predictor:
@@ -222,73 +217,3 @@ class Predictor:
         return Detections(
             boxes=boxes[inside], scores=found.scores[inside], labels=found.labels[inside], categories=self.categories
         )
-
-
-@checked_types(path="a weights file, the folder of a run, or an exported detector")
-def load(
-    path: str | Path,
-    device: torch.device | str | None = None,
-    tta: TTAConfig | None = None,
-    *,
-    bf16: bool = False,
-    compiled: bool = False,
-    max_pixels: int | None = None,
-    proposals: int | None = None,
-    tiles: TilesConfig | None = None,
-    one_label: bool = False,
-    lower_duplicates: float | None = None,
-) -> Predictor:
-    """Returns a predictor from a weights file, a run's folder (its last weights), or an exported detector.
-
-    path: of one of these, or the name of a detector that comes with uncrowd. device: "cpu", "cuda", "cuda:1" or "mps";
-    by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`. compiled:
-    torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes. max_pixels,
-    tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model with dense
-    queries; more find more objects in a fuller image. one_label: each box gets only its best class, so that none is
-    counted twice; by default it may have several, as in the paper. lower_duplicates: another power than in training;
-    see `SparseRCNNConfig`. The thresholds of the weights were chosen for other scores, and are then None.
-
-    A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
-    `compiled`, `one_label` and `lower_duplicates`. The predictor's model is converted for inference: for one to train
-    or to save again, take `uncrowd.weights.file.load_weights`.
-
-    Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
-    without a compiler, and for `compiled` or `one_label` with test-time augmentation.
-    """
-    path = Path(path)
-    if is_exported(path):
-        if bf16 or compiled or one_label or lower_duplicates is not None:
-            raise InputError(
-                f"{path} runs as it was exported; leave bf16, compiling, one label a box and lowering duplicates out."
-            )
-        detector = load_exported(path, device, proposals)
-        return Predictor(
-            detector,
-            detector.description.categories,
-            detector.description.preprocessing,
-            tta=tta,
-            max_pixels=max_pixels,
-            tiles=tiles,
-            thresholds=detector.description.thresholds,
-        )
-    if one_label and tta is not None:
-        raise InputError("Test-time augmentation votes for each class on its own; leave one label a box out.")
-    if compiled and tta is not None:
-        raise InputError(
-            "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
-        )
-    weights = load_weights(path, proposals, lower_duplicates)
-    resize_config = config.from_dict(ResizeConfig, weights.preprocessing, str(path))
-    return Predictor(
-        weights.model,
-        weights.categories,
-        resize_config,
-        choose_device(device),
-        tta,
-        bf16,
-        compiled,
-        max_pixels,
-        tiles,
-        weights.thresholds,
-        one_label,
-    )

@@ -1,0 +1,81 @@
+"""From a name, weights, a run's folder or an exported file to a predictor."""
+
+from pathlib import Path
+
+import torch
+
+from uncrowd import config
+from uncrowd.argument_types import checked_types
+from uncrowd.data.transforms import ResizeConfig
+from uncrowd.devices import choose_device
+from uncrowd.errors import InputError
+from uncrowd.inference.formats import is_exported, load_exported
+from uncrowd.inference.predictor import Predictor
+from uncrowd.inference.tiles import TilesConfig
+from uncrowd.inference.tta import TTAConfig
+from uncrowd.weights.file import load_weights
+
+
+@checked_types(path="a weights file, the folder of a run, or an exported detector")
+def load(
+    path: str | Path,
+    device: torch.device | str | None = None,
+    tta: TTAConfig | None = None,
+    *,
+    bf16: bool = False,
+    compiled: bool = False,
+    max_pixels: int | None = None,
+    proposals: int | None = None,
+    tiles: TilesConfig | None = None,
+    one_label: bool = False,
+    lower_duplicates: float | None = None,
+) -> Predictor:
+    """Returns a predictor from a weights file, a run's folder (its last weights), or an exported detector.
+
+    path: of one of these, or the name of a detector that comes with uncrowd. device: "cpu", "cuda", "cuda:1" or "mps";
+    by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`. compiled:
+    torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes. max_pixels,
+    tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model with dense
+    queries; more find more objects in a fuller image. one_label: each box gets only its best class, so that none is
+    counted twice; by default it may have several, as in the paper. lower_duplicates: another power than in training;
+    see `SparseRCNNConfig`. The thresholds of the weights were chosen for other scores, and are then None.
+
+    A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
+    `compiled`, `one_label` and `lower_duplicates`. The predictor's model is converted for inference: for one to train
+    or to save again, take `uncrowd.weights.file.load_weights`.
+
+    Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
+    without a compiler, and for `compiled` or `one_label` with test-time augmentation.
+    """
+    path = Path(path)
+    exported = is_exported(path)
+    if exported and (bf16 or compiled or one_label or lower_duplicates is not None):
+        raise InputError(
+            f"{path} runs as it was exported; leave bf16, compiling, one label a box and lowering duplicates out."
+        )
+    if one_label and tta is not None:
+        raise InputError("Test-time augmentation votes for each class on its own; leave one label a box out.")
+    if compiled and tta is not None:
+        raise InputError(
+            "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
+        )
+    if exported:
+        model = load_exported(path, device, proposals)
+        found = model.description
+        categories, resize, thresholds = found.categories, found.preprocessing, found.thresholds
+    else:
+        model, categories, preprocessing, thresholds = load_weights(path, proposals, lower_duplicates)
+        resize = config.from_dict(ResizeConfig, preprocessing, str(path))
+    return Predictor(
+        model,
+        categories,
+        resize,
+        "cpu" if exported else choose_device(device),  # an exported detector has its own
+        tta,
+        bf16,
+        compiled,
+        max_pixels,
+        tiles,
+        thresholds,
+        one_label,
+    )
