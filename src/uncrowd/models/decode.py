@@ -20,9 +20,7 @@ def best_pairs(last: StageOutput, kind: ScoreKind) -> Decoded:
 def each_query_once(last: StageOutput, kind: ScoreKind) -> Decoded:
     """Returns each of N queries with its best class, best first."""
     scores, labels = class_scores(last.logits, kind).max(dim=-1)
-    scores, order = scores.sort(dim=-1, descending=True, stable=True)
-    boxes = last.boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    return Decoded(boxes=boxes, scores=scores, labels=labels.gather(1, order))
+    return _best_first(Decoded(boxes=last.boxes, scores=scores, labels=labels))
 
 
 def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
@@ -34,7 +32,11 @@ def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
     """
     same_class = decoded.labels[:, :, None] == decoded.labels[:, None]
     overlap = (pairwise_iou(decoded.boxes, decoded.boxes) * same_class).tril(-1)  # [i, j]: of i with j, which is better
-    scores = decoded.scores * (1 - overlap.amax(dim=2) ** power)
-    scores, order = scores.sort(dim=-1, descending=True, stable=True)
-    boxes = decoded.boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    return Decoded(boxes=boxes, scores=scores, labels=decoded.labels.gather(1, order))
+    return _best_first(decoded._replace(scores=decoded.scores * (1 - overlap.amax(dim=2) ** power)))
+
+
+def _best_first(found: Decoded) -> Decoded:
+    """Sorts detections by score; those with equal scores keep their order."""
+    scores, order = found.scores.sort(dim=-1, descending=True, stable=True)
+    boxes = found.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    return Decoded(boxes=boxes, scores=scores, labels=found.labels.gather(1, order))
