@@ -14,9 +14,9 @@ from uncrowd.data.formats.foreign import HOLDS_DETECTIONS
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.odgt import PERSON, NoObject, image_id, image_size, is_odgt, read_lines
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box, xywh_to_box
+from uncrowd.data.formats.sizes import known_sizes
 from uncrowd.data.formats.values import as_truth
 from uncrowd.data.images.find import find_images
-from uncrowd.data.images.read import displayed_sizes
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Problems, Rule
 from uncrowd.errors import InputError
@@ -119,10 +119,11 @@ def scan_odgt(
     ids = [line.id for line in lines]
     folder, files = find_images(annotations, ids, split, problems, suffixed=False)
     paths = None if IMAGES_NOT_FOUND in problems else [folder / file for file in files]
-    found = _sizes(lines, paths, sizes or {})
+    found = known_sizes(ids, [line.size for line in lines], paths, sizes or {})
     good = [row for row, size in enumerate(found) if size is not None]
-    for row in sorted(set(range(len(lines))).difference(good)):
-        problems.add(NO_SIZE, f"line {lines[row].number}: {lines[row].id}")
+    for line, size in zip(lines, found, strict=True):
+        if size is None:
+            problems.add(NO_SIZE, f"line {line.number}: {line.id}")
     known = [size for size in found if size is not None]
     packed = _pack(box, [lines[row] for row in good], known, problems)
     dataset = DetectionDataset(
@@ -130,7 +131,7 @@ def scan_odgt(
         split=split,
         categories=PERSON,
         folder=folder,
-        ids=pack_ids([lines[row].id for row in good]),
+        ids=pack_ids([ids[row] for row in good]),
         file_names=np.array([files[row] for row in good], dtype=np.str_),
         sizes=np.array(known, dtype=np.int64).reshape(-1, 2),
         **packed,
@@ -205,16 +206,6 @@ def _unknown_tag(tag: Any) -> Rule:
         message=f"boxes tagged {short(tag)}, neither 'person' nor 'mask'",
         training="they are ignored: training does not learn them, scores do not count them",
     )
-
-
-def _sizes(
-    lines: list[_Line], paths: list[Path] | None, sizes: Mapping[str, tuple[int, int]]
-) -> list[tuple[int, int] | None]:
-    """(height, width) of each image from its line, else from its file's header, else from `sizes`, else None."""
-    unsaid = [row for row, line in enumerate(lines) if line.size is None]
-    found = [] if paths is None else displayed_sizes([paths[row] for row in unsaid])
-    read = {row: size for row, size in zip(unsaid, found, strict=False) if not isinstance(size, InputError)}
-    return [line.size or read.get(row) or sizes.get(line.id) for row, line in enumerate(lines)]
 
 
 def _pack(kind: BoxKind, lines: list[_Line], sizes: list[tuple[int, int]], problems: Problems) -> PackedBoxes:

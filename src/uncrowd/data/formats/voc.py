@@ -18,12 +18,12 @@ from uncrowd.data.formats.convention import FRACTIONS, are_fractions, as_text
 from uncrowd.data.formats.files import decoded
 from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box
+from uncrowd.data.formats.sizes import known_sizes
 from uncrowd.data.formats.values import is_file_name
 from uncrowd.data.formats.voc_layout import all_files, annotations_folder, find_splits, place_of
 from uncrowd.data.formats.voc_xml import Annotated, Object, parse
 from uncrowd.data.images.find import find_images
 from uncrowd.data.images.listing import Listings
-from uncrowd.data.images.read import displayed_sizes
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Names, Problems, Rule
 from uncrowd.errors import InputError
@@ -118,11 +118,12 @@ def scan_voc(
     stems = [record.file.stem for record in records]
     folder, files = _find_images(annotations, split, stems, everything, records, problems)
     paths = None if IMAGES_NOT_FOUND in problems else [folder / file for file in files]
-    found_sizes = _sizes(records, paths, sizes or {})
-    good = [row for row, size in enumerate(found_sizes) if size is not None]
-    for row in sorted(set(range(len(records))).difference(good)):
-        problems.add(NO_SIZE, str(records[row].file))
-    known = [size for size in found_sizes if size is not None]
+    found = known_sizes(stems, [record.size for record in records], paths, sizes or {})
+    good = [row for row, size in enumerate(found) if size is not None]
+    for record, size in zip(records, found, strict=True):
+        if size is None:
+            problems.add(NO_SIZE, str(record.file))
+    known = [size for size in found if size is not None]
     labels = {name: label for label, name in enumerate(names)}
     dataset = DetectionDataset(
         source=annotations,
@@ -201,16 +202,6 @@ def _find_images(
                 return elsewhere
     problems.take(by_stem)
     return folder, files
-
-
-def _sizes(
-    records: list[_Record], paths: list[Path] | None, sizes: Mapping[str, tuple[int, int]]
-) -> list[tuple[int, int] | None]:
-    """(height, width) of each image from its XML file, else from its header, else from `sizes`, else None."""
-    unsaid = [row for row, record in enumerate(records) if record.size is None]
-    found = [] if paths is None else displayed_sizes([paths[row] for row in unsaid])
-    read = {row: size for row, size in zip(unsaid, found, strict=False) if not isinstance(size, InputError)}
-    return [record.size or read.get(row) or sizes.get(record.file.stem) for row, record in enumerate(records)]
 
 
 def _pack(
