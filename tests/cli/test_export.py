@@ -63,14 +63,39 @@ def test_a_file_and_a_page_are_not_both_written(refused, exported, tmp_path):
     for destinations in ([], [tmp_path / "a.onnx", "--page", tmp_path / "page"]):
         said = refused("export", exported.weights, *destinations)
         assert "Give either the file to write, DST, or a folder for a page, --page FOLDER." in said
-    said = refused("export", exported.weights, tmp_path / "a.onnx", "--runtime", tmp_path / "runtime.tgz")
-    assert "--runtime is for a page; leave it out, or give --page FOLDER." in said
-    said = refused("export", exported.weights, "--page", tmp_path / "page", "--half")
-    assert "--half is for a file; leave it out, or give the file to write, DST." in said
     (tmp_path / "runtime.tgz").write_bytes(b"")
     said = refused("export", exported.onnx, "--page", tmp_path / "page", "--runtime", tmp_path / "runtime.tgz")
     assert "runtime.tgz is not onnxruntime-web@" in said
     assert [file.name for file in tmp_path.iterdir()] == ["runtime.tgz"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "flags", "said"),
+    [
+        (["--page", "page"], ["--half"], "--half has no effect on a page"),
+        (["--page", "page"], ["--images", 5], "--images has no effect on a page"),
+        (
+            ["a.onnx"],
+            ["--runtime", "runtime.tgz"],
+            "--runtime has no effect on a file for other programs that is not int8",
+        ),
+        (["a.onnx"], ["--data", "data"], "--data has no effect on a file for other programs that is not int8"),
+        (
+            ["a.onnx"],
+            ["--lower-duplicates", 3],
+            "--lower-duplicates has no effect on a file for other programs that is not int8",
+        ),
+        (
+            ["a.onnx", "--int8"],
+            ["--lower-duplicates", 3],
+            "--lower-duplicates has no effect on an int8 file for other programs",
+        ),
+        (["a.safetensors"], ["--int8", "--data", "data"], "--int8 has no effect on a weights file"),
+        (["a.safetensors"], ["--opset", 18], "--opset has no effect on a weights file"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(refused, tmp_path, destination, flags, said):
+    assert f"{said}; leave it out." in refused("export", tmp_path / "weights.safetensors", *destination, *flags)
 
 
 def test_a_path_that_cannot_be_written_is_refused_at_once(uncrowd, exported, tmp_path, monkeypatch):

@@ -137,7 +137,6 @@ def test_what_does_not_go_together_is_refused(refused, exported, shapes, tmp_pat
     file = tmp_path / "detector.onnx"
     assert "opset is 17; give a whole number from 18 to 23" in refused("export", exported.weights, file, "--opset", 17)
     assert "--int8 needs images to calibrate with" in refused("export", exported.weights, file, "--int8")
-    assert "--data and --split are for --int8" in refused("export", exported.weights, file, "--data", shapes)
     both = ("--half", "--int8", "--data", shapes)
     assert "half and int8 exclude each other" in refused("export", exported.weights, file, *both)
     assert "end its name in .onnx or .xml" in refused("export", exported.weights, tmp_path / "detector.trt")

@@ -68,13 +68,8 @@ def test_what_fp16_cannot_hold_is_refused(weights, tmp_path):
     assert not (tmp_path / "half.safetensors").exists()
 
 
-def test_flags_of_other_files_are_refused(refused, weights, found, tmp_path):
+def test_what_cannot_be_written_is_refused(refused, weights, tmp_path):
     file = tmp_path / "small.safetensors"
-    assert "--int8 is for other programs; leave it out, or end DST in .onnx or" in refused(
-        "export", weights, file, "--int8", "--data", found
-    )
     assert "--split is for a dataset; give it with --data" in refused("export", weights, file, "--split", "val")
-    said = refused("export", weights, tmp_path / "small.onnx", "--lower-duplicates", 3)
-    assert "--lower-duplicates is for weights; leave it out, or end DST in .safetensors." in said
     assert "is one of the inputs and would be overwritten" in refused("export", weights, weights)
     assert list(tmp_path.iterdir()) == []

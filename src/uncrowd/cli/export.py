@@ -1,7 +1,7 @@
 """`uncrowd export WEIGHTS DST`: writes a trained detector for ONNX Runtime, OpenVINO or a browser, or as weights."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from math import isinf
 from pathlib import Path
 from shlex import quote
@@ -71,17 +71,19 @@ def main(argv: Sequence[str]) -> int:
     """Writes the file and prints how much its detections differ from those of torch, or writes the page."""
     arguments = parse(ExportArguments, argv, "uncrowd export")
     match arguments.destination, arguments.page:
+        case Path() as destination, None if destination.suffix.lower() == ".safetensors":
+            _refuse_unused(arguments, "a weights file", "half", "lower_duplicates", "data", "split")
+            _write_weights(arguments, destination)
+        case Path() as destination, None if arguments.int8:
+            _refuse_unused(
+                arguments, "an int8 file for other programs", "opset", "half", "int8", "data", "split", "images"
+            )
+            _write_file(arguments, destination)
         case Path() as destination, None:
-            _refuse({"--runtime": arguments.runtime is not None}, "a page; leave it out, or give --page FOLDER")
-            if destination.suffix.lower() == ".safetensors":
-                _write_weights(arguments, destination)
-            else:
-                _write_file(arguments, destination)
+            _refuse_unused(arguments, "a file for other programs that is not int8", "opset", "half")
+            _write_file(arguments, destination)
         case None, Path() as folder:
-            of_files = {"--opset": arguments.opset != OPSET, "--half": arguments.half, "--int8": arguments.int8}
-            of_files |= {"--data": arguments.data is not None, "--split": arguments.split is not None}
-            of_files |= {"--lower-duplicates": arguments.lower_duplicates is not None}
-            _refuse(of_files, "a file; leave it out, or give the file to write, DST")
+            _refuse_unused(arguments, "a page", "runtime")
             index = export_page(arguments.source, folder, runtime=arguments.runtime, say=_say)
             print(f"open {index} in a browser")
         case _:
@@ -89,16 +91,15 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _refuse(flags: Mapping[str, bool], sense: str) -> None:
-    """Raises InputError for the first flag that is given. sense: what it is for, and the mend."""
-    for flag, given in flags.items():
-        if given:
-            raise InputError(f"{flag} is for {sense}.")
+def _refuse_unused(arguments: ExportArguments, what: str, *used: str) -> None:
+    """Raises InputError for the first flag that is given and not used. what: what is written."""
+    for field in fields(arguments):
+        unused = field.name not in ("source", "destination", "page", *used)
+        if unused and getattr(arguments, field.name) != field.default:
+            raise InputError(f"--{field.name.replace('_', '-')} has no effect on {what}; leave it out.")
 
 
 def _write_weights(arguments: ExportArguments, destination: Path) -> None:
-    of_others = {"--opset": arguments.opset != OPSET, "--int8": arguments.int8, "--images": arguments.images != IMAGES}
-    _refuse(of_others, "other programs; leave it out, or end DST in .onnx or .xml")
     thresholds = export_weights(
         arguments.source,
         destination,
@@ -114,12 +115,6 @@ def _write_weights(arguments: ExportArguments, destination: Path) -> None:
 
 
 def _write_file(arguments: ExportArguments, destination: Path) -> None:
-    _refuse(
-        {"--lower-duplicates": arguments.lower_duplicates is not None},
-        "weights; leave it out, or end DST in .safetensors",
-    )
-    if not arguments.int8 and (arguments.data is not None or arguments.split is not None):
-        raise InputError("--data and --split are for --int8 and for weights; leave them out.")
     if arguments.int8 and arguments.data is None:
         raise InputError("--int8 needs images to calibrate with; give a dataset with --data.")
     exported = export(
