@@ -1,10 +1,10 @@
 """What each rank does, and how the parts become the whole. There are real ranks in tests/cli/test_ranks.py."""
 
 import pytest
-from torch.distributed import DistBackendError
+from torch.distributed import DistBackendError, DistStoreError
 
 from uncrowd.errors import PeerLostError
-from uncrowd.ranks import ALONE, Ranks, peers
+from uncrowd.ranks import ALONE, Ranks, joined, peers
 
 GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:22914"
 
@@ -57,7 +57,7 @@ def test_ranks_take_the_gpus_of_their_machine_in_turn(monkeypatch):
 
 @pytest.mark.parametrize("error", [RuntimeError(GLOO), DistBackendError("NCCL error: remote process exited")])
 def test_a_lost_connection_is_one_sentence(error: RuntimeError) -> None:
-    sentence = r"^rank 0 of 2 lost its connection to another rank, .* why, and begin again\.$"
+    sentence = r"^rank 0 of 2 has no connection to another rank, .* why, and begin again\.$"
     with pytest.raises(PeerLostError, match=sentence), peers(Ranks(0, 2), "begin again"):
         raise error
 
@@ -67,3 +67,13 @@ def test_other_errors_stay_as_they_are(ranks: int, error: RuntimeError) -> None:
     with pytest.raises(RuntimeError) as caught, peers(Ranks(0, ranks), "begin again"):
         raise error
     assert caught.value is error
+
+
+def test_a_rank_that_never_comes_is_one_sentence_too(monkeypatch):
+    def wait_in_vain(*_, **__):
+        raise DistStoreError("Timed out after 7201 seconds waiting for clients. 1/2 clients joined.")
+
+    monkeypatch.setattr("torch.distributed.init_process_group", wait_in_vain)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(PeerLostError, match=r"^rank 0 of 2 has no connection .* never came; "), joined():
+        raise AssertionError("it has not joined")

@@ -91,21 +91,21 @@ def launched() -> Ranks:
 def joined() -> Iterator[Ranks]:
     """Connects the ranks. All but the first are silent, so what all have to say goes through `gather`.
 
-    Raises PeerLostError when another rank ends before this one.
+    Raises PeerLostError when another rank ends before this one, or never comes.
     """
     ranks = launched()
     if ranks.size == 1:
         yield ranks
         return
-    distributed.init_process_group("gloo", timeout=_PATIENCE)
     with ExitStack() as stack:
-        stack.callback(distributed.destroy_process_group)
         if not ranks.is_main:
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
             stack.enter_context(redirect_stdout(nowhere))
             stack.enter_context(redirect_stderr(nowhere))
         try:
             with peers(ranks, "the command can be started again"):
+                distributed.init_process_group("gloo", timeout=_PATIENCE)
+                stack.callback(distributed.destroy_process_group)
                 yield ranks
         except BaseException:
             fails_first()  # before the others notice that this one is gone
@@ -130,7 +130,7 @@ def fails_first() -> bool:
 
 @contextmanager
 def peers(ranks: Ranks, mend: str) -> Iterator[None]:
-    """Raises PeerLostError, which ends in `mend`, when another rank ends while this one needs it."""
+    """Raises PeerLostError, which ends in `mend`, when another rank is not there while this one needs it."""
     try:
         yield
     except RuntimeError as error:
@@ -138,6 +138,6 @@ def peers(ranks: Ranks, mend: str) -> Iterator[None]:
         if ranks.size == 1 or not lost:
             raise
         raise PeerLostError(
-            f"rank {ranks.rank} of {ranks.size} lost its connection to another rank, which ended before it; that rank "
-            f"may have said why, and {mend}."
+            f"rank {ranks.rank} of {ranks.size} has no connection to another rank, which ended before it or never "
+            f"came; that rank may have said why, and {mend}."
         ) from error
