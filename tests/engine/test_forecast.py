@@ -17,15 +17,16 @@ def test_hours_are_those_of_all_remaining_steps() -> None:
     forecast = Forecast(images=16, steps=7200, evaluations=12, seconds=1.5, memory=3 * 2**30, size=(320, 480))
     assert forecast.hours == 3
     assert str(forecast) == (
-        "forecast: 7200 steps of 16 images at 1.50 s each take 3.0 hours, 3.0 GiB of memory at the peak; "
-        "12 evaluations not included. Measured on images padded to 320 x 480; larger ones take more."
+        "forecast: 7200 steps of 16 images at 1.50 s each take 3.0 hours, and the first 3 took 3.0 GiB of memory "
+        "at the peak. Not included: 12 evaluations, images padded to more than 320 x 480, and the memory of processes "
+        "that load images."
     )
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(3600.0, "1.0 hours"), (300.0, "5 minutes"), (20.0, "under a minute")])
 def test_it_says_hours_or_minutes(seconds: float, words: str) -> None:
     forecast = Forecast(images=1, steps=1, evaluations=1, seconds=seconds, memory=None, size=(1, 1))
-    assert f"take {words}; 1 evaluation not included" in str(forecast)
+    assert f"take {words}. Not included: 1 evaluation, " in str(forecast)
 
 
 def test_the_first_step_is_not_timed() -> None:

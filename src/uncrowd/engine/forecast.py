@@ -39,11 +39,12 @@ class Forecast:
     def __str__(self) -> str:
         """Returns the forecast in one line."""
         height, width = self.size
-        memory = "" if self.memory is None else f", {self.memory / 2**30:.1f} GiB of memory at the peak"
+        gib = None if self.memory is None else f"{self.memory / 2**30:.1f} GiB of memory"
+        memory = "" if gib is None else f", and the first {UNTIMED + TIMED} took {gib} at the peak"
         return (
             f"forecast: {counted(self.steps, 'step')} of {counted(self.images, 'image')} at {self.seconds:.2f} s each "
-            f"take {duration(self.hours)}{memory}; {counted(self.evaluations, 'evaluation')} not included. "
-            f"Measured on images padded to {height} x {width}; larger ones take more."
+            f"take {duration(self.hours)}{memory}. Not included: {counted(self.evaluations, 'evaluation')}, images "
+            f"padded to more than {height} x {width}, and the memory of processes that load images."
         )
 
 
