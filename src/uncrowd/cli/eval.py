@@ -141,7 +141,7 @@ def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset, ran
         dataset,
         method,
         ranks.device(arguments.device),
-        tta,
+        tta=tta,
         bf16=arguments.bf16,
         max_pixels=arguments.max_pixels,
         proposals=arguments.proposals,

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -17,8 +17,6 @@ from uncrowd.inference.evaluate import with_ids_of
 from uncrowd.inference.formats import is_exported
 from uncrowd.inference.load import load
 from uncrowd.inference.predictor import Predictor
-from uncrowd.inference.tiles import TilesConfig
-from uncrowd.inference.tta import TTAConfig
 from uncrowd.runs.folder import classes_of_run
 from uncrowd.structures import Detections, ImageId
 from uncrowd.weights.packaged import located, offered
@@ -51,35 +49,12 @@ def holds_detections(method: Path) -> bool:
     return True
 
 
-def load_for(
-    dataset: DetectionDataset,
-    method: Path,
-    device: str | None = None,
-    tta: TTAConfig | None = None,
-    *,
-    bf16: bool = False,
-    max_pixels: int | None = None,
-    proposals: int | None = None,
-    tiles: TilesConfig | None = None,
-    one_label: bool = False,
-    lower_duplicates: float | None = None,
-) -> Predictor:
-    """Returns the detector, which reports the category ids of the dataset.
+def load_for(dataset: DetectionDataset, method: Path, device: str | None = None, **options: Any) -> Predictor:
+    """Returns the detector, which reports the category ids of the dataset. options: those of `load`.
 
     Raises InputError like `load`, and when its classes differ from those of the dataset in names or order.
     """
-    predictor = load(
-        method,
-        device,
-        tta,
-        bf16=bf16,
-        max_pixels=max_pixels,
-        proposals=proposals,
-        tiles=tiles,
-        one_label=one_label,
-        lower_duplicates=lower_duplicates,
-    )
-    return with_ids_of(dataset, predictor, str(method))
+    return with_ids_of(dataset, load(method, device, **options), str(method))
 
 
 def choose_classes(given: tuple[str, ...], method: Path) -> ClassMap | None:
