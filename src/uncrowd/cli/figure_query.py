@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.boxes import clip
 from uncrowd.cli.figure_file import require_figure_file, save_figure
-from uncrowd.cli.flags import OptionalDevice, parse, require_device
+from uncrowd.cli.flags import OptionalDevice, OptionalNumber, parse, require_device
 from uncrowd.data.images.read import read_image
 from uncrowd.data.transforms import resized_size
 from uncrowd.errors import InputError
@@ -23,54 +23,49 @@ from uncrowd.visualize.attention import draw_attention, draw_row
 from uncrowd.visualize.draw import side_by_side
 from uncrowd.visualize.response import draw_response
 
-OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+
+@dataclass(frozen=True, kw_only=True)
+class QueryArguments:
+    """What both figures are drawn from."""
+
+    # Weights (.safetensors) or the folder of a run.
+    weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
+    # The image file in which the model detects.
+    image: Annotated[Positional[Path], arg(metavar="IMAGE")]
+    # The figure to write (.png or .jpg).
+    out: Path
+    # Number of the query, counted from 0; by default the query of the best detection.
+    query: OptionalNumber = None
+    # Number of the stage, counted from 1; by default the last stage.
+    stage: OptionalNumber = None
+    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
+    # one, else the CPU.
+    device: OptionalDevice = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionArguments:
+class AttentionArguments(QueryArguments):
     """Draw the attention of one query to the others, before and after it is weighted with IoU (Figure 1a).
 
     The box of the query is yellow. The larger the attention weight of another query, the stronger its box is drawn. The
     row of the attention matrix is below. A model without IoU in its attention gives only one such image.
     """
 
-    # Weights (.safetensors) or the folder of a run.
-    weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The image file in which the model detects.
-    image: Annotated[Positional[Path], arg(metavar="IMAGE")]
     # The figure to write (.png or .jpg).
     out: Path = Path("attention.png")
-    # Number of the query, counted from 0; by default the query of the best detection.
-    query: OptionalNumber = None
-    # Number of the stage, counted from 1; by default the last stage.
-    stage: OptionalNumber = None
     # Number of the attention head, counted from 1; by default the mean of all heads.
     head: OptionalNumber = None
-    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
-    # one, else the CPU.
-    device: OptionalDevice = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class MasksArguments:
+class MasksArguments(QueryArguments):
     """Draw the RoI features of one query after the channel mask of the class and of the box branch (Figure 1b).
 
     The heat maps show the mean over the channels. Each has its own scale.
     """
 
-    # Weights (.safetensors) or the folder of a run.
-    weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The image file in which the model detects.
-    image: Annotated[Positional[Path], arg(metavar="IMAGE")]
     # The figure to write (.png or .jpg).
     out: Path = Path("masks.png")
-    # Number of the query, counted from 0; by default the query of the best detection.
-    query: OptionalNumber = None
-    # Number of the stage, counted from 1; by default the last stage.
-    stage: OptionalNumber = None
-    # Device to compute on: cpu, cuda, cuda:1 (the second GPU) or mps (the GPU of a Mac). By default a GPU if there is
-    # one, else the CPU.
-    device: OptionalDevice = None
 
 
 def attention(argv: Sequence[str]) -> int:
@@ -126,7 +121,7 @@ class _Observed(NamedTuple):
     words: str
 
 
-def _observe(arguments: AttentionArguments | MasksArguments) -> _Observed:
+def _observe(arguments: QueryArguments) -> _Observed:
     """Detects in the image and returns what the chosen stage computed."""
     require_figure_file(arguments.out, arguments.image)
     require_device(arguments.device)
