@@ -24,7 +24,6 @@ from benchmarks.record import commit, machine
 from benchmarks.turns import ratios, table, take_turns, with_spread
 from PIL import Image
 
-from uncrowd import config
 from uncrowd.cli import main as uncrowd
 from uncrowd.errors import require_at_least
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -135,7 +134,7 @@ def _write_weights(file: Path) -> None:
     assert isinstance(experiment.model, SparseRCNNConfig)
     names = tuple(f"class {number}" for number in range(experiment.model.num_classes))
     categories = Categories(ids=tuple(range(1, len(names) + 1)), names=names)
-    save_weights(file, build_model(experiment.model), categories, config.to_dict(experiment.resize))
+    save_weights(file, build_model(experiment.model), categories, experiment.resize)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

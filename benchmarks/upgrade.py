@@ -14,7 +14,6 @@ import torch
 from benchmarks.command import run
 from torch import Tensor
 
-from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.loader import InferenceLoader
@@ -71,7 +70,7 @@ def compare(trained: Weights, val: DetectionDataset) -> None:
     """Prints how far the outputs of each model are from those of the trained one, and the scores of all."""
     old = trained.model
     assert isinstance(old, SparseRCNN)
-    resize = config.from_dict(ResizeConfig, trained.preprocessing, "the run's weights")
+    resize = trained.preprocessing
     upgraded = upgrade(old)
     old_attention = deepcopy(upgraded)
     for stage, before in zip(old_attention.head.stages, old.head.stages, strict=True):

@@ -14,7 +14,6 @@ from hypothesis import settings
 
 from tests.exported import Exported, symbolic_shapes
 from tests.tiny import SCENES, TINY_MODEL, tiny_experiment
-from uncrowd import config
 from uncrowd.cli import main
 from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import ResizeConfig
@@ -65,7 +64,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         if not said.exists():
             folder.mkdir(exist_ok=True)
             thresholds = ScoreThresholds(f1={"dark": 0.4, "bright": 0.25}, count={"dark": 0.35, "bright": 0.25})
-            save_weights(weights, model, categories, config.to_dict(resize), thresholds)
+            save_weights(weights, model, categories, resize, thresholds)
             with symbolic_shapes(), redirect_stdout(io.StringIO()) as printed:
                 assert main(["export", str(weights), str(onnx)]) == 0
             said.write_text(printed.getvalue())

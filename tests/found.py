@@ -9,7 +9,6 @@ from PIL import Image
 import uncrowd
 from tests.inference.cases import random_image
 from tests.tiny import TINY_MODEL
-from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Categories
@@ -24,7 +23,7 @@ def save_random(file: Path) -> None:
     """Writes the detector. Its thresholds are .4 for F1 and .35 for counts."""
     torch.manual_seed(0)
     thresholds = ScoreThresholds(f1=dict.fromkeys(NAMES, 0.4), count=dict.fromkeys(NAMES, 0.35))
-    resize = config.to_dict(ResizeConfig(short_side=HEIGHT, max_size=WIDTH))
+    resize = ResizeConfig(short_side=HEIGHT, max_size=WIDTH)
     categories = Categories(ids=(1, 2, 3), names=NAMES)
     save_weights(file, SparseRCNN(TINY_MODEL), categories, resize, thresholds)
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tests.tiny import TINY_MODEL
-from uncrowd import config
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
@@ -27,7 +26,7 @@ def weights(crowd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert validation is not None
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    preprocessing = config.to_dict(ResizeConfig(short_side=64, max_size=96))
+    preprocessing = ResizeConfig(short_side=64, max_size=96)
     save_weights(path, SparseRCNN(TINY_MODEL), validation.categories, preprocessing)
     return path
 

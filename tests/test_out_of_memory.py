@@ -29,7 +29,7 @@ def use_too_much(*_: Any, **__: Any) -> None:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     categories = Categories(ids=(1, 2, 3), names=("person", "dog", "sports ball"))
-    save_weights(path, SparseRCNN(TINY_MODEL), categories, {"short_side": 64, "max_size": 96})
+    save_weights(path, SparseRCNN(TINY_MODEL), categories, ResizeConfig(short_side=64, max_size=96))
     return path
 
 

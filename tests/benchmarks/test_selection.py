@@ -9,7 +9,6 @@ import torch
 from benchmarks.selection import ANY_CLASS, left_out, main, rules
 
 from tests.tiny import SCENES, TINY_MODEL
-from uncrowd.config import to_dict
 from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
@@ -51,7 +50,7 @@ def test_each_rule_misses_what_it_must() -> None:
 def test_a_table_of_a_trained_detector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset(tmp_path / "data", "val", SCENES, 3, seed=0)
     three = Categories(ids=(1, 2, 3), names=("a", "b", "c"))
-    resize = to_dict(ResizeConfig(short_side=64, max_size=96))
+    resize = ResizeConfig(short_side=64, max_size=96)
     for queries in ("dense", "learned"):
         save_weights(
             tmp_path / f"{queries}.safetensors", SparseRCNN(replace(TINY_MODEL, queries=queries)), three, resize

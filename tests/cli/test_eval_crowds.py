@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.small import HEIGHT, WIDTH
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.models.stage import StageConfig
@@ -54,7 +55,7 @@ def weights(path: Path, names: tuple[str, ...], proposals: int) -> Path:
         stage=StageConfig(width=16, heads=2, dynamic_width=4, feedforward_width=32),
     )
     categories = Categories(ids=tuple(range(1, len(names) + 1)), names=names)
-    save_weights(path, SparseRCNN(config), categories, {"short_side": HEIGHT, "max_size": 2 * WIDTH})
+    save_weights(path, SparseRCNN(config), categories, ResizeConfig(short_side=HEIGHT, max_size=2 * WIDTH))
     return path
 
 

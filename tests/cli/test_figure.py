@@ -12,7 +12,6 @@ from PIL import Image
 
 from tests.tiny import TINY_MODEL
 from tests.visualize.colours import is_colour, rectangle_of
-from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Categories
@@ -35,7 +34,7 @@ def saved(path: Path, **stage: Any) -> Path:
     with torch.no_grad():
         model.proposal_boxes_cxcywh_norm.copy_(PROPOSALS)
     categories = Categories(ids=(3, 17), names=("dark", "bright"))
-    save_weights(path, model, categories, config.to_dict(ResizeConfig(short_side=48, max_size=64)))
+    save_weights(path, model, categories, ResizeConfig(short_side=48, max_size=64))
     return path
 
 

@@ -9,7 +9,6 @@ from huggingface_hub import close_session, constants
 
 from tests.hub.stand_in import StandIn, serving
 from tests.tiny import TINY_MODEL
-from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Categories
@@ -42,7 +41,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("person", "dog", "ball")
     thresholds = ScoreThresholds(f1=dict.fromkeys(names, 0.4), count=dict.fromkeys(names, 0.35))
     file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    preprocessing = config.to_dict(ResizeConfig(short_side=64, max_size=96))
+    preprocessing = ResizeConfig(short_side=64, max_size=96)
     categories = Categories(ids=(1, 2, 3), names=names)
     save_weights(file, SparseRCNN(TINY_MODEL), categories, preprocessing, thresholds)
     return file

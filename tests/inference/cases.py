@@ -5,9 +5,10 @@ import torch
 from PIL import Image
 
 from uncrowd import Categories, Detections
+from uncrowd.data.transforms import ResizeConfig
 
 CATEGORIES = Categories(ids=(1, 18, 37), names=("person", "dog", "sports ball"))
-RESIZE = {"short_side": 64, "max_size": 100}
+RESIZE = ResizeConfig(short_side=64, max_size=100)
 
 
 def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -6,7 +6,6 @@ import torch
 from tests.inference.cases import CATEGORIES, RESIZE
 from tests.tiny import TINY_MODEL
 from uncrowd import Predictor
-from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 
 
@@ -28,4 +27,4 @@ def model() -> SparseRCNN:
 
 @pytest.fixture(scope="module")
 def predictor(model: SparseRCNN) -> Predictor:
-    return Predictor(model, CATEGORIES, ResizeConfig(**RESIZE))
+    return Predictor(model, CATEGORIES, RESIZE)

@@ -17,7 +17,6 @@ from PIL import Image
 from tests.inference.cases import CATEGORIES, RESIZE, assert_same, random_image
 from tests.tiny import TINY_MODEL
 from uncrowd import InputError, Predictor
-from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import NonFiniteError
 from uncrowd.inference.image_like import to_pixels
 from uncrowd.inference.tta import TTAConfig, View
@@ -145,7 +144,7 @@ def test_what_is_lost_of_a_file_is_warned_of(predictor: Predictor, tmp_path: Pat
 
 def test_an_image_beyond_the_limit_is_refused(model: SparseRCNN, tmp_path: Path) -> None:
     Image.fromarray(random_image(64, 96)).save(tmp_path / "large.png")
-    limited = Predictor(model, CATEGORIES, ResizeConfig(**RESIZE), max_pixels=64 * 96 - 1)
+    limited = Predictor(model, CATEGORIES, RESIZE, max_pixels=64 * 96 - 1)
     with pytest.raises(InputError, match=r"large\.png: the image has more than 6,143 pixels, which is the limit"):
         limited.predict(tmp_path / "large.png")
 
@@ -246,7 +245,7 @@ def test_damaged_weights_are_reported(predictor: Predictor) -> None:
         model.proposal_queries[0, 0] = math.nan
     model.train()
     with pytest.raises(NonFiniteError, match="its weights are damaged"):
-        Predictor(model, CATEGORIES, ResizeConfig(**RESIZE)).predict(random_image(64, 96))
+        Predictor(model, CATEGORIES, RESIZE).predict(random_image(64, 96))
     assert model.training, "the given model is not changed"
 
 

@@ -71,7 +71,7 @@ def test_neighbouring_tiles_share_the_overlap_and_cover_the_image(length: int) -
 
 def test_objects_on_borders_and_larger_than_a_tile_come_out_once_and_whole() -> None:
     boxes = [(10, 10, 20, 30), (50, 40, 62, 52), (0, 100, 160, 140), (55, 60, 57, 62), (150, 20, 158, 36)]
-    found = detect_in_tiles(PixelRows(draw((200, 160), boxes)), SMALL, ResizeConfig(**RESIZE), find_rectangles)
+    found = detect_in_tiles(PixelRows(draw((200, 160), boxes)), SMALL, RESIZE, find_rectangles)
     assert boxes_of(found) == [tuple(map(float, box)) for box in reversed(boxes)]  # the brightest first
 
 
@@ -127,7 +127,7 @@ def test_tiles_and_the_whole_are_images_for_the_model(model: SparseRCNN, predict
 def test_two_tiles_have_the_objects_of_the_whole_image() -> None:
     image = draw((64, 110), [(5, 5, 25, 40), (30, 20, 44, 50), (80, 8, 92, 20), (85, 30, 105, 60)])
     (whole,) = find_rectangles([image])
-    found = detect_in_tiles(PixelRows(image), SMALL, ResizeConfig(**RESIZE), find_rectangles)
+    found = detect_in_tiles(PixelRows(image), SMALL, RESIZE, find_rectangles)
     assert sorted(boxes_of(found)) == sorted(boxes_of(whole))
 
 
@@ -158,10 +158,9 @@ def test_a_dataset_is_detected_in_by_tiles(model: SparseRCNN, predictor: Predict
 
 
 def test_larger_images_are_decoded_with_tiles(model: SparseRCNN) -> None:
-    resize = ResizeConfig(**RESIZE)
-    assert Predictor(model, CATEGORIES, resize).max_pixels == MAX_PIXELS
-    assert Predictor(model, CATEGORIES, resize, tiles=SMALL).max_pixels == MAX_PIXELS_IN_TILES
-    assert Predictor(model, CATEGORIES, resize, max_pixels=7, tiles=SMALL).max_pixels == 7
+    assert Predictor(model, CATEGORIES, RESIZE).max_pixels == MAX_PIXELS
+    assert Predictor(model, CATEGORIES, RESIZE, tiles=SMALL).max_pixels == MAX_PIXELS_IN_TILES
+    assert Predictor(model, CATEGORIES, RESIZE, max_pixels=7, tiles=SMALL).max_pixels == 7
 
 
 @pytest.mark.parametrize(

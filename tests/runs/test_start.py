@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import TINY_MODEL
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
 from uncrowd.recipes import EXPERIMENTS, Experiment, small_data
@@ -25,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SparseRCNN]:
     torch.manual_seed(0)
     model = SparseRCNN(TINY_MODEL)
     file = tmp_path_factory.mktemp("weights") / "pets.safetensors"
-    save_weights(file, model, PETS, {})
+    save_weights(file, model, PETS, ResizeConfig())
     return str(file), model
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from uncrowd import config
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
@@ -28,7 +29,7 @@ TINY = SparseRCNNConfig(
     stage=StageConfig(width=16, heads=2, dynamic_width=4, feedforward_width=32),
 )
 CATEGORIES = Categories(ids=(1, 90), names=("person", "toothbrush"))
-PREPROCESSING = {"short_side": 800, "long_side": 1333}
+PREPROCESSING = ResizeConfig(short_side=640, max_size=1000)
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_a_description_of_an_absurd_model(
     description = {
         "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY), **changes},
         "categories": config.to_dict(CATEGORIES),
-        "preprocessing": PREPROCESSING,
+        "preprocessing": config.to_dict(PREPROCESSING),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})
@@ -171,12 +172,14 @@ def test_whole_numbers_in_place_of_others(model: SparseRCNN) -> None:
         load_exactly(model, tensors, "model.safetensors")
 
 
-def test_a_description_of_another_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["model", "preprocessing"])
+def test_a_description_of_another_version(tmp_path: Path, part: str) -> None:
     description = {
-        "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY), "speed": "ludicrous"},
+        "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY)},
         "categories": config.to_dict(CATEGORIES),
-        "preprocessing": PREPROCESSING,
+        "preprocessing": config.to_dict(PREPROCESSING),
     }
+    description[part] |= {"speed": "ludicrous"}
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})
     with pytest.raises(InputError, match="speed"):
         load_weights(tmp_path / "model.safetensors")
@@ -268,7 +271,7 @@ def test_a_file_of_before_there_were_thresholds_is_read(model: SparseRCNN, tmp_p
     description = {
         "model": {"kind": "SparseRCNNConfig", **config.to_dict(TINY)},
         "categories": {"ids": [1, 90], "names": ["person", "toothbrush"]},
-        "preprocessing": PREPROCESSING,
+        "preprocessing": config.to_dict(PREPROCESSING),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, tmp_path / "model.safetensors", {HEADER: json.dumps(description)})

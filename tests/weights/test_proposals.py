@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.tiny import TINY_MODEL
-from uncrowd import config
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.inference.load import load
@@ -24,7 +23,7 @@ IMAGE = torch.randint(255, (3, 64, 96), dtype=torch.uint8, generator=torch.Gener
 def saved(folder: Path, model: SparseRCNNConfig) -> Path:
     torch.manual_seed(0)
     categories = Categories(ids=(1, 2, 3), names=("person", "dog", "ball"))
-    resize = config.to_dict(ResizeConfig(short_side=64, max_size=96))
+    resize = ResizeConfig(short_side=64, max_size=96)
     save_weights(folder / "weights.safetensors", build_detector(model), categories, resize)
     return folder / "weights.safetensors"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 import uncrowd
-from uncrowd import config
 from uncrowd.data.synthetic.scenes import SceneConfig, write_dataset
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.backbone import BackboneConfig
@@ -36,7 +35,7 @@ def main() -> None:
     assert dataset is not None
 
     torch.manual_seed(0)
-    preprocessing = config.to_dict(ResizeConfig(short_side=64, max_size=96))
+    preprocessing = ResizeConfig(short_side=64, max_size=96)
     save_weights(Path("tiny.safetensors"), SparseRCNN(MODEL), dataset.categories, preprocessing)
     predictor = uncrowd.load("tiny.safetensors")
     detections = predictor.predict("data/val/000001.jpg")

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     published = read_published(arguments.source)
     model = published.model
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)
-    save_weights(arguments.destination, model, categories, config.to_dict(ResizeConfig()))
+    save_weights(arguments.destination, model, categories, ResizeConfig())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{arguments.source} holds {published.naming}: all its weights were used, {parameters:,} parameters")
     for note in published.notes:

@@ -105,7 +105,7 @@ def _model(weights: Weights) -> dict[str, str]:
     size, names = weights.preprocessing, weights.categories.names
     rows = {
         "Parameters": f"{parameters / 1e6:.1f} million",
-        "Images": f"resized to a short side of {size['short_side']}, a long one of at most {size['max_size']} pixels",
+        "Images": f"resized to a short side of {size.short_side}, a long one of at most {size.max_size} pixels",
         f"Classes ({len(names)})": first(names, 100),
     }
     if weights.thresholds is not None:

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from uncrowd import config
 from uncrowd.argument_types import checked_types
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError, require_whole
 from uncrowd.inference.evaluate import require_annotated
 from uncrowd.inference.export import OPSET, OPSETS, require_packages, write_onnx
@@ -67,8 +65,7 @@ def export(
     require_packages()
     if destination.suffix.lower() != ".onnx":
         import_openvino()
-    model, categories, preprocessing, thresholds = load_weights(source)
-    resize = config.from_dict(ResizeConfig, preprocessing, str(source))
+    model, categories, resize, thresholds = load_weights(source)
     if say is not None:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"

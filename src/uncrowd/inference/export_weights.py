@@ -4,10 +4,8 @@ from pathlib import Path
 
 import torch
 
-from uncrowd import config
 from uncrowd.argument_types import checked_types
 from uncrowd.data.dataset import DetectionDataset
-from uncrowd.data.transforms import ResizeConfig
 from uncrowd.devices import choose_device
 from uncrowd.errors import InputError
 from uncrowd.evaluation.operating_points import best_thresholds
@@ -45,15 +43,14 @@ def export_weights(
     require_destination(destination, source, "a weights file", ".safetensors")
     if dataset is not None:
         require_annotated(dataset)
-    model, categories, preprocessing, thresholds = load_weights(source, lower_duplicates=lower_duplicates)
+    model, categories, resize, thresholds = load_weights(source, lower_duplicates=lower_duplicates)
     if half:
         _round_to_half(model, source)
     if dataset is not None:
-        resize = config.from_dict(ResizeConfig, preprocessing, str(source))
         predictor = Predictor(model, categories, resize, choose_device(None))
         found = find_all(predictor, dataset, batch_size=8, workers=0)
         thresholds = best_thresholds(dataset, found, dataset.categories)
-    save_weights(destination, model, categories, preprocessing, thresholds, half=half)
+    save_weights(destination, model, categories, resize, thresholds, half=half)
     return thresholds
 
 

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import torch
 
-from uncrowd import config
 from uncrowd.argument_types import checked_types
-from uncrowd.data.transforms import ResizeConfig
 from uncrowd.devices import choose_device
 from uncrowd.errors import InputError
 from uncrowd.inference.formats import is_exported, load_exported
@@ -64,8 +62,7 @@ def load(
         found = model.description
         categories, resize, thresholds = found.categories, found.preprocessing, found.thresholds
     else:
-        model, categories, preprocessing, thresholds = load_weights(path, proposals, lower_duplicates)
-        resize = config.from_dict(ResizeConfig, preprocessing, str(path))
+        model, categories, resize, thresholds = load_weights(path, proposals, lower_duplicates)
     return Predictor(
         model,
         categories,

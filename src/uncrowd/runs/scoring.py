@@ -8,7 +8,6 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from uncrowd import config
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.results.coco import write_coco_results
 from uncrowd.engine.log import RunLog
@@ -106,9 +105,9 @@ class Scoring:
         if not self.accelerator.is_main_process:
             return None
         assert self._last is not None, "weights are saved after an evaluation"
-        categories, preprocessing = self.dataset.categories, config.to_dict(self.experiment.resize)
+        categories = self.dataset.categories
         thresholds = best_thresholds(self.dataset, self._last[0].detections, categories)
-        save_weights(self.folder / name, _bare(model), categories, preprocessing, thresholds)
+        save_weights(self.folder / name, _bare(model), categories, self.experiment.resize, thresholds)
         return thresholds
 
     def _record(self, log: RunLog, detected: Detected, scores: Scores, epoch: int, step: int) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import safetensors
 import torch
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uncrowd import config
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
@@ -33,14 +34,14 @@ HEADER = "uncrowd.weights"
 
 
 class Weights(NamedTuple):
-    """A model in evaluation mode, its categories, its preprocessing as the dictionary that was saved, and thresholds.
+    """A model in evaluation mode, its categories, the size to which images are resized for it, and thresholds.
 
     thresholds: None where none were chosen on validation data.
     """
 
     model: Detector
     categories: Categories
-    preprocessing: dict[str, Any]
+    preprocessing: ResizeConfig
     thresholds: ScoreThresholds | None
 
 
@@ -50,7 +51,7 @@ class Description:
 
     model: AnyDetectorConfig
     categories: Categories
-    preprocessing: dict[str, Any]
+    preprocessing: ResizeConfig
     thresholds: ScoreThresholds | None = None  # earlier versions wrote none
 
 
@@ -58,7 +59,7 @@ def save_weights(
     path: Path,
     model: Detector,
     categories: Categories,
-    preprocessing: dict[str, Any],
+    preprocessing: ResizeConfig,
     thresholds: ScoreThresholds | None = None,
     *,
     half: bool = False,
