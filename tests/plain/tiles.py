@@ -20,15 +20,19 @@ class Found(NamedTuple):
 Line = list[tuple[int, int]]
 
 
+def borders_of(tile: int, rows: Line, columns: Line) -> Box:
+    if tile < 0:
+        return [-inf, -inf, inf, inf]
+    row, column = divmod(tile, len(columns))
+    x1, y1 = columns[column][0] if column else -inf, rows[row][0] if row else -inf
+    x2 = columns[column][1] if column + 1 < len(columns) else inf
+    y2 = rows[row][1] if row + 1 < len(rows) else inf
+    return [x1, y1, x2, y2]
+
+
 def merge(found: list[Found], rows: Line, columns: Line, overlap: int) -> list[int]:
     def borders(one: Found) -> Box:
-        if one.tile < 0:
-            return [-inf, -inf, inf, inf]
-        row, column = divmod(one.tile, len(columns))
-        x1, y1 = columns[column][0] if column else -inf, rows[row][0] if row else -inf
-        x2 = columns[column][1] if column + 1 < len(columns) else inf
-        y2 = rows[row][1] if row + 1 < len(rows) else inf
-        return [x1, y1, x2, y2]
+        return borders_of(one.tile, rows, columns)
 
     def room(one: Found, side: int) -> float:
         distance = one.box[side] - borders(one)[side]
