@@ -10,6 +10,7 @@ import pytest
 from tests.runs.process import Process
 from tests.tiny import tiny_experiment
 from uncrowd.engine.train import Trainer
+from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.structures import Batch
 
@@ -62,3 +63,20 @@ def start() -> Iterator[Callable[..., Process]]:
             for pid in [*process.descendants(), process.process.pid]:
                 os.kill(pid, 9)
             process.end()
+
+
+@pytest.fixture
+def sayings(at_step: Callable[[int, Callable[[], None]], None], tmp_path: Path) -> Callable[..., list[str]]:
+    """`sayings(data, experiment)` returns what a run says before its first step."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def said_by(data: Path, experiment: Experiment, **run: Any) -> list[str]:
+        at_step(0, interrupt)
+        said: list[str] = []
+        with pytest.raises(KeyboardInterrupt):
+            begin(Run(experiment=experiment, data=str(data), **run), tmp_path / "run", device="cpu", say=said.append)
+        return said
+
+    return said_by

@@ -1,0 +1,68 @@
+"""What a run says before its first step, and what it keeps of that for its report."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_experiment
+from uncrowd.recipes import Experiment
+from uncrowd.runs.run import Run, begin
+
+
+def test_held_out_images_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    said = sayings(crowd / "annotations" / "instances_train.json", tiny_experiment())
+    words = "2 images held out of the training split (10%, seed 0), because there is no validation split"
+    assert f"scored on {words}" in said
+
+
+def test_milestones_that_are_never_reached_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    # the last step begins before 1.99 epochs are done
+    optim = replace(experiment.optim, milestones=(0.5, 1.99, float(experiment.train.epochs), 48.0))
+    said = sayings(crowd, replace(experiment, optim=optim))
+    (note,) = [line for line in said if line.startswith("NOTE")]
+    assert note.startswith("NOTE: training ends after 2 epochs, before the learning rate falls at 1.99 and 2 and 48;")
+
+
+def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=3)))
+    (note,) = [line for line in said if line.startswith("NOTE")]
+    assert note.startswith("NOTE: an image has up to 4 boxes, more than the 3 proposals;")
+
+
+def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=4)))
+    assert not any("proposals" in line for line in said)
+
+
+def test_a_scaled_learning_rate_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, optim=replace(experiment.optim, scale_to_batch=16)))
+    assert "learning rate 0.00025: 0.001 is for batches of 16, scaled to batches of 4" in said
+
+
+def test_a_busy_processor_is_said(
+    crowd: Path, sayings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uncrowd.runs.notes.busy_now", lambda device: f"NOTE: the {device} is busy")
+    assert "NOTE: the cpu is busy" in sayings(crowd, tiny_experiment())
+
+
+def test_random_initialisation_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    assert any("RANDOM initialisation" in line for line in sayings(crowd, tiny_experiment()))
+
+
+def test_a_gpu_without_our_kernels_is_said_and_kept_in_the_facts(
+    tiny: Callable[..., Experiment], crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check is replaced, because a CPU has no such kernels."""
+    monkeypatch.setattr("uncrowd.runs.notes.lacking_for_kernels", lambda device: "a C compiler")
+    said: list[str] = []
+    begin(Run(experiment=tiny(epochs=1), data=str(crowd)), tmp_path / "run", device="cpu", say=said.append)
+    (note,) = [line for line in said if line.startswith("NOTE")]
+    assert note == "NOTE: a C compiler is missing here, so the GPU runs without uncrowd's own kernels, more slowly."
+    assert "without uncrowd&#39;s own: a C compiler is missing" in (tmp_path / "run" / "report.html").read_text()
