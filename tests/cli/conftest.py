@@ -74,3 +74,15 @@ def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(run: Path) -> Path:
     """What the run deploys."""
     return run / "weights.safetensors"
+
+
+@pytest.fixture
+def predict(uncrowd, weights, tmp_path):
+    """`predict(images)`: all detections; with the threshold 0 there is one for each proposal."""
+
+    def call(*images, out="out", flags=()):
+        argv = (weights, *images, "--out", tmp_path / out, "--threshold", 0, "--device", "cpu", *flags)
+        said = uncrowd("predict", *argv)
+        return said, json.loads((tmp_path / out / "detections.json").read_text())
+
+    return call

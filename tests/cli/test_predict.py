@@ -1,37 +1,18 @@
-"""`uncrowd predict` turns images into annotated images and one JSON file, and overwrites no file of the user."""
+"""`uncrowd predict` turns images into annotated images and one JSON file."""
 
-import csv
 import json
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from uncrowd.cli import _terminate
 from uncrowd.data.images.read import read_content
-from uncrowd.data.results.appended import appended
-from uncrowd.errors import NonFiniteError
 from uncrowd.inference.load import load
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tiles import TilesConfig
 from uncrowd.inference.tta import TTAConfig, View
-from uncrowd.thresholds import ScoreThresholds
-from uncrowd.weights.file import load_weights, save_weights
-
-
-@pytest.fixture
-def predict(uncrowd, weights, tmp_path):
-    """`predict(images)`: all detections; with the threshold 0 there is one for each proposal."""
-
-    def call(*images, out="out", flags=()):
-        argv = (weights, *images, "--out", tmp_path / out, "--threshold", 0, "--device", "cpu", *flags)
-        said = uncrowd("predict", *argv)
-        return said, json.loads((tmp_path / out / "detections.json").read_text())
-
-    return call
 
 
 def test_images_come_from_files_and_folders(predict, shapes, tmp_path):
@@ -87,65 +68,9 @@ def test_bf16_and_compiling_are_passed_on(predict, weights, shapes, monkeypatch)
     np.testing.assert_allclose([each["score"] for each in found["detections"]], expected.scores, atol=1e-4)
 
 
-def test_two_images_of_one_name_do_not_overwrite_each_other(predict, tmp_path):
-    for name in ("a/1.png", "b/1.png", "b/1.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (64, 48), "grey").save(tmp_path / name)
-    said, records = predict(tmp_path / "a", tmp_path / "b")
-    assert said.status == 0
-    assert [record["annotated"] for record in records] == ["1.jpg", "1-2.jpg", "1-3.jpg"]
-    assert sorted(file.name for file in (tmp_path / "out").glob("*.jpg")) == ["1-2.jpg", "1-3.jpg", "1.jpg"]
-
-
-def test_folders_in_a_folder_stay_apart(predict, tmp_path):
-    for name in ("in/1.png", "in/night/1.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (64, 48), "grey").save(tmp_path / name)
-    _, records = predict(tmp_path / "in")
-    assert [record["annotated"] for record in records] == ["1.jpg", "night/1.jpg"]
-
-
-def test_earlier_output_is_not_taken_for_input(predict, tmp_path):
-    Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.png")
-    again = predict(tmp_path)[1], predict(tmp_path, flags=["--overwrite"])[1]
-    assert again[0] == again[1]  # the output folder lies in the input folder
-
-
-def test_results_are_not_replaced_unless_told(uncrowd, refused, weights, shapes, tmp_path, monkeypatch):
-    image = shapes / "images/val1.png"
-    assert uncrowd("predict", weights, image, "--out", tmp_path / "out").status == 0
-    sentence = refused("predict", weights, image, "--out", tmp_path / "out")
-    assert f"{tmp_path / 'out/detections.json'} exists already; name another folder with --out, " in sentence
-    for name in ("detections.json", "counts.csv"):
-        (tmp_path / "out" / name).unlink()
-    assert "val1.jpg exists already" in refused("predict", weights, image, "--out", tmp_path / "out")
-    assert uncrowd("predict", weights, image, "--out", tmp_path / "out", "--overwrite").status == 0
-
-
-def test_two_calls_at_once_do_not_share_a_folder(refused, weights, shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr("uncrowd.runs.folder._lock", lambda file: False)  # another process has it
-    said = refused("predict", weights, shapes / "images/val1.png", "--out", tmp_path / "out")
-    assert f"Another process is writing into {tmp_path / 'out'}; wait until it ends, or name another folder" in said
-    assert [file.name for file in (tmp_path / "out").iterdir()] == [".lock"]
-
-
-def test_without_a_folder_each_call_gets_a_new_one(uncrowd, weights, shapes, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Image.open(shapes / "images/val1.png").save(tmp_path / "a.png")
-    for number in (1, 2):
-        said = uncrowd("predict", weights, tmp_path)
-        assert f"in 1 image; written to runs/predict/{number}" in said.out, "earlier results are no input"
-        assert (tmp_path / f"runs/predict/{number}/a.jpg").is_file()
-
-
-def test_input_images_are_not_overwritten(refused, weights, tmp_path):
-    Image.new("RGB", (64, 48), "grey").save(tmp_path / "1.jpg")
-    before = (tmp_path / "1.jpg").read_bytes()
-    assert "would be overwritten" in refused("predict", weights, tmp_path, "--out", tmp_path)
-    assert (tmp_path / "1.jpg").read_bytes() == before
-
-
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
 MODES = {
     "rgb.png": Image.fromarray(PIXELS),
     "grey.png": Image.fromarray(PIXELS[..., 0]),
@@ -268,12 +193,6 @@ def test_each_image_is_decoded_once_and_only_a_batch_is_held(uncrowd, weights, s
     assert held == [2, 2, 2, 2, 1]
 
 
-def test_detections_below_the_threshold_are_left_out(uncrowd, weights, shapes, tmp_path):
-    said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--threshold", 1)
-    assert said.status == 0
-    assert "0 objects with a score of 1 or more in 9 images" in said.out
-
-
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -310,137 +229,6 @@ def test_files_that_are_not_weights_are_refused(refused, run, shapes, tmp_path):
     assert "last.safetensors" in refused("predict", run / "last.safetensors", image)
 
 
-def test_a_folder_that_cannot_be_written_is_refused(refused, weights, shapes, tmp_path):
-    (tmp_path / "out").write_text("a file where the folder should be")
-    sentence = refused("predict", weights, shapes / "images", "--out", tmp_path / "out")
-    assert f"{tmp_path / 'out'} cannot be written (File exists); name another folder with --out." in sentence
-
-
-def test_an_error_at_the_first_image_keeps_the_earlier_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
-    def damaged(*_):
-        raise NonFiniteError("its weights are damaged")
-
-    (tmp_path / "detections.json").write_text("[1]")
-    with monkeypatch.context() as patch:
-        patch.setattr("uncrowd.inference.predictor.Predictor.predict", damaged)
-        assert uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--overwrite").status == 1
-    assert (tmp_path / "detections.json").read_text() == "[1]"
-    (tmp_path / "no.png").write_text("no image")
-    assert uncrowd("predict", weights, tmp_path / "no.png", "--out", tmp_path, "--overwrite").status == 2
-    assert json.loads((tmp_path / "detections.json").read_text()) == []
-
-
-def test_a_full_disk_leaves_complete_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
-    def full(self, target, **options):
-        if target.name == "val1.jpg":
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path)
-    assert said.status == 2
-    assert said.err.count("\n") == 1
-    assert "No space left on device" in said.err
-    assert len(json.loads((tmp_path / "detections.json").read_text())) == 6  # those before it
-
-
-def test_sigterm_leaves_whole_json(uncrowd, weights, shapes, tmp_path, monkeypatch):
-    handler = signal.signal(signal.SIGTERM, _terminate)  # as the command does when it begins
-    monkeypatch.setattr("uncrowd.cli.detected_files._draw", lambda image, found, target: stop_at(target, "val3.jpg"))
-    said = uncrowd("predict", weights, shapes / "images", "--out", tmp_path, "--device", "cpu")
-    signal.signal(signal.SIGTERM, handler)
-    assert (said.status, said.err) == (143, "uncrowd: terminated\n")
-    records = json.loads((tmp_path / "detections.json").read_text())
-    assert [Path(record["image"]).name for record in records][-1] == "val2.png"
-
-
-def stop_at(target: Path, name: str) -> None:
-    if target.name == name:
-        signal.raise_signal(signal.SIGTERM)
-
-
-@pytest.mark.parametrize("complete", [0, 3])
-def test_a_record_that_is_cut_off_is_left_out(tmp_path, complete):
-    """The system writes only a part of it, as on a full disk."""
-    path = tmp_path / "found.json"
-    resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def write_until_it_is_full():
-        with appended(path, "[\n", ",\n", lambda some: "\n]\n" if some else "[]\n") as write:
-            for number in range(complete):
-                write(f'{{"image": {number}}}')
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-            write("x" * 200)
-
-    with pytest.raises(OSError, match="File too large"):
-        write_until_it_is_full()
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert json.loads(path.read_text()) == [{"image": number} for number in range(complete)]
-
-
-def test_objects_are_counted_by_image_and_class(uncrowd, predict, shapes, tmp_path):
-    said, records = predict(shapes / "images", flags=["--batch-size", 4])
-    with (tmp_path / "out/counts.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row, record in zip(rows, records, strict=True):
-        names = [found["class"] for found in record["detections"]]
-        assert row == {"image": record["image"], **{n: str(names.count(n)) for n in ("dark", "bright")}}
-    heading, first, *_ = said.out.splitlines()
-    assert heading == "counts of objects with a score of 0 or more:"
-    assert first == f"  train1.png: {counted_in(rows[0])}"
-    total = {name: sum(int(row[name]) for row in rows) for name in ("dark", "bright")}
-    assert f"  all 9: {counted_in(total)}\n" in said.out
-
-
-def counted_in(row) -> str:
-    return ", ".join(f"{name} {row[name]}" for name in ("dark", "bright") if int(row[name])) or "nothing"
-
-
-def test_the_thresholds_of_the_weights_are_used_and_said(uncrowd, weights, shapes, tmp_path):
-    """Detections have the one for F1, counts the one for counts; a given threshold serves for both."""
-    model, categories, preprocessing, _ = load_weights(weights)
-    found = load(weights, "cpu").predict(shapes / "images/val1.png")
-    low, high = (float(found.scores[rank]) for rank in (6, 2))
-    best = ScoreThresholds(f1={"dark": high, "bright": high}, count={"dark": low, "bright": low})
-    save_weights(tmp_path / "chosen.safetensors", model, categories, preprocessing, best)
-    argv = ("predict", tmp_path / "chosen.safetensors", shapes / "images/val1.png", "--device", "cpu")
-    said = uncrowd(*argv, "--out", tmp_path / "a")
-    assert f"score of {low:g} or more (best counts on validation data):" in said.out
-    assert f"3 objects with a score of {high:g} or more (best F1 on validation data) in 1 image; " in said.out
-    assert counts(tmp_path / "a") == 7
-    said = uncrowd(*argv, "--out", tmp_path / "b", "--threshold", low)
-    assert "validation" not in said.out
-    assert (counts(tmp_path / "b"), len(detections(tmp_path / "b"))) == (7, 7)
-    uncrowd(*argv, "--out", tmp_path / "c", "--threshold", "dark=1")
-    assert {each["class"] for each in detections(tmp_path / "c")} <= {"bright"}
-    bright = [name == "bright" for name in found.names]
-    assert len(detections(tmp_path / "c")) == sum(bright[:3])
-
-
-def test_only_some_classes_are_reported(predict, shapes, tmp_path):
-    _, records = predict(shapes / "images", flags=["--only", "bright", "--format", "odgt", "csv"])
-    assert {found["class"] for record in records for found in record["detections"]} == {"bright"}
-    assert (tmp_path / "out/counts.csv").read_text().startswith("image,bright\n")
-    assert len((tmp_path / "out/detections.odgt").read_text().splitlines()) == 9
-
-
-def test_one_label_reports_each_box_once(predict, weights, shapes):
-    _, (record,) = predict(shapes / "images/val1.png", flags=["--one-label"])
-    expected = load(weights, "cpu", one_label=True).predict(shapes / "images/val1.png")
-    np.testing.assert_allclose([each["score"] for each in record["detections"]], expected.scores, atol=1e-4)
-    assert len({tuple(each["box_xyxy"]) for each in record["detections"]}) == len(record["detections"])
-
-
-def test_images_may_follow_the_threshold(uncrowd, refused, weights, shapes, tmp_path):
-    image = shapes / "images/val1.png"
-    said = uncrowd("predict", weights, "--threshold", '"dark"=0.4', image, "--out", tmp_path, "--device", "cpu")
-    assert (said.status, said.err) == (0, "")
-    missing = refused("predict", weights, "--threshold", 0.1, tmp_path / "missing.png")
-    assert "missing.png does not exist; put the image there or correct its name" in missing
-    forgotten = refused("predict", weights, "--threshold", image)
-    assert f"--threshold is followed by {image}, not by a number; write --threshold 0.4 {image}" in forgotten
-
-
 def test_all_formats_at_once(uncrowd, predict, refused, weights, shapes, tmp_path):
     every = ["--only", "dark", "--format", "coco", "csv", "yolo", "voc", "odgt", "crops"]
     _, records = predict(shapes / "images", flags=every)
@@ -459,14 +247,6 @@ def test_all_formats_at_once(uncrowd, predict, refused, weights, shapes, tmp_pat
     argv = ("predict", weights, shapes / "images", "--out", out)
     for kind, named in {"yolo": "yolo/classes.txt", "voc": "voc/train1.xml", "crops": "crops/train1"}.items():
         assert f"{out / named} exists already; name another folder" in refused(*argv, "--format", kind)
-
-
-def counts(folder: Path) -> int:
-    return sum(map(int, (folder / "counts.csv").read_text().splitlines()[1].split(",")[1:]))
-
-
-def detections(folder: Path) -> list[dict]:
-    return json.loads((folder / "detections.json").read_text())[0]["detections"]
 
 
 def test_tiles_are_merged_as_the_predictor_does(predict, refused, weights, tmp_path):
