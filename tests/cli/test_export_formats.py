@@ -15,7 +15,7 @@ import uncrowd as library
 from tests.inference.cases import assert_same, random_image
 from uncrowd.inference import export_file
 from uncrowd.inference.export_check import made_up
-from uncrowd.inference.half import PASSING
+from uncrowd.inference.half import PASSING, PRECISE
 from uncrowd.inference.onnx_detector import load_onnx
 from uncrowd.inference.openvino_detector import OpenVinoDetector
 
@@ -112,7 +112,9 @@ def test_files_that_openvino_cannot_run_are_refused(exported, traced, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["onnx", "xml"])
-def test_int8_quantizes_convolutions_and_says_what_it_costs(uncrowd, exported, traced, shapes, tmp_path, ending):
+def test_int8_spares_attention_and_predictions_and_says_what_it_costs(
+    uncrowd, exported, traced, shapes, tmp_path, ending
+):
     file = tmp_path / f"int8.{ending}"
     said = uncrowd("export", exported.weights, file, "--int8", "--data", shapes, "--images", 2)
     assert said.status == 0, said.err
@@ -126,11 +128,15 @@ def test_int8_quantizes_convolutions_and_says_what_it_costs(uncrowd, exported, t
         graph = onnx.load(file).graph
         integers = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8}
         made = {name: node for node in graph.node for name in node.output}
-        convolutions = [node for node in graph.node if node.op_type == "Conv"]
-        assert convolutions
-        assert all(made[node.input[1]].input[0] in integers for node in convolutions)
-        layers = [node for node in graph.node if node.op_type == "Gemm"]
-        assert not any(name in made and made[name].op_type == "DequantizeLinear" for x in layers for name in x.input)
+        plain = {
+            name
+            for node in graph.node
+            if node.op_type in ("Conv", "Gemm")
+            for name in node.input[1:2]
+            if name not in made or made[name].input[0] not in integers
+        }
+        assert {"class_logits", "box_deltas"} <= {name.split(".")[-2] for name in plain}
+        assert all(any(part in name for part in PRECISE) for name in plain)
 
 
 def test_what_does_not_go_together_is_refused(refused, exported, shapes, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from uncrowd.inference.onnx_detector import import_for_onnx
 
 # Layers with weights of their own that stay in fp32, by a part of the weights' names.
-PRECISE = ("attention", "class_logits", "box_deltas")
+PRECISE = ("attention", "class_logits", "box_deltas", "sides", "boxes_cxcywh_norm")
 # Operators that keep the precision of what they are given.
 PASSING = {
     *("Relu", "Clip", "Sigmoid", "HardSwish", "LayerNormalization", "InstanceNormalization", "GroupNormalization"),

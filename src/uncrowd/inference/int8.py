@@ -1,11 +1,12 @@
 """Quantizes an exported detector to int8 with ONNX Runtime, calibrated on images.
 
-The convolutions of the backbone and the pyramid are quantized, and what lies between them: there is nearly all of the
-time. Weights have a scale for each channel. All that follows the pyramid stays in fp32: int8 would save little time
-there, and boxes and scores need the precision.
+The convolutions of the backbone and the pyramid are quantized, with what lies between them, and so are the linear
+layers that follow. Weights have a scale for each channel. Box arithmetic, IoU, attention, RoI pooling, norms, scores,
+and the layers that predict boxes and scores stay in fp32.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -17,11 +18,13 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.loader import InferenceLoader
 from uncrowd.errors import InputError
-from uncrowd.inference.onnx_detector import OnnxDetector, import_for_onnx
+from uncrowd.inference.half import PRECISE
+from uncrowd.inference.onnx_detector import CPU, OnnxDetector, import_for_onnx
 
 IMAGES = 100  # to calibrate with, unless another number is given
 # Operators between two convolutions that int8 passes through.
 PASSING = {"Relu", "Clip", "Add", "MaxPool", "Resize"}
+LINEAR = ["Gemm", "MatMul"]
 
 
 def to_int8(detector: OnnxDetector, destination: Path, dataset: DetectionDataset, images: int) -> None:
@@ -30,21 +33,35 @@ def to_int8(detector: OnnxDetector, destination: Path, dataset: DetectionDataset
     detector: the file, loaded. dataset, images: the range of each activation is the smallest and the largest value that
     it has in the first so many images. Raises InputError when none of them can be read.
     """
-    onnx, quantization = import_for_onnx("onnx"), import_for_onnx("onnxruntime.quantization")
-    model = onnx.load(detector.path)
+    quantization = import_for_onnx("onnxruntime.quantization")
+    model = _folded(detector.path, destination)
     batches = _batches(detector, dataset, images)
     with _quiet(), np.errstate(invalid="ignore"):  # infinite ranges, of numbers that are not quantized
         quantization.quantize_static(
             model,
             destination,
             _Reader(batches),
-            op_types_to_quantize=["Conv", *PASSING],
-            nodes_to_quantize=_quantized(model.graph),
+            op_types_to_quantize=["Conv", *PASSING, *LINEAR],
+            nodes_to_quantize=[*_convolutions(model.graph), *_linear_layers(model.graph)],
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
+            extra_options={"OpTypesToExcludeOutputQuantization": LINEAR},
         )
+
+
+def _folded(file: Path, scratch: Path) -> Any:
+    """Returns the model after ONNX Runtime has computed all constants, such as each half of the weights of a layer.
+
+    scratch: a file to write to.
+    """
+    runtime = import_for_onnx("onnxruntime")
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(scratch)
+    runtime.InferenceSession(file, options, [CPU])
+    return import_for_onnx("onnx").load(scratch)
 
 
 @contextmanager
@@ -59,7 +76,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _quantized(graph: Any) -> list[str]:
+def _convolutions(graph: Any) -> list[str]:
     """Returns the names of the convolutions, and of the nodes that read nothing but their results."""
     weights, made, names = {each.name for each in graph.initializer}, set(), []
     for node in graph.node:
@@ -69,6 +86,20 @@ def _quantized(graph: Any) -> list[str]:
             made.update(node.output)
             names.append(node.name)
     return names
+
+
+def _linear_layers(graph: Any) -> list[str]:
+    """Returns the names of the linear layers, but for those of attention and those that predict boxes and scores.
+
+    The weights of some have lost their name, but then the next node adds a bias that has one.
+    """
+    weights, beside = {each.name for each in graph.initializer}, defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            beside[name] += node.input
+    layers = (node for node in graph.node if node.op_type in LINEAR and node.input[1] in weights)
+    named = {layer.name: " ".join([*layer.input, *beside[layer.output[0]]]) for layer in layers}
+    return [layer for layer, names in named.items() if not any(part in names for part in PRECISE)]
 
 
 def _batches(detector: OnnxDetector, dataset: DetectionDataset, images: int) -> Iterator[dict[str, np.ndarray]]:
