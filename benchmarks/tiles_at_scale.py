@@ -3,7 +3,7 @@
 Drawn scenes as large as a tile lie side by side in a square image, each several times, so that the borders of tiles cut
 its copies in different places. `uncrowd predict --tiles` detects in the image, and without tiles in the scenes; what is
 found there, copied to the places of the scenes, is what tiles should find. Thresholds are those in the weights. The
-detector has dense queries and is trained here, in 360 steps.
+detector has dense queries and is trained here, by default in 360 steps.
 
 An object is found if one detection, which counts for no other, has an IoU of at least 0.5 with it. It is found twice if
 another detection, which counts for none, overlaps it most of all, as much. Neighbours give both ways some of these.
@@ -44,7 +44,7 @@ SIDE = 500
 SCENES = SceneConfig(size=(SIDE, SIDE), objects=(50, 55), overlap=0.3, scale=0.5, classes=("sports ball",))
 # The detector learns from squares, cut as borders of tiles cut, of scenes with fewer objects of the same size.
 LEARNT = SceneConfig(size=(250, 250), objects=(12, 14), overlap=0.3, classes=("sports ball",))
-CROP, EPOCHS = 160, 24
+CROP = 160
 # A small process between this one and the command: a process inherits the peak memory of the one that starts it.
 LAUNCH = (
     "import resource, subprocess, sys; status = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode; "
@@ -58,6 +58,8 @@ class Arguments:
 
     # Folder for the detector, the images and what is found in them; what it holds is not made again.
     work: Positional[Path]
+    # Epochs of 15 steps in which the detector learns.
+    epochs: int = 24
     # Scenes in a row of the image.
     across: int = 20
     # Different scenes; a divisor of the number of places.
@@ -84,7 +86,7 @@ class Score(NamedTuple):
 def main(argv: Sequence[str]) -> int:
     """Prints a line for each way."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.tiles_at_scale")
-    weights = trained(arguments.work)
+    weights = trained(arguments.work, arguments.epochs)
     name = f"images-{arguments.across}-{arguments.scenes}"
     images = made_once(arguments.work / name, lambda folder: _draw(folder, arguments.across, arguments.scenes))
     places = np.load(images / "places.npy")
@@ -108,13 +110,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def trained(work: Path) -> Path:
+def trained(work: Path, epochs: int) -> Path:
     """Returns the weights, after training what is left to train."""
-    folder = work / "run"
+    folder = work / f"run-{epochs}"
     data = made_once(work / "data", _write)
     if (folder / "config.json").is_file():
         return uncrowd.resume(folder, data=data).weights
-    return uncrowd.train(data, _recipe(), out=folder).weights
+    return uncrowd.train(data, _recipe(epochs), out=folder).weights
 
 
 def _write(folder: Path) -> None:
@@ -122,7 +124,7 @@ def _write(folder: Path) -> None:
     write_dataset(folder, "val", SCENES, 6, seed=1)
 
 
-def _recipe() -> Experiment:
+def _recipe(epochs: int) -> Experiment:
     recipe = dense_1()
     assert isinstance(recipe.model, SparseRCNNConfig)
     return replace(
@@ -131,9 +133,9 @@ def _recipe() -> Experiment:
         model=replace(recipe.model, proposals=100),
         augment=replace(recipe.augment, tile=CROP, short_sides=(72, 76, 80, 84, 88), max_size=CROP),
         resize=ResizeConfig(short_side=SIDE // 2, max_size=SIDE),
-        optim=replace(recipe.optim, learning_rate=8e-4, milestones=(0.8 * EPOCHS,)),
+        optim=replace(recipe.optim, learning_rate=8e-4, milestones=(0.8 * epochs,)),
         train=TrainConfig(
-            epochs=EPOCHS, batch_size=8, ema_decay=0.98, evaluate_every=EPOCHS, checkpoint_every=50, workers=0
+            epochs=epochs, batch_size=8, ema_decay=0.98, evaluate_every=epochs, checkpoint_every=50, workers=0
         ),
     )
 
