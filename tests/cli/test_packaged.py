@@ -17,6 +17,7 @@ def detector(weights, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.setattr(packaged, "FOLDER", tmp_path / "detectors")
     monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "detectors" / "shapes.md").write_text("---\nlicense: mit\n---\n# Shapes\n")
     return shutil.copy(weights, tmp_path / "detectors" / "shapes.safetensors")
 
 
@@ -45,10 +46,12 @@ def test_training_starts_from_it(uncrowd, detector, shapes, tmp_path):
     assert saved_run(tmp_path / "here" / "run").start_from == str(detector)
 
 
-def test_push_takes_it(uncrowd, detector, tmp_path):
+def test_push_takes_it_with_its_own_card(uncrowd, refused, detector, tmp_path):
     said = uncrowd("push", "shapes", "me/shapes", "--write-card", "card.md")
     assert said.status == 0, said.err
-    assert "dark, bright" in (tmp_path / "here" / "card.md").read_text()
+    assert (tmp_path / "here" / "card.md").read_text() == detector.with_suffix(".md").read_text()
+    licensed = refused("push", "shapes", "me/shapes", "--license", "mit")
+    assert "The card of shapes names its license already; leave the license out." in licensed
 
 
 def test_a_file_or_folder_is_preferred_to_a_name(refused, detector, tmp_path):

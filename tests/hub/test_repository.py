@@ -13,6 +13,7 @@ from uncrowd.cli import main
 from uncrowd.errors import InputError
 from uncrowd.hub.repository import download
 from uncrowd.weights.file import load_weights
+from uncrowd.weights.packaged import FOLDER
 
 OURS = "me/crowd"
 
@@ -55,6 +56,15 @@ def test_the_command_line_pushes_and_pulls(
     assert sent.endswith("My own words.\n")
     assert main(["pull", OURS, str(copy), "--revision", "v1"]) == 0
     assert copy.read_bytes() == weights.read_bytes()
+
+
+def test_a_detector_that_comes_with_the_package_takes_its_own_card_along(hub: StandIn, tmp_path: Path) -> None:
+    weights, own = FOLDER / "blood-cells.safetensors", FOLDER / "blood-cells.md"
+    assert main(["push", "blood-cells", OURS]) == 0
+    assert hub.repositories[OURS] == {"model.safetensors": weights.read_bytes(), "README.md": own.read_bytes()}
+    (tmp_path / "mine.md").write_text("# Mine\n")
+    assert main(["push", "blood-cells", OURS, "--card", str(tmp_path / "mine.md")]) == 0
+    assert hub.repositories[OURS]["README.md"] == b"# Mine\n"
 
 
 def test_the_cache_is_used_offline(pushed: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

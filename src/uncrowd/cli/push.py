@@ -21,7 +21,8 @@ class PushArguments:
     """Put a trained detector on the Hugging Face Hub: its weights file, and a model card made from it and its run.
 
     Log in first, with `hf auth login` or the variable HF_TOKEN. `--write-card README.md` writes the card and sends
-    nothing, so that it can be read and changed; `--card README.md` then sends the changed one.
+    nothing, so that it can be read and changed; `--card README.md` then sends the changed one. A detector that comes
+    with uncrowd is sent with the card that it comes with.
     """
 
     # Weights (.safetensors), the folder of a run or the name of a detector that comes with uncrowd.
@@ -32,9 +33,9 @@ class PushArguments:
     public: bool = False
     # License of the weights, named in the card, such as apache-2.0.
     license: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    # A model card of your own (.md) to send in place of the generated one.
+    # A model card of your own (.md) to send in place of the one that is made.
     card: OptionalPath = None
-    # Write the generated model card to this file (.md), and send nothing.
+    # Write the model card to this file (.md), and send nothing.
     write_card: OptionalPath = None
 
 

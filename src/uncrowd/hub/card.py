@@ -10,9 +10,11 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from uncrowd.argument_types import checked_types
 from uncrowd.engine.metrics import read_metrics, scores_in
+from uncrowd.errors import InputError
 from uncrowd.runs.folder import CONFIG
 from uncrowd.thresholds import in_words
 from uncrowd.weights.file import Weights, file_of, load_weights
+from uncrowd.weights.packaged import own_card
 from uncrowd.words import first
 
 # What `uncrowd train` says of a run, apart from paths, which are nobody else's business.
@@ -40,10 +42,16 @@ def model_card(weights: str | Path, repository: str, *, license: str | None = No
     """Returns the model card of a weights file as Markdown, with what the Hub reads of it on top as YAML.
 
     It names classes, thresholds and input size, and, of weights in a run's folder, its data, scores and counting
-    errors. No paths and no command lines are in it. weights: a weights file or a run's folder. repository: owner/name.
-    license: that of the weights, such as "apache-2.0". Raises InputError when the weights cannot be read.
+    errors. No paths and no command lines are in it. A detector that comes with the package has a card of its own, which
+    is returned as it is. weights: a weights file or a run's folder. repository: owner/name. license: that of the
+    weights, such as "apache-2.0". Raises InputError when the weights cannot be read, and for a license of a detector
+    whose own card names it.
     """
     file = file_of(Path(weights))
+    if (card := own_card(file)) is not None:
+        if license is not None:
+            raise InputError(f"The card of {file.stem} names its license already; leave the license out.")
+        return card.read_text(encoding="utf-8")
     name = repository.partition("/")[2] or repository
     return card_of(load_weights(file), _course(file), name=name, use=_use(repository), license=license)
 

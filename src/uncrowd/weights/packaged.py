@@ -21,6 +21,11 @@ def located(path: Path) -> Path:
     return path if path.exists() else detectors().get(str(path), path)
 
 
+def own_card(weights: Path) -> Path | None:
+    """Returns the card of a detector that comes with the package; None for other weights."""
+    return weights.with_suffix(".md") if weights in detectors().values() else None
+
+
 def offered() -> str:
     """Returns "; these detectors come with uncrowd: ..." to continue a sentence, or "" if none does."""
     names = ", ".join(detectors())
