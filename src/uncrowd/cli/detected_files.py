@@ -38,7 +38,7 @@ class DetectedFiles:
     """Called with files, it yields what each gave, and has written what is written for the file alone.
 
     only, threshold: the classes and the scores of what is kept. out: the folder for annotated images; None for none.
-    given: what the user named. names: the path of each file's results. writers: for the files of single images.
+    folders: those that the user named. names: the path of each file's results. writers: for the files of single images.
     in_rows: do not decode an image before it is detected in, where that can be avoided.
     """
 
@@ -47,7 +47,7 @@ class DetectedFiles:
     only: Sequence[str]
     threshold: Chosen
     out: Path | None
-    given: Sequence[Path]
+    folders: Sequence[Path]
     names: Mapping[Path, Path]
     writers: Sequence[Write]
     in_rows: bool
@@ -82,7 +82,7 @@ class DetectedFiles:
         pixels = None if isinstance(image, TiffRows) else image.pixels
         found = FoundImage(
             file,
-            path_below(file, self.given),
+            path_below(file, self.folders),
             self.names[file],
             image.size if isinstance(image, TiffRows) else image.pixels.shape[:2],
             pixels,

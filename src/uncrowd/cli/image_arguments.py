@@ -42,7 +42,7 @@ def named_videos(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
     Folders that have images as well stand for these, and a note names a video in them. Raises InputError where both
     video files and images are given.
     """
-    folders = [path for path in paths if path.is_dir()]
+    folders = given_folders(paths)
     files = [path for path in paths if not path.is_dir()]
     given = [path for path in files if is_video_file(path)]
     inside = [file for folder in folders for file in _inside(folder, skipped, is_video_file)]
@@ -58,21 +58,26 @@ def named_videos(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
     return []
 
 
-def path_below(file: Path, given: Sequence[Path]) -> Path:
-    """Returns the path of an image below the given folder that it is in, or its name if it was given itself."""
-    folder = next((path for path in given if path.is_dir() and file.is_relative_to(path)), file.parent)
+def path_below(file: Path, folders: Sequence[Path]) -> Path:
+    """Returns the path of an image below the first of these folders that it is in, or its name if it is in none."""
+    folder = next((path for path in folders if file.is_relative_to(path)), file.parent)
     return file.relative_to(folder)
 
 
-def result_names(files: Sequence[Path], given: Sequence[Path]) -> dict[Path, Path]:
-    """Returns the path of each image's results in the output folder: its path below the given folder, as .jpg.
+def given_folders(paths: Sequence[Path]) -> list[Path]:
+    """Returns the folders among the given paths."""
+    return [path for path in paths if path.is_dir()]
+
+
+def result_names(files: Sequence[Path], folders: Sequence[Path]) -> dict[Path, Path]:
+    """Returns the path of each image's results in the output folder: its path below one of these folders, as .jpg.
 
     If images of two folders have the same path, the later one gets a number.
     """
     names: dict[Path, Path] = {}
     taken: set[str] = set()
     for file in files:
-        plain = path_below(file, given).with_suffix(".jpg")
+        plain = path_below(file, folders).with_suffix(".jpg")
         numbered = (plain if n == 1 else plain.with_stem(f"{plain.stem}-{n}") for n in count(1))
         names[file] = next(name for name in numbered if str(name).casefold() not in taken)
         taken.add(str(names[file]).casefold())

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from uncrowd.cli.counts import Counts
 from uncrowd.cli.detected_files import DetectedFiles
 from uncrowd.cli.flags import OptionalDevice, OptionalNumber, OptionalPath, OptionalReal, parse, require_device
-from uncrowd.cli.image_arguments import named_images, named_videos, result_names
+from uncrowd.cli.image_arguments import given_folders, named_images, named_videos, result_names
 from uncrowd.cli.progress import progress_bar
 from uncrowd.cli.results_folder import NUMBERED, results_folder
 from uncrowd.cli.thresholds import ThresholdWords, choose, read_threshold, without_images
@@ -140,7 +140,8 @@ def _predict(
     ranks: Ranks,
 ) -> int:
     files = ranks.once(lambda: named_images(images, {NUMBERED, arguments.out or NUMBERED}))
-    names = result_names(files, images)
+    folders = given_folders(images)
+    names = result_names(files, folders)
     _refuse_overwriting(arguments, files, list(names.values()))
     predictor = _load(arguments, tiles, ranks)
     only = _classes(arguments.only, predictor.categories)
@@ -161,7 +162,7 @@ def _predict(
             only=only,
             threshold=threshold,
             out=None if arguments.json_only else out,
-            given=images,
+            folders=folders,
             names=names,
             writers=of_each,
             in_rows=in_rows,
@@ -203,7 +204,7 @@ def _track(
     if arguments.format:
         raise InputError("--format is for images; leave it out, and read the .txt and .jsonl that videos give.")
     output = VideoOutput(
-        names={file: name.with_suffix("") for file, name in result_names(videos, images).items()},
+        names={file: name.with_suffix("") for file, name in result_names(videos, given_folders(images)).items()},
         camera=arguments.camera,
         line=arguments.line,
         zone=arguments.zone,
