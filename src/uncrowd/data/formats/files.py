@@ -1,12 +1,15 @@
 """Annotation files before they are read: how a file begins, and which file belongs to which split."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from uncrowd.data.images.folders import is_annotations_folder, split_of
 from uncrowd.data.images.listing import entries
 from uncrowd.errors import InputError
+
+Found = TypeVar("Found")
 
 # Every format shows itself within this many characters, in whatever order the keys are written.
 HEAD = 65536
@@ -43,6 +46,11 @@ def by_split(root: Path, files_in: Callable[[Path], list[Path]]) -> dict[str, Pa
             (unnamed if split is None else candidates.setdefault(split, [])).append(file)
         named |= {split: only(files, split) for split, files in candidates.items() if split not in named}
     return named or ({"train": only(unnamed, "train")} if unnamed else {})
+
+
+def in_order(found: Mapping[str, Found]) -> dict[str, Found]:
+    """Returns what was found of each split, in the order train, val, test."""
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
 def annotation_folders(root: Path) -> list[list[Path]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from uncrowd.data.formats.files import in_order
 from uncrowd.data.formats.format import BoxKind, Format
 from uncrowd.data.formats.passed_over import nothing_to_read, passed_over
 from uncrowd.data.formats.recognise import FORMATS, format_of, readable
@@ -50,8 +51,7 @@ class Layout:
     @property
     def splits(self) -> list[str]:
         """The splits that any of the datasets has, in the order train, val, test."""
-        having = {split for part in self.parts.values() for split in part.annotations}
-        return [split for split in ("train", "val", "test") if split in having]
+        return list(in_order({split: part for part in self.parts.values() for split in part.annotations}))
 
     @property
     def files(self) -> list[Path]:

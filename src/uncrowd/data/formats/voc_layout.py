@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uncrowd.data.formats.files import files_with, head
+from uncrowd.data.formats.files import files_with, head, in_order
 from uncrowd.data.images.folders import SPLIT_WORDS, is_annotations_folder
 from uncrowd.data.images.listing import Listings
 from uncrowd.errors import InputError
@@ -31,7 +31,7 @@ def find_splits(path: Path) -> dict[str, Path]:
         return {_split_of_list(path) or "train": path}
     lists = {split: file for file in _lists(path) if (split := _split_of_list(file)) is not None}
     if lists:
-        return _in_order(lists)
+        return in_order(lists)
     folders: dict[str, Path] = {}
     for folder in _folders(path):
         below = (SPLIT_WORDS.get(part.lower()) for part in folder.relative_to(path).parts)
@@ -39,11 +39,7 @@ def find_splits(path: Path) -> dict[str, Path]:
     devkits = [] if folders else [name for name in sorted(Listings().of(str(path)).folders) if _lists(path / name)]
     if devkits:
         raise InputError(f"{path} holds {first(devkits, 5)}, each a dataset of its own; give one of these folders.")
-    return _in_order(folders)
-
-
-def _in_order(found: dict[str, Path]) -> dict[str, Path]:
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+    return in_order(folders)
 
 
 def _lists(root: Path) -> list[Path]:

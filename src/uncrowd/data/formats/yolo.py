@@ -16,7 +16,7 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.files import decoded, files_with, head, only
+from uncrowd.data.formats.files import decoded, files_with, head, in_order, only
 from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.yolo_description import Description, read_description, root_of
 from uncrowd.data.formats.yolo_labels import judge_shares, label_files, pack_labels
@@ -193,11 +193,7 @@ def _listed(file: Path, split: str, problems: Problems) -> list[str]:
 
 def _find(path: Path) -> dict[str, Path]:
     file = _in_folder(path) if path.is_dir() else path
-    return {} if file is None else dict.fromkeys(_in_order(read_description(file).splits), file)
-
-
-def _in_order(splits: dict[str, list[str]]) -> list[str]:
-    return [split for split in ("train", "val", "test") if split in splits]
+    return {} if file is None else dict.fromkeys(in_order(read_description(file).splits), file)
 
 
 def _in_folder(root: Path) -> Path | None:
