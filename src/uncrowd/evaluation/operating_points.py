@@ -84,14 +84,15 @@ def best_thresholds(
     good thresholds the middle one is taken. Raises InputError as `operating_curve` does.
     """
     tally = _tally(samples, detections, categories)
-    best, best_count = tally.curve().best, tally.curve().best_count
+    of_all = tally.curve()
+    best, best_count = of_all.best, of_all.best_count
     if best is None or best_count is None:
         return None
     f1, count = (dict.fromkeys(categories.names, point.threshold) for point in (best, best_count))
     for label, name in enumerate(categories.names):
-        own, own_count = tally.curve(label).best, tally.curve(label).best_count
-        if tally.objects[label] >= ENOUGH and own is not None and own_count is not None:
-            f1[name], count[name] = own.threshold, own_count.threshold
+        own = tally.curve(label)
+        if tally.objects[label] >= ENOUGH and own.best is not None and own.best_count is not None:
+            f1[name], count[name] = own.best.threshold, own.best_count.threshold
     return ScoreThresholds(f1=f1, count=count)
 
 
