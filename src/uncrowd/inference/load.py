@@ -69,10 +69,10 @@ def load(
         resize,
         "cpu" if exported else choose_device(device),  # an exported detector has its own
         tta,
-        bf16,
-        compiled,
-        max_pixels,
-        tiles,
-        thresholds,
-        one_label,
+        bf16=bf16,
+        compiled=compiled,
+        max_pixels=max_pixels,
+        tiles=tiles,
+        thresholds=thresholds,
+        one_label=one_label,
     )
