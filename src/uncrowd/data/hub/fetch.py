@@ -9,7 +9,7 @@ from uncrowd.data.formats.open import open_dataset
 from uncrowd.data.hub.box_order import BoxOrder
 from uncrowd.data.hub.columns import Columns, Row, find_columns
 from uncrowd.data.hub.opened import Opened, open_on_hub
-from uncrowd.data.hub.written import Categories, SplitWriter
+from uncrowd.data.hub.written import FetchedClasses, SplitWriter
 from uncrowd.data.images.folders import split_of
 from uncrowd.data.splits import Splits
 from uncrowd.errors import InputError
@@ -49,7 +49,7 @@ def fetch_dataset(
     columns = find_columns(opened.features, name)
     wanted = _wanted(opened, [split] if isinstance(split, str) else split)
     with whole_folder(folder) as whole, ExitStack() as stack:
-        categories = Categories(columns.names)
+        categories = FetchedClasses(columns.names)
         writers = {own: SplitWriter(whole, own, categories, order=boxes, relative=relative) for own in wanted}
         number = 0
         for own, theirs in wanted.items():

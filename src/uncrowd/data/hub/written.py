@@ -22,7 +22,7 @@ FIRST_IMAGES = 200
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
-class Categories:
+class FetchedClasses:
     """The classes of a dataset with their ids, which are its own numbers, or for names without numbers their order."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -50,7 +50,7 @@ class SplitWriter:
     """
 
     def __init__(
-        self, folder: Path, split: str, categories: Categories, *, order: BoxOrder | None, relative: bool
+        self, folder: Path, split: str, categories: FetchedClasses, *, order: BoxOrder | None, relative: bool
     ) -> None:
         self._images_folder, self._file = folder / split, folder / "annotations" / f"instances_{split}.json"
         self._categories = categories
