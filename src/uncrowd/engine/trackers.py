@@ -23,7 +23,7 @@ PROJECT = "uncrowd"
 IDS = "trackers.json"
 
 
-class Tracker:
+class TrackerSink:
     """A run in a tracker, a `Sink`. It is named like the run's folder.
 
     configuration: what the run is set to, by dotted name; in MLflow a run that goes on keeps the one it began with.
@@ -78,15 +78,16 @@ def start_trackers(
     *,
     goes_on: bool,
     say: Callable[[str], None],
-) -> list[Tracker]:
-    """Starts a run in each tracker, in all of them or in none. See `Tracker`.
+) -> list[TrackerSink]:
+    """Starts a run in each tracker, in all of them or in none. See `TrackerSink`.
 
     goes_on: continues, in the trackers that have it, the run of the folder, in which the ids of its runs are kept.
     """
     ids = _read_ids(folder) if goes_on else {}
     with ExitStack() as started:
         trackers = [
-            started.enter_context(closing(Tracker(name, folder, configuration, ids.get(name), say))) for name in names
+            started.enter_context(closing(TrackerSink(name, folder, configuration, ids.get(name), say)))
+            for name in names
         ]
         started.pop_all()
     ids |= {tracker.name: tracker.id for tracker in trackers}
