@@ -124,7 +124,7 @@ def test_it_counts_what_reaches_the_threshold(shown: Opened, expected: Detection
         assert page.get_by_role("img", name=f"{len(kept)} objects").is_visible()
         assert counts.all_inner_texts() == [str(count) for count in kept.counts.values()]
         assert page.locator("#rows tr").count() == len(kept)
-    page.get_by_role("checkbox", name="Each class has its best threshold").check()
+    page.get_by_role("checkbox", name="Best threshold of each class").check()
     kept = expected.above({"dark": 0.4, "bright": 0.25})
     assert counts.all_inner_texts() == [str(count) for count in kept.counts.values()]
 

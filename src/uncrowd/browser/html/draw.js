@@ -21,7 +21,8 @@ function draw(canvas, image, detections, names) {
   [canvas.width, canvas.height] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  const line = Math.max(2, Math.min(canvas.width, canvas.height) / 300);
+  const onScreen = Math.max(canvas.width / canvas.clientWidth, canvas.height / canvas.clientHeight); // one of its pixels
+  const line = Math.max(2, 1.5 * onScreen, Math.min(canvas.width, canvas.height) / 300);
   for (const { label, box } of [...detections].reverse()) {
     const [x1, y1, x2, y2] = box.map((side) => side * scale);
     for (const [width, colour] of [[line * 1.8, "rgb(0 0 0 / 55%)"], [line, labelColour(label)]]) {
@@ -30,11 +31,11 @@ function draw(canvas, image, detections, names) {
       context.strokeRect(x1, y1, x2 - x1, y2 - y1);
     }
   }
-  drawCaptions(context, canvas, detections, scale, names);
+  const size = Math.max(12, 11 * onScreen, Math.min(canvas.width, canvas.height) / 48);
+  drawCaptions(context, canvas, detections, scale, names, size);
 }
 
-function drawCaptions(context, canvas, detections, scale, names) {
-  const size = Math.max(12, Math.min(canvas.width, canvas.height) / 48);
+function drawCaptions(context, canvas, detections, scale, names, size) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   const taken = [];

@@ -136,6 +136,7 @@ at("file").addEventListener("change", ({ target }) => {
 });
 at("json").addEventListener("click", () => saveAs("json", "application/json", toJson));
 at("csv").addEventListener("click", () => saveAs("csv", "text/csv", toCsv));
+addEventListener("resize", show); // captions can be read at any width
 document.addEventListener("paste", ({ clipboardData }) => takeFrom(clipboardData, "pasted"));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
