@@ -53,7 +53,8 @@ class ExportArguments:
     # Half precision: store and compute in fp16 all but boxes, scores and attention. The file is about half as large; it
     # is meant for GPUs, and slower on most CPUs. A weights file stores all weights in fp16 and computes in fp32.
     half: bool = False
-    # Quantize the convolutions to int8, which is faster on CPUs with VNNI, and print what that costs in accuracy.
+    # Quantize convolutions and linear layers to int8, which is faster on CPUs with VNNI, and print what that costs in
+    # accuracy.
     int8: bool = False
     # With a weights file, lower the scores of duplicates, like `uncrowd predict --lower-duplicates`, whenever it is
     # used. Score thresholds for them need --data.

@@ -51,7 +51,7 @@ def export(
 
     weights: a weights file or a run's folder. destination: a file that ends in .onnx, or in .xml for OpenVINO, whose
     weights are then in a .bin beside it; `uncrowd.load` reads both. opset: the version of ONNX's operators. half: store
-    and compute in fp16 all but boxes, scores and attention. int8: a dataset with ground truth; convolutions are
+    and compute in fp16 all but boxes, scores and attention. int8: a dataset with ground truth; most layers are
     quantized for the values that they meet in its first `images` images, and the file is scored on all of it. say:
     receives a sentence before the work, which takes a minute or more.
 
