@@ -14,7 +14,15 @@ from uncrowd.models.dense_head import DenseHeadConfig
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.recipes import Experiment
 
-_HEAD = DenseHeadConfig(finest_stride=8, layers=2, candidates=2000, detach_queries=True, detach_boxes=True)
+# 2,000 points compete even for 30 queries, the fewest of a step.
+_HEAD = DenseHeadConfig(
+    finest_stride=8,
+    layers=2,
+    candidates_per_query=67,
+    candidates=2000,
+    detach_queries=True,
+    detach_boxes=True,
+)
 _LOSS = DenseLossConfig(
     points=8,
     score_power=1.0,

@@ -51,6 +51,17 @@ def test_only_candidates_are_selected_and_there_are_at_least_as_many_as_queries(
     assert best_points(scores, boxes, 9, candidates=1).shape == (1, 4), "there are no more points"
 
 
+@pytest.mark.parametrize(
+    ("per_query", "most", "chosen"), [(1, 2000, [0, 1]), (2, 2000, [0, 2]), (2, 3, [0, 2]), (2, 2, [0, 1])]
+)
+def test_so_many_points_compete_for_each_query(per_query: int, most: int, chosen: list[int]) -> None:
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]])
+    logits = torch.tensor([[[0.9], [0.8], [0.7], [0.6]]])
+    points = StageOutput(logits=logits, boxes=boxes, queries=torch.zeros(1, 4, 8))
+    selection = QuerySelection(DenseHeadConfig(candidates_per_query=per_query, candidates=most), 8)
+    assert torch.equal(selection(points, 2).selected.boxes, boxes[:, chosen])
+
+
 def random_points() -> StageOutput:
     torch.manual_seed(0)
     return StageOutput(

@@ -30,7 +30,9 @@ class DenseHeadConfig:
     finest_stride: Literal[4, 8] = 8
     # Number of layers, each a depthwise 3 x 3 convolution, a linear layer and a norm, before the predictions.
     layers: int = 2
-    # So many points with the best scores compete to become queries, or as many as there are queries if these are more.
+    # For each query, so many points with the best scores compete to become one.
+    candidates_per_query: int = 4
+    # No more points than these compete for all queries, or as many as there are queries if these are more.
     candidates: int = 2000
     # Stop the gradient of the stages at the features that become queries, as DDQ does. Otherwise the dense head also
     # learns to make queries.
@@ -40,7 +42,7 @@ class DenseHeadConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for a head without candidates or with a negative number of layers."""
-        require_at_least(1, candidates=self.candidates)
+        require_at_least(1, candidates_per_query=self.candidates_per_query, candidates=self.candidates)
         require_at_least(0, layers=self.layers)
 
 
