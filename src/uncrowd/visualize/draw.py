@@ -4,9 +4,11 @@ import colorsys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 Colour = tuple[int, int, int]
 # Left, top, right, bottom in pixels of the drawing; right and bottom are part of it, as Pillow counts.
@@ -103,11 +105,15 @@ _FILTER = Image.Resampling.BICUBIC
 
 def enlarged(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.ndarray, " 4"]]:
     """Returns a copy to draw on, enlarged if it is small, and the factors for its boxes (x1, y1, x2, y2)."""
-    canvas = Image.fromarray(image)
-    factor = max(1.0, min(READABLE_SHORT_SIDE / min(canvas.size), ENLARGED_LONG_SIDE / max(canvas.size)))
-    width, height = round(canvas.width * factor), round(canvas.height * factor)
-    scale = np.array([width / canvas.width, height / canvas.height] * 2)
-    return (canvas.resize((width, height), _FILTER) if factor > 1 else canvas.copy()), scale
+    height, width = image.shape[:2]
+    factor = max(1.0, min(READABLE_SHORT_SIDE / min(height, width), ENLARGED_LONG_SIDE / max(height, width)))
+    new_height, new_width = round(height * factor), round(width * factor)
+    scale = np.array([new_width / width, new_height / height] * 2)
+    if factor > 1:  # by torch, which takes a third of the time of Pillow's bicubic filter and gives the same
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+        larger = interpolate(pixels, (new_height, new_width), mode="bicubic", antialias=True)
+        image = larger[0].permute(1, 2, 0).numpy()
+    return Image.fromarray(image).copy(), scale
 
 
 def in_canvas(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> list[Rectangle | None]:
