@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _write_images(folder / "images", arguments)
-        _write_weights(folder / "weights.safetensors")
+        write_weights(folder / "weights.safetensors")
         ranks = [_Rank(rank) for rank in (0, 1)]
         _predict(ranks, folder / "warm up", "images/00000*")
         contestants = {ONE: lambda: _predict(ranks[:1], folder / ONE), TWO: lambda: _predict(ranks, folder / TWO)}
@@ -129,7 +129,8 @@ def _write_images(folder: Path, arguments: Arguments) -> None:
         noise.resize((width, height)).save(folder / f"{number:06d}.jpg")
 
 
-def _write_weights(file: Path) -> None:
+def write_weights(file: Path) -> None:
+    """Writes the model of the demo with random weights."""
     experiment = demo()
     assert isinstance(experiment.model, SparseRCNNConfig)
     names = tuple(f"class {number}" for number in range(experiment.model.num_classes))
