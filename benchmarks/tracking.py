@@ -30,7 +30,8 @@ from uncrowd.data.synthetic.clips import ClipFrame, draw_clip
 from uncrowd.data.synthetic.scenes import SceneConfig, mean_best_iou
 from uncrowd.data.video.read import Frame
 from uncrowd.data.video.write import writing_video
-from uncrowd.structures import Categories, Detections
+from uncrowd.models.decode import lower_duplicates
+from uncrowd.structures import Categories, Decoded, Detections
 from uncrowd.tracking.tracker import LEAST_IOU, Tracker
 from uncrowd.tracking.zones import Line
 
@@ -66,6 +67,8 @@ class Arguments:
     score_noise: float = 0.1
     # Mean number of detections in a frame where nothing is; their scores are from 0 to `threshold` + 0.1.
     false: float = 0.5
+    # Lower the scores of duplicates with this power, as `uncrowd predict --lower-duplicates` does.
+    lower_duplicates: float | None = None
     # Only write the clip of the first seed to this file, and track nothing.
     clip: Path | None = None
 
@@ -145,7 +148,8 @@ def _detect(arguments: Arguments, frames: list[ClipFrame], seed: int) -> Iterato
         rng = np.random.default_rng((seed, 1))
         yield from (_made_up(arguments, frame, rng) for frame in frames)
     else:
-        yield from uncrowd.load(arguments.weights).predict(iter([frame.image for frame in frames]))
+        detector = uncrowd.load(arguments.weights, lower_duplicates=arguments.lower_duplicates)
+        yield from detector.predict(iter([frame.image for frame in frames]))
 
 
 def _made_up(arguments: Arguments, frame: ClipFrame, rng: np.random.Generator) -> Detections:
@@ -160,17 +164,17 @@ def _made_up(arguments: Arguments, frame: ClipFrame, rng: np.random.Generator) -
     more = rng.poisson(arguments.false)
     extent = rng.uniform(0.1, 0.4, (more, 2)) * height
     corner = rng.uniform(0, 1, (more, 2)) * (width, height) - extent / 2
-    everything = clip(
-        torch.from_numpy(np.concatenate([boxes, np.concatenate([corner, corner + extent], 1)])), height, width
-    )
+    everything = torch.from_numpy(np.concatenate([boxes, np.concatenate([corner, corner + extent], 1)]))
     ranks = np.concatenate([scores, rng.uniform(0, arguments.threshold + 0.1, more)]).clip(0.01, 0.99)
     order = np.argsort(-ranks)
-    return Detections(
-        boxes=everything[order].float(),
-        scores=torch.from_numpy(ranks[order]).float(),
-        labels=torch.zeros(len(order), dtype=torch.int64),
-        categories=PERSON,
+    decoded = Decoded(
+        boxes=clip(everything, height, width)[order].float()[None],
+        scores=torch.from_numpy(ranks[order]).float()[None],
+        labels=torch.zeros(1, len(order), dtype=torch.int64),
     )
+    if arguments.lower_duplicates is not None:
+        decoded = lower_duplicates(decoded, arguments.lower_duplicates)
+    return Detections(boxes=decoded.boxes[0], scores=decoded.scores[0], labels=decoded.labels[0], categories=PERSON)
 
 
 def _line(
