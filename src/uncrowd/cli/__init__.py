@@ -24,7 +24,7 @@ VERBS = {
     "check": ("check", "say what is wrong with a dataset"),
     "train": ("train", "train a detector on your data, or continue an interrupted run"),
     "eval": ("eval", "score a detector or detections, say what goes wrong, compare two"),
-    "predict": ("predict", "detect and count objects in images, follow them in videos"),
+    "predict": ("predict", "detect and count objects in images, large ones in tiles, follow them in videos"),
     "export": ("export", "write a detector for ONNX Runtime, OpenVINO or a browser, or as smaller weights"),
     "push": ("push", "put a detector on the Hugging Face Hub, with a model card"),
     "pull": ("pull", "get a detector from the Hugging Face Hub, as a weights file"),

@@ -43,8 +43,8 @@ class EvalArguments:
     what: Annotated[Positional[Path], arg(metavar="WHAT")]
     # A second one, to compare with the first on the same images.
     other: Annotated[Positional[Path | None], arg(metavar="[OTHER]", help_behavior_hint="")] = None
-    # The dataset with the ground truth: its folder, or one annotation file. Several, separated by commas, are read as
-    # one.
+    # The dataset with the ground truth, in any format that `uncrowd check` reads: its folder, or one annotation file.
+    # Several, separated by commas, are read as one.
     data: Path
     # Split of the folder to use; by default the validation split, or the only split.
     split: OptionalSplit = None

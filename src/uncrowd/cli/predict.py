@@ -102,7 +102,7 @@ class PredictArguments:
     # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
     # bits of results.
     batch_size: int = 4
-    # Cut each image into square tiles of this many pixels, detect in each, and merge what is found.
+    # For large images: cut each into square tiles of this many pixels, detect in each, and merge what is found.
     tiles: OptionalNumber = None
     # Pixels that neighbouring tiles share, by default a fifth of --tiles: an object up to this wide and high is whole
     # in some tile.
