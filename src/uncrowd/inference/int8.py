@@ -6,7 +6,6 @@ and the layers that predict boxes and scores stay in fp32.
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -93,12 +92,10 @@ def _linear_layers(graph: Any) -> list[str]:
 
     The weights of some have lost their name, but then the next node adds a bias that has one.
     """
-    weights, beside = {each.name for each in graph.initializer}, defaultdict(list)
-    for node in graph.node:
-        for name in node.input:
-            beside[name] += node.input
+    weights = {each.name for each in graph.initializer}
+    added = {name: node.input for node in graph.node if node.op_type == "Add" for name in node.input}
     layers = (node for node in graph.node if node.op_type in LINEAR and node.input[1] in weights)
-    named = {layer.name: " ".join([*layer.input, *beside[layer.output[0]]]) for layer in layers}
+    named = {layer.name: " ".join([*layer.input, *added.get(layer.output[0], ())]) for layer in layers}
     return [layer for layer, names in named.items() if not any(part in names for part in PRECISE)]
 
 
