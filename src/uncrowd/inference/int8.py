@@ -6,6 +6,7 @@ and the layers that predict boxes and scores stay in fp32.
 """
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -33,7 +34,7 @@ def to_int8(detector: OnnxDetector, destination: Path, dataset: DetectionDataset
     it has in the first so many images. Raises InputError when none of them can be read.
     """
     quantization = import_for_onnx("onnxruntime.quantization")
-    model = _folded(detector.path, destination)
+    model = _folded(detector.path)
     batches = _batches(detector, dataset, images)
     with _quiet(), np.errstate(invalid="ignore"):  # infinite ranges, of numbers that are not quantized
         quantization.quantize_static(
@@ -50,17 +51,16 @@ def to_int8(detector: OnnxDetector, destination: Path, dataset: DetectionDataset
         )
 
 
-def _folded(file: Path, scratch: Path) -> Any:
-    """Returns the model after ONNX Runtime has computed all constants, such as each half of the weights of a layer.
-
-    scratch: a file to write to.
-    """
+def _folded(file: Path) -> Any:
+    """Returns the model after ONNX Runtime has computed all constants, such as each half of the weights of a layer."""
     runtime = import_for_onnx("onnxruntime")
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(scratch)
-    runtime.InferenceSession(file, options, [CPU])
-    return import_for_onnx("onnx").load(scratch)
+    with tempfile.TemporaryDirectory() as folder:
+        folded = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(folded)
+        runtime.InferenceSession(file, options, [CPU])
+        return import_for_onnx("onnx").load(folded)
 
 
 @contextmanager
