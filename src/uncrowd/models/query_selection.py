@@ -51,7 +51,7 @@ class QuerySelection(nn.Module):
 
 @torch.no_grad()
 def best_points(
-    scores: Float[Tensor, "b p"], boxes: Float[Tensor, "b p 4"], number: int, candidates: int
+    scores: Float[Tensor, "b p"], boxes: Float[Tensor, "b p 4"], number: int, candidates: int | torch.SymInt
 ) -> Int64[Tensor, "b n"]:
     """Returns the indices of `number` points of each image, best first, or of all candidates if these are fewer.
 
