@@ -75,13 +75,10 @@ def main(argv: Sequence[str]) -> int:
         case Path() as destination, None if destination.suffix.lower() == ".safetensors":
             _refuse_unused(arguments, "a weights file", "half", "lower_duplicates", "data", "split")
             _write_weights(arguments, destination)
-        case Path() as destination, None if arguments.int8:
-            _refuse_unused(
-                arguments, "an int8 file for other programs", "opset", "half", "int8", "data", "split", "images"
-            )
-            _write_file(arguments, destination)
         case Path() as destination, None:
-            _refuse_unused(arguments, "a file for other programs that is not int8", "opset", "half")
+            _refuse_unused(arguments, "a file for other programs", "opset", "half", "int8", "data", "split", "images")
+            if not arguments.int8:
+                _refuse_unused(arguments, "a file for other programs that is not int8", "opset", "half")
             _write_file(arguments, destination)
         case None, Path() as folder:
             _refuse_unused(arguments, "a page", "runtime")
