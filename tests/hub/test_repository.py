@@ -119,11 +119,18 @@ def test_without_a_token_nothing_is_pushed(hub: StandIn, weights: Path, monkeypa
 
 def test_a_card_that_cannot_be_read_is_said(hub: StandIn, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["push", str(weights), OURS, "--card", "nowhere.md"]) == 2
-    assert "The model card nowhere.md cannot be read as text: " in capsys.readouterr().err
+    said = "The model card nowhere.md cannot be read as text: No such file or directory; give a Markdown file."
+    assert said in capsys.readouterr().err
     assert main(["push", str(weights), OURS, "--card", "nowhere.md", "--write-card", "new.md"]) == 2
     assert "--write-card writes a card and sends nothing; leave --card out, or --write-card." in capsys.readouterr().err
     assert main(["push", str(weights), OURS, "--write-card", str(weights)]) == 2
     assert "is one of the inputs and would be overwritten; name another file." in capsys.readouterr().err
+    assert hub.asked == []
+
+
+def test_a_license_beside_a_card_is_refused(hub: StandIn, weights: Path) -> None:
+    with pytest.raises(InputError, match="write it there, and leave the license out"):
+        uncrowd.push_to_hub(weights, OURS, card="# Crowd", license="mit")
     assert hub.asked == []
 
 

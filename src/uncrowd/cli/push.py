@@ -31,7 +31,7 @@ class PushArguments:
     repository: Annotated[Positional[str], arg(metavar="OWNER/NAME")]
     # Let everyone see a new repository. One that exists stays as it is.
     public: bool = False
-    # License of the weights, named in the card, such as apache-2.0.
+    # License of the weights, named in the card that is made, such as apache-2.0.
     license: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     # A model card of your own (.md) to send in place of the one that is made.
     card: OptionalPath = None
@@ -62,4 +62,5 @@ def _read(card: Path) -> str:
     try:
         return card.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(f"The model card {card} cannot be read as text: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"The model card {card} cannot be read as text: {why}; give a Markdown file.") from error

@@ -73,10 +73,12 @@ def push_to_hub(
 
     weights: a weights file or a run's folder. repository: owner/name; it is created if it does not exist. private:
     whether a new repository is; one that exists stays as it is. license: of the weights, in the card, such as
-    "apache-2.0". card: the text of the card, by default `model_card`. Raises InputError when the weights are none, and
-    when the Hub refuses them or cannot be reached.
+    "apache-2.0". card: the text of the card, by default `model_card`. Raises InputError when the weights are none, for
+    a license beside a card, and when the Hub refuses them or cannot be reached.
     """
     _require_name(repository)
+    if card is not None and license is not None:
+        raise InputError("A card that is given names the license itself; write it there, and leave the license out.")
     file = file_of(Path(weights))
     text = model_card(file, repository, license=license) if card is None else card
     with _explained(repository):
