@@ -1,6 +1,7 @@
 """`uncrowd export RUN small.safetensors` writes weights again: in half precision, or with other settings."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -56,6 +57,14 @@ def test_other_settings_get_thresholds_of_their_own(uncrowd, weights, found, tmp
     assert val is not None
     assert predictor.thresholds is not None
     assert predictor.thresholds == best_thresholds(val, detect(predictor, val).detections, val.categories)
+
+
+def test_no_thresholds_can_be_chosen_where_nothing_is_found(refused, weights, found, tmp_path):
+    annotations = shutil.copytree(found, tmp_path / "data") / "instances_val.json"
+    annotations.write_text(json.dumps(json.loads(annotations.read_text()) | {"annotations": []}))
+    said = refused("export", weights, tmp_path / "none.safetensors", "--data", annotations)
+    assert "no detection is right, so no thresholds can be chosen; give other images, or none." in said
+    assert not (tmp_path / "none.safetensors").exists()
 
 
 def test_what_fp16_cannot_hold_is_refused(weights, tmp_path):

@@ -37,7 +37,7 @@ def export_weights(
     none.
 
     Raises InputError for another ending, when the file cannot be written, when a weight is too large for fp16, and when
-    the dataset has no ground truth or other classes; and as `load_weights` does.
+    the dataset has no ground truth, other classes or no object that is found; and as `load_weights` does.
     """
     source, destination = file_of(Path(weights)), Path(destination)
     require_destination(destination, source, "a weights file", ".safetensors")
@@ -50,6 +50,10 @@ def export_weights(
         predictor = Predictor(model, categories, resize, choose_device(None))
         found = find_all(predictor, dataset, batch_size=8, workers=0)
         thresholds = best_thresholds(dataset, found, dataset.categories)
+        if thresholds is None:
+            raise InputError(
+                f"{dataset.source}: no detection is right, so no thresholds can be chosen; give other images, or none."
+            )
     save_weights(destination, model, categories, resize, thresholds, half=half)
     return thresholds
 
