@@ -74,13 +74,13 @@ def test_a_file_and_a_page_are_not_both_written(refused, exported, tmp_path):
     [
         (["--page", "page"], ["--half"], "--half has no effect on a page"),
         (["--page", "page"], ["--images", 5], "--images has no effect on a page"),
-        (["a.onnx"], ["--runtime", "runtime.tgz"], "--runtime has no effect on a file for other programs"),
-        (["a.onnx"], ["--data", "data"], "--data has no effect on a file for other programs that is not int8"),
-        (["a.onnx"], ["--lower-duplicates", 3], "--lower-duplicates has no effect on a file for other programs"),
+        (["a.onnx"], ["--runtime", "runtime.tgz"], "--runtime has no effect on an .onnx or .xml file"),
+        (["a.onnx"], ["--data", "data"], "--data has no effect on an .onnx or .xml file without --int8"),
+        (["a.onnx"], ["--lower-duplicates", 3], "--lower-duplicates has no effect on an .onnx or .xml file"),
         (
             ["a.xml", "--int8"],
             ["--lower-duplicates", 3],
-            "--lower-duplicates has no effect on a file for other programs",
+            "--lower-duplicates has no effect on an .onnx or .xml file",
         ),
         (["a.safetensors"], ["--int8", "--data", "data"], "--int8 has no effect on a weights file"),
         (["a.safetensors"], ["--opset", 18], "--opset has no effect on a weights file"),

@@ -76,9 +76,9 @@ def main(argv: Sequence[str]) -> int:
             _refuse_unused(arguments, "a weights file", "half", "lower_duplicates", "data", "split")
             _write_weights(arguments, destination)
         case Path() as destination, None:
-            _refuse_unused(arguments, "a file for other programs", "opset", "half", "int8", "data", "split", "images")
+            _refuse_unused(arguments, "an .onnx or .xml file", "opset", "half", "int8", "data", "split", "images")
             if not arguments.int8:
-                _refuse_unused(arguments, "a file for other programs that is not int8", "opset", "half")
+                _refuse_unused(arguments, "an .onnx or .xml file without --int8", "opset", "half")
             _write_file(arguments, destination)
         case None, Path() as folder:
             _refuse_unused(arguments, "a page", "runtime")
