@@ -109,7 +109,7 @@ def enlarged(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.n
     factor = max(1.0, min(READABLE_SHORT_SIDE / min(height, width), ENLARGED_LONG_SIDE / max(height, width)))
     new_height, new_width = round(height * factor), round(width * factor)
     scale = np.array([new_width / width, new_height / height] * 2)
-    if factor > 1:  # by torch, which takes a third of the time of Pillow's bicubic filter and gives the same
+    if factor > 1:  # by torch, which takes a third of the time of Pillow's bicubic filter and differs by 2 at most
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         larger = interpolate(pixels, (new_height, new_width), mode="bicubic", antialias=True)
         image = larger[0].permute(1, 2, 0).numpy()
