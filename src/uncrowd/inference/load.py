@@ -59,8 +59,8 @@ def load(
         )
     if exported:
         model = load_exported(path, device, proposals)
-        found = model.description
-        categories, resize, thresholds = found.categories, found.preprocessing, found.thresholds
+        described = model.description
+        categories, resize, thresholds = described.categories, described.preprocessing, described.thresholds
     else:
         model, categories, resize, thresholds = load_weights(path, proposals, lower_duplicates)
     return Predictor(
