@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -171,11 +172,22 @@ def raises(error: BaseException):
     return fail
 
 
+def test_a_warning_is_shown_without_the_line_of_code_that_gave_it(monkeypatch):
+    monkeypatch.setattr(cli, "main", lambda argv: 0)
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with pytest.raises(SystemExit):
+        cli.run()
+    assert warnings.formatwarning("5 images are empty", UserWarning, "file.py", 3) == "note: 5 images are empty\n"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_freed_memory_is_kept_by_all_verbs_that_do_not_train(monkeypatch, capsys, verb):
     kept: list[bool] = []
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: kept.append(True))
     monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     monkeypatch.setattr(sys, "argv", ["uncrowd", verb, "--help"])
     with pytest.raises(SystemExit):
         cli.run()

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
@@ -49,6 +50,7 @@ def run() -> None:
     # What a Mac's GPU cannot compute, its CPU does. Torch reads this when it is imported.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     _write_to_any_terminal()
+    warnings.formatwarning = _note
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main(sys.argv[1:]))
 
@@ -109,6 +111,11 @@ def _write_to_any_terminal() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _note(message: Warning | str, *_: object) -> str:
+    """Returns a warning without the line of code that gave it, which tells a user nothing."""
+    return f"note: {message}\n"
 
 
 class _Terminated(BaseException):
