@@ -28,7 +28,7 @@ from uncrowd.visualize.response import draw_response
 class QueryArguments:
     """What both figures are drawn from."""
 
-    # Weights (.safetensors) or the folder of a run.
+    # Weights (.safetensors), the folder of a run or the name of a detector that comes with uncrowd.
     weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
     # The image file in which the model detects.
     image: Annotated[Positional[Path], arg(metavar="IMAGE")]
