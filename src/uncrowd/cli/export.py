@@ -40,8 +40,8 @@ class ExportArguments:
     # Weights (.safetensors), the folder of a run or the name of a detector that comes with uncrowd; with --page also an
     # ONNX file that `uncrowd export` wrote.
     source: Annotated[Positional[Path], arg(metavar="WEIGHTS")]
-    # The file to write: .onnx for ONNX Runtime, .xml for OpenVINO, whose weights are then in a .bin beside it, or
-    # .safetensors for uncrowd; leave it out with --page.
+    # The file to write: .onnx for ONNX Runtime, .xml for OpenVINO, whose weights are then in a .bin beside it, or for
+    # uncrowd .safetensors; leave it out with --page.
     destination: Annotated[Positional[Path | None], arg(metavar="[DST]", help_behavior_hint="")] = None
     # A new folder instead: its page opens by double-click and detects in a browser, without a network. It needs ONNX
     # Runtime Web, which npm gets.
