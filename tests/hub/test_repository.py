@@ -125,6 +125,8 @@ def test_a_card_that_cannot_be_read_is_said(hub: StandIn, weights: Path, capsys:
     assert "--write-card writes a card and sends nothing; leave --card out, or --write-card." in capsys.readouterr().err
     assert main(["push", str(weights), OURS, "--write-card", str(weights)]) == 2
     assert "is one of the inputs and would be overwritten; name another file." in capsys.readouterr().err
+    assert main(["push", str(weights), "crowd", "--write-card", "new.md"]) == 2
+    assert "'crowd' is not the name of a repository; give it as owner/name." in capsys.readouterr().err
     assert hub.asked == []
 
 

@@ -44,16 +44,23 @@ def model_card(weights: str | Path, repository: str, *, license: str | None = No
     It names classes, thresholds and input size, and, of weights in a run's folder, its data, scores and counting
     errors. No paths and no command lines are in it. A detector that comes with the package has a card of its own, which
     is returned as it is. weights: a weights file or a run's folder. repository: owner/name. license: that of the
-    weights, such as "apache-2.0". Raises InputError when the weights cannot be read, and for a license of a detector
-    whose own card names it.
+    weights, such as "apache-2.0". Raises InputError when the weights cannot be read, for another name of a repository,
+    and for a license of a detector whose own card names it.
     """
+    require_name(repository)
     file = file_of(Path(weights))
     if (card := own_card(file)) is not None:
         if license is not None:
             raise InputError(f"The card of {file.stem} names its license already; leave the license out.")
         return card.read_text(encoding="utf-8")
-    name = repository.partition("/")[2] or repository
+    name = repository.partition("/")[2]
     return card_of(load_weights(file), _course(file), name=name, use=_use(repository), license=license)
+
+
+def require_name(repository: str) -> None:
+    """Raises InputError unless this is the name of a repository, owner/name."""
+    if repository.count("/") != 1:
+        raise InputError(f"{repository!r} is not the name of a repository; give it as owner/name.")
 
 
 def card_of(weights: Weights, course: Course | None, *, name: str, use: str, license: str | None) -> str:

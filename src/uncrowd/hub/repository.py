@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 
 from uncrowd.argument_types import checked_types
 from uncrowd.errors import InputError
-from uncrowd.hub.card import model_card
+from uncrowd.hub.card import model_card, require_name
 from uncrowd.inference.load import load
 from uncrowd.inference.predictor import Predictor
 from uncrowd.weights.file import HEADER, file_of
@@ -46,7 +46,7 @@ def from_pretrained(repository: str, *, revision: str | None = None, **options: 
 
 def download(repository: str, revision: str | None = None) -> Path:
     """Returns the weights file of a repository, in the cache of huggingface_hub. Raises as `from_pretrained` does."""
-    _require_name(repository)
+    require_name(repository)
     with _explained(repository, revision):
         file = Path(HfApi().hf_hub_download(repository, FILE, revision=revision))
     _require_whole(file, repository)
@@ -76,7 +76,7 @@ def push_to_hub(
     "apache-2.0". card: the text of the card, by default `model_card`. Raises InputError when the weights are none, for
     a license beside a card, and when the Hub refuses them or cannot be reached.
     """
-    _require_name(repository)
+    require_name(repository)
     if card is not None and license is not None:
         raise InputError("A card that is given names the license itself; write it there, and leave the license out.")
     file = file_of(Path(weights))
@@ -87,11 +87,6 @@ def push_to_hub(
         files = [CommitOperationAdd(FILE, str(file)), CommitOperationAdd("README.md", text.encode())]
         hub.create_commit(repository, files, commit_message="Upload a detector of uncrowd")
     return str(address)
-
-
-def _require_name(repository: str) -> None:
-    if repository.count("/") != 1:
-        raise InputError(f"{repository!r} is not the name of a repository; give it as owner/name.")
 
 
 def _require_whole(file: Path, repository: str) -> None:
