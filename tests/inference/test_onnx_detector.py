@@ -83,7 +83,7 @@ def test_a_gpu_that_cannot_be_used_is_reported(exported: Exported, monkeypatch: 
 def test_a_file_that_is_not_onnx_is_refused(
     exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(InputError, match=r"nothing\.onnx does not exist"):
+    with pytest.raises(InputError, match=r"nothing\.onnx does not exist or is not a file; give an ONNX file"):
         uncrowd.load(tmp_path / "nothing.onnx")
     content = exported.onnx.read_bytes()
     for name, damaged in {"text": b"no ONNX", "cut": content[: len(content) // 2], "empty": b""}.items():

@@ -45,7 +45,7 @@ class OnnxDetector(ExportedDetector):
         """
         runtime = import_for_onnx("onnxruntime")
         if not path.is_file():
-            raise InputError(f"{path} does not exist or is not a file.")
+            raise InputError(f"{path} does not exist or is not a file; give an ONNX file that `uncrowd export` wrote.")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         providers = _providers(runtime, device)
