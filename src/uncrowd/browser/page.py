@@ -58,7 +58,7 @@ def export_page(
 
 
 def _write(folder: Path, description: ExportedDescription, files: dict[str, bytes], notices: Path) -> None:
-    """Writes the page. notices: the folder with the licence of ONNX Runtime, which ONNX Runtime Web does not bring."""
+    """Writes the page. notices: the folder with the license of ONNX Runtime, which ONNX Runtime Web does not bring."""
     shutil.copytree(HTML, folder, dirs_exist_ok=True)
     (folder / "data").mkdir()
     parts = {name: _write_parts(folder, name, content) for name, content in files.items()}
