@@ -168,7 +168,8 @@ def test_a_run_gets_more_epochs(finished: Path, tmp_path: Path) -> None:
     assert config.load(Run, out / "config.json").experiment.train.epochs == 3
     rows, old = (read_metrics(folder / "metrics.jsonl") for folder in (out, finished))
     assert rows[: len(old)] == old
-    assert [(row["kind"], row["step"]) for row in rows[len(old) :]] == [
+    new = [(row["kind"], row["step"]) for row in rows[len(old) :]]
+    assert [row for row in new if row != ("counts", 12)] == [  # these only where something is found
         *(("train", step) for step in (9, 10, 11, 12)),
         ("eval", 12),
     ]
