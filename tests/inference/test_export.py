@@ -41,10 +41,10 @@ SIZES = [
 ]
 
 
-def assert_same(ours: Decoded, theirs: Decoded, *, boxes: float = 1e-4) -> None:
+def assert_same(ours: Decoded, theirs: Decoded, *, boxes: float = 1e-4, scores: float = 2e-5) -> None:
     largest = theirs.boxes.abs().amax(dim=-1, keepdim=True)  # coordinate: rounding errors are in proportion to it
     torch.testing.assert_close(ours.boxes / largest, theirs.boxes / largest, rtol=0, atol=boxes)
-    torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=2e-5)
+    torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=scores)
     assert torch.equal(ours.labels, theirs.labels)
 
 
@@ -212,7 +212,8 @@ def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
         export.write_onnx(tmp_path / "dense.onnx", model, CATEGORIES, ResizeConfig(short_side=64, max_size=96))
     images, sizes = made_up([(97, 130), (120, 90)], seed=0)
     ours = load_onnx(tmp_path / "dense.onnx", "cpu").detect(images, sizes)
-    assert_same(ours, model.detect(images, sizes), boxes=1e-3)  # small boxes far from the origin
+    # Small boxes far from the origin: torch's own scores are 3e-5 from those in double precision.
+    assert_same(ours, model.detect(images, sizes), boxes=1e-3, scores=1e-4)
     for proposals, found in ((3, 3), (500, 420)):  # an image has 420 points
         more = build_detector(replace(dense, proposals=proposals)).eval()
         more.load_state_dict(model.state_dict())
