@@ -70,8 +70,7 @@ def main(argv: Sequence[str]) -> int:
     for number in arguments.proposals:
         print(f"\n{number} queries: objects without one, of all, by their largest IoU with another")
         print(f"{'rule':<18}{'queries':>8}" + "".join(f"{name:>14}" for name in _interval_names()))
-        head = model.config.dense_head
-        for name, rule in rules(number, min(head.candidates_per_query * number, head.candidates)).items():
+        for name, rule in rules(number, int(model.config.dense_head.competing(number))).items():
             missed, used = left_out(dataset, points, rule)
             cells = "".join(f"{f'{m} of {n}':>14}" for m, n in zip(missed, objects, strict=True))
             print(f"{name:<18}{used:>8.1f}{cells}")

@@ -45,6 +45,10 @@ class DenseHeadConfig:
         require_at_least(1, candidates_per_query=self.candidates_per_query, candidates=self.candidates)
         require_at_least(0, layers=self.layers)
 
+    def competing(self, number: int) -> int | torch.SymInt:
+        """Returns how many points compete for so many queries, where an image has enough."""
+        return torch.sym_min(self.candidates_per_query * number, self.candidates)
+
 
 class Points(NamedTuple):
     """What the dense head predicts at all points; `queries` are the features from which it does so.

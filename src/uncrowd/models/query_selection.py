@@ -42,8 +42,7 @@ class QuerySelection(nn.Module):
         logits = points.logits.detach()
         boxes = points.boxes.detach() if self.config.detach_boxes else points.boxes
         features = points.queries.detach() if self.config.detach_queries else points.queries
-        candidates = torch.sym_min(self.config.candidates_per_query * number, self.config.candidates)
-        best = best_points(logits.amax(dim=-1).sigmoid(), boxes, number, candidates)[..., None]
+        best = best_points(logits.amax(dim=-1).sigmoid(), boxes, number, self.config.competing(number))[..., None]
         every = (logits, boxes, features)
         selected = StageOutput(*(tensor.gather(1, best.expand(-1, -1, tensor.shape[-1])) for tensor in every))
         return FirstQueries(selected, self.to_query(selected.queries))
