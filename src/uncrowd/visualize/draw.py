@@ -113,7 +113,7 @@ def enlarged(image: UInt8[np.ndarray, "h w 3"]) -> tuple[Image.Image, Float[np.n
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         larger = interpolate(pixels, (new_height, new_width), mode="bicubic", antialias=True)
         image = larger[0].permute(1, 2, 0).numpy()
-    return Image.fromarray(image).copy(), scale
+    return Image.fromarray(image), scale  # RGB, which Pillow copies
 
 
 def in_canvas(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> list[Rectangle | None]:
