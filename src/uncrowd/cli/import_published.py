@@ -13,6 +13,7 @@ from uncrowd.cli.flags import OptionalPath, parse
 from uncrowd.data.formats.coco import read_coco
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
+from uncrowd.models.cost import number_of_parameters
 from uncrowd.structures import Categories
 from uncrowd.weights.destination import require_destination
 from uncrowd.weights.file import save_weights
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     model = published.model
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)
     save_weights(arguments.destination, model, categories, ResizeConfig())
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = number_of_parameters(model)
     print(f"{arguments.source} holds {published.naming}: all its weights were used, {parameters:,} parameters")
     for note in published.notes:
         print(f"NOTE: {note}")

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.flags import parse
+from uncrowd.models.cost import number_of_parameters
 from uncrowd.runs.start import experiments_of
 from uncrowd.weights.destination import require_destination
 from uncrowd.weights.file import load_weights, save_weights
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     weights = load_weights(arguments.source)
     model = upgrade(weights.model, str(arguments.source))
     save_weights(arguments.destination, model, weights.categories, weights.preprocessing)
-    before, after = (sum(p.numel() for p in each.parameters()) for each in (weights.model, model))
+    before, after = map(number_of_parameters, (weights.model, model))
     print(f"kept: all {before:,} parameters of {arguments.source}")
     print("  layers that class and box shared (out layer, feed-forward, their norms) are now duplicated, one for each")
     print(f"new: {after - before:,} parameters, {after:,} in all")

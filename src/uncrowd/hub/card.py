@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from uncrowd.argument_types import checked_types
 from uncrowd.engine.metrics import read_metrics, scores_in
 from uncrowd.errors import InputError
+from uncrowd.models.cost import number_of_parameters
 from uncrowd.runs.folder import CONFIG
 from uncrowd.thresholds import in_words
 from uncrowd.weights.file import Weights, file_of, load_weights
@@ -116,7 +117,7 @@ uncrowd predict weights.safetensors photos/
 
 
 def _model(weights: Weights) -> dict[str, str]:
-    parameters = sum(parameter.numel() for parameter in weights.model.parameters())
+    parameters = number_of_parameters(weights.model)
     size, names = weights.preprocessing, weights.categories.names
     rows = {
         "Parameters": f"{parameters / 1e6:.1f} million",

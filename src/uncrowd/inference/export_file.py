@@ -18,6 +18,7 @@ from uncrowd.inference.int8 import IMAGES, to_int8
 from uncrowd.inference.int8_check import Compared, compare_with
 from uncrowd.inference.onnx_detector import load_onnx
 from uncrowd.inference.openvino_detector import import_openvino, to_openvino
+from uncrowd.models.cost import number_of_parameters
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.weights.destination import require_destination
@@ -67,7 +68,7 @@ def export(
         import_openvino()
     model, categories, resize, thresholds = load_weights(source)
     if say is not None:
-        parameters = sum(parameter.numel() for parameter in model.parameters())
+        parameters = number_of_parameters(model)
         what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
         say(f"exporting {source}: {what}; that takes a minute or more")
     with (

@@ -39,6 +39,11 @@ class Cost(NamedTuple):
         return sum(count * (1 if part in _OF_QUERIES else pixels / self.pixels) for part, count in self.macs.items())
 
 
+def number_of_parameters(module: nn.Module) -> int:
+    """Returns how many parameters the module has, frozen ones among them."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def measure(model: nn.Module, height: int, width: int) -> Cost:
     """Returns the cost of `model(images, sizes)` for one padded image of `height` x `width` network pixels.
 
@@ -65,7 +70,7 @@ def measure(model: nn.Module, height: int, width: int) -> Cost:
     of_part = {part: sum(flops[f"{type(model).__name__}.{part}"].values()) for part, _ in model.named_children()}
     macs = {part: count // 2 + norms[part] for part, count in of_part.items()}
     assert sum(macs.values()) == counter.get_total_flops() // 2 + norms.total(), "something runs outside the parts"
-    return Cost(parameters=sum(parameter.numel() for parameter in model.parameters()), macs=macs, pixels=height * width)
+    return Cost(parameters=number_of_parameters(model), macs=macs, pixels=height * width)
 
 
 def _count_layer_norm(counts: Counter[str], part: str) -> Callable[..., None]:

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 
 from uncrowd.models.build import AnyDetectorConfig, build_detector
-from uncrowd.models.cost import COCO_PIXELS, Cost, measure
-from uncrowd.models.detector import Detector
+from uncrowd.models.cost import COCO_PIXELS, Cost, measure, number_of_parameters
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
+from uncrowd.models.stage import DynamicHead
 from uncrowd.paper.rows import PAPER
 from uncrowd.recipes import EXPERIMENTS
 
@@ -73,21 +73,20 @@ class Cell(NamedTuple):
 def cost(model: AnyDetectorConfig) -> Cost:
     """Returns the cost of the model without allocating its weights.
 
-    The stages of a Sparse R-CNN cost the same, so only one is run, which saves most of the time.
+    The stages of a Sparse R-CNN cost the same, so a model with one is built and run, which saves most of the time.
     """
-    if isinstance(model, SparseRCNNConfig) and model.stages > 1:
-        one = cost(replace(model, stages=1))
-        return Cost(
-            parameters=sum(parameter.numel() for parameter in _on_meta(model).parameters()),
-            macs={**one.macs, "head": model.stages * one.macs["head"]},
-            pixels=one.pixels,
-        )
-    return measure(_on_meta(model), *COUNTED_SIZE)
-
-
-def _on_meta(model: AnyDetectorConfig) -> Detector:
+    if not isinstance(model, SparseRCNNConfig) or model.stages < 2:
+        with torch.device("meta"):
+            built = build_detector(model)
+        return measure(built, *COUNTED_SIZE)
+    of_one = cost(replace(model, stages=1))
     with torch.device("meta"):
-        return build_detector(model)
+        one, all_ = (DynamicHead(model.stage, stages, model.num_classes) for stages in (1, model.stages))
+    return Cost(
+        parameters=of_one.parameters + number_of_parameters(all_) - number_of_parameters(one),
+        macs={**of_one.macs, "head": model.stages * of_one.macs["head"]},
+        pixels=of_one.pixels,
+    )
 
 
 def cells() -> list[Cell]:

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.splits import Splits
 from uncrowd.engine.busy import busy_now
+from uncrowd.models.cost import number_of_parameters
 from uncrowd.models.detector import Detector
 from uncrowd.ops.triton_available import lacking_for_triton
 from uncrowd.paper.expected import expected_in_words
@@ -74,7 +75,7 @@ def facts(
     """Returns the model and its data in words, for the report."""
     device = accelerator.device
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = number_of_parameters(model)
     known = {
         "Data": splits.describe(),
         "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
