@@ -1,6 +1,9 @@
 """`uncrowd check`: everything that is wrong at once, and whether training would take it."""
 
 import json
+import shutil
+
+from PIL import Image
 
 from tests.cli.small import TINY
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, image, write
@@ -82,6 +85,26 @@ def test_json_for_programs(uncrowd, shapes, tmp_path):
     }
     assert len(bad["findings"][0]["examples"]) == 3
     assert len(json.loads(uncrowd("check", tmp_path, "--json", "--all").out)["findings"][0]["examples"]) == 5
+
+
+def test_images_are_drawn_with_their_boxes(uncrowd, refused, shapes, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    said = uncrowd("check", shapes, "--draw", sheet)
+    assert said.out.endswith(f"validation split.\nSome images with their boxes are in {sheet}.\n")
+    assert Image.open(sheet).width > 2 * 720
+    said = uncrowd("check", shapes, "--draw", sheet, "--json")
+    assert json.loads(said.out)["errors"] == 0
+    assert said.err == f"Some images with their boxes are in {sheet}.\n"
+    assert "give --draw a name that ends in .png or .jpg" in refused("check", shapes, "--draw", tmp_path / "sheet.gif")
+    said = refused("check", shapes, "--draw", shapes / "images" / "val1.png")
+    assert "would be overwritten; name another file with --draw" in said
+
+
+def test_no_sheet_is_written_where_no_image_can_be_read(uncrowd, shapes, tmp_path):
+    shutil.copy(shapes / "instances_val.json", tmp_path)
+    said = uncrowd("check", tmp_path, "--draw", tmp_path / "sheet.png")
+    assert said.out.endswith(f"No image can be read, so {tmp_path / 'sheet.png'} was not written.\n")
+    assert not (tmp_path / "sheet.png").exists()
 
 
 def test_what_check_calls_an_error_training_refuses(uncrowd, tmp_path):

@@ -1,6 +1,7 @@
 """`uncrowd check DATA`: reports what is wrong with a dataset and what training would do about it."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
+from uncrowd.cli.check_figure import draw_splits
+from uncrowd.cli.figure_file import require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalClasses, parse
 from uncrowd.data.check.boxes import learnable
 from uncrowd.data.check.dataset import Checked, check, scan
@@ -18,6 +21,7 @@ from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.layout import find_layout
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import MAX_EXAMPLES, Finding
+from uncrowd.data.splits import Splits
 from uncrowd.errors import require_at_least
 from uncrowd.words import counted
 
@@ -40,6 +44,8 @@ class CheckArguments:
     classes: OptionalClasses = ()
     # List every image and box that a finding is about, instead of the first three.
     all: bool = False
+    # Draw some images of each split, with their boxes as they were read, into this file (.png or .jpg).
+    draw: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     # Width times height up to which an image is decoded; larger ones count as unreadable.
     max_pixels: int = MAX_PIXELS
     # Print only one JSON object on standard output.
@@ -53,6 +59,8 @@ def main(argv: Sequence[str]) -> int:
     scanned = scan(
         find_layout(arguments.data), arguments.box, class_map(arguments.classes) if arguments.classes else None
     )
+    if arguments.draw is not None:
+        require_figure_file(arguments.draw, *_images_named(arguments.draw.name, scanned.splits), flag="--draw")
     if not arguments.json:
         print(scanned.splits.outline(), flush=True)
     checked = check(scanned, max_pixels=arguments.max_pixels)
@@ -63,7 +71,28 @@ def main(argv: Sequence[str]) -> int:
             for line in finding.lines() if arguments.all else [finding.sentence()]:
                 print(line)
         print(_summary(checked))
+    if arguments.draw is not None:
+        said = _draw(checked, arguments.draw)
+        print(said, file=sys.stderr if arguments.json else sys.stdout)
     return 2 if checked.number("error") else 0
+
+
+def _images_named(name: str, splits: Splits) -> list[Path]:
+    """Returns the images that a drawing of this name could overwrite."""
+    return [
+        dataset.path(index)
+        for dataset in splits.present
+        for index, file_name in enumerate(dataset.file_names)
+        if Path(file_name).name == name
+    ]
+
+
+def _draw(checked: Checked, file: Path) -> str:
+    drawn = draw_splits(checked)
+    if drawn is None:
+        return f"No image can be read, so {file} was not written."
+    save_figure(file, drawn)
+    return f"Some images with their boxes are in {file}."
 
 
 def _summary(checked: Checked) -> str:

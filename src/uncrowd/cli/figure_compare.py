@@ -19,8 +19,9 @@ from uncrowd.data.formats.open import open_split
 from uncrowd.data.images.read import read_image
 from uncrowd.data.results.file import read_results
 from uncrowd.errors import InputError, require_at_least, require_threshold
-from uncrowd.structures import Categories, Detections, ImageId, Sample
+from uncrowd.structures import Detections, ImageId
 from uncrowd.visualize.draw import draw_detections
+from uncrowd.visualize.ground_truth import draw_ground_truth, need_captions
 from uncrowd.visualize.sheet import grid, in_column
 from uncrowd.words import first
 
@@ -80,7 +81,7 @@ def compare(argv: Sequence[str]) -> int:
     for sample in shown:
         image, scale = in_column(read_image(sample.path, sample.size))
         drawn = [_draw_found(image, scale, by_id[sample.id].above(arguments.threshold)) for by_id in found]
-        rows.append([*drawn, _draw_truth(image, scale, sample, dataset.categories)])
+        rows.append([*drawn, draw_ground_truth(image, sample, dataset.categories, scale)])
     names = arguments.names or tuple(method.name if method.is_dir() else method.stem for method in methods)
     save_figure(arguments.out, grid([*names, "ground truth"], rows))
     ids = ", ".join(map(str, shown.ids.tolist()))
@@ -127,24 +128,5 @@ def _draw_found(
         image,
         found.boxes.double().numpy() * scale,
         labels=found.labels,
-        captions=found.captions if _need_captions(found.categories) else None,
+        captions=found.captions if need_captions(found.categories) else None,
     )
-
-
-def _draw_truth(
-    image: UInt8[np.ndarray, "h w 3"], scale: np.ndarray, sample: Sample, categories: Categories
-) -> UInt8[np.ndarray, "_h _w 3"]:
-    smallest_on_top = np.argsort(sample.areas, kind="stable")
-    labels = sample.labels[smallest_on_top]
-    return draw_detections(
-        image,
-        sample.boxes[smallest_on_top] * scale,
-        labels=labels,
-        captions=[categories.names[label] for label in labels.tolist()] if _need_captions(categories) else None,
-        ignored=sample.ignore[smallest_on_top],
-    )
-
-
-def _need_captions(categories: Categories) -> bool:
-    """Returns whether boxes get captions: with a single class, they would only hide the crowd."""
-    return len(categories) > 1

@@ -12,16 +12,16 @@ from uncrowd.overwriting import refuse_overwriting
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def require_figure_file(out: Path, *inputs: Path) -> None:
+def require_figure_file(out: Path, *inputs: Path, flag: str = "--out") -> None:
     """Raises InputError when no figure can be written to `out`; verbs call it before they begin their work.
 
-    inputs: files that the figure is made from and that must not be overwritten.
+    inputs: files that the figure is made from and that must not be overwritten. flag: that which names the file.
     """
     if out.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{out} is not the name of a PNG or JPEG file; give --out a name that ends in .png or .jpg.")
+        raise InputError(f"{out} is not the name of a PNG or JPEG file; give {flag} a name that ends in .png or .jpg.")
     if out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out} cannot be written; --out names a file in a folder that exists.")
-    refuse_overwriting([out], inputs, mend="name another file with --out")
+        raise InputError(f"{out} cannot be written; {flag} names a file in a folder that exists.")
+    refuse_overwriting([out], inputs, mend=f"name another file with {flag}")
 
 
 def save_figure(out: Path, figure: UInt8[np.ndarray, "h w 3"]) -> None:

@@ -140,8 +140,8 @@ def _unusable(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -
     return frozenset(
         (dataset.source, id)
         for dataset, inspected in zip(datasets, facts, strict=True)
-        for id, size, fact in zip(dataset.ids.tolist(), dataset.sizes.tolist(), inspected, strict=False)  # or no facts
-        if not fact.fits(tuple(size))
+        for index, (id, size) in enumerate(zip(dataset.ids.tolist(), dataset.sizes.tolist(), strict=True))
+        if not inspected or not inspected[index].fits(tuple(size))  # no image of a split is inspected if none is found
     )
 
 
