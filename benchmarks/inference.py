@@ -32,7 +32,7 @@ from uncrowd.errors import InputError, require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.export import write_onnx
-from uncrowd.inference.onnx_detector import load_onnx
+from uncrowd.inference.onnx_detector import OnnxDetector
 from uncrowd.models.backbone import BackboneConfig
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
@@ -168,7 +168,7 @@ def _ours(arguments: Arguments, model: SparseRCNN, way: Way, folder: Path) -> De
             classes = range(model.config.num_classes)
             categories = Categories(ids=tuple(classes), names=tuple(f"class {i}" for i in classes))
             write_onnx(path, deepcopy(model).cpu(), categories, ResizeConfig())
-            return partial(_detect, load_onnx(path, device).detect, device)
+            return partial(_detect, OnnxDetector.load(path, device).detect, device)
         case "plain":
             return partial(_detect_plainly, _plain_twin(model), device)
 

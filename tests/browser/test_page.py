@@ -17,7 +17,7 @@ from tests.exported import Exported
 from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.errors import InputError
 from uncrowd.inference.export_check import differences, made_up
-from uncrowd.inference.onnx_detector import load_onnx
+from uncrowd.inference.onnx_detector import OnnxDetector
 from uncrowd.structures import Decoded, Detections
 
 SIZE = (97, 130)
@@ -79,7 +79,7 @@ def test_it_resizes_as_python_does(opened: Opened, height: int, width: int) -> N
 
 def test_it_detects_as_python_does_in_the_same_pixels(opened: Opened, exported: Exported) -> None:
     images, sizes = made_up([(48, 64)], seed=5)
-    found, expected = detect_resized(opened, images[0]), load_onnx(exported.onnx, "cpu").detect(images, sizes)
+    found, expected = detect_resized(opened, images[0]), OnnxDetector.load(exported.onnx, "cpu").detect(images, sizes)
     pixels, score = of_nine_in_ten(found, expected, (48, 64))
     assert pixels < 0.05
     assert score < 0.001

@@ -63,6 +63,12 @@ def test_only_some_classes_are_reported(predict, shapes, tmp_path):
     assert len((tmp_path / "out/detections.odgt").read_text().splitlines()) == 9
 
 
+def test_a_threshold_for_a_class_that_is_left_out_is_refused(refused, weights, shapes):
+    flags = ("--only", "bright", "--threshold", "bright=0.2", "dark=0.4")
+    said = refused("predict", weights, shapes / "images/val1.png", *flags)
+    assert "--threshold names dark, which --only leaves out; name it in both or in none." in said
+
+
 def test_one_label_reports_each_box_once(predict, weights, shapes):
     _, (record,) = predict(shapes / "images/val1.png", flags=["--one-label"])
     expected = load(weights, "cpu", one_label=True).predict(shapes / "images/val1.png")

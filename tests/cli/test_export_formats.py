@@ -16,7 +16,7 @@ from tests.inference.cases import assert_same, random_image
 from uncrowd.inference import export_file
 from uncrowd.inference.export_check import made_up
 from uncrowd.inference.half import PASSING, PRECISE
-from uncrowd.inference.onnx_detector import load_onnx
+from uncrowd.inference.onnx_detector import OnnxDetector
 from uncrowd.inference.openvino_detector import OpenVinoDetector
 
 
@@ -50,7 +50,7 @@ def test_half_precision_keeps_boxes_scores_and_attention_in_fp32(uncrowd, export
     assert {"Conv", "Gemm", "MatMul"} <= kinds <= {"Conv", "Gemm", "MatMul", "Cast", *PASSING}
     assert file.stat().st_size < 0.9 * exported.onnx.stat().st_size
     onnx.checker.check_model(onnx.load(file), full_check=True)
-    assert load_onnx(file, "cpu").description == load_onnx(exported.onnx, "cpu").description
+    assert OnnxDetector.load(file, "cpu").description == OnnxDetector.load(exported.onnx, "cpu").description
 
 
 def test_openvino_finds_what_the_weights_find(uncrowd, refused, exported, traced, tmp_path):
@@ -145,5 +145,7 @@ def test_what_does_not_go_together_is_refused(refused, exported, shapes, tmp_pat
     assert "--int8 needs images to calibrate with" in refused("export", exported.weights, file, "--int8")
     both = ("--half", "--int8", "--data", shapes)
     assert "half and int8 exclude each other" in refused("export", exported.weights, file, *both)
-    assert "end its name in .onnx or .xml" in refused("export", exported.weights, tmp_path / "detector.trt")
+    assert "end its name in .onnx, .xml or .safetensors" in refused(
+        "export", exported.weights, tmp_path / "detector.trt"
+    )
     assert not list(tmp_path.iterdir())

@@ -16,12 +16,14 @@ from uncrowd.inference.tta import TTAConfig, View
 
 
 def test_images_come_from_files_and_folders(predict, shapes, tmp_path):
-    said, records = predict(shapes / "images/train1.png", shapes / "images")
+    (tmp_path / "link").symlink_to(shapes / "images")
+    elsewhere = shapes / "images/../images/train2.png"
+    said, records = predict(shapes / "images/train1.png", elsewhere, shapes / "images", tmp_path / "link")
     assert (said.status, said.err) == (0, "")
-    assert "in 9 images; written to" in said.out  # the one given twice counts once
+    assert "in 9 images; written to" in said.out  # those given twice count once
     assert [record["image"] for record in records][:2] == [
         str(shapes / "images/train1.png"),
-        str(shapes / "images/train2.png"),
+        str(elsewhere),
     ]
     for record in records:
         assert (tmp_path / "out" / record["annotated"]).is_file()

@@ -124,7 +124,7 @@ def test_a_card_that_cannot_be_read_is_said(hub: StandIn, weights: Path, capsys:
     assert main(["push", str(weights), OURS, "--card", "nowhere.md", "--write-card", "new.md"]) == 2
     assert "--write-card writes a card and sends nothing; leave --card out, or --write-card." in capsys.readouterr().err
     assert main(["push", str(weights), OURS, "--write-card", str(weights)]) == 2
-    assert "is one of the inputs and would be overwritten; name another file." in capsys.readouterr().err
+    assert f"{weights} exists; name another file with --write-card, or remove it." in capsys.readouterr().err
     assert main(["push", str(weights), "crowd", "--write-card", "new.md"]) == 2
     assert "'crowd' is not the name of a repository; give it as owner/name." in capsys.readouterr().err
     assert hub.asked == []

@@ -22,7 +22,7 @@ from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference import export, export_file
 from uncrowd.inference.export_check import made_up
 from uncrowd.inference.exported import METADATA, ExportedDescription
-from uncrowd.inference.onnx_detector import OnnxDetector, load_onnx
+from uncrowd.inference.onnx_detector import OnnxDetector
 from uncrowd.models.backbone import Backbone, BackboneConfig
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
@@ -51,7 +51,8 @@ def assert_same(ours: Decoded, theirs: Decoded, *, boxes: float = 1e-4, scores: 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_it_finds_what_its_model_finds(exported: Exported, sizes: list[tuple[int, int]]) -> None:
     images, network_sizes = made_up(sizes, seed=0)
-    assert_same(load_onnx(exported.onnx).detect(images, network_sizes), exported.model.detect(images, network_sizes))
+    ours = OnnxDetector.load(exported.onnx).detect(images, network_sizes)
+    assert_same(ours, exported.model.detect(images, network_sizes))
 
 
 def test_boxes_of_the_test_are_on_all_levels_and_outside_the_image(exported: Exported) -> None:
@@ -71,7 +72,7 @@ def test_the_file_describes_itself(exported: Exported) -> None:
     said = json.loads(metadata.value)
     assert said["categories"] == {"ids": [3, 17], "names": ["dark", "bright"]}
     assert (said["preprocessing"], said["multiple"]) == ({"short_side": 48, "max_size": 96}, 32)
-    assert load_onnx(exported.onnx).description == ExportedDescription(
+    assert OnnxDetector.load(exported.onnx).description == ExportedDescription(
         model=exported.model.config,
         categories=exported.categories,
         preprocessing=exported.resize,
@@ -211,7 +212,7 @@ def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
     with symbolic_shapes():
         export.write_onnx(tmp_path / "dense.onnx", model, CATEGORIES, ResizeConfig(short_side=64, max_size=96))
     images, sizes = made_up([(97, 130), (120, 90)], seed=0)
-    ours = load_onnx(tmp_path / "dense.onnx", "cpu").detect(images, sizes)
+    ours = OnnxDetector.load(tmp_path / "dense.onnx", "cpu").detect(images, sizes)
     # Small boxes far from the origin: torch's own scores are 3e-5 from those in double precision.
     assert_same(ours, model.detect(images, sizes), boxes=1e-3, scores=1e-4)
     for proposals, found in ((3, 3), (500, 420)):  # an image has 420 points

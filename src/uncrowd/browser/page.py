@@ -16,7 +16,7 @@ from uncrowd.argument_types import checked_types
 from uncrowd.browser.runtime import read_runtime
 from uncrowd.inference.export_file import export
 from uncrowd.inference.exported import ExportedDescription
-from uncrowd.inference.onnx_detector import import_for_onnx, load_onnx
+from uncrowd.inference.onnx_detector import OnnxDetector, import_for_onnx
 from uncrowd.thresholds import DEFAULT_THRESHOLD, of_each_class
 from uncrowd.whole_file import require_new_folder, whole_folder
 
@@ -50,7 +50,7 @@ def export_page(
             exported = Path(temporary) / "detector.onnx"
             export(source, exported, say=say)
             source = exported
-        description = load_onnx(source, "cpu").description
+        description = OnnxDetector.load(source, "cpu").description
         files["model"] = source.read_bytes()
     with whole_folder(folder) as beside:
         _write(beside, description, files, notices)

@@ -21,6 +21,7 @@ from uncrowd.inference.export import OPSET
 from uncrowd.inference.export_check import SHARE, Checked
 from uncrowd.inference.export_file import export
 from uncrowd.inference.export_weights import export_weights
+from uncrowd.inference.formats import FORMATS
 from uncrowd.inference.int8 import IMAGES
 from uncrowd.inference.int8_check import Compared
 
@@ -72,6 +73,8 @@ def main(argv: Sequence[str]) -> int:
     """Writes the file and prints how much its detections differ from those of torch, or writes the page."""
     arguments = parse(ExportArguments, argv, "uncrowd export")
     match arguments.destination, arguments.page:
+        case Path() as destination, None if destination.suffix.lower() not in (*FORMATS, ".safetensors"):
+            raise InputError(f"{destination} is no name for a detector; end its name in .onnx, .xml or .safetensors.")
         case Path() as destination, None if destination.suffix.lower() == ".safetensors":
             _refuse_unused(arguments, "a weights file", "half", "lower_duplicates", "data", "split")
             _write_weights(arguments, destination)

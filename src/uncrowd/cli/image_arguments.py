@@ -33,7 +33,7 @@ def named_images(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
         else:
             require_regular(path)
             files.append(path)
-    return list({file.absolute(): file for file in files}.values())
+    return _each_once(files)
 
 
 def named_videos(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]:
@@ -51,7 +51,7 @@ def named_videos(paths: Sequence[Path], skipped: Collection[Path]) -> list[Path]
     images = [path for path in files if path not in given]
     images += [file for folder in folders for file in _inside(folder, skipped, is_image_file)[:1]]
     if not images:
-        return list({file.absolute(): file for file in (*given, *inside)}.values())
+        return _each_once([*given, *inside])
     if given:
         raise InputError(f"{given[0]} is a video and {images[0]} an image; name them in two calls.")
     print(one_line(f"note: videos beside images are left out; name them, such as {inside[0]}."), file=sys.stderr)
@@ -82,6 +82,14 @@ def result_names(files: Sequence[Path], folders: Sequence[Path]) -> dict[Path, P
         names[file] = next(name for name in numbered if str(name).casefold() not in taken)
         taken.add(str(names[file]).casefold())
     return names
+
+
+def _each_once(files: Sequence[Path]) -> list[Path]:
+    """Returns the files without those that are named a second time, maybe by another way to their folder."""
+    kept: dict[Path, Path] = {}
+    for file in files:
+        kept.setdefault(file.parent.resolve() / file.name, file)
+    return list(kept.values())
 
 
 def _inside(folder: Path, skipped: Collection[Path], wanted: Callable[[Path], bool]) -> list[Path]:

@@ -11,8 +11,6 @@ from uncrowd.cli.flags import OptionalPath, parse
 from uncrowd.errors import InputError
 from uncrowd.hub.card import model_card
 from uncrowd.hub.repository import push_to_hub
-from uncrowd.overwriting import refuse_overwriting
-from uncrowd.weights.file import file_of
 from uncrowd.whole_file import whole_file
 
 
@@ -46,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments.write_card is not None:
         if arguments.card is not None:
             raise InputError("--write-card writes a card and sends nothing; leave --card out, or --write-card.")
-        refuse_overwriting([arguments.write_card], [file_of(source)])
+        if arguments.write_card.exists():  # it may have been changed by hand
+            raise InputError(f"{arguments.write_card} exists; name another file with --write-card, or remove it.")
         text = model_card(source, repository, license=license)
         with whole_file(arguments.write_card) as file:
             file.write_text(text, encoding="utf-8")

@@ -72,13 +72,15 @@ class Chosen(NamedTuple):
 def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) -> Chosen:
     """Returns the wanted thresholds for both; without any, those of the weights, or else the default.
 
-    only: the classes that the words name. Classes that `wanted` does not name have the threshold of the weights. Raises
-    InputError for a class that the detector does not have.
+    only: the classes that are reported. Classes that `wanted` does not name have the threshold of the weights. Raises
+    InputError for a class that the detector does not have, or that is not reported.
     """
     best, names = predictor.thresholds, predictor.categories.names
     shown, counted = (DEFAULT_THRESHOLD, DEFAULT_THRESHOLD) if best is None else (best.f1, best.count)
     if wanted is not None:
         shown, counted = complete(wanted, names, shown), complete(wanted, names, counted)
+    if isinstance(wanted, Mapping) and (left_out := set(wanted) - set(only)):
+        raise InputError(f"--threshold names {min(left_out)}, which --only leaves out; name it in both or in none.")
     of_weights = best is not None and wanted is None
 
     def said(threshold: Threshold, why: str) -> str:

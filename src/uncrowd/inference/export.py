@@ -47,7 +47,7 @@ def write_onnx(
     *,
     opset: int = OPSET,
 ) -> None:
-    """Writes the detector to an ONNX file for `load_onnx`. model: on the CPU; it is left in evaluation mode.
+    """Writes the detector to an ONNX file for `OnnxDetector.load`. model: on the CPU; it is left in evaluation mode.
 
     The file takes images, (b, 3, h, w) uint8 RGB, and sizes, (b, 2) int64, the (height, width) of each image before
     padding; with dense queries also proposals, (1,) int64. It returns boxes, (b, k, 4) in network pixels, and scores

@@ -16,7 +16,7 @@ from uncrowd.inference.formats import FORMATS, load_exported
 from uncrowd.inference.half import to_half
 from uncrowd.inference.int8 import IMAGES, to_int8
 from uncrowd.inference.int8_check import Compared, compare_with
-from uncrowd.inference.onnx_detector import load_onnx
+from uncrowd.inference.onnx_detector import OnnxDetector
 from uncrowd.inference.openvino_detector import import_openvino, to_openvino
 from uncrowd.models.cost import number_of_parameters
 from uncrowd.models.detector import Detector
@@ -108,7 +108,7 @@ def _finish(
     if int8 is None:
         return made, Exported(checked)
     quantized = plain.with_name("int8.onnx")
-    to_int8(load_onnx(plain, "cpu"), quantized, int8, images)
+    to_int8(OnnxDetector.load(plain, "cpu"), quantized, int8, images)
     smaller = _in_format(quantized, ending)
     return smaller, Exported(checked, compare_with(load_exported(made, "cpu"), load_exported(smaller, "cpu"), int8))
 

@@ -69,11 +69,6 @@ class OnnxDetector(ExportedDetector):
         return [np.asarray(array) for array in self.session.run(OUTPUTS, given)]
 
 
-def load_onnx(path: Path, device: torch.device | str | None = None, proposals: int | None = None) -> OnnxDetector:
-    """See `OnnxDetector.load`."""
-    return OnnxDetector.load(path, device, proposals)
-
-
 def import_for_onnx(name: str) -> Any:
     """Imports a module that only ONNX files need. Raises InputError when it is not installed.
 
