@@ -2,10 +2,12 @@
 
 import io
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from tests.tiny import SCENES, TINY_MODEL, tiny_experiment
 from uncrowd.cli import main
 from uncrowd.data.synthetic.scenes import write_dataset
 from uncrowd.data.transforms import ResizeConfig
+from uncrowd.inference import export_file
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.models.stage import Stage
 from uncrowd.recipes import Experiment
@@ -69,6 +72,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
                 assert main(["export", str(weights), str(onnx)]) == 0
             said.write_text(printed.getvalue())
     return Exported(model.eval(), categories, resize, weights, onnx, said.read_text())
+
+
+@pytest.fixture
+def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Lets an export take the graph that was traced already; holds the options that it would have been traced with."""
+    given: dict[str, Any] = {}
+
+    def write(file: Path, *_: object, **options: Any) -> None:
+        given.update(options)
+        shutil.copyfile(exported.onnx, file)
+
+    monkeypatch.setattr(export_file, "write_onnx", write)
+    return given
 
 
 def _of_all_sizes() -> SparseRCNN:

@@ -12,17 +12,16 @@ import onnxruntime
 import pytest
 
 import uncrowd
-from tests.exported import symbolic_shapes
-from tests.tiny import TINY_MODEL, tiny_experiment
+from tests.exported import Exported
+from tests.tiny import tiny_experiment
 from uncrowd import InputError
 
 
 @pytest.fixture(scope="module")
 def trained(crowd: Path, tmp_path_factory: pytest.TempPathFactory) -> uncrowd.TrainedRun:
-    """A finished run of the tiny experiment, with a single stage, which halves the time to export it."""
-    out, tiny = tmp_path_factory.mktemp("public") / "run", tiny_experiment()
-    experiment = replace(tiny, model=replace(TINY_MODEL, stages=1))
-    return uncrowd.train(crowd, experiment, out=out, device="cpu", say=lambda _: None)
+    """A finished run of the tiny experiment."""
+    out = tmp_path_factory.mktemp("public") / "run"
+    return uncrowd.train(crowd, tiny_experiment(), out=out, device="cpu", say=lambda _: None)
 
 
 def test_a_dataset_is_splits_of_samples(crowd: Path) -> None:
@@ -152,14 +151,14 @@ def test_a_dataset_without_ground_truth_is_not_scored(crowd: Path) -> None:
         uncrowd.evaluate({}, replace(val, annotated=False))
 
 
-def test_a_detector_is_exported(trained: uncrowd.TrainedRun, tmp_path: Path) -> None:
-    with symbolic_shapes():
-        exported = uncrowd.export(trained.weights, tmp_path / "detector.onnx")
-    assert exported.checked.exported.pixels < 0.1
+@pytest.mark.usefixtures("traced")
+def test_a_detector_is_exported(exported: Exported, tmp_path: Path) -> None:
+    found = uncrowd.export(exported.weights, tmp_path / "detector.onnx")
+    assert found.checked.exported.pixels < 0.1
     session = onnxruntime.InferenceSession(tmp_path / "detector.onnx")
     assert [output.name for output in session.get_outputs()] == ["boxes", "scores", "labels"]
     with pytest.raises(InputError, match=r"is not the name of an exported detector; end its name in \.onnx or \.xml"):
-        uncrowd.export(trained.weights, tmp_path / "detector.pt")
+        uncrowd.export(exported.weights, tmp_path / "detector.pt")
 
 
 def test_an_experiment_is_found_by_its_name(crowd: Path) -> None:

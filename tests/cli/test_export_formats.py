@@ -4,7 +4,6 @@ import copy
 import json
 import pickle
 import re
-import shutil
 import subprocess
 import sys
 
@@ -18,19 +17,6 @@ from uncrowd.inference.export_check import made_up
 from uncrowd.inference.half import PASSING, PRECISE
 from uncrowd.inference.onnx_detector import OnnxDetector
 from uncrowd.inference.openvino_detector import OpenVinoDetector
-
-
-@pytest.fixture
-def traced(exported, monkeypatch):
-    """Takes the graph that was traced already, and returns the options that it would have been traced with."""
-    given = {}
-
-    def write(file, *_, **options):
-        given.update(options)
-        shutil.copyfile(exported.onnx, file)
-
-    monkeypatch.setattr(export_file, "write_onnx", write)
-    return given
 
 
 def numbers_of(file):
