@@ -34,6 +34,7 @@ from uncrowd.boxes import iou
 from uncrowd.data.synthetic.scenes import SceneConfig, draw_scene, write_dataset
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.engine.train_config import TrainConfig
+from uncrowd.errors import InputError
 from uncrowd.inference.one_to_one import assign, close_pairs
 from uncrowd.inference.tiles import TilesConfig, grid_of
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
@@ -114,9 +115,11 @@ def trained(work: Path, epochs: int) -> Path:
     """Returns the weights, after training what is left to train."""
     folder = work / f"run-{epochs}"
     data = made_once(work / "data", _write)
-    if (folder / "config.json").is_file():
-        return uncrowd.resume(folder, data=data).weights
-    return uncrowd.train(data, _recipe(epochs), out=folder).weights
+    begun = (folder / "config.json").is_file()
+    trained = uncrowd.resume(folder, data=data) if begun else uncrowd.train(data, _recipe(epochs), out=folder)
+    if not trained.finished:
+        raise InputError("Training was stopped; the same command goes on with it.")
+    return trained.weights
 
 
 def _write(folder: Path) -> None:
