@@ -67,12 +67,20 @@ def _with_head(name: str, **changes: Any) -> OurDetector:
     return _both(_with_model(dense_1(), name, dense_head=replace(_HEAD, **changes)))
 
 
+def _with_zero_deltas(recipe: Experiment) -> OurDetector:
+    assert isinstance(recipe.model, SparseRCNNConfig)
+    stage = replace(recipe.model.stage, zero_deltas=True)
+    return _both(_with_model(recipe, f"{recipe.name}-zero", stage=stage))
+
+
 def _with_quality() -> OurDetector:
     classes = FocalConfig(alpha=0.25, gamma=2.0, target="quality", score_power=0.25, iou_power=0.75)
     recipe = dense_1()
     return _both(replace(recipe, name="dense-1-quality", loss=replace(recipe.loss, classes=classes)))
 
 
+# Stages that begin by keeping their boxes, with learned queries and with those from the image.
+ZERO = [_with_zero_deltas(small_data_1()), _with_zero_deltas(dense_1())]
 # Queries from the image behind the stages of the full method and behind the baseline's, and the controls of both.
 DENSE = [
     _both(dense_1()),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 from benchmarks.claims.datasets import APART, BCCD, CROWDED, LARGE, LESS_CROWDED
-from benchmarks.claims.dense import CHOICES, DENSE
+from benchmarks.claims.dense import CHOICES, DENSE, ZERO
 from benchmarks.claims.nuclei import ComposedNuclei
 from benchmarks.claims.ours import OurDetector, small_data_1_wide
 from benchmarks.claims.rates import rate_lines
@@ -39,6 +39,7 @@ def all_lines() -> list[Line]:
         *(line for peer in PEERS for line in rate_lines(peer)),
         *_row([CROWDED], PEERS, SHORT, seeds=3),
         *_row([CROWDED], DENSE, SHORT, seeds=3),
+        *_row([CROWDED], ZERO, SHORT, seeds=3),
         *_row([APART, LESS_CROWDED], CORNERS, SHORT, seeds=3),
         *_row([CROWDED], [*CORNERS, *PEERS], LONG, seeds=2),
         *_row([LARGE, ComposedNuclei(), BCCD], [CORNERS[0], CORNERS[-1], *PEERS], SHORT, seeds=2),

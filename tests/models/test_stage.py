@@ -56,6 +56,21 @@ def test_matrices_start_as_xavier_uniform() -> None:
             assert 0.8 * bound < parameter.abs().max() <= bound, name
 
 
+def test_a_stage_may_begin_by_keeping_its_boxes() -> None:
+    torch.manual_seed(1)
+    at_random = Stage(TINY, num_classes=5).state_dict()
+    torch.manual_seed(1)
+    stage = Stage(replace(TINY, zero_deltas=True), num_classes=5)
+    differ = [name for name, tensor in stage.state_dict().items() if not torch.equal(tensor, at_random[name])]
+    assert differ == ["box_deltas.weight", "box_deltas.bias"]
+    features, boxes, queries = inputs()
+    output = stage(boxes, queries, pooled(features, boxes))
+    torch.testing.assert_close(output.boxes, boxes)
+    output.boxes.square().sum().backward()
+    assert stage.box_deltas.weight.grad is not None
+    assert (stage.box_deltas.weight.grad.abs().sum(dim=1) > 0).all()  # it learns from the first step
+
+
 @pytest.mark.parametrize(("delta", "growth"), [(100.0, 100_000 / 16), (-5.0, math.exp(-5))], ids=["grown", "shrunk"])
 def test_growth_of_sides_is_limited_and_shrinking_is_not(delta: float, growth: float) -> None:
     stage = Stage(TINY, num_classes=5)

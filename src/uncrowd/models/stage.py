@@ -39,6 +39,9 @@ class StageConfig:
     class_tower: int = 1
     # Number of layers before the box deltas.
     box_tower: int = 3
+    # Let each stage begin training by keeping the boxes that it gets: the last layer before the box deltas starts at 0,
+    # and not at random as in the paper's release.
+    zero_deltas: bool = False
     # Side of a pooled RoI, in cells.
     pooled_size: int = 7
     # Weights of the stages: own gives each stage its own, as in the paper; shared gives all stages after the first one
@@ -69,12 +72,15 @@ class Stage(nn.Module):
         self.box_tower = _tower(width, config.box_tower)
         self.class_logits = PreciseLinear(width, num_classes)
         self.box_deltas = PreciseLinear(width, 4)
-        self._initialise()
+        self._initialise(zero_deltas=config.zero_deltas)
 
-    def _initialise(self) -> None:
+    def _initialise(self, *, zero_deltas: bool) -> None:
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
+        if zero_deltas:
+            nn.init.zeros_(self.box_deltas.weight)
+            nn.init.zeros_(self.box_deltas.bias)
         nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
         if isinstance(self.attention, LearnedIoUAttention):
             self.attention.start_as_equation_3()
