@@ -135,7 +135,8 @@ def test_experiments_of_a_model_train_just_that() -> None:
 def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, SparseRCNN]) -> None:
     """Tensors do not show the heads and the kind of attention. Settings of training alone are not mentioned."""
     backbone = replace(TINY_MODEL.backbone, drop_path=0.1)
-    other = replace(TINY_MODEL, backbone=backbone, stage=replace(TINY_MODEL.stage, attention="content", heads=8))
+    stage = replace(TINY_MODEL.stage, attention="content", heads=8, zero_deltas=True)
+    other = replace(TINY_MODEL, backbone=backbone, stage=stage)
     words = initialise(begun(other), PETS, trained[0], new_class_head=False)
     assert re.search(r"NOTE: .*stage\.attention was 'iou' and is 'content', stage\.heads was 4 and is 8$", words)
 

@@ -14,8 +14,14 @@ from uncrowd.weights.class_head import with_classes
 from uncrowd.weights.file import load_exactly, load_weights
 from uncrowd.weights.proposals import with_proposals
 
-# Settings that neither change the tensors nor what is computed with them.
-_OF_TRAINING = {"num_classes", "backbone.pretrained", "backbone.frozen_stages", "backbone.drop_path"}
+# Settings that neither change the shapes of tensors nor what is computed with them.
+_OF_TRAINING = {
+    "num_classes",
+    "backbone.pretrained",
+    "backbone.frozen_stages",
+    "backbone.drop_path",
+    "stage.zero_deltas",
+}
 
 
 def small_data_from(start_from: str | None) -> Experiment:
