@@ -6,7 +6,7 @@ They are written out, as the yardstick is, so that later changes of defaults lea
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.claims.ours import OurDetector, small_data_1
+from benchmarks.claims.ours import OurDetector, small_data_1, with_zero_deltas
 
 from uncrowd.losses.classification import FocalConfig
 from uncrowd.losses.dense import DenseLossConfig
@@ -67,20 +67,12 @@ def _with_head(name: str, **changes: Any) -> OurDetector:
     return _both(_with_model(dense_1(), name, dense_head=replace(_HEAD, **changes)))
 
 
-def _with_zero_deltas(recipe: Experiment) -> OurDetector:
-    assert isinstance(recipe.model, SparseRCNNConfig)
-    stage = replace(recipe.model.stage, zero_deltas=True)
-    return _both(_with_model(recipe, f"{recipe.name}-zero", stage=stage))
-
-
 def _with_quality() -> OurDetector:
     classes = FocalConfig(alpha=0.25, gamma=2.0, target="quality", score_power=0.25, iou_power=0.75)
     recipe = dense_1()
     return _both(replace(recipe, name="dense-1-quality", loss=replace(recipe.loss, classes=classes)))
 
 
-# Stages that begin by keeping their boxes, with learned queries and with those from the image.
-ZERO = [_with_zero_deltas(small_data_1()), _with_zero_deltas(dense_1())]
 # Queries from the image behind the stages of the full method and behind the baseline's, and the controls of both.
 DENSE = [
     _both(dense_1()),
@@ -88,6 +80,8 @@ DENSE = [
     _both(dense_1_beside()),
     _both(dense_1_alone()),
 ]
+# The full method behind dense queries, with stages that begin by keeping the boxes of the dense head.
+DENSE_ZERO = _both(with_zero_deltas(dense_1()))
 # One change each: points from stride 4; the stages teach the dense head through queries, or through boxes; quality as
 # the target of the stages' matches; attention that learns more than IoU; and learned queries in four groups.
 CHOICES = [

@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import product
 
 from benchmarks.claims.datasets import APART, BCCD, CROWDED, LARGE, LESS_CROWDED
-from benchmarks.claims.dense import CHOICES, DENSE, ZERO
+from benchmarks.claims.dense import CHOICES, DENSE, DENSE_ZERO
 from benchmarks.claims.nuclei import ComposedNuclei
-from benchmarks.claims.ours import OurDetector, small_data_1_wide
+from benchmarks.claims.ours import OurDetector, small_data_1, small_data_1_wide, with_zero_deltas
 from benchmarks.claims.rates import rate_lines
 from benchmarks.claims.settings import LONG, SHORT, Budget, Dataset, Detector, Line
 from benchmarks.claims.torchvision_peers import TorchvisionDetector
@@ -15,17 +15,26 @@ from benchmarks.claims.yolo import Yolo
 
 from uncrowd.models.interaction import InteractionKind
 from uncrowd.models.self_attention import AttentionKind
+from uncrowd.recipes import Experiment
 
 ATTENTIONS: tuple[AttentionKind, ...] = ("content", "none", "iou_only", "iou")
 INTERACTIONS: tuple[InteractionKind, ...] = ("entangled", "half", "full", "dcw")
 
-# The paper's Tables 3 and 4 as a 2 x 2 factorial; the last has both modules.
-CORNERS = [
-    OurDetector(attention="content", interaction="entangled"),
-    OurDetector(attention="content", interaction="dcw"),
-    OurDetector(attention="iou", interaction="entangled"),
-    OurDetector(attention="iou", interaction="dcw"),
-]
+
+def _corners(recipe: Experiment) -> list[OurDetector]:
+    """Returns the paper's Tables 3 and 4 as a 2 x 2 factorial; the last has both modules."""
+    modules: list[tuple[AttentionKind, InteractionKind]] = [
+        ("content", "entangled"),
+        ("content", "dcw"),
+        ("iou", "entangled"),
+        ("iou", "dcw"),
+    ]
+    return [OurDetector(attention=attention, interaction=each, recipe=recipe) for attention, each in modules]
+
+
+CORNERS = _corners(small_data_1())
+# The same with stages that begin by keeping their boxes; the full method is run first.
+ZERO = _corners(with_zero_deltas(small_data_1()))
 PEERS: list[Detector] = [TorchvisionDetector(kind="faster-rcnn"), TorchvisionDetector(kind="fcos"), Yolo()]
 
 
@@ -39,7 +48,7 @@ def all_lines() -> list[Line]:
         *(line for peer in PEERS for line in rate_lines(peer)),
         *_row([CROWDED], PEERS, SHORT, seeds=3),
         *_row([CROWDED], DENSE, SHORT, seeds=3),
-        *_row([CROWDED], ZERO, SHORT, seeds=3),
+        *_row([CROWDED], [*ZERO[::-1], DENSE_ZERO], SHORT, seeds=3),
         *_row([APART, LESS_CROWDED], CORNERS, SHORT, seeds=3),
         *_row([CROWDED], [*CORNERS, *PEERS], LONG, seeds=2),
         *_row([LARGE, ComposedNuclei(), BCCD], [CORNERS[0], CORNERS[-1], *PEERS], SHORT, seeds=2),

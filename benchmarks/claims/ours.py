@@ -91,6 +91,13 @@ def small_data_1_wide() -> Experiment:
     return replace(recipe, name="small-data-1-wide", model=replace(recipe.model, stage=stage))
 
 
+def with_zero_deltas(recipe: Experiment) -> Experiment:
+    """Returns the recipe with stages that begin by keeping their boxes."""
+    assert isinstance(recipe.model, SparseRCNNConfig)
+    stage = replace(recipe.model.stage, zero_deltas=True)
+    return replace(recipe, name=f"{recipe.name}-zero", model=replace(recipe.model, stage=stage))
+
+
 @dataclass(frozen=True, kw_only=True)
 class OurDetector:
     """One of our detectors: a recipe with another self attention and another interaction.
