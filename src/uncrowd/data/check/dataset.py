@@ -92,7 +92,7 @@ def scan(layout: Layout, box: BoxKind = "fbox", classes: ClassMap | None = None)
     refused: list[Finding] = []
     for split in layout.splits:
         try:
-            datasets[split], noted = scan_split(layout, split, box=box)
+            datasets[split], noted = scan_split(layout, split, box=box, classes=classes)
             problems.append(noted)
         except InputError as error:
             refused.append(_refused("annotation file", split, error))

@@ -67,9 +67,17 @@ def open_split(
 
 
 def scan_split(
-    layout: Layout, split: str, *, box: BoxKind = "fbox", sizes: Mapping[str, tuple[int, int]] | None = None
+    layout: Layout,
+    split: str,
+    *,
+    box: BoxKind = "fbox",
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    classes: ClassMap | None = None,
 ) -> tuple[DetectionDataset, Problems]:
-    """As `open_split`, but notes and leaves out bad records. Raises InputError where the whole file cannot be used."""
+    """As `open_split`, but notes and leaves out bad records. Raises InputError where the whole file cannot be used.
+
+    classes: the classes that will be kept, for what is noted of several datasets; all classes are returned.
+    """
     found, categories = _scan_parts(layout, split, box, sizes)
     dataset = _joined({name: dataset for name, (dataset, _) in found.items()}, layout, categories)
     if len(layout.parts) == 1:
@@ -77,8 +85,8 @@ def scan_split(
     problems = Problems()
     for name, (_, theirs) in found.items():
         problems.take(theirs, place=f"{name}: ")
-    for name in dataset.categories.names:
-        having = [part for part, of_part in categories.items() if name in of_part.names]
+    for name, names in (classes or {name: (name,) for name in dataset.categories.names}).items():
+        having = [part for part, of_part in categories.items() if not set(names).isdisjoint(of_part.names)]
         if len(having) < len(layout.parts):
             problems.add(SOME_CLASSES, f"{name}: only {' and '.join(having)}")
     return dataset, problems
