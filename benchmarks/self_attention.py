@@ -49,9 +49,9 @@ def main(argv: Sequence[str]) -> int:
     for path in arguments.weights:
         for kind in KINDS:
             scores = uncrowd.evaluate(attending(path, kind), dataset).values
-            print(
-                f"| {path.name} | {kind} | {' | '.join(f'{100 * scores[name]:.1f}' for name in SCORES)} |", flush=True
-            )
+            values = [scores[name] for name in SCORES]
+            cells = [path.name, kind, *("-" if value is None else f"{100 * value:.1f}" for value in values)]
+            print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 
 
