@@ -23,7 +23,7 @@ the value in the recipe that `uncrowd train --data FOLDER` uses, where it differ
 values of any other recipe, and `uncrowd info` lists the recipes.
 
 Some parts, such as the model, the class loss or crops, have settings of their own. Their flags exist only in recipes
-that use the part. A switch that is on by default has a `no-` flag that turns it off.
+that use the part. A switch that is on, by default or in the recipe, has a `no-` flag that turns it off.
 """
 
 

@@ -73,7 +73,8 @@ def test_one_label_reports_each_box_once(predict, weights, shapes):
     _, (record,) = predict(shapes / "images/val1.png", flags=["--one-label"])
     expected = load(weights, "cpu", one_label=True).predict(shapes / "images/val1.png")
     np.testing.assert_allclose([each["score"] for each in record["detections"]], expected.scores, atol=1e-4)
-    assert len({tuple(each["box_xyxy"]) for each in record["detections"]}) == len(record["detections"])
+    np.testing.assert_allclose([each["box_xyxy"] for each in record["detections"]], expected.boxes, atol=0.01)
+    assert len({tuple(box) for box in expected.boxes.tolist()}) == len(expected) == 10  # all queries, each once
 
 
 def test_images_may_follow_the_threshold(uncrowd, refused, weights, shapes, tmp_path):
