@@ -23,12 +23,9 @@ INTERACTIONS: tuple[InteractionKind, ...] = ("entangled", "half", "full", "dcw")
 
 def _corners(recipe: Experiment) -> list[OurDetector]:
     """Returns the paper's Tables 3 and 4 as a 2 x 2 factorial; the last has both modules."""
-    modules: list[tuple[AttentionKind, InteractionKind]] = [
-        ("content", "entangled"),
-        ("content", "dcw"),
-        ("iou", "entangled"),
-        ("iou", "dcw"),
-    ]
+    attentions: tuple[AttentionKind, ...] = ("content", "iou")
+    interactions: tuple[InteractionKind, ...] = ("entangled", "dcw")
+    modules = product(attentions, interactions)
     return [OurDetector(attention=attention, interaction=each, recipe=recipe) for attention, each in modules]
 
 

@@ -23,7 +23,8 @@ the value in the recipe that `uncrowd train --data FOLDER` uses, where it differ
 values of any other recipe, and `uncrowd info` lists the recipes.
 
 Some parts, such as the model, the class loss or crops, have settings of their own. Their flags exist only in recipes
-that use the part. A switch that is on, by default or in the recipe, has a `no-` flag that turns it off.
+that use the part. A switch that a recipe has on has a `no-` flag, which turns it off; the page shows the flag of
+small-data, or of the default where small-data has no such part.
 """
 
 
@@ -55,9 +56,9 @@ def _sections(cls: type, prefix: str, recipe: object | None) -> Iterator[tuple[s
         for member in members:
             assert isinstance(member, type)
             inner.append((member, f"{prefix}{field.name}.", value if isinstance(value, member) else None))
-        flag = _flag(
-            prefix, field, types[field.name], [str(member.__name__) for member in members if isinstance(member, type)]
-        )
+        parts = [str(member.__name__) for member in members if isinstance(member, type)]
+        is_on = (field.default if recipe is None else value) is True
+        flag = _flag(f"{prefix}{'no-' if is_on else ''}{field.name}", types[field.name], parts)
         default = _default(field)
         ours = "" if recipe is None or members or _shown(value) == default else _shown(value)
         rows.append(f"| {flag} | {default} | {ours} | {comments.get(field.name, '')} |")
@@ -86,9 +87,9 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
-def _flag(prefix: str, field: Field[Any], annotation: Any, parts: list[str]) -> str:
+def _flag(name: str, annotation: Any, parts: list[str]) -> str:
     """Returns the flag with the values it takes, or links to the tables of the parts that the field may hold."""
-    dashed = f"{prefix}{'no-' if field.default is True else ''}{field.name}".replace("_", "-")
+    dashed = name.replace("_", "-")
     if parts:
         return f"`--{dashed}.*`: " + ", ".join(f"[{part}](#{part.lower()})" for part in parts)
     return f"`--{dashed}{_values(annotation)}`"

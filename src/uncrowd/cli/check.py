@@ -11,7 +11,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from uncrowd.cli.check_figure import draw_splits
-from uncrowd.cli.figure_file import require_figure_file, save_figure
+from uncrowd.cli.figure_file import images_named, require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalClasses, parse
 from uncrowd.data.check.boxes import learnable
 from uncrowd.data.check.dataset import Checked, check, scan
@@ -21,7 +21,6 @@ from uncrowd.data.formats.format import BoxKind
 from uncrowd.data.formats.layout import find_layout
 from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.problems import MAX_EXAMPLES, Finding
-from uncrowd.data.splits import Splits
 from uncrowd.errors import require_at_least
 from uncrowd.words import counted
 
@@ -60,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         find_layout(arguments.data), arguments.box, class_map(arguments.classes) if arguments.classes else None
     )
     if arguments.draw is not None:
-        require_figure_file(arguments.draw, *_images_named(arguments.draw.name, scanned.splits), flag="--draw")
+        require_figure_file(arguments.draw, *images_named(arguments.draw.name, scanned.splits.present), flag="--draw")
     if not arguments.json:
         print(scanned.splits.outline(), flush=True)
     checked = check(scanned, max_pixels=arguments.max_pixels)
@@ -75,16 +74,6 @@ def main(argv: Sequence[str]) -> int:
         said = _draw(checked, arguments.draw)
         print(said, file=sys.stderr if arguments.json else sys.stdout)
     return 2 if checked.number("error") else 0
-
-
-def _images_named(name: str, splits: Splits) -> list[Path]:
-    """Returns the images that a drawing of this name could overwrite."""
-    return [
-        dataset.path(index)
-        for dataset in splits.present
-        for index, file_name in enumerate(dataset.file_names)
-        if Path(file_name).name == name
-    ]
 
 
 def _draw(checked: Checked, file: Path) -> str:

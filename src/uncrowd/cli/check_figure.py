@@ -32,7 +32,7 @@ def draw_splits(checked: Checked) -> UInt8[np.ndarray, "height width 3"] | None:
 
 def _shown(checked: Checked, dataset: DetectionDataset) -> list[int]:
     """Returns the positions of the images that can be read: of those with boxes, or of all if none has any."""
-    readable = [index for index, id in enumerate(dataset.ids.tolist()) if (dataset.source, id) not in checked.unusable]
+    readable = checked.usable(dataset)
     with_boxes = [index for index in readable if dataset.offsets[index] < dataset.offsets[index + 1]]
     return with_boxes or readable
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tyro.conf import Positional, arg
 
-from uncrowd.cli.figure_file import require_figure_file, save_figure
+from uncrowd.cli.figure_file import images_named, require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalClasses, OptionalDevice, parse, require_device
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, found_in, holds_detections, load_for
 from uncrowd.data.classes import keep_classes
@@ -67,8 +67,7 @@ def compare(argv: Sequence[str]) -> int:
     of_all_classes = open_split(layout, choose_split(layout, arguments.split))
     classes = choose_classes(arguments.classes, arguments.first)
     dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
-    same_name = [index for index, name in enumerate(dataset.file_names) if Path(name).name == arguments.out.name]
-    require_figure_file(arguments.out, *map(dataset.path, same_name))
+    require_figure_file(arguments.out, *images_named(arguments.out.name, [dataset]))
     shown = dataset.subset(_chosen(arguments.images, arguments.count, dataset))
     methods = arguments.first, arguments.second
     found = [

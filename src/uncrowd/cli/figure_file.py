@@ -1,11 +1,13 @@
 """Checks and writes the file of a figure."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from uncrowd.data.dataset import DetectionDataset
 from uncrowd.errors import InputError
 from uncrowd.overwriting import refuse_overwriting
 
@@ -22,6 +24,16 @@ def require_figure_file(out: Path, *inputs: Path, flag: str = "--out") -> None:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written; {flag} names a file in a folder that exists.")
     refuse_overwriting([out], inputs, mend=f"name another file with {flag}")
+
+
+def images_named(name: str, datasets: Iterable[DetectionDataset]) -> list[Path]:
+    """Returns the images of the datasets whose files have this name: those that a figure of this name may overwrite."""
+    return [
+        dataset.path(index)
+        for dataset in datasets
+        for index, file_name in enumerate(dataset.file_names)
+        if Path(file_name).name == name
+    ]
 
 
 def save_figure(out: Path, figure: UInt8[np.ndarray, "h w 3"]) -> None:

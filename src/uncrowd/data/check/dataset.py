@@ -54,9 +54,14 @@ class Checked:
         """Returns how many findings have this severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
+    def usable(self, dataset: DetectionDataset) -> list[int]:
+        """Returns the positions of the images of one of the datasets, or of a part of it, that can be used."""
+        ids = enumerate(dataset.ids.tolist())
+        return [index for index, id in ids if (dataset.source, id) not in self.unusable]
+
     def usable_images(self, dataset: DetectionDataset) -> int:
         """Returns how many images of one of the datasets, or of a part of it, can be used."""
-        return sum((dataset.source, id) not in self.unusable for id in dataset.ids.tolist())
+        return len(self.usable(dataset))
 
 
 @checked_types(data="a folder, an annotation file, or a list of them")
