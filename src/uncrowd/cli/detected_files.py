@@ -25,12 +25,14 @@ from uncrowd.words import one_line
 class DetectedFile(NamedTuple):
     """What one file gave.
 
-    said: lines for the user. image: without its pixels; None if it was left out. pages: how many the file has.
+    said: lines for the user. image: without its pixels; None if it was left out. pages: how many the file has. full:
+    see `Predictor.notes`.
     """
 
     said: list[str]
     image: FoundImage | None = None
     pages: int = 0
+    full: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,22 +71,26 @@ class DetectedFiles:
             yield _left_out(error)  # such a file proves damaged only now
             return
         for (file, image), detections in zip(content.items(), found, strict=True):
-            notes = [one_line(f"note: {file}: {note}") for note in image.notes()]
-            yield DetectedFile(notes, self._written(file, image, detections), image.pages)
+            size = image.size if isinstance(image, TiffRows) else image.pixels.shape[:2]
+            said = [one_line(f"note: {file}: {note}") for note in image.notes()]
+            full = self.predictor.notes(detections.above(self.threshold.counted), size)
+            yield DetectedFile(said, self._written(file, image, size, detections), image.pages, full)
 
     def _read(self, file: Path) -> ImageContent | TiffRows:
         limit = self.predictor.max_pixels
         rows = read_tiff_rows(file, max_pixels=limit) if self.in_rows else None
         return rows or read_content(file, max_pixels=limit)
 
-    def _written(self, file: Path, image: ImageContent | TiffRows, everything: Detections) -> FoundImage:
+    def _written(
+        self, file: Path, image: ImageContent | TiffRows, size: tuple[int, int], everything: Detections
+    ) -> FoundImage:
         of_classes = everything[_among(everything, self.only)]
         pixels = None if isinstance(image, TiffRows) else image.pixels
         found = FoundImage(
             file,
             path_below(file, self.folders),
             self.names[file],
-            image.size if isinstance(image, TiffRows) else image.pixels.shape[:2],
+            size,
             pixels,
             of_classes.above(self.threshold.shown),
             of_classes.above(self.threshold.counted).counts,

@@ -22,8 +22,9 @@ from uncrowd.devices import send
 from uncrowd.errors import NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.exported import AnyDetector
+from uncrowd.inference.full import note_if_full
 from uncrowd.inference.image_like import ImageLike, size_of, to_pixels, to_rows, warn_of
-from uncrowd.inference.tiles import TilesConfig, detect_in_tiles
+from uncrowd.inference.tiles import TilesConfig, detect_in_tiles, grid_of
 from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
@@ -111,7 +112,8 @@ class Predictor:
         augmentation images go one by one. With tiles they do so too, and a batch holds tiles of one row; see
         `detect_in_tiles`.
 
-        Warns of files of which a part is left out (pages after the first) or hardly visible (12 bits in 16). Raises
+        Warns of files of which a part is left out (pages after the first) or hardly visible (12 bits in 16), and with a
+        threshold where an image, or one of its tiles, has nearly as many objects as the detector can report. Raises
         InputError for a threshold outside 0 to 1, for an image that cannot be read or is given in another form, and
         NonFiniteError when the weights are damaged.
         """
@@ -132,14 +134,28 @@ class Predictor:
     def _predict_all(self, inputs: Sequence[ImageLike], threshold: Threshold, batch_size: int) -> list[Detections]:
         if self.tiles is None:
             return self._predict_whole(inputs, threshold, batch_size)
-        return [self._predict_tiled(image, self.tiles, batch_size).above(threshold) for image in inputs]
+        return [self._predict_tiled(image, self.tiles, threshold, batch_size) for image in inputs]
 
-    def _predict_tiled(self, image: ImageLike, tiles: TilesConfig, batch_size: int) -> Detections:
+    def _predict_tiled(self, image: ImageLike, tiles: TilesConfig, threshold: Threshold, batch_size: int) -> Detections:
         rows = to_rows(image, self.max_pixels)
         found = detect_in_tiles(rows, tiles, self.resize, lambda images: self._predict_whole(images, 0.0, batch_size))
-        if rows is not image:
-            warn_of(image, rows.notes())
+        found = found.above(threshold)
+        notes = rows.notes() if rows is not image else []
+        warn_of(image, notes + (self.notes(found, rows.size) if threshold else []))
         return found
+
+    def notes(self, found: Detections, size: tuple[int, int]) -> list[str]:
+        """Returns what has to be said of the objects that are reported of an image of (height, width) `size`.
+
+        It says where they are nearly as many as the detector can report; with test-time augmentation nothing is said.
+        """
+        if self.tta is not None:
+            return []
+        grid = None if self.tiles is None else grid_of(size, self.tiles)
+        largest = max(size) if self.tiles is None else min(self.tiles.side, *size)
+        side = self.resize.short_side if largest > self.resize.short_side else None
+        note = note_if_full(found, self.model.config, grid, side)
+        return [] if note is None else [note]
 
     def _predict_whole(self, inputs: Sequence[ImageLike], threshold: Threshold, batch_size: int) -> list[Detections]:
         if self.tta is not None:
@@ -155,8 +171,10 @@ class Predictor:
                 resized.append(resize(pixels, self.resize))
                 image_sizes.append(pixels.shape[:2])
             detections = self._detect(*pad(resized), image_sizes)
-            for index, detection in zip(indices, detections, strict=True):
-                found[index] = detection.above(threshold)
+            for index, detection, size in zip(indices, detections, image_sizes, strict=True):
+                found[index] = kept = detection.above(threshold)
+                if threshold:
+                    warn_of(inputs[index], self.notes(kept, size))
         return [detection for detection in found if detection is not None]
 
     def _pixels(self, image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,0 +1,42 @@
+"""Says where a detector reports as many objects as it can, so that an image may hold more."""
+
+from collections.abc import Sequence
+
+from uncrowd.inference.merge import Grid
+from uncrowd.models.detector import DetectorConfig
+from uncrowd.structures import Detections
+
+# The share of a detector's most from which an image or a tile counts as full: of two queries on one object, one has a
+# low score.
+FULL = 0.9
+
+
+def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None, side: int | None) -> str | None:
+    """Returns a sentence if an image, or one of its tiles, has nearly as many objects as the detector can report.
+
+    found: the objects that are reported, in image pixels. config: the detector's. grid: the tiles that the image was
+    cut into; None where it was not. side: a size of tiles that would help; None if smaller tiles would not.
+    """
+    most = config.proposals
+    if grid is None:
+        if len(found) < FULL * most:
+            return None
+        where = f"the detector reports at most {most} objects in an image"
+    else:
+        counts = _in_tiles(found, grid)
+        full = sum(count >= FULL * most for count in counts)
+        if not full:
+            return None
+        where = f"the detector reports at most {most} objects in a tile, and {full} of {len(counts)} have about as many"
+    cut = "cut it into tiles" if grid is None else "make the tiles ones"
+    ways = [] if side is None else [f"{cut} of {side} pixels"]
+    ways += ["ask for more proposals"] if config.any_proposals else []
+    return f"{where}; more may be there" + (f": {' or '.join(ways)}" if ways else "")
+
+
+def _in_tiles(found: Detections, grid: Grid) -> Sequence[int]:
+    """Returns the number of objects whose centre is in each tile."""
+    x, y = (found.boxes[:, :2] + found.boxes[:, 2:]).div(2).unbind(dim=1)
+    rows = [(top <= y) & (y < bottom) for top, bottom in grid.rows]
+    columns = [(left <= x) & (x < right) for left, right in grid.columns]
+    return [int((row & column).sum()) for row in rows for column in columns]
