@@ -34,8 +34,8 @@ def test_a_video_gives_its_tracks_in_all_formats(follow, clip):
     line, zone = "32,0,32,48", "0,0,64,0,64,48,0,48"
     said, out = follow(clip, flags=["--line", line, "--zone", zone])
     assert (said.status, said.err) == (0, "")
-    assert f"{clip}: 12 frames, 1.10 s, " in said.out
-    assert said.out.endswith(f"tracks that begin with a score of 0 or more in 1 video; written to {out}\n")
+    assert f"{clip}: 12 frames, 1.20 s, " in said.out
+    assert said.out.endswith(f" tracks that begin with a score of 0 or more in 1 video; written to {out}\n")
     assert sorted(file.name for file in out.iterdir()) == ["clip.jsonl", "clip.mp4", "clip.txt", "counts.csv"]
 
     records = [json.loads(line) for line in (out / "clip.jsonl").read_text().splitlines()]
@@ -62,7 +62,7 @@ def test_a_video_gives_its_tracks_in_all_formats(follow, clip):
     (counts,) = csv.DictReader((out / "counts.csv").read_text().splitlines())
     ids = {each["track"]: each["class"] for _, each in of_json}
     assert counts["video"] == str(clip)
-    assert (counts["frames"], counts["seconds"]) == ("12", "1.100")
+    assert (counts["frames"], counts["seconds"]) == ("12", "1.200")
     assert [int(counts[name]) for name in ("dark", "bright")] == [[*ids.values()].count(n) for n in ("dark", "bright")]
     assert int(counts["dark in"]) == records[-1]["crossed"]["dark"]["in"]
     assert int(counts["zone most"]) == max(len(record["in_zone"]) for record in records)
@@ -141,7 +141,7 @@ def test_a_camera_writes_until_it_is_interrupted(follow, monkeypatch):
     monkeypatch.setattr(read, "_camera", lambda index: ("testsrc=size=64x48:rate=10", "lavfi"))
     said, out = follow(flags=["--camera", "0", "--batch-size", 1])
     assert said.status == 130
-    assert "camera 0: 5 frames, 0.40 s, " in said.out
+    assert "camera 0: 5 frames, 0.50 s, " in said.out
     assert len((out / "camera-0.jsonl").read_text().splitlines()) == 5
     with av.open(str(out / "camera-0.mp4")) as video:
         assert len(list(video.decode(video=0))) == 5

@@ -87,7 +87,7 @@ class Marks(NamedTuple):
             into, out = (sum(numbers) for numbers in zip(*found.crossed.values(), strict=True))
             shapes.append((self.line.points, f"in {into}, out {out}"))
         if self.zone is not None and found.in_zone is not None:
-            shapes.append((self.zone.points, str(len(found.in_zone))))
+            shapes.append((self.zone.points, f"{len(found.in_zone)} inside"))
         return shapes
 
 
@@ -96,7 +96,7 @@ def track_videos(
 ) -> int:
     """Writes the tracks of each video. Returns 2 if one, or a part of one, could not be read, else 0."""
     line, zone = output.line is not None, output.zone is not None
-    whole = read = 0
+    whole = read = tracks = 0
     with writing_video_counts(out / COUNTS, only, line=line, zone=zone) as write_counts:
         for source, name in output.sources.items():
             with ExitStack() as stack:
@@ -106,7 +106,7 @@ def track_videos(
                     print(f"left out: {error}", file=sys.stderr)
                     continue
                 marks = Marks.read(output, video, predictor.categories.names)
-                counts = VideoCounts(video.name, only)
+                counts = VideoCounts(video.name, only, video.rate)
                 try:
                     frames = track(predictor, video, threshold.shown, batch_size, only=only)
                     _write(frames, video, out / name, marks, counts, annotated=output.annotated)
@@ -115,11 +115,11 @@ def track_videos(
                     print(one_line(counts.in_words()))
                 for note in video.notes():
                     print(one_line(f"note: {note}"), file=sys.stderr)
-                read, whole = read + 1, whole + (not video.notes())
+                read, whole, tracks = read + 1, whole + (not video.notes()), tracks + sum(counts.tracks.values())
     left_out = f", {len(output.sources) - read} left out" if read < len(output.sources) else ""
     print(
-        f"tracks that begin with a score of {threshold.shown_words} in {counted(read, 'video')}{left_out}; "
-        f"written to {out}"
+        f"{counted(tracks, 'track')} that begin with a score of {threshold.shown_words} in {counted(read, 'video')}"
+        f"{left_out}; written to {out}"
     )
     return 0 if whole == len(output.sources) else 2
 

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from uncrowd.structures import Detections
 from uncrowd.visualize.draw import draw_detections
+
+# (x, y) in pixels of the frame.
+Point = tuple[int, int]
 
 MARK = (255, 255, 255)
 EDGE = (0, 0, 0)
@@ -16,11 +19,12 @@ EDGE = (0, 0, 0)
 def draw_tracks(
     pixels: UInt8[np.ndarray, "h w 3"],
     tracks: Detections,
-    shapes: Sequence[tuple[Sequence[tuple[int, int]], str]] = (),
+    shapes: Sequence[tuple[Sequence[Point], str]] = (),
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Returns a copy of the frame with the box and id of each track; a track has the same colour in all frames.
 
-    shapes: lines and polygons, as points in pixels of the frame, each with the words beside its first point.
+    shapes: lines and polygons, as points in pixels of the frame, each with words. An arrow points to the inner side of
+    a line: the left of who stands at its first point and faces the second.
     """
     assert tracks.track_ids is not None
     ids = tracks.track_ids.tolist()
@@ -30,12 +34,39 @@ def draw_tracks(
     if not shapes:
         return drawn
     canvas = Image.fromarray(drawn)
-    draw = ImageDraw.Draw(canvas)
-    width = max(1, round(min(canvas.size) / 160))
     for points, words in shapes:
-        closed = [*points, points[0]] if len(points) > 2 else [*points]
-        draw.line(closed, EDGE, width + 2)
-        draw.line(closed, MARK, width)
-        size = max(11.0, min(canvas.size) / 30)
-        draw.text(points[0], words, MARK, stroke_width=max(1, width), stroke_fill=EDGE, font_size=size)
+        _draw_shape(ImageDraw.Draw(canvas), points, words, canvas.size)
     return np.asarray(canvas)
+
+
+def _draw_shape(draw: ImageDraw.ImageDraw, points: Sequence[Point], words: str, size: tuple[int, int]) -> None:
+    """Draws a line with an arrow to its inner side, or a polygon, with the words beside it and inside the image."""
+    width = max(1, round(min(size) / 160))
+    font = ImageFont.load_default(max(11.0, min(size) / 30))
+    left, top, right, bottom = draw.textbbox((0, 0), words, font, stroke_width=width)
+    sides = np.array([right - left, bottom - top])
+    place = np.mean(points, axis=0)
+    strokes = [[*points, points[0]]]
+    if len(points) == 2:
+        along = np.subtract(points[1], points[0]) / np.hypot(*np.subtract(points[1], points[0]))
+        inwards = np.array([along[1], -along[0]])  # y points down
+        strokes += _arrow(place, inwards, min(size) / 15)
+        place = place - inwards * sides.max() / 2
+    for colour, wide in ((EDGE, width + 2), (MARK, width)):
+        for stroke in strokes:
+            draw.line(stroke, colour, wide)
+    corner = np.clip(place - sides / 2, 0, np.maximum(np.array(size) - sides, 0))
+    draw.text(_point(corner - (left, top)), words, MARK, font, stroke_width=width, stroke_fill=EDGE)
+
+
+def _arrow(start: np.ndarray, direction: np.ndarray, length: float) -> list[list[Point]]:
+    """Returns the shaft and the head of an arrow. direction: of length 1."""
+    tip, across = start + length * direction, np.array([direction[1], -direction[0]])
+    wings = (tip + length * (-0.5 * direction + side * across) for side in (-0.35, 0.35))
+    first, second = map(_point, wings)
+    return [[_point(start), _point(tip)], [first, _point(tip), second]]
+
+
+def _point(values: np.ndarray) -> Point:
+    x, y = values.tolist()
+    return round(x), round(y)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 from uncrowd.data.results.csv_rows import writing_rows
@@ -12,9 +13,10 @@ from uncrowd.words import counted
 class VideoCounts:
     """Of a video: its frames and seconds, the tracks of each class, those that crossed the line, those in the zone."""
 
-    def __init__(self, name: str, classes: Sequence[str]) -> None:
-        """Begins at 0. name: the video's. classes: those that are counted."""
+    def __init__(self, name: str, classes: Sequence[str], rate: Fraction) -> None:
+        """Begins at 0. name: the video's. classes: those that are counted. rate: frames a second."""
         self.name = name
+        self.rate = rate
         self.frames = 0
         self.seconds = 0.0
         self.tracks = dict.fromkeys(classes, 0)
@@ -25,7 +27,7 @@ class VideoCounts:
     def add(self, found: FoundFrame) -> None:
         """Adds the next frame. A track that was not in an earlier frame has a higher id than all of those."""
         assert found.tracks.track_ids is not None
-        self.frames, self.seconds = found.frame.number, float(found.frame.time)
+        self.frames, self.seconds = found.frame.number, float(found.frame.time + 1 / self.rate)  # to its end
         ids = found.tracks.track_ids.tolist()
         for name, id in zip(found.tracks.names, ids, strict=True):
             self.tracks[name] += id > self._highest
@@ -41,7 +43,7 @@ class VideoCounts:
         return 0.0 if self.in_zone is None else self.in_zone[0] / max(self.frames, 1)
 
     def in_words(self) -> str:
-        """Returns a line such as "clip.mp4: 250 frames, 9.96 s, 14 tracks; line: 3 in, 1 out"."""
+        """Returns a line such as "clip.mp4: 250 frames, 10.00 s, 14 tracks; line: 3 in, 1 out"."""
         total = sum(self.tracks.values())
         each = ", ".join(f"{name} {number}" for name, number in self.tracks.items())
         words = f"{self.name}: {counted(self.frames, 'frame')}, {self.seconds:.2f} s, {counted(total, 'track')}"
