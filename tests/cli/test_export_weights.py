@@ -34,6 +34,9 @@ def test_half_precision_keeps_all_but_the_last_bits(uncrowd, weights, tmp_path):
     assert said.status == 0, said.err
     assert said.out.startswith(f"written to {half}, {half.stat().st_size / 1e6:.1f} MB\n")
     assert said.out.endswith("\nscore thresholds: 0.4 for the best F1, 0.35 for the best counts\n")
+    assert "already" not in said.out
+    again = uncrowd("export", half, tmp_path / "again.safetensors", "--half")
+    assert f"\n{half} was in half precision already\n" in again.out
     assert half.stat().st_size < 0.55 * weights.stat().st_size
     rounded, whole = load_weights(half), load_weights(weights)
     assert rounded[1:] == whole[1:], "classes, preprocessing and thresholds"
@@ -49,7 +52,7 @@ def test_other_settings_get_thresholds_of_their_own(uncrowd, weights, found, tmp
     said = uncrowd("export", weights, file, "--lower-duplicates", 3)
     assert said.out.endswith("it has no score thresholds; --data DATA chooses them\n")
     assert load_weights(file).thresholds is None
-    said = uncrowd("export", weights, file, "--half", "--lower-duplicates", 3, "--data", found)
+    said = uncrowd("export", weights, file, "--half", "--lower-duplicates", 3, "--data", found, "--overwrite")
     assert said.status == 0, said.err
     held = json.loads(uncrowd("info", file).out)
     assert held["model"]["lower_duplicates"] == 3

@@ -24,6 +24,11 @@ from uncrowd.inference.export_weights import export_weights
 from uncrowd.inference.formats import FORMATS
 from uncrowd.inference.int8 import IMAGES
 from uncrowd.inference.int8_check import Compared
+from uncrowd.overwriting import refuse_overwriting
+from uncrowd.weights.file import file_of
+
+# Weights in half precision have about half as many bytes as others; above this share nothing was gained.
+NO_SMALLER = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,8 @@ class ExportArguments:
     page: Annotated[OptionalPath, arg(metavar="FOLDER", help_behavior_hint="")] = None
     # The file of ONNX Runtime Web where there is no npm; `npm pack onnxruntime-web@1.30.0` downloads it elsewhere.
     runtime: OptionalPath = None
+    # Replace a file that is there already.
+    overwrite: bool = False
     # Version of ONNX's operators, 18 to 23; an older program may need an older one.
     opset: int = OPSET
     # Half precision: store and compute in fp16 all but boxes, scores and attention. The file is about half as large; it
@@ -72,16 +79,20 @@ class ExportArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the file and prints how much its detections differ from those of torch, or writes the page."""
     arguments = parse(ExportArguments, argv, "uncrowd export")
+    if arguments.destination is not None:
+        inputs = [arguments.source, arguments.source / "weights.safetensors"]  # the latter of a run's folder
+        refuse_overwriting([arguments.destination], inputs, replace=arguments.overwrite)
     match arguments.destination, arguments.page:
         case Path() as destination, None if destination.suffix.lower() not in (*FORMATS, ".safetensors"):
             raise InputError(f"{destination} is no name for a detector; end its name in .onnx, .xml or .safetensors.")
         case Path() as destination, None if destination.suffix.lower() == ".safetensors":
-            _refuse_unused(arguments, "a weights file", "half", "lower_duplicates", "data", "split")
+            _refuse_unused(arguments, "a weights file", "overwrite", "half", "lower_duplicates", "data", "split")
             _write_weights(arguments, destination)
         case Path() as destination, None:
-            _refuse_unused(arguments, "an .onnx or .xml file", "opset", "half", "int8", "data", "split", "images")
+            used = ("overwrite", "opset", "half", "int8", "data", "split", "images")
+            _refuse_unused(arguments, "an .onnx or .xml file", *used)
             if not arguments.int8:
-                _refuse_unused(arguments, "an .onnx or .xml file without --int8", "opset", "half")
+                _refuse_unused(arguments, "an .onnx or .xml file without --int8", "overwrite", "opset", "half")
             _write_file(arguments, destination)
         case None, Path() as folder:
             _refuse_unused(arguments, "a page", "runtime")
@@ -109,6 +120,8 @@ def _write_weights(arguments: ExportArguments, destination: Path) -> None:
         dataset=_dataset(arguments),
     )
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
+    if arguments.half and destination.stat().st_size > NO_SMALLER * file_of(arguments.source).stat().st_size:
+        print(f"{arguments.source} was in half precision already")
     if thresholds is None:
         print("it has no score thresholds; --data DATA chooses them")
     else:
