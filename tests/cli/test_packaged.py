@@ -25,8 +25,9 @@ def test_info_lists_and_shows_it(uncrowd, detector, monkeypatch):
     monkeypatch.setattr("uncrowd.cli.info._list_experiments", lambda: None)
     listed = uncrowd("info").out
     assert "shapes   dark, bright   2." in listed
-    assert f"\n{detector.parent}\n" in listed
-    assert json.loads(uncrowd("info", "shapes").out) == json.loads(uncrowd("info", detector).out)
+    assert uncrowd("info", "shapes").out == uncrowd("info", detector).out == "# Shapes\n"
+    packaged.FOLDER.joinpath("shapes.md").unlink()
+    assert json.loads(uncrowd("info", "shapes").out)["categories"] == {"3": "dark", "17": "bright"}
 
 
 def test_predict_and_eval_give_what_its_file_gives(uncrowd, detector, shapes, tmp_path):

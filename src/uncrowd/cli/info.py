@@ -24,7 +24,7 @@ from uncrowd.paper.rows import PaperRow, rows_of
 from uncrowd.paper.tables import Cell, cells, cost
 from uncrowd.recipes import EXPERIMENTS, Experiment
 from uncrowd.weights import packaged
-from uncrowd.weights.packaged import located
+from uncrowd.weights.packaged import located, own_card
 from uncrowd.words import first, nearest
 
 TABLES = "tables"
@@ -38,9 +38,10 @@ OWN_DATA = "Your own data"
 class InfoArguments:
     """List the recipes and the detectors that come with uncrowd, or show one, a weights file, or the paper's tables.
 
-    A recipe is shown with all its settings and its scores in the paper. A detector, a weights file or a run is shown
-    with its model, categories, preprocessing and the best score thresholds on validation data. The word tables shows
-    the paper's parameters and FLOPs beside those computed here.
+    A recipe is shown with all its settings and its scores in the paper, a detector that comes with uncrowd with its
+    card: data, scores, and what it cannot do. A weights file or a run is shown with its model, categories,
+    preprocessing and the best score thresholds on validation data. The word tables shows the paper's parameters and
+    FLOPs beside those computed here.
     """
 
     # Name of a recipe or of a detector, a weights file (.safetensors, .onnx, .xml), the folder of a run, or the word
@@ -49,7 +50,7 @@ class InfoArguments:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints a table or JSON."""
+    """Prints a table, a card or JSON."""
     what = parse(InfoArguments, argv, "uncrowd info").what
     if what is None:
         _list_detectors()
@@ -58,6 +59,8 @@ def main(argv: Sequence[str]) -> int:
         _compare_tables()
     elif what in EXPERIMENTS:
         print(json.dumps(_of_experiment(EXPERIMENTS[what]()), indent=2))
+    elif (card := own_card(located(Path(what)))) is not None:
+        print(_without_metadata(card.read_text(encoding="utf-8")), end="")
     elif located(Path(what)).exists():
         print(json.dumps(_of_weights(Path(what)), indent=2))
     else:
@@ -66,6 +69,11 @@ def main(argv: Sequence[str]) -> int:
             f"`uncrowd info` lists{nearest(what, (*EXPERIMENTS, *packaged.detectors()))}."
         )
     return 0
+
+
+def _without_metadata(card: str) -> str:
+    """Returns a model card without the YAML between two lines of dashes on its top, which is for the Hub."""
+    return card.split("---\n", 2)[2].lstrip()
 
 
 def _of_experiment(experiment: Experiment) -> dict[str, object]:
@@ -125,7 +133,7 @@ def _list_detectors() -> None:
         table.add_row(name, first(load(file, "cpu").categories.names, 10), f"{file.stat().st_size / 1e6:.1f} MB")
     console = Console(width=WIDTH)
     console.print(table, "")
-    print(f"`uncrowd predict NAME IMAGES` detects with one; its data and scores are in NAME.md in\n{packaged.FOLDER}\n")
+    print("`uncrowd predict NAME IMAGES` detects with one, `uncrowd info NAME` shows its data and scores.\n")
 
 
 def _listed(experiment: Experiment) -> list[str]:

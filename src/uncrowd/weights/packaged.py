@@ -22,8 +22,9 @@ def located(path: Path) -> Path:
 
 
 def own_card(weights: Path) -> Path | None:
-    """Returns the card of a detector that comes with the package; None for other weights."""
-    return weights.with_suffix(".md") if weights in detectors().values() else None
+    """Returns the card of a detector that comes with the package; None for other weights, and without a card."""
+    card = weights.with_suffix(".md")
+    return card if weights in detectors().values() and card.is_file() else None
 
 
 def offered() -> str:
