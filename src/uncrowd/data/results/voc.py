@@ -1,6 +1,6 @@
 """Writes Pascal VOC's XML: a file with the objects of each image, each with its score, which VOC itself does not know.
 
-VOC counts pixels from 1, and the last one is part of the box.
+VOC counts whole pixels from 1, and the last one is part of the box. Its readers expect no decimals.
 """
 
 from collections.abc import Iterator
@@ -46,8 +46,10 @@ def _annotation(image: FoundImage) -> ET.Element:
         _add(thing, "difficult", "0")
         _add(thing, "score", f"{score:.4f}")
         box = ET.SubElement(thing, "bndbox")
-        for key, number in zip(("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2), strict=True):
-            _add(box, key, f"{number:.2f}")
+        left, top = round(x1) + 1, round(y1) + 1
+        corners = (left, top, max(left, round(x2)), max(top, round(y2)))
+        for key, number in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
+            _add(box, key, str(number))
     ET.indent(root)
     return root
 
