@@ -53,6 +53,12 @@ IN_PIXELS = Rule(
     message="boxes that are not in shares of the image",
     training="divide x and width by the width of the image, y and height by its height",
 )
+SOME_IN_PIXELS = Rule(
+    kind="boxes in pixels",
+    severity="warning",
+    message="boxes of more than twice the size of their image, which may be in pixels",
+    training="they are read as shares of the image; if they are in pixels, divide them by its width and height",
+)
 CORNERS = Rule(
     kind="boxes as corners",
     severity="warning",
@@ -178,6 +184,8 @@ def judge_shares(dataset: DetectionDataset, problems: Problems) -> None:
     if huge.mean() > 0.5:
         add(IN_PIXELS, huge)
         return
+    if huge.any():
+        add(SOME_IN_PIXELS, huge)
     x1, y1, x2, y2 = dataset.boxes.T
     leaving = (x1 < -EDGE) | (y1 < -EDGE) | (x2 > width + EDGE) | (y2 > height + EDGE)
     for rule, fitting in (
