@@ -122,7 +122,8 @@ def test_the_same_detections_are_equally_good() -> None:
     assert score is not None
     assert (score.difference, score.lower, score.upper, score.a_better) == (0, 0, 0, 0.5)
     assert same.better is None
-    assert same.answer().startswith("Which of A and B is better may be luck of the images: AP is ")
+    assert same.answer().startswith("A and B score the same: AP is ")
+    assert same.table().splitlines()[1].endswith("equal")
 
 
 @pytest.mark.parametrize("protocol", ["coco", "crowdhuman"])

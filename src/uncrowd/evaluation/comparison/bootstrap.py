@@ -40,6 +40,11 @@ class ScoreDifference:
         """The score of a minus that of b."""
         return self.a - self.b
 
+    @property
+    def always_equal(self) -> bool:
+        """Whether a and b score the same on all images and, but for a few, in each resample."""
+        return self.difference == self.lower == self.upper == 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -66,6 +71,8 @@ class Comparison:
         main = self.scores[self.headline]
         if main is None:
             return "The dataset has no objects, so the two cannot be compared."
+        if main.always_equal:
+            return f"{a} and {b} score the same: {self.headline} is {100 * main.a:.1f} for both, also on resamples."
         numbers = (
             f"{self.headline} is {100 * main.a:.1f} against {100 * main.b:.1f}, a difference of "
             f"{100 * main.difference:+.1f} (95 % interval {100 * main.lower:+.1f} to {100 * main.upper:+.1f}), and {a} "
@@ -128,7 +135,7 @@ def _line(name: str, score: ScoreDifference | None) -> str:
     if score is None:
         return f"{name:8}{'-':>6}{'-':>7}{'-':>8}{'-':>18}{'-':>11}"
     interval = f"{100 * score.lower:+.1f} to {100 * score.upper:+.1f}"
-    better = f"{100 * score.a_better:.1f} %"
+    better = "equal" if score.always_equal else f"{100 * score.a_better:.1f} %"
     return (
         f"{name:8}{100 * score.a:>6.1f}{100 * score.b:>7.1f}{100 * score.difference:>+8.1f}{interval:>18}{better:>11}"
     )
