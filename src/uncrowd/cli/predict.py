@@ -32,7 +32,7 @@ from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Categories
 from uncrowd.thresholds import Threshold, require_known
 from uncrowd.weights.packaged import offered
-from uncrowd.words import counted
+from uncrowd.words import counted, one_line
 
 # What is written in any case.
 DETECTIONS, COUNTS = "detections.json", "counts.csv"
@@ -41,6 +41,8 @@ DETECTIONS, COUNTS = "detections.json", "counts.csv"
 @dataclass(frozen=True, kw_only=True)
 class PredictArguments:
     """Detect and count objects in images: writes each image with its boxes, all detections as JSON, and counts as CSV.
+
+    Boxes are in pixels of the given image; the drawing of a small image is enlarged.
 
     In videos, follow objects from frame to frame (needs uncrowd[video]): writes each video with the boxes and ids of
     tracks, the tracks as .jsonl and as MOTChallenge's .txt, and their numbers as CSV.
@@ -102,7 +104,8 @@ class PredictArguments:
     # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
     # bits of results.
     batch_size: int = 4
-    # For large images: cut each into square tiles of this many pixels, detect in each, and merge what is found.
+    # For large images: cut each into square tiles of this many pixels, detect in each, and merge what is found. Begin
+    # with the size to which the detector resizes images (`uncrowd info WEIGHTS`).
     tiles: OptionalNumber = None
     # Pixels that neighbouring tiles share, by default a fifth of --tiles: an object up to this wide and high is whole
     # in some tile.
@@ -150,6 +153,7 @@ def _predict(
     in_rows = arguments.json_only and tiles is not None and "crops" not in arguments.format
     step = 1 if in_rows else arguments.batch_size  # such a file proves damaged only while it is detected in
     counts = Counts(only)
+    full: list[tuple[Path, str]] = []
     read = objects = pages = 0
     with (
         results_folder(arguments.out, ranks) as out,
@@ -168,15 +172,19 @@ def _predict(
             in_rows=in_rows,
         )
         batches = [files[start : start + step] for start in range(0, len(files), step)]
-        for done, (said, image, in_file) in enumerate(ranks.each(batches, detect), start=1):
+        for done, (said, image, in_file, of_full) in enumerate(ranks.each(batches, detect), start=1):
             for line in said:
                 print(line, file=sys.stderr)
             if image is not None:
                 for write in of_all:
                     write(image)
                 counts.add(image.below, {name: image.counts[name] for name in only})
+                full += [(image.file, note) for note in of_full]
                 read, objects, pages = read + 1, objects + len(image.detections), pages + in_file
             on_file(done, len(files))
+    if full and threshold.counted:
+        others = f" and {counted(len(full) - 1, 'other image')}" if len(full) > 1 else ""
+        print(one_line(f"note: {full[0][0]}{others}: {full[0][1]}"), file=sys.stderr)
     if read:
         print(f"counts of objects with a score of {threshold.counted_words}:\n{counts.in_words()}")
     left_out = f", {len(files) - read} left out" if read < len(files) else ""
@@ -184,6 +192,8 @@ def _predict(
         f"{objects} objects with a score of {threshold.shown_words} in {counted(read, 'image')}{left_out}; "
         f"written to {out}"
     )
+    if read and threshold.note is not None:
+        print(threshold.note)
     return 0 if read == pages == len(files) else 2
 
 

@@ -61,12 +61,16 @@ def complete(threshold: Threshold, names: Sequence[str], otherwise: Threshold) -
 
 
 class Chosen(NamedTuple):
-    """The least scores of the detections that are shown, and of those that are counted; both also in words."""
+    """The least scores of the detections that are shown, and of those that are counted; both also in words.
+
+    note: a sentence for the user where the two differ, else None.
+    """
 
     shown: Threshold
     counted: Threshold
     shown_words: str
     counted_words: str
+    note: str | None
 
 
 def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) -> Chosen:
@@ -92,6 +96,9 @@ def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) 
         counted=counted,
         shown_words=said(shown, " (best F1 on validation data)"),
         counted_words=said(counted, " (best counts on validation data)"),
+        note="the two thresholds differ, so counts and boxes do too; --threshold NUMBER makes them one"
+        if shown != counted
+        else None,
     )
 
 
