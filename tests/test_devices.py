@@ -42,7 +42,9 @@ def test_any_other_is_refused_with_those_that_are_there(there, name):
     there(gpus=2, mps=True)
     with pytest.raises(InputError) as caught:
         choose_device(name)
-    assert str(caught.value) == (f"There is no device {name!r} here; give 'cpu', 'mps', 'cuda:0', 'cuda:1' or none.")
+    assert str(caught.value) == (
+        f"There is no device {name!r} here; give 'cpu', 'mps', 'cuda:0', 'cuda:1', or no device."
+    )
 
 
 def test_only_a_gpu_of_nvidia_is_copied_to_meanwhile(monkeypatch):

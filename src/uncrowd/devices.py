@@ -17,7 +17,7 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         return torch.device(there[-1].partition(":")[0])
     wanted = str(name)
     if wanted not in (*there, *(known.partition(":")[0] for known in there)):
-        raise InputError(f"There is no device {wanted!r} here; give {', '.join(map(repr, there))} or none.")
+        raise InputError(f"There is no device {wanted!r} here; give {', '.join(map(repr, there))}, or no device.")
     return torch.device(wanted)
 
 

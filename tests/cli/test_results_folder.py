@@ -73,7 +73,7 @@ def test_input_images_are_not_overwritten(refused, weights, tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused(refused, weights, shapes, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     sentence = refused("predict", weights, shapes / "images", "--out", tmp_path / "out")
-    assert f"{tmp_path / 'out'} cannot be written (File exists); name another folder with --out." in sentence
+    assert f"{tmp_path / 'out'} is a file; name a folder with --out." in sentence
 
 
 def test_an_error_at_the_first_image_keeps_the_earlier_json(uncrowd, weights, shapes, tmp_path, monkeypatch):

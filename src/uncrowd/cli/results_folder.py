@@ -38,6 +38,8 @@ def _locked_folder(out: Path | None) -> Iterator[Path]:
 def _make_folder(out: Path | None) -> Path:
     """Makes the folder for the results; of two calls at once, only one gets a number."""
     if out is not None:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file; name a folder with --out.")
         out.mkdir(parents=True, exist_ok=True)
         return out
     for number in count(1):

@@ -23,7 +23,9 @@ def build_accelerator(device: str | None = None) -> Accelerator:
     alone = launched().size == 1
     if not alone and (chosen.type == "mps" or chosen.index is not None):
         if device is not None:
-            raise InputError(f"Several processes cannot train on one device, {device}; give 'cuda', 'cpu' or none.")
+            raise InputError(
+                f"Several processes cannot train on one device, {device}; give 'cuda', 'cpu', or no device."
+            )
         chosen = torch.device("cpu")
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     accelerator = Accelerator(cpu=chosen.type == "cpu", mixed_precision="no", kwargs_handlers=[kwargs])

@@ -91,6 +91,6 @@ def _providers(runtime: Any, device: torch.device | str | None) -> list[Any]:
         # fp32, as on a CPU: its default on a GPU is TF32, which keeps 10 of 23 bits
         return [(CUDA, {"device_id": index or "0", "use_tf32": "0"}), CPU]
     raise InputError(
-        f"There is no device {wanted!r} for ONNX Runtime here; give 'cpu' or none. 'cuda' needs a GPU and the package "
-        "onnxruntime-gpu instead of onnxruntime."
+        f"There is no device {wanted!r} for ONNX Runtime here; give 'cpu', or no device. 'cuda' needs a GPU and the "
+        "package onnxruntime-gpu instead of onnxruntime."
     )

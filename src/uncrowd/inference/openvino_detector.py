@@ -47,7 +47,7 @@ class OpenVinoDetector(ExportedDetector):
         exist, is damaged, or was not written by `uncrowd export`.
         """
         if torch.device(device or "cpu").type != "cpu":
-            raise InputError(f"{path} runs on a CPU only, not on {str(device)!r}; give 'cpu' as device or none.")
+            raise InputError(f"{path} runs on a CPU only, not on {str(device)!r}; give 'cpu', or no device.")
         core = openvino_core()
         for file in (path, path.with_suffix(".bin")):
             if not file.is_file():
