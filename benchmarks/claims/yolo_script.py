@@ -64,7 +64,7 @@ def train(settings: dict, folder: Path) -> None:
 
 
 def detect(settings: dict, folder: Path) -> None:
-    """Writes what is found in each image as COCO results."""
+    """Writes what is found in each image as COCO results; boxes without area, which early weights give, are left out."""
     model = YOLO(settings["weights"])
     records = []
     for image in settings["images"]:
@@ -86,6 +86,7 @@ def detect(settings: dict, folder: Path) -> None:
                 "score": score,
             }
             for (x1, y1, x2, y2), score, label in rows
+            if x1 < x2 and y1 < y2
         ]
     out = Path(settings["out"])
     beside = out.with_suffix(".part")
