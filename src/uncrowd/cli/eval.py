@@ -79,7 +79,8 @@ def _evaluate(
         return
     detections, most, threshold = found[0]
     if arguments.other is not None:
-        comparison = compare(detections, found[1].detections, dataset, protocol=protocol)
+        both = (threshold, found[1].threshold)
+        comparison = compare(detections, found[1].detections, dataset, protocol=protocol, thresholds=both)
         _print_comparison(arguments, comparison, dataset)
         return
     if arguments.out is not None:

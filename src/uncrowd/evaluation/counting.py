@@ -76,6 +76,26 @@ def counting_errors(
 ) -> Counting:
     """Returns the errors of the counts of detections with a score of at least `threshold`.
 
+    Raises InputError for a threshold that does not fit the classes.
+    """
+    true, ours = count_both(samples, detections, categories, threshold)
+    return Counting(
+        threshold=threshold,
+        overall=_error(true, ours),
+        per_class={
+            name: _error(true[:, [label]], ours[:, [label]]) for label, name in enumerate(categories.unique_names)
+        },
+    )
+
+
+def count_both(
+    samples: Iterable[Sample],
+    detections: Mapping[ImageId, Detections],
+    categories: Categories,
+    threshold: Threshold,
+) -> tuple[Int64[np.ndarray, "n c"], Int64[np.ndarray, "n c"]]:
+    """Returns the number of objects, and of detections with a score of at least `threshold`, by image and class.
+
     Ignored ground truth is not counted, and neither are detections on it (see `match_image`). An image that is not a
     key of `detections` has none. Raises InputError for a threshold that does not fit the classes.
     """
@@ -90,13 +110,7 @@ def counting_errors(
             labels = labels[~match_image(sample, found).ignored]
         counted.append(np.bincount(labels, minlength=classes))
     true, ours = (np.array(numbers, dtype=np.int64).reshape(-1, classes) for numbers in (truth, counted))
-    return Counting(
-        threshold=threshold,
-        overall=_error(true, ours),
-        per_class={
-            name: _error(true[:, [label]], ours[:, [label]]) for label, name in enumerate(categories.unique_names)
-        },
-    )
+    return true, ours
 
 
 def _error(true: Int64[np.ndarray, "n c"], counted: Int64[np.ndarray, "n c"]) -> CountingError:

@@ -8,9 +8,10 @@ from uncrowd.errors import require_at_least, require_whole
 from uncrowd.evaluation.build import require_scorable
 from uncrowd.evaluation.comparison.bootstrap import Comparison
 from uncrowd.evaluation.comparison.compare import RESAMPLES, compare_detections
-from uncrowd.inference.evaluate import DATASET, DETECTOR, find_all, require_annotated
+from uncrowd.inference.evaluate import DATASET, DETECTOR, count_threshold, find_all, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
+from uncrowd.thresholds import Threshold
 
 
 @checked_types(a=DETECTOR, b=DETECTOR, dataset=DATASET)
@@ -20,6 +21,7 @@ def compare(
     dataset: DetectionDataset,
     *,
     protocol: ScoreProtocol | None = None,
+    thresholds: tuple[Threshold | None, Threshold | None] = (None, None),
     resamples: int = RESAMPLES,
     seed: int = 0,
     batch_size: int = 8,
@@ -34,7 +36,9 @@ def compare(
     interval of AP does not hold 0. Nothing is said of the luck of a training: another seed gives another detector.
 
     The scores are AP and AP50, at most 100 detections an image and class, for COCO's protocol, and AP, mMR and JI for
-    CrowdHuman's; a resample is scored as if its images were a dataset, an image drawn twice being two. Of equal scores,
+    CrowdHuman's; beside them the counting error, the sum of the absolute errors of counts over the number of objects.
+    thresholds: the least scores of detections that are counted; by default those that counted best on validation data,
+    or 0.3. A resample is scored as if its images were a dataset, an image drawn twice being two. Of equal scores,
     the copies of a detection stay side by side. protocol, batch_size, workers: as in `evaluate`.
 
     Raises InputError and warns as `evaluate` does.
@@ -45,4 +49,13 @@ def compare(
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
     of_a, of_b = (find_all(each, dataset, batch_size=batch_size, workers=workers) for each in (a, b))
-    return compare_detections(of_a, of_b, dataset, dataset.categories, protocol, resamples=resamples, seed=seed)
+    return compare_detections(
+        of_a,
+        of_b,
+        dataset,
+        dataset.categories,
+        protocol,
+        thresholds=(count_threshold(a, thresholds[0]), count_threshold(b, thresholds[1])),
+        resamples=resamples,
+        seed=seed,
+    )

@@ -109,12 +109,18 @@ def evaluate(
     require_scorable(protocol, dataset.categories)
     detections = find_all(found, dataset, batch_size=batch_size, workers=workers)
     most = most_found(found, detections)
-    best = found.thresholds if isinstance(found, Predictor) else None
     evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
     scores = evaluator.evaluate(dataset, detections, dataset.categories)
-    if threshold is None:
-        threshold = DEFAULT_THRESHOLD if best is None else best.count
-    return replace(scores, counting=counting_errors(dataset, detections, dataset.categories, threshold))
+    counting = counting_errors(dataset, detections, dataset.categories, count_threshold(found, threshold))
+    return replace(scores, counting=counting)
+
+
+def count_threshold(found: Predictor | Mapping[ImageId, Detections], given: Threshold | None) -> Threshold:
+    """Returns the given threshold; without it the one that counted best on validation data, or else 0.3."""
+    if given is not None:
+        return given
+    best = found.thresholds if isinstance(found, Predictor) else None
+    return DEFAULT_THRESHOLD if best is None else best.count
 
 
 def require_annotated(dataset: DetectionDataset) -> None:

@@ -13,6 +13,7 @@ from uncrowd.evaluation.comparison.bootstrap import Comparison, ScoreDifference
 from uncrowd.evaluation.comparison.coco import CocoMatches
 from uncrowd.evaluation.comparison.compare import compare_detections
 from uncrowd.evaluation.comparison.crowdhuman import CrowdHumanMatches
+from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.crowdhuman import CrowdHumanEvaluator
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
 
@@ -21,6 +22,8 @@ CLASSES: dict[ScoreProtocol, Categories] = {
     "crowdhuman": Categories(ids=(1,), names=("person",)),
 }
 Found = dict[ImageId, Detections]
+# The least score of a detection that is counted.
+COUNTED = 0.6
 
 
 def made_up(seed: int, protocol: ScoreProtocol, images: int = 6) -> tuple[list[Sample], Found, Found]:
@@ -68,7 +71,9 @@ def resampled_scores(
     copies = [replace(samples[i], id=number) for number, i in enumerate(indices)]
     detections: Found = {number: found[samples[i].id] for number, i in enumerate(indices) if samples[i].id in found}
     evaluator = CocoEvaluator() if protocol == "coco" else CrowdHumanEvaluator()
-    return dict(evaluator.evaluate(copies, detections, CLASSES[protocol]).values)
+    counting = counting_errors(copies, detections, CLASSES[protocol], COUNTED)
+    scores = evaluator.evaluate(copies, detections, CLASSES[protocol]).values
+    return {**scores, "counting error": counting.overall.total_error}
 
 
 @pytest.mark.parametrize("protocol", ["coco", "crowdhuman"])
@@ -88,16 +93,19 @@ def test_a_resample_scores_as_a_dataset_of_its_images(protocol: ScoreProtocol, s
 @pytest.mark.parametrize("protocol", ["coco", "crowdhuman"])
 def test_the_comparison_equals_a_slow_twin(protocol: ScoreProtocol) -> None:
     samples, a, b = made_up(7, protocol)
-    comparison = compare_detections(a, b, samples, CLASSES[protocol], protocol, resamples=20, seed=5)
+    comparison = compare_detections(
+        a, b, samples, CLASSES[protocol], protocol, thresholds=(COUNTED, COUNTED), resamples=20, seed=5
+    )
     rng = np.random.default_rng(5)
     draws = [rng.integers(len(samples), size=len(samples)) for _ in range(20)]
     pairs = [[resampled_scores(samples, found, draw, protocol) for found in (a, b)] for draw in draws]
     every = np.arange(len(samples))
     on_all = [resampled_scores(samples, found, every, protocol) for found in (a, b)]
-    assert list(comparison.scores) == (["AP", "AP50"] if protocol == "coco" else ["AP", "mMR", "JI"])
+    of_protocol = ["AP", "AP50"] if protocol == "coco" else ["AP", "mMR", "JI"]
+    assert list(comparison.scores) == [*of_protocol, "counting error"]
     for name, score in comparison.scores.items():
         differences = [x[name] - y[name] for x, y in pairs if x[name] is not None]  # type: ignore[operator]
-        wins = [0.5 if abs(d) < 1e-12 else float((d < 0) == (name == "mMR")) for d in differences]
+        wins = [0.5 if abs(d) < 1e-12 else float((d < 0) == (name in ("mMR", "counting error"))) for d in differences]
         assert score is not None
         assert (score.a, score.b) == pytest.approx((on_all[0][name], on_all[1][name]), abs=1e-9)
         assert score.lower == pytest.approx(np.percentile(differences, 2.5), abs=1e-9)
@@ -154,7 +162,7 @@ def test_an_interval_around_0_may_be_luck() -> None:
         "Which of A and B is better may be luck of the images: AP is 50.0 against 45.0, a difference of +5.0 (95 % "
         "interval -1.0 to +11.0), and A is better in 93.0 % of 1,000 resamples of the 12 images."
     )
-    assert compared.table().splitlines()[1] == "AP        50.0   45.0    +5.0     -1.0 to +11.0     93.0 %"
+    assert compared.table().splitlines()[1] == "AP              50.0   45.0    +5.0     -1.0 to +11.0     93.0 %"
     assert compared.to_dict()["scores"]["AP"]["difference"] == pytest.approx(0.05)
 
 

@@ -6,10 +6,12 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from uncrowd.evaluation.comparison.counts import ERROR
+
 # The interval leaves out this share of the resamples at each end.
 TAIL = 0.025
 # The scores of which a lower one is better.
-LOWER_IS_BETTER = ("mMR",)
+LOWER_IS_BETTER = ("mMR", ERROR)
 
 
 @runtime_checkable
@@ -23,7 +25,7 @@ class Matches(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreDifference:
-    """One score of two detectors, from 0 to 1, on all images, and what resampling says of their difference a - b.
+    """One score of two detectors, as a share, on all images, and what resampling says of their difference a - b.
 
     lower, upper: ends of the 95 % interval of the difference. a_better: share of the resamples in which a is better,
     from 0 to 1; those in which both are equal count half.
@@ -93,7 +95,7 @@ class Comparison:
 
     def table(self) -> str:
         """Returns the scores in percent, a line each."""
-        head = f"{'':8}{'A':>6}{'B':>7}{'A - B':>8}{'95 % interval':>18}{'A better':>11}"
+        head = f"{'':14}{'A':>6}{'B':>7}{'A - B':>8}{'95 % interval':>18}{'A better':>11}"
         return "\n".join([head, *(_line(name, score) for name, score in self.scores.items())])
 
 
@@ -133,9 +135,9 @@ def _difference(name: str, a: float, b: float, differences: Float64[np.ndarray, 
 
 def _line(name: str, score: ScoreDifference | None) -> str:
     if score is None:
-        return f"{name:8}{'-':>6}{'-':>7}{'-':>8}{'-':>18}{'-':>11}"
+        return f"{name:14}{'-':>6}{'-':>7}{'-':>8}{'-':>18}{'-':>11}"
     interval = f"{100 * score.lower:+.1f} to {100 * score.upper:+.1f}"
     better = "equal" if score.always_equal else f"{100 * score.a_better:.1f} %"
     return (
-        f"{name:8}{100 * score.a:>6.1f}{100 * score.b:>7.1f}{100 * score.difference:>+8.1f}{interval:>18}{better:>11}"
+        f"{name:14}{100 * score.a:>6.1f}{100 * score.b:>7.1f}{100 * score.difference:>+8.1f}{interval:>18}{better:>11}"
     )

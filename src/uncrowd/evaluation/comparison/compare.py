@@ -1,11 +1,17 @@
-"""Compares the detections of two detectors with the scores of a protocol."""
+"""Compares the detections of two detectors with the scores of a protocol, and their counts."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
 
 from uncrowd.evaluation.comparison.bootstrap import Comparison, Matches, paired_bootstrap
 from uncrowd.evaluation.comparison.coco import CocoMatches
+from uncrowd.evaluation.comparison.counts import Counts
 from uncrowd.evaluation.comparison.crowdhuman import CrowdHumanMatches
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
 
 RESAMPLES = 1000
 
@@ -17,21 +23,33 @@ def compare_detections(
     categories: Categories,
     protocol: ScoreProtocol,
     *,
+    thresholds: tuple[Threshold, Threshold] = (DEFAULT_THRESHOLD, DEFAULT_THRESHOLD),
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compares AP and AP50 of COCO's protocol, or AP, mMR and JI of CrowdHuman's; AP decides.
+    """Compares AP and AP50 of COCO's protocol, or AP, mMR and JI of CrowdHuman's, and counting errors; AP decides.
 
-    `paired_bootstrap` has the rule. Raises InputError for detections of images or classes that the dataset does not
-    have.
+    thresholds: the least scores of the detections that are counted. `paired_bootstrap` has the rule. Raises InputError
+    for detections of images or classes that the dataset does not have.
     """
     samples = list(samples)
 
-    def matches(detections: Mapping[ImageId, Detections]) -> Matches:
-        match protocol:
-            case "coco":
-                return CocoMatches.of(samples, detections, categories)
-            case "crowdhuman":
-                return CrowdHumanMatches.of(samples, detections, categories)
+    def matches(detections: Mapping[ImageId, Detections], threshold: Threshold) -> Matches:
+        matching = CocoMatches if protocol == "coco" else CrowdHumanMatches
+        return _Both(
+            matching.of(samples, detections, categories), Counts.of(samples, detections, categories, threshold)
+        )
 
-    return paired_bootstrap(matches(a), matches(b), images=len(samples), headline="AP", resamples=resamples, seed=seed)
+    of_a, of_b = (matches(found, threshold) for found, threshold in zip((a, b), thresholds, strict=True))
+    return paired_bootstrap(of_a, of_b, images=len(samples), headline="AP", resamples=resamples, seed=seed)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The scores of a protocol, and the counting error."""
+
+    matches: Matches
+    counts: Counts
+
+    def values(self, drawn: Int64[np.ndarray, " images"]) -> dict[str, float | None]:
+        return self.matches.values(drawn) | self.counts.values(drawn)
