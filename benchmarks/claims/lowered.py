@@ -1,4 +1,4 @@
-"""What our detectors score when the scores of duplicates are lowered, from the kept detections alone.
+"""What our detectors score when the scores of duplicates are lowered, or with Soft-NMS, from the kept detections alone.
 
 The power was chosen on validation images; see docs/results/queries.md. Each detector kept as many detections as it has
 proposals, so nothing is missing that lowering could bring up.
@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS
 from benchmarks.claims.study import Study
+from benchmarks.claims.suppression import soft_nms
 from benchmarks.claims.tables import called, from_lines, markdown, number
 
 from uncrowd.data.dataset import DetectionDataset
@@ -24,7 +25,9 @@ SHOWN = ("AP", "AP50", "AP75", "JI", "found at 0.5", "found at 0.75")
 def lowered_table(
     study: Study, test: Callable[[str], DetectionDataset], found: Callable[[str], Mapping[ImageId, Detections]]
 ) -> str:
-    """Returns the mean of each score over the seeds of each of our detectors, as it is and with duplicates lowered.
+    """Returns the mean of each score over the seeds of each of our detectors, in three ways.
+
+    They are: as it is, with duplicates lowered, and with the Soft-NMS of the other detectors.
 
     test, found: the test split and the kept detections of a line, by its name.
     """
@@ -32,8 +35,9 @@ def lowered_table(
     for detector in study.ours:
         runs = study.records[detector]
         before = [{name: values[0] for name, values in study.resampled[detector][seed].items()} for seed in runs]
-        after = [_scored(test(record["name"]), found(record["name"])) for record in runs.values()]
-        for way, scored in (("as it is", before), ("lowered", after)):
+        names = [record["name"] for record in runs.values()]
+        after = [[_scored(test(name), found(name), way) for name in names] for way in (lowered, _softly)]
+        for way, scored in zip(("as it is", "lowered", "Soft-NMS"), (before, *after), strict=True):
             cells = [number(name, float(np.mean([each.get(name, np.nan) for each in scored]))) for name in SHOWN]
             rows.append([f"{called(detector)}, {way}", str(len(runs)), *cells])
     head = ["detector", "seeds", "AP", "AP50", "AP75", "JI", "overlapped > .5 found, IoU .5", "the same, IoU .75"]
@@ -46,7 +50,13 @@ def lowered(found: Detections) -> Detections:
     return replace(found, boxes=one.boxes[0], scores=one.scores[0], labels=one.labels[0])
 
 
-def _scored(test: DetectionDataset, found: Mapping[ImageId, Detections]) -> dict[str, float]:
-    ranked = {id: lowered(each) for id, each in found.items()}
+def _softly(found: Detections) -> Detections:
+    return soft_nms(found, most=len(found))
+
+
+def _scored(
+    test: DetectionDataset, found: Mapping[ImageId, Detections], way: Callable[[Detections], Detections]
+) -> dict[str, float]:
+    ranked = {id: way(each) for id, each in found.items()}
     score = scorer(list(test), ranked, test.categories, ious=IOUS, threshold=None)
     return score(np.ones(len(test), dtype=np.int64))
