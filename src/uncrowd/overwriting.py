@@ -18,7 +18,7 @@ def refuse_overwriting(
     for target in targets:
         if _identity(target) in originals:
             raise InputError(f"{target} is one of the inputs and would be overwritten; {mend}.")
-        if not replace and target.is_file():
+        if not replace and target.exists():
             raise InputError(f"{target} exists already; {mend}, or replace it with --overwrite.")
 
 

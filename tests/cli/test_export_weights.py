@@ -28,13 +28,16 @@ def found(weights, tmp_path_factory):
     return folder
 
 
-def test_half_precision_keeps_all_but_the_last_bits(uncrowd, weights, tmp_path):
+def test_half_precision_keeps_all_but_the_last_bits(uncrowd, refused, weights, tmp_path):
     half = tmp_path / "half.safetensors"
     said = uncrowd("export", weights, half, "--half")
     assert said.status == 0, said.err
     assert said.out.startswith(f"written to {half}, {half.stat().st_size / 1e6:.1f} MB\n")
     assert said.out.endswith("\nscore thresholds: 0.4 for the best F1, 0.35 for the best counts\n")
     assert "already" not in said.out
+    assert f"{half} exists already; name another file, or replace it with --overwrite." in refused(
+        "export", weights, half
+    )
     again = uncrowd("export", half, tmp_path / "again.safetensors", "--half")
     assert f"\n{half} was in half precision already\n" in again.out
     assert half.stat().st_size < 0.55 * weights.stat().st_size
@@ -84,4 +87,8 @@ def test_what_cannot_be_written_is_refused(refused, weights, tmp_path):
     file = tmp_path / "small.safetensors"
     assert "--split is for a dataset; give it with --data" in refused("export", weights, file, "--split", "val")
     assert "is one of the inputs and would be overwritten" in refused("export", weights, weights)
+    (tmp_path / "small.bin").touch()
+    assert "small.bin exists already" in refused("export", weights, tmp_path / "small.xml")
+    (tmp_path / "small.bin").unlink()
+    assert "--overwrite has no effect on a page" in refused("export", weights, "--page", tmp_path, "--overwrite")
     assert list(tmp_path.iterdir()) == []

@@ -25,10 +25,7 @@ from uncrowd.inference.formats import FORMATS
 from uncrowd.inference.int8 import IMAGES
 from uncrowd.inference.int8_check import Compared
 from uncrowd.overwriting import refuse_overwriting
-from uncrowd.weights.file import file_of
-
-# Weights in half precision have about half as many bytes as others; above this share nothing was gained.
-NO_SMALLER = 0.9
+from uncrowd.weights.file import file_of, in_half_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +76,6 @@ class ExportArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the file and prints how much its detections differ from those of torch, or writes the page."""
     arguments = parse(ExportArguments, argv, "uncrowd export")
-    if arguments.destination is not None:
-        inputs = [arguments.source, arguments.source / "weights.safetensors"]  # the latter of a run's folder
-        refuse_overwriting([arguments.destination], inputs, replace=arguments.overwrite)
     match arguments.destination, arguments.page:
         case Path() as destination, None if destination.suffix.lower() not in (*FORMATS, ".safetensors"):
             raise InputError(f"{destination} is no name for a detector; end its name in .onnx, .xml or .safetensors.")
@@ -111,7 +105,15 @@ def _refuse_unused(arguments: ExportArguments, what: str, *used: str) -> None:
             raise InputError(f"--{field.name.replace('_', '-')} has no effect on {what}; leave it out.")
 
 
+def _refuse_overwriting(arguments: ExportArguments, destination: Path) -> None:
+    """Raises InputError where a file would be replaced that is the source, or that is there, without --overwrite."""
+    files = [destination, *([destination.with_suffix(".bin")] if destination.suffix.lower() == ".xml" else [])]
+    replace = arguments.overwrite or destination.is_dir()  # which is refused with a reason of its own
+    refuse_overwriting(files, [file_of(arguments.source)], replace=replace)
+
+
 def _write_weights(arguments: ExportArguments, destination: Path) -> None:
+    _refuse_overwriting(arguments, destination)
     thresholds = export_weights(
         arguments.source,
         destination,
@@ -120,7 +122,7 @@ def _write_weights(arguments: ExportArguments, destination: Path) -> None:
         dataset=_dataset(arguments),
     )
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
-    if arguments.half and destination.stat().st_size > NO_SMALLER * file_of(arguments.source).stat().st_size:
+    if arguments.half and in_half_precision(file_of(arguments.source)):
         print(f"{arguments.source} was in half precision already")
     if thresholds is None:
         print("it has no score thresholds; --data DATA chooses them")
@@ -129,6 +131,7 @@ def _write_weights(arguments: ExportArguments, destination: Path) -> None:
 
 
 def _write_file(arguments: ExportArguments, destination: Path) -> None:
+    _refuse_overwriting(arguments, destination)
     if arguments.int8 and arguments.data is None:
         raise InputError("--int8 needs images to calibrate with; give a dataset with --data.")
     exported = export(

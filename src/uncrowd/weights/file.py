@@ -253,6 +253,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
+def in_half_precision(path: Path) -> bool:
+    """Whether a weights file stores its weights in fp16. Raises InputError when it is not a safetensors file."""
+    return any(tensor.dtype == torch.float16 for tensor in read_safetensors(path)[0].values())
+
+
 @torch.no_grad()
 def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copies the tensors into the model; names, shapes and kinds of number must be exactly those of the model.
