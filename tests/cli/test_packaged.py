@@ -25,9 +25,14 @@ def test_info_lists_and_shows_it(uncrowd, detector, monkeypatch):
     monkeypatch.setattr("uncrowd.cli.info._list_experiments", lambda: None)
     listed = uncrowd("info").out
     assert "shapes   dark, bright   2." in listed
-    assert uncrowd("info", "shapes").out == uncrowd("info", detector).out == "# Shapes\n"
-    packaged.FOLDER.joinpath("shapes.md").unlink()
-    assert json.loads(uncrowd("info", "shapes").out)["categories"] == {"3": "dark", "17": "bright"}
+    assert uncrowd("info", "shapes").out == "# Shapes\n"
+    of_file = uncrowd("info", detector).out
+    assert json.loads(of_file)["categories"] == {"3": "dark", "17": "bright"}
+    card = packaged.FOLDER / "shapes.md"
+    card.write_text("# No metadata\n")
+    assert uncrowd("info", "shapes").out == "# No metadata\n"
+    card.unlink()
+    assert uncrowd("info", "shapes").out == of_file
 
 
 def test_predict_and_eval_give_what_its_file_gives(uncrowd, detector, shapes, tmp_path):

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         _compare_tables()
     elif what in EXPERIMENTS:
         print(json.dumps(_of_experiment(EXPERIMENTS[what]()), indent=2))
-    elif (card := own_card(located(Path(what)))) is not None:
+    elif what in packaged.detectors() and (card := own_card(located(Path(what)))) is not None:
         print(_without_metadata(card.read_text(encoding="utf-8")), end="")
     elif located(Path(what)).exists():
         print(json.dumps(_of_weights(Path(what)), indent=2))
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _without_metadata(card: str) -> str:
     """Returns a model card without the YAML between two lines of dashes on its top, which is for the Hub."""
-    return card.split("---\n", 2)[2].lstrip()
+    return card.split("---\n", 2)[2].lstrip() if card.startswith("---\n") else card
 
 
 def _of_experiment(experiment: Experiment) -> dict[str, object]:
