@@ -146,6 +146,14 @@ def test_voc_counts_pixels_from_1(tmp_path: Path) -> None:
     assert ElementTree.parse(tmp_path / "voc/empty.xml").getroot().findall("object") == []
 
 
+def test_voc_keeps_thin_boxes_in_the_image(tmp_path: Path) -> None:
+    thin = [[WIDTH - 0.3, 5, WIDTH, 9], [10.5625, 0, 10.625, 0.2]]
+    write(tmp_path, "voc", [found("thin.png", thin)])
+    boxes = ElementTree.parse(tmp_path / "voc/thin.xml").getroot().iter("bndbox")
+    corners = [[int(each.text or 0) for each in box] for box in boxes]
+    assert corners == [[WIDTH, 6, WIDTH, 9], [11, 1, 11, 1]]
+
+
 def test_odgt_is_read_by_our_reader(tmp_path: Path) -> None:
     person = Categories(ids=(1,), names=("person",))
     images = [found(image.below.as_posix(), image.detections.boxes.tolist(), person) for image in IMAGES]

@@ -5,6 +5,7 @@ VOC counts whole pixels from 1, and the last one is part of the box. Its readers
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -46,7 +47,8 @@ def _annotation(image: FoundImage) -> ET.Element:
         _add(thing, "difficult", "0")
         _add(thing, "score", f"{score:.4f}")
         box = ET.SubElement(thing, "bndbox")
-        left, top = round(x1) + 1, round(y1) + 1
+        # a box thinner than a pixel has the pixel that it ends in
+        left, top = max(1, min(round(x1) + 1, ceil(x2))), max(1, min(round(y1) + 1, ceil(y2)))
         corners = (left, top, max(left, round(x2)), max(top, round(y2)))
         for key, number in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
             _add(box, key, str(number))
