@@ -49,6 +49,11 @@ def of_each_class(threshold: Threshold, names: Sequence[str]) -> list[float]:
     return [float(threshold[name]) for name in names]
 
 
+def keeps_all(threshold: Threshold) -> bool:
+    """Whether every detection has a score of at least the threshold."""
+    return not any(threshold.values() if isinstance(threshold, Mapping) else [threshold])
+
+
 def require_known(wanted: Iterable[str], names: Sequence[str]) -> None:
     """Raises InputError for a class name that is not among `names`."""
     for name in wanted:

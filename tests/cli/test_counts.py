@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uncrowd.cli.thresholds import DIFFER
 from uncrowd.inference.load import load
 from uncrowd.thresholds import ScoreThresholds
 from uncrowd.weights.file import load_weights, save_weights
@@ -45,11 +46,13 @@ def test_the_thresholds_of_the_weights_are_used_and_said(uncrowd, weights, shape
     argv = ("predict", tmp_path / "chosen.safetensors", shapes / "images/val1.png", "--device", "cpu")
     said = uncrowd(*argv, "--out", tmp_path / "a")
     assert f"score of {low:g} or more (best counts on validation data):" in said.out
+    assert said.out.endswith(f"{DIFFER}\n")
     assert f"3 objects with a score of {high:g} or more (best F1 on validation data) in 1 image; " in said.out
     assert counts(tmp_path / "a") == 7
     said = uncrowd(*argv, "--out", tmp_path / "b", "--threshold", low)
     assert "validation" not in said.out
     assert (counts(tmp_path / "b"), len(detections(tmp_path / "b"))) == (7, 7)
+    assert DIFFER not in said.out
     uncrowd(*argv, "--out", tmp_path / "c", "--threshold", "dark=1")
     assert {each["class"] for each in detections(tmp_path / "c")} <= {"bright"}
     bright = [name == "bright" for name in found.names]
@@ -61,6 +64,17 @@ def test_only_some_classes_are_reported(predict, shapes, tmp_path):
     assert {found["class"] for record in records for found in record["detections"]} == {"bright"}
     assert (tmp_path / "out/counts.csv").read_text().startswith("image,bright\n")
     assert len((tmp_path / "out/detections.odgt").read_text().splitlines()) == 9
+
+
+def test_images_with_as_many_objects_as_can_be_reported_are_noted_once(uncrowd, weights, shapes, tmp_path):
+    argv = ("predict", weights, shapes / "images", "--json-only", "--device", "cpu")
+    note = "the detector reports at most 10 objects in an image; more may be there"
+    full = uncrowd(*argv, "--out", tmp_path / "a", "--threshold", 1e-6).err
+    assert full.startswith(f"note: {shapes / 'images/train1.png'}: {note}")
+    assert full.endswith("; full, too: 8 other images\n")
+    assert full.count("\n") == 1
+    for threshold in (0, 1):  # all are asked for, and none is found
+        assert uncrowd(*argv, "--out", tmp_path / str(threshold), "--threshold", threshold).err == ""
 
 
 def test_a_threshold_for_a_class_that_is_left_out_is_refused(refused, weights, shapes):

@@ -58,7 +58,7 @@ def test_each_tile_has_its_own_most() -> None:
     )
     note = note_if_full(at([*left, *right, (200.0, 50.0)]), TEN, grid, 64)
     assert note is not None
-    assert "2 of 3 have about as many; more may be there: make the tiles ones of 64 pixels" in note
+    assert "2 of 3 have about as many; more may be there: use tiles of 64 pixels" in note
 
 
 def test_predicting_warns_where_there_is_a_threshold(predictor: Predictor) -> None:
@@ -69,7 +69,7 @@ def test_predicting_warns_where_there_is_a_threshold(predictor: Predictor) -> No
         predictor.predict(image)
         predictor.predict(image, threshold=everything.scores[1].item())
     least = everything.scores.min().item()
-    with pytest.warns(UserWarning, match="an image without a name: the detector reports at most"):
+    with pytest.warns(UserWarning, match="an image that is given without a path: the detector reports at most"):
         predictor.predict([np.zeros_like(image), image], threshold=least)
     predictor.tiles = TilesConfig(side=64, overlap=32)
     with pytest.warns(UserWarning, match=r"objects in a tile, and \d of 2 have about as many"):

@@ -25,14 +25,14 @@ from uncrowd.words import one_line
 class DetectedFile(NamedTuple):
     """What one file gave.
 
-    said: lines for the user. image: without its pixels; None if it was left out. pages: how many the file has. full:
-    see `Predictor.notes`.
+    said: lines for the user. image: without its pixels; None if it was left out. pages: how many the file has. full: a
+    sentence if the image may hold more objects than the detector can report.
     """
 
     said: list[str]
     image: FoundImage | None = None
     pages: int = 0
-    full: Sequence[str] = ()
+    full: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class DetectedFiles:
         for (file, image), detections in zip(content.items(), found, strict=True):
             size = image.size if isinstance(image, TiffRows) else image.pixels.shape[:2]
             said = [one_line(f"note: {file}: {note}") for note in image.notes()]
-            full = self.predictor.notes(detections.above(self.threshold.counted), size)
+            full = self.predictor.note_if_full(detections.above(self.threshold.counted), size)
             yield DetectedFile(said, self._written(file, image, size, detections), image.pages, full)
 
     def _read(self, file: Path) -> ImageContent | TiffRows:

@@ -30,7 +30,7 @@ from uncrowd.inference.tta import TTAConfig
 from uncrowd.overwriting import refuse_overwriting
 from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Categories
-from uncrowd.thresholds import Threshold, require_known
+from uncrowd.thresholds import Threshold, keeps_all, require_known
 from uncrowd.weights.packaged import offered
 from uncrowd.words import counted, one_line
 
@@ -105,7 +105,7 @@ class PredictArguments:
     # bits of results.
     batch_size: int = 4
     # For large images: cut each into square tiles of this many pixels, detect in each, and merge what is found. Begin
-    # with the size to which the detector resizes images (`uncrowd info WEIGHTS`).
+    # with the short side to which the detector resizes images (`uncrowd info WEIGHTS`).
     tiles: OptionalNumber = None
     # Pixels that neighbouring tiles share, by default a fifth of --tiles: an object up to this wide and high is whole
     # in some tile.
@@ -153,7 +153,7 @@ def _predict(
     in_rows = arguments.json_only and tiles is not None and "crops" not in arguments.format
     step = 1 if in_rows else arguments.batch_size  # such a file proves damaged only while it is detected in
     counts = Counts(only)
-    full: list[tuple[Path, str]] = []
+    full: list[str] = []
     read = objects = pages = 0
     with (
         results_folder(arguments.out, ranks) as out,
@@ -179,12 +179,12 @@ def _predict(
                 for write in of_all:
                     write(image)
                 counts.add(image.below, {name: image.counts[name] for name in only})
-                full += [(image.file, note) for note in of_full]
+                full += [] if of_full is None else [f"{image.file}: {of_full}"]
                 read, objects, pages = read + 1, objects + len(image.detections), pages + in_file
             on_file(done, len(files))
-    if full and threshold.counted:
-        others = f" and {counted(len(full) - 1, 'other image')}" if len(full) > 1 else ""
-        print(one_line(f"note: {full[0][0]}{others}: {full[0][1]}"), file=sys.stderr)
+    if full and not keeps_all(threshold.counted):
+        others = f"; full, too: {counted(len(full) - 1, 'other image')}" if len(full) > 1 else ""
+        print(one_line(f"note: {full[0]}{others}"), file=sys.stderr)
     if read:
         print(f"counts of objects with a score of {threshold.counted_words}:\n{counts.in_words()}")
     left_out = f", {len(files) - read} left out" if read < len(files) else ""

@@ -12,6 +12,10 @@ from uncrowd.errors import InputError, require_threshold
 from uncrowd.inference.predictor import Predictor
 from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, in_words, of_each_class, require_known
 
+DIFFER = (
+    "boxes and counts have thresholds of their own, so their numbers may differ; --threshold NUMBER sets one for both"
+)
+
 ThresholdWords = Annotated[tuple[str, ...], arg(metavar="NUMBER | CLASS=NUMBER [...]", help_behavior_hint="")]
 
 
@@ -87,18 +91,20 @@ def choose(wanted: Threshold | None, predictor: Predictor, only: Sequence[str]) 
         raise InputError(f"--threshold names {min(left_out)}, which --only leaves out; name it in both or in none.")
     of_weights = best is not None and wanted is None
 
-    def said(threshold: Threshold, why: str) -> str:
+    def of_reported(threshold: Threshold) -> dict[str, float]:
         of_each = dict(zip(names, of_each_class(threshold, names), strict=True))
-        return f"{in_words({name: of_each[name] for name in only})} or more{why if of_weights else ''}"
+        return {name: of_each[name] for name in only}
 
+    def said(threshold: Threshold, why: str) -> str:
+        return f"{in_words(of_reported(threshold))} or more{why if of_weights else ''}"
+
+    differ = of_reported(shown) != of_reported(counted)
     return Chosen(
         shown=shown,
         counted=counted,
         shown_words=said(shown, " (best F1 on validation data)"),
         counted_words=said(counted, " (best counts on validation data)"),
-        note="the two thresholds differ, so counts and boxes do too; --threshold NUMBER makes them one"
-        if shown != counted
-        else None,
+        note=DIFFER if differ else None,
     )
 
 

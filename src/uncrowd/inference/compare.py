@@ -11,7 +11,7 @@ from uncrowd.evaluation.comparison.compare import RESAMPLES, compare_detections
 from uncrowd.inference.evaluate import DATASET, DETECTOR, count_threshold, find_all, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
-from uncrowd.thresholds import Threshold
+from uncrowd.thresholds import Threshold, of_each_class
 
 
 @checked_types(a=DETECTOR, b=DETECTOR, dataset=DATASET)
@@ -37,9 +37,11 @@ def compare(
 
     The scores are AP and AP50, at most 100 detections an image and class, for COCO's protocol, and AP, mMR and JI for
     CrowdHuman's; beside them the counting error, the sum of the absolute errors of counts over the number of objects.
-    thresholds: the least scores of detections that are counted; by default those that counted best on validation data,
-    or 0.3. A resample is scored as if its images were a dataset, an image drawn twice being two. Of equal scores,
-    the copies of a detection stay side by side. protocol, batch_size, workers: as in `evaluate`.
+    A resample is scored as if its images were a dataset, an image drawn twice being two. Of equal scores,
+    the copies of a detection stay side by side.
+
+    thresholds: the least scores of the detections of a and of b that are counted; None is the one that counted best on
+    validation data, or 0.3. protocol, batch_size, workers: as in `evaluate`.
 
     Raises InputError and warns as `evaluate` does.
     """
@@ -48,6 +50,9 @@ def compare(
     require_annotated(dataset)
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
+    least = count_threshold(a, thresholds[0]), count_threshold(b, thresholds[1])
+    for each in least:
+        of_each_class(each, dataset.categories.names)
     of_a, of_b = (find_all(each, dataset, batch_size=batch_size, workers=workers) for each in (a, b))
     return compare_detections(
         of_a,
@@ -55,7 +60,7 @@ def compare(
         dataset,
         dataset.categories,
         protocol,
-        thresholds=(count_threshold(a, thresholds[0]), count_threshold(b, thresholds[1])),
+        thresholds=least,
         resamples=resamples,
         seed=seed,
     )

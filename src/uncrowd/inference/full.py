@@ -6,8 +6,8 @@ from uncrowd.inference.merge import Grid
 from uncrowd.models.detector import DetectorConfig
 from uncrowd.structures import Detections
 
-# The share of a detector's most from which an image or a tile counts as full: of two queries on one object, one has a
-# low score.
+# The share of a detector's most from which an image or a tile counts as full. Some queries share one object, so a full
+# image rarely gives all of them a high score.
 FULL = 0.9
 
 
@@ -28,14 +28,13 @@ def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None, s
         if not full:
             return None
         where = f"the detector reports at most {most} objects in a tile, and {full} of {len(counts)} have about as many"
-    cut = "cut it into tiles" if grid is None else "make the tiles ones"
-    ways = [] if side is None else [f"{cut} of {side} pixels"]
+    ways = [] if side is None else [f"{'cut it into' if grid is None else 'use'} tiles of {side} pixels"]
     ways += ["ask for more proposals"] if config.any_proposals else []
     return f"{where}; more may be there" + (f": {' or '.join(ways)}" if ways else "")
 
 
 def _in_tiles(found: Detections, grid: Grid) -> Sequence[int]:
-    """Returns the number of objects whose centre is in each tile."""
+    """Returns the number of objects whose centre is in each tile; in an overlap they count for each tile."""
     x, y = (found.boxes[:, :2] + found.boxes[:, 2:]).div(2).unbind(dim=1)
     rows = [(top <= y) & (y < bottom) for top, bottom in grid.rows]
     columns = [(left <= x) & (x < right) for left, right in grid.columns]

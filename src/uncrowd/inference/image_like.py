@@ -60,7 +60,7 @@ def to_rows(image: ImageLike, max_pixels: int = MAX_PIXELS) -> ImageRows:
 def warn_of(image: ImageLike, notes: list[str]) -> None:
     """Warns of what `notes` say of an image."""
     for note in notes:
-        name = image if isinstance(image, str | Path) else "an image without a name"
+        name = image if isinstance(image, str | Path) else "an image that is given without a path"
         warnings.warn(f"{name}: {note}", stacklevel=3)
 
 

@@ -29,7 +29,7 @@ from uncrowd.inference.tta import Ranked, TTAConfig, detect_in_views
 from uncrowd.models.detector import Detector
 from uncrowd.out_of_memory import explain_out_of_memory
 from uncrowd.structures import Batch, Categories, Decoded, Detections
-from uncrowd.thresholds import ScoreThresholds, Threshold, of_each_class
+from uncrowd.thresholds import ScoreThresholds, Threshold, keeps_all, of_each_class
 
 
 class Predictor:
@@ -140,22 +140,30 @@ class Predictor:
         rows = to_rows(image, self.max_pixels)
         found = detect_in_tiles(rows, tiles, self.resize, lambda images: self._predict_whole(images, 0.0, batch_size))
         found = found.above(threshold)
-        notes = rows.notes() if rows is not image else []
-        warn_of(image, notes + (self.notes(found, rows.size) if threshold else []))
+        if rows is not image:
+            warn_of(image, rows.notes())
+        self._warn_if_full(image, found, rows.size, threshold)
         return found
 
-    def notes(self, found: Detections, size: tuple[int, int]) -> list[str]:
-        """Returns what has to be said of the objects that are reported of an image of (height, width) `size`.
+    def note_if_full(self, found: Detections, size: tuple[int, int]) -> str | None:
+        """Returns a sentence if the objects of an image, or of a tile, are nearly as many as the detector can report.
 
-        It says where they are nearly as many as the detector can report; with test-time augmentation nothing is said.
+        found: the objects that are reported, in pixels of the image. size: its (height, width). With test-time
+        augmentation, which merges many views, nothing is said.
         """
         if self.tta is not None:
-            return []
+            return None
         grid = None if self.tiles is None else grid_of(size, self.tiles)
-        largest = max(size) if self.tiles is None else min(self.tiles.side, *size)
+        if grid is not None and len(grid.rows) == len(grid.columns) == 1:
+            grid = None  # it is detected in as a whole
+        largest = max(size) if self.tiles is None else min(self.tiles.side, max(size))
         side = self.resize.short_side if largest > self.resize.short_side else None
-        note = note_if_full(found, self.model.config, grid, side)
-        return [] if note is None else [note]
+        return note_if_full(found, self.model.config, grid, side)
+
+    def _warn_if_full(self, image: ImageLike, found: Detections, size: tuple[int, int], threshold: Threshold) -> None:
+        note = None if keeps_all(threshold) else self.note_if_full(found, size)
+        if note is not None:
+            warn_of(image, [note])
 
     def _predict_whole(self, inputs: Sequence[ImageLike], threshold: Threshold, batch_size: int) -> list[Detections]:
         if self.tta is not None:
@@ -173,8 +181,7 @@ class Predictor:
             detections = self._detect(*pad(resized), image_sizes)
             for index, detection, size in zip(indices, detections, image_sizes, strict=True):
                 found[index] = kept = detection.above(threshold)
-                if threshold:
-                    warn_of(inputs[index], self.notes(kept, size))
+                self._warn_if_full(inputs[index], kept, size, threshold)
         return [detection for detection in found if detection is not None]
 
     def _pixels(self, image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:
