@@ -6,12 +6,12 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from uncrowd.evaluation.comparison.counts import ERROR
+from uncrowd.evaluation.comparison.counts import COUNTING_ERROR
 
 # The interval leaves out this share of the resamples at each end.
 TAIL = 0.025
 # The scores of which a lower one is better.
-LOWER_IS_BETTER = ("mMR", ERROR)
+LOWER_IS_BETTER = ("mMR", COUNTING_ERROR)
 
 
 @runtime_checkable
@@ -44,7 +44,7 @@ class ScoreDifference:
 
     @property
     def always_equal(self) -> bool:
-        """Whether a and b score the same on all images and, but for a few, in each resample."""
+        """Whether a and b score the same on all images and in at least 95 % of the resamples."""
         return self.difference == self.lower == self.upper == 0
 
 
@@ -74,7 +74,8 @@ class Comparison:
         if main is None:
             return "The dataset has no objects, so the two cannot be compared."
         if main.always_equal:
-            return f"{a} and {b} score the same: {self.headline} is {100 * main.a:.1f} for both, also on resamples."
+            score = f"{self.headline} is {100 * main.a:.1f}"
+            return f"{a} and {b} score the same: {score} for both, also on nearly all resamples."
         numbers = (
             f"{self.headline} is {100 * main.a:.1f} against {100 * main.b:.1f}, a difference of "
             f"{100 * main.difference:+.1f} (95 % interval {100 * main.lower:+.1f} to {100 * main.upper:+.1f}), and {a} "

@@ -10,12 +10,15 @@ from uncrowd.evaluation.counting import count_both
 from uncrowd.structures import Categories, Detections, ImageId, Sample
 from uncrowd.thresholds import Threshold
 
-ERROR = "counting error"
+COUNTING_ERROR = "counting error"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """The counts of each image. off: the absolute errors, added over the classes. objects: the number of objects."""
+class CountErrors:
+    """How wrong the counts of each image are.
+
+    off: the absolute errors, added over the classes. objects: the number of objects.
+    """
 
     off: Int64[np.ndarray, " images"]
     objects: Int64[np.ndarray, " images"]
@@ -27,12 +30,12 @@ class Counts:
         detections: Mapping[ImageId, Detections],
         categories: Categories,
         threshold: Threshold,
-    ) -> "Counts":
-        """Counts the detections with a score of at least `threshold`. Raises InputError for one that does not fit."""
+    ) -> "CountErrors":
+        """Counts the detections with a score of at least `threshold`, which raises InputError if it fits no class."""
         true, counted = count_both(samples, detections, categories, threshold)
         return cls(off=np.abs(counted - true).sum(axis=1), objects=true.sum(axis=1))
 
     def values(self, drawn: Int64[np.ndarray, " images"]) -> dict[str, float | None]:
         """Returns the total error of `CountingError`: absolute errors over objects."""
         objects = int(self.objects @ drawn)
-        return {ERROR: float(self.off @ drawn / objects) if objects else None}
+        return {COUNTING_ERROR: float(self.off @ drawn / objects) if objects else None}
