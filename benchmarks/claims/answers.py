@@ -99,19 +99,19 @@ def _against_best(study: Study) -> str:
     return (
         f"Of the objects that overlap another by more than .5, the full method finds {difference('', found)} points "
         f"compared with {best}, the best of the others; its AP is {difference('', ap)}. At least +5.0 were expected; "
-        f"{verdict}. {_with_seeds(len(study.seeds([FULL, best])))}{_later_choices(study, best)}"
+        f"{verdict}. {_with_seeds(len(study.seeds([FULL, best])))}{_others_of_ours(study, best)}"
     )
 
 
-def _later_choices(study: Study, best: str) -> str:
-    """Returns, in the same words, how our detectors that are not in the 2 x 2 compare with the best of the others."""
-    sentences = []
+def _others_of_ours(study: Study, best: str) -> str:
+    """Returns how our detectors outside the 2 x 2 compare with the best of the others."""
+    sentences = [""]
     for name in study.ours:
         found, ap = (study.contrast({name: 1, best: -1}, score) for score in ("found at 0.5", "AP"))
         if name not in CORNERS and found is not None and ap is not None:
-            of_seeds = "one seed" if len(seeds := study.seeds([name, best])) == 1 else f"{len(seeds)} seeds"
-            sentences.append(f"`{name}` finds {difference('', found)}, its AP is {difference('', ap)} ({of_seeds}).")
-    return " ".join(["", *sentences])
+            seeds = _with_seeds(len(study.seeds([name, best])))
+            sentences.append(f"`{name}` finds {difference('', found)} points; AP {difference('', ap)}. {seeds}")
+    return " ".join(sentences)
 
 
 def _sign(estimate: Estimate) -> int:

@@ -27,7 +27,7 @@ def lowered_table(
 ) -> str:
     """Returns the mean of each score over the seeds of each of our detectors, in three ways.
 
-    They are: as it is, with duplicates lowered, and with the Soft-NMS of the other detectors.
+    They are: as it is, with duplicates lowered, and with the Soft-NMS that torchvision's detectors have.
 
     test, found: the test split and the kept detections of a line, by its name.
     """

@@ -64,7 +64,7 @@ def train(settings: dict, folder: Path) -> None:
 
 
 def detect(settings: dict, folder: Path) -> None:
-    """Writes what is found in each image as COCO results, without the boxes without area that early weights give."""
+    """Writes what is found in each image as COCO results; boxes without area, of early weights, are left out."""
     model = YOLO(settings["weights"])
     records = []
     for image in settings["images"]:

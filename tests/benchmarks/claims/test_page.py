@@ -115,6 +115,7 @@ def test_the_page_has_the_numbers_of_the_lines(places: Places, tmp_path: Path) -
     assert "8 of 8 lines done" in block(text, "lines")
     assert f"| Sparse R-CNN, as it is | 2 | {ap} |" in block(text, "lowered")
     assert "| Sparse R-CNN, lowered | 2 |" in block(text, "lowered")
+    assert "| Sparse R-CNN, Soft-NMS | 2 |" in block(text, "lowered")
     assert "Not yet run" in block(text, "peers")
     images = re.findall(r"!\[.*?\]\((claims_.*?)\)", text)
     assert {Path(name).suffix for name in images} == {".svg", ".jpg"}
