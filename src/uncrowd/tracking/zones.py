@@ -7,16 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from supervision import LineZone, Point, PolygonZone, Position
+from supervision import LineZone, PolygonZone, Position
+from supervision import Point as SupervisionPoint
 
 from uncrowd.errors import InputError
 from uncrowd.structures import Detections
+from uncrowd.visualize.tracks import Point
 
 # Frames that a track has to be on the other side of a line: a box that trembles on it is not counted again and again.
 SETTLED = 2
 
-# (x, y) in pixels of the frame.
-Points = Sequence[tuple[int, int]]
+Points = Sequence[Point]
 
 
 class Line:
@@ -31,7 +32,7 @@ class Line:
             raise InputError(f"a line has two different points, X1,Y1,X2,Y2, not {_in_words(points)}.")
         self.points = points
         self._classes = classes
-        start, end = (Point(*point) for point in points)
+        start, end = (SupervisionPoint(*point) for point in points)
         self._line = LineZone(start, end, [Position.BOTTOM_CENTER], SETTLED)
 
     def update(self, found: Detections) -> None:

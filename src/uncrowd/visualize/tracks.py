@@ -23,8 +23,9 @@ def draw_tracks(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Returns a copy of the frame with the box and id of each track; a track has the same colour in all frames.
 
-    shapes: lines and polygons, as points in pixels of the frame, each with words. An arrow points to the inner side of
-    a line: the left of who stands at its first point and faces the second.
+    shapes: lines and polygons, as points in pixels of the frame, each with words: in the middle of a polygon, on the
+    outer side of a line. An arrow points to the inner side: the left of someone who stands at the first point and faces
+    the second.
     """
     assert tracks.track_ids is not None
     ids = tracks.track_ids.tolist()
@@ -40,7 +41,10 @@ def draw_tracks(
 
 
 def _draw_shape(draw: ImageDraw.ImageDraw, points: Sequence[Point], words: str, size: tuple[int, int]) -> None:
-    """Draws a line with an arrow to its inner side, or a polygon, with the words beside it and inside the image."""
+    """Draws a line with an arrow to its inner side, or a polygon, with the words inside the image.
+
+    size: (width, height) of the image.
+    """
     width = max(1, round(min(size) / 160))
     font = ImageFont.load_default(max(11.0, min(size) / 30))
     left, top, right, bottom = draw.textbbox((0, 0), words, font, stroke_width=width)
