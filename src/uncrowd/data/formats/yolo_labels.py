@@ -54,9 +54,9 @@ IN_PIXELS = Rule(
     training="divide x and width by the width of the image, y and height by its height",
 )
 SOME_IN_PIXELS = Rule(
-    kind="boxes in pixels",
+    kind="boxes that may be in pixels",
     severity="warning",
-    message="boxes of more than twice the size of their image, which may be in pixels",
+    message="boxes more than twice as wide or as high as their image, which may be in pixels",
     training="they are read as shares of the image; if they are in pixels, divide them by its width and height",
 )
 CORNERS = Rule(
