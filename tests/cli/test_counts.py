@@ -68,7 +68,7 @@ def test_only_some_classes_are_reported(predict, shapes, tmp_path):
 
 def test_images_with_as_many_objects_as_can_be_reported_are_noted_once(uncrowd, weights, shapes, tmp_path):
     argv = ("predict", weights, shapes / "images", "--json-only", "--device", "cpu")
-    note = "the detector reports at most 10 objects in an image; more may be there"
+    note = "the detector reports at most 10 objects in an image, so more may be there"
     full = uncrowd(*argv, "--out", tmp_path / "a", "--threshold", 1e-6).err
     assert full.startswith(f"note: {shapes / 'images/train1.png'}: {note}")
     assert full.endswith("; full, too: 8 other images\n")

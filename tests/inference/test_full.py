@@ -31,10 +31,10 @@ def at(centres: list[tuple[float, float]]) -> Detections:
     ("number", "config", "side", "said"),
     [
         (8, TEN, 64, None),
-        (9, TEN, None, "the detector reports at most 10 objects in an image; more may be there"),
-        (10, TEN, 64, "... in an image; more may be there: cut it into tiles of 64 pixels"),
-        (10, TEN_DENSE, None, "... in an image; more may be there: ask for more proposals"),
-        (10, TEN_DENSE, 64, "... there: cut it into tiles of 64 pixels or ask for more proposals"),
+        (9, TEN, None, "the detector reports at most 10 objects in an image, so more may be there"),
+        (10, TEN, 64, "... so more may be there; cut it into tiles of 64 pixels (--tiles 64)"),
+        (10, TEN_DENSE, 64, "... so more may be there; cut it into tiles of 64 pixels (--tiles 64)"),
+        (10, TEN_DENSE, None, "... so more may be there; ask for more proposals (--proposals)"),
     ],
 )
 def test_an_image_is_full_at_nine_tenths_of_the_most(
@@ -54,11 +54,11 @@ def test_each_tile_has_its_own_most() -> None:
     assert note_if_full(at([*left[1:], *right]), TEN, grid, None) is None
     note = note_if_full(at([*left[1:], both, *right]), TEN, grid, None)
     assert note == (
-        "the detector reports at most 10 objects in a tile, and 1 of 3 have about as many; more may be there"
+        "the detector reports at most 10 objects in a tile, and 1 of 3 have about as many, so more may be there"
     )
     note = note_if_full(at([*left, *right, (200.0, 50.0)]), TEN, grid, 64)
     assert note is not None
-    assert "2 of 3 have about as many; more may be there: use tiles of 64 pixels" in note
+    assert "2 of 3 have about as many, so more may be there; use tiles of 64 pixels (--tiles 64)" in note
 
 
 def test_predicting_warns_where_there_is_a_threshold(predictor: Predictor) -> None:

@@ -28,9 +28,12 @@ def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None, s
         if not full:
             return None
         where = f"the detector reports at most {most} objects in a tile, and {full} of {len(counts)} have about as many"
-    ways = [] if side is None else [f"{'cut it into' if grid is None else 'use'} tiles of {side} pixels"]
-    ways += ["ask for more proposals"] if config.any_proposals else []
-    return f"{where}; more may be there" + (f": {' or '.join(ways)}" if ways else "")
+    mend = ""
+    if side is not None:  # the image is made smaller, and more proposals would hardly help
+        mend = f"; {'cut it into' if grid is None else 'use'} tiles of {side} pixels (--tiles {side})"
+    elif config.any_proposals:
+        mend = "; ask for more proposals (--proposals)"
+    return f"{where}, so more may be there{mend}"
 
 
 def _in_tiles(found: Detections, grid: Grid) -> Sequence[int]:
