@@ -34,7 +34,7 @@ from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.overwriting import refuse_overwriting
 from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
-from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, in_words
 from uncrowd.words import counted, listed
 
 PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
@@ -81,7 +81,7 @@ def _evaluate(
     if arguments.other is not None:
         both = (threshold, found[1].threshold)
         comparison = compare(detections, found[1].detections, dataset, protocol=protocol, thresholds=both)
-        _print_comparison(arguments, comparison, dataset)
+        _print_comparison(arguments, comparison, dataset, both)
         return
     if arguments.out is not None:
         write_detections(arguments.out, detections, {sample.id: sample.size for sample in dataset})
@@ -190,9 +190,13 @@ def _print_scores(
             print(f"\n{error_table(errors)}")
 
 
-def _print_comparison(arguments: EvalArguments, comparison: Comparison, dataset: DetectionDataset) -> None:
+def _print_comparison(
+    arguments: EvalArguments, comparison: Comparison, dataset: DetectionDataset, counted: tuple[Threshold, Threshold]
+) -> None:
     if arguments.json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))
     else:
         print(f"A: {arguments.what}\nB: {arguments.other}\non the {len(dataset)} images of {dataset.source}:")
-        print(f"{comparison.table()}\n\n{comparison.answer()}")
+        a, b = map(in_words, counted)
+        print(f"{comparison.table()}\ncounted are scores of A of {a} or more, of B of {b} or more")
+        print(f"\n{comparison.answer()}")

@@ -75,7 +75,7 @@ class Comparison:
             return "The dataset has no objects, so the two cannot be compared."
         if main.always_equal:
             score = f"{self.headline} is {100 * main.a:.1f}"
-            return f"{a} and {b} score the same: {score} for both, also on nearly all resamples."
+            return f"{a} and {b} score the same: {score} for both, and on resamples, too."
         numbers = (
             f"{self.headline} is {100 * main.a:.1f} against {100 * main.b:.1f}, a difference of "
             f"{100 * main.difference:+.1f} (95 % interval {100 * main.lower:+.1f} to {100 * main.upper:+.1f}), and {a} "
