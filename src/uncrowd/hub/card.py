@@ -124,6 +124,9 @@ def _model(weights: Weights) -> dict[str, str]:
         "Images": f"resized to a short side of {size.short_side}, a long one of at most {size.max_size} pixels",
         f"Classes ({len(names)})": first(names, 100),
     }
+    power = getattr(weights.model.config, "lower_duplicates", None)  # DETR has none
+    if power is not None:
+        rows["Scores of duplicates"] = f"lowered, `--lower-duplicates {power:g}`"
     if weights.thresholds is not None:
         rows["Threshold for the best F1"] = in_words(weights.thresholds.f1)
         rows["Threshold for the best counts"] = in_words(weights.thresholds.count)
@@ -132,7 +135,8 @@ def _model(weights: Weights) -> dict[str, str]:
 
 def _scores(course: Course) -> str:
     rows = {name: f"{100 * value:.1f}" for name, value in course.scores.items()}
-    text = "## Scores\n\nIn percent:\n\n" + _table(rows)
+    most = " AP and AR without a number after @ count the best 100 detections of an image." if "AP@300" in rows else ""
+    text = f"## Scores\n\nIn percent.{most}\n\n" + _table(rows)
     if not course.counts:
         return text
     counts = course.counts
