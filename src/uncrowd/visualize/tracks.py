@@ -23,9 +23,9 @@ def draw_tracks(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Returns a copy of the frame with the box and id of each track; a track has the same colour in all frames.
 
-    shapes: lines and polygons, as points in pixels of the frame, each with words: in the middle of a polygon, on the
-    outer side of a line. An arrow points to the inner side: the left of someone who stands at the first point and faces
-    the second.
+    shapes: lines and polygons, as points in pixels of the frame, each with words: in the middle of a polygon's first
+    side, on the outer side of a line. An arrow points to the inner side of a line: the left of someone who stands at
+    its first point and faces the second.
     """
     assert tracks.track_ids is not None
     ids = tracks.track_ids.tolist()
@@ -49,7 +49,7 @@ def _draw_shape(draw: ImageDraw.ImageDraw, points: Sequence[Point], words: str, 
     font = ImageFont.load_default(max(11.0, min(size) / 30))
     left, top, right, bottom = draw.textbbox((0, 0), words, font, stroke_width=width)
     sides = np.array([right - left, bottom - top])
-    place = np.mean(points, axis=0)
+    place = np.mean(points[:2], axis=0)
     strokes = [[*points, points[0]]]
     if len(points) == 2:
         along = np.subtract(points[1], points[0]) / np.hypot(*np.subtract(points[1], points[0]))
