@@ -85,7 +85,7 @@ def overlapped_table(study: Study) -> str:
 
 
 def _share(found: float, objects: int) -> str:
-    return f"{100 * found / objects:.1f}" if objects >= FEW else f"{found:g} of {objects}"
+    return f"{100 * found / objects:.1f}" if objects >= FEW else f"{found:.3g} of {objects}"
 
 
 def effects_table(study: Study) -> str:
