@@ -28,7 +28,7 @@ from uncrowd.evaluation.coco import limits_up_to
 from uncrowd.evaluation.comparison.bootstrap import Comparison
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.compare import compare
-from uncrowd.inference.evaluate import detect, evaluate, most_found
+from uncrowd.inference.evaluate import count_threshold, detect, evaluate, most_found
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.overwriting import refuse_overwriting
@@ -124,9 +124,8 @@ def _find(
     """
     if results is None:
         predictor = _load(arguments, method, dataset, ranks)
-        threshold = DEFAULT_THRESHOLD if predictor.thresholds is None else predictor.thresholds.count
         detections = _detect(arguments, predictor, dataset, ranks)
-        return _Found(detections, most_found(predictor, detections), threshold)
+        return _Found(detections, most_found(predictor, detections), count_threshold(predictor, None))
     detections = found_in(results, of_all_classes, classes)
     findings = check_detections(detections, dataset)
     refuse(findings, method)

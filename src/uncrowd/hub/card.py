@@ -135,7 +135,11 @@ def _model(weights: Weights) -> dict[str, str]:
 
 def _scores(course: Course) -> str:
     rows = {name: f"{100 * value:.1f}" for name, value in course.scores.items()}
-    most = " AP and AR without a number after @ count the best 100 detections of an image." if "AP@300" in rows else ""
+    most = (
+        " AP and AR without a number after @ count the best 100 detections of an image."
+        if any(name.startswith("AP@") for name in rows)
+        else ""
+    )
     text = f"## Scores\n\nIn percent.{most}\n\n" + _table(rows)
     if not course.counts:
         return text

@@ -64,7 +64,10 @@ def _draw_shape(draw: ImageDraw.ImageDraw, points: Sequence[Point], words: str, 
 
 
 def _arrow(start: np.ndarray, direction: np.ndarray, length: float) -> list[list[Point]]:
-    """Returns the shaft and the head of an arrow. direction: of length 1."""
+    """Returns the shaft and the head of an arrow, as points in pixels.
+
+    start: (x, y). direction: (x, y) of length 1, where y points down. length: in pixels.
+    """
     tip, across = start + length * direction, np.array([direction[1], -direction[0]])
     wings = (tip + length * (-0.5 * direction + side * across) for side in (-0.35, 0.35))
     first, second = map(_point, wings)
