@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.claims.ours import OurDetector, small_data_1, with_zero_deltas
 
+from uncrowd.data.augment.paste import PasteConfig
 from uncrowd.losses.classification import FocalConfig
 from uncrowd.losses.dense import DenseLossConfig
 from uncrowd.models.dense_head import DenseHeadConfig
@@ -43,15 +44,30 @@ def dense_1() -> Experiment:
     return replace(recipe, dense_loss=_LOSS)
 
 
+def dense_1_zero() -> Experiment:
+    """The same, with stages that begin by keeping the boxes of the dense head: what may become the recipe."""
+    return with_zero_deltas(dense_1())
+
+
 def dense_1_alone() -> Experiment:
     """A control: the dense head without stages behind it."""
     return _with_model(dense_1(), "dense-1-alone", stages=0)
 
 
-def dense_1_beside() -> Experiment:
-    """A control: the yardstick's learned queries, and the dense head and its loss beside them in training only."""
-    recipe = _with_model(small_data_1(), "dense-1-beside", queries="learned_beside_dense", dense_head=_HEAD)
+def dense_1_zero_beside() -> Experiment:
+    """A control: learned queries, and the dense head and its loss beside them in training only."""
+    recipe = with_zero_deltas(small_data_1())
+    recipe = _with_model(recipe, "dense-1-zero-beside", queries="learned_beside_dense", dense_head=_HEAD)
     return replace(recipe, dense_loss=_LOSS)
+
+
+def dense_1_zero_paste() -> Experiment:
+    """Crowding by paste in half of the training images."""
+    recipe = dense_1_zero()
+    paste = PasteConfig(
+        probability=0.5, objects=(1, 8), overlap=(0.0, 0.8), min_visible=0.25, scale=(0.8, 1.25), flip=0.5
+    )
+    return replace(recipe, name="dense-1-zero-paste", augment=replace(recipe.augment, paste=paste))
 
 
 def _both(recipe: Experiment) -> OurDetector:
@@ -64,31 +80,32 @@ def _with_model(recipe: Experiment, name: str, **changes: Any) -> Experiment:
 
 
 def _with_head(name: str, **changes: Any) -> OurDetector:
-    return _both(_with_model(dense_1(), name, dense_head=replace(_HEAD, **changes)))
+    return _both(_with_model(dense_1_zero(), name, dense_head=replace(_HEAD, **changes)))
 
 
 def _with_quality() -> OurDetector:
     classes = FocalConfig(alpha=0.25, gamma=2.0, target="quality", score_power=0.25, iou_power=0.75)
-    recipe = dense_1()
-    return _both(replace(recipe, name="dense-1-quality", loss=replace(recipe.loss, classes=classes)))
+    recipe = dense_1_zero()
+    return _both(replace(recipe, name="dense-1-zero-quality", loss=replace(recipe.loss, classes=classes)))
 
 
 # Queries from the image behind the stages of the full method and behind the baseline's, and the controls of both.
 DENSE = [
-    _both(dense_1()),
-    OurDetector(attention="content", interaction="entangled", recipe=dense_1()),
-    _both(dense_1_beside()),
+    _both(dense_1_zero()),
+    OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero()),
+    _both(dense_1_zero_beside()),
     _both(dense_1_alone()),
 ]
-# The full method behind dense queries, with stages that begin by keeping the boxes of the dense head.
-DENSE_ZERO = _both(with_zero_deltas(dense_1()))
+# The first of them with stages that begin at random.
+DENSE_AT_RANDOM = _both(dense_1())
+DENSE_PASTE = _both(dense_1_zero_paste())
 # One change each: points from stride 4; the stages teach the dense head through queries, or through boxes; quality as
 # the target of the stages' matches; attention that learns more than IoU; and learned queries in four groups.
 CHOICES = [
-    _with_head("dense-1-stride-4", finest_stride=4),
-    _with_head("dense-1-through-queries", detach_queries=False),
-    _with_head("dense-1-through-boxes", detach_boxes=False),
+    _with_head("dense-1-zero-stride-4", finest_stride=4),
+    _with_head("dense-1-zero-through-queries", detach_queries=False),
+    _with_head("dense-1-zero-through-boxes", detach_boxes=False),
     _with_quality(),
-    OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1()),
-    _both(_with_model(small_data_1(), "small-data-1-groups", query_groups=4)),
+    OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1_zero()),
+    _both(_with_model(with_zero_deltas(small_data_1()), "small-data-1-zero-groups", query_groups=4)),
 ]

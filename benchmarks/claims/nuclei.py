@@ -1,12 +1,8 @@
 """Crowds composed of cut-outs of real cell nuclei, which overlap each other up to a chosen IoU.
 
-The source is a dataset in COCO's layout with a mask for each nucleus: `instances_SPLIT.json`, `images/` and
-`masks_SPLIT.json.gz`, which maps the id of an annotation to a run-length encoding. It has no test split; the images of
-`nuclei_test.txt` are left out of training, and the crowds of the test split are composed of theirs. They were drawn
-once: `np.random.default_rng(0).choice(names, 135, replace=False)` of the sorted names of the training images.
+Those of the test split are composed of the nuclei of test images; see `nuclei_images` for the source.
 """
 
-import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.claims.datasets import MadeCrowds, made_once, require_real
+from benchmarks.claims.nuclei_images import names_of_test, read_masks
 from hotcoco import mask as masks
 from jaxtyping import Bool, Float, Float64
 from PIL import Image, ImageFilter
@@ -22,7 +19,6 @@ from PIL import Image, ImageFilter
 from uncrowd.boxes import pairwise_iou
 from uncrowd.errors import InputError
 
-TEST_NAMES = Path(__file__).with_name("nuclei_test.txt")
 # Nuclei of these sides are cut out, from images that show at least so many of them.
 SIDES, FEWEST = (10, 56), 4
 # Nuclei let light through: a hidden one stays visible below the one in front.
@@ -72,18 +68,13 @@ class Source:
     cutouts: list[Cutout]
 
 
-def names_of_test() -> set[str]:
-    """Returns the file names of the training images that make up the test split."""
-    return set(TEST_NAMES.read_text(encoding="utf-8").split())
-
-
 def read_source(folder: Path, split: str) -> list[Source]:
     """Returns the source images of a split that show enough nuclei. Raises InputError if there are none."""
     of_test = names_of_test()
     of_file = "val" if split == "val" else "train"
     try:
         records = json.loads((folder / f"instances_{of_file}.json").read_text(encoding="utf-8"))
-        encoded = json.loads(gzip.decompress((folder / f"masks_{of_file}.json.gz").read_bytes()))
+        encoded = read_masks(folder, of_file)
     except OSError as error:
         raise InputError(f"{folder} cannot be read as nuclei with masks: {error}.") from error
     of_image: dict[int, list[dict[str, Any]]] = {}

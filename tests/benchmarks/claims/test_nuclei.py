@@ -9,10 +9,10 @@ import pytest
 import torch
 from benchmarks.claims.datasets import BCCD
 from benchmarks.claims.nuclei import ComposedNuclei, Source, compose_crowd, read_source
+from benchmarks.claims.nuclei_images import TEST_NAMES
 from hotcoco import mask as masks
 from PIL import Image
 
-from benchmarks.claims import nuclei
 from uncrowd.boxes import pairwise_iou
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
@@ -25,7 +25,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of bright ellipses on a dark ground; those of each file have a brightness of their own."""
     folder = tmp_path_factory.mktemp("real") / "nuclei"
     (folder / "images").mkdir(parents=True)
-    test_name = nuclei.TEST_NAMES.read_text().split()[0]
+    (test_name, *_) = TEST_NAMES.read_text().split()
     for split, names in {"train": ["a.jpg", test_name, "b.jpg"], "val": ["c.jpg"]}.items():
         images, annotations, encoded = [], [], {}
         for number, name in enumerate(names):

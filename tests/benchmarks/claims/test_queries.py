@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.claims.effects import BASELINE, FULL
 from benchmarks.claims.lines import all_lines
-from benchmarks.claims.queries import ALONE, DENSE, QUESTIONS, decision_table, learning_of_queries
+from benchmarks.claims.queries import ALONE, DENSE, QUESTIONS, TIMED, decision_table, learning_of_queries
 
 NAMES = [line.name for line in all_lines()]
 
@@ -50,7 +50,7 @@ def test_what_is_measured_is_judged_and_the_rest_is_open() -> None:
 
 def test_with_all_seeds_it_is_decided() -> None:
     records = lines({FULL: 0.4, DENSE: 0.3, ALONE: 0.25}, seeds=3)
-    speed = {"seconds": {"training step": {BASELINE: [1.0], FULL: [1.2], DENSE: [1.5]}}}
+    speed = {"seconds": {"training step": {BASELINE: [1.0], FULL: [1.2], TIMED: [1.5]}}}
     table = decision_table(records, NAMES, speed)
     assert row(table, "images to the yardstick's last AP, %") == ["at most 40", "never", "does not hold", "3 of 3"]
     assert row(table, "what the stages add to their dense head: AP") == ["at least 2", "5.00", "holds", "3 of 3"]

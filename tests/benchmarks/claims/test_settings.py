@@ -32,8 +32,10 @@ def test_lines_that_others_need_come_before_them() -> None:
     lines = all_lines()
     names = [line.name for line in lines]
     needed = [(name, before) for line, name in zip(lines, names, strict=True) for before in needs(line)]
-    asked = "dense-1-iou-dcw-from-drawn-0.5"
-    assert {name.split("_")[1] for name, _ in needed} == {"faster-rcnn-1", "fcos-1", "yolo26n-1", asked}
+    asked = {"dense-1-zero-iou-dcw-from-drawn-0.5"} | {
+        f"dense-1-zero-{each}iou-dcw-from-nuclei" for each in ("", "paste-")
+    }
+    assert {name.split("_")[1] for name, _ in needed} == {"faster-rcnn-1", "fcos-1", "yolo26n-1"} | asked
     assert all(names.index(before) < names.index(name) for name, before in needed)
     assert names[16:19] == [f"drawn-0.5_faster-rcnn-1_rates_0_{rate}" for rate in ("0.0002", "0.0004", "0.0008")]
 
