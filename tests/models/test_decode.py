@@ -8,33 +8,37 @@ import torch
 from tests.tiny import TINY_MODEL
 from uncrowd.boxes import iou
 from uncrowd.errors import InputError
-from uncrowd.models.decode import lower_duplicates
+from uncrowd.models.decode import ROUNDS, lower_duplicates
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.structures import Decoded
 
 
-def crowd(images: int = 2, number: int = 30) -> Decoded:
-    """Boxes of two classes that overlap each other much, best first."""
+def crowd(images: int = 2, number: int = ROUNDS, places: int = 3) -> Decoded:
+    """Boxes of two classes, best first; so many of them overlap each other much at each of several places."""
     generator = torch.Generator().manual_seed(0)
-    corners = 20 * torch.rand(images, number, 2, generator=generator)
-    sides = 10 + 10 * torch.rand(images, number, 2, generator=generator)
+    corners = 20 * torch.rand(images, places, number, 2, generator=generator)
+    sides = 10 + 10 * torch.rand(images, places, number, 2, generator=generator)
+    boxes = torch.cat([corners, corners + sides], dim=-1) + 100 * torch.arange(places)[:, None, None]
+    order = torch.randperm(places * number, generator=generator)
     return Decoded(
-        boxes=torch.cat([corners, corners + sides], dim=-1),
-        scores=torch.rand(images, number, generator=generator).sort(descending=True).values,
-        labels=torch.randint(2, (images, number), generator=generator),
+        boxes=boxes.flatten(1, 2)[:, order],
+        scores=torch.rand(images, places * number, generator=generator).sort(descending=True).values,
+        labels=torch.randint(2, (images, places * number), generator=generator),
     )
 
 
 def one_by_one(decoded: Decoded, power: float) -> list[list[tuple[float, int]]]:
-    """Returns the (score, index) of each detection of each image, best first."""
+    """Returns the (score, index) of each detection of each image, best first: Soft-NMS with another factor."""
     images = []
     for boxes, scores, labels in zip(*decoded, strict=True):
-        lowered = []
-        for this in range(len(scores)):
-            better = [other for other in range(this) if labels[other] == labels[this]]
-            most = max((float(iou(boxes[other], boxes[this])) for other in better), default=0.0)
-            lowered.append((float(scores[this]) * (1 - most**power), this))
-        images.append(sorted(lowered, key=lambda pair: -pair[0]))
+        waiting, settled = dict(enumerate(scores.tolist())), []
+        while waiting:
+            best = max(waiting, key=lambda each: (waiting[each], -each))
+            settled.append((waiting.pop(best), best))
+            for each in waiting:
+                if labels[each] == labels[best]:
+                    waiting[each] *= 1 - float(iou(boxes[each], boxes[best])) ** power
+        images.append(settled)
     return images
 
 
@@ -47,6 +51,25 @@ def test_scores_and_order_are_those_of_the_twin(power: float) -> None:
         torch.testing.assert_close(found.scores[image], scores)
         assert torch.equal(found.boxes[image], decoded.boxes[image, order])
         assert torch.equal(found.labels[image], decoded.labels[image, order])
+
+
+def test_where_rounds_do_not_suffice_the_last_are_lowered_too_little() -> None:
+    decoded = crowd(number=5 * ROUNDS, places=1)
+    found = lower_duplicates(decoded, 2.0)
+    for image, expected in enumerate(one_by_one(decoded, 2.0)):
+        scores = torch.tensor([score for score, _ in expected])
+        torch.testing.assert_close(found.scores[image, :ROUNDS], scores[:ROUNDS])
+        assert (found.scores[image] >= scores - 1e-6).all()
+        assert found.scores[image].sum() > scores.sum() + 0.1
+
+
+def test_one_of_two_equal_detections_stays() -> None:
+    decoded = Decoded(
+        boxes=torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 5]]]),
+        scores=torch.tensor([[0.8, 0.8, 0.8]]),
+        labels=torch.zeros(1, 3, dtype=torch.int64),
+    )
+    torch.testing.assert_close(lower_duplicates(decoded, 2.0).scores, torch.tensor([[0.8, 0.6, 0.0]]))
 
 
 def test_the_best_and_those_that_overlap_no_better_one_keep_their_scores() -> None:

@@ -4,9 +4,16 @@ Neither deletes anything. Where training was short, several queries may still cl
 all but the best of them lower.
 """
 
+import torch
+
 from uncrowd.boxes import pairwise_iou
 from uncrowd.models.class_scores import ScoreKind, class_scores
 from uncrowd.structures import Decoded, StageOutput
+
+# Of settling, in `lower_duplicates`. More change little: docs/results/queries.md.
+ROUNDS = 8
+# The score of a detection with the box of a better one is multiplied by this.
+LEAST_FACTOR = 1e-12
 
 
 def best_pairs(last: StageOutput, kind: ScoreKind) -> Decoded:
@@ -24,15 +31,29 @@ def each_query_once(last: StageOutput, kind: ScoreKind) -> Decoded:
 
 
 def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
-    """Returns the detections, best first, after their scores were lowered where a better one of their class overlaps.
+    """Returns the detections, best first, after their scores were lowered where better ones of their class overlap.
 
-    The factor is 1 - IoU ^ power for the better one that overlaps most. Unlike in Soft-NMS (arXiv:1704.04503) all
-    scores are lowered at once, so that shapes and time depend on no score, as CUDA graphs and ONNX need. A high power
-    spares neighbours, whose IoU is below that of a duplicate.
+    It follows Soft-NMS (arXiv:1704.04503): the best detection lowers all that it overlaps, by the factor
+    1 - IoU ^ power; of the others, the one that is now the best does the same, and so on. A high power spares
+    neighbours, whose IoU is below that of a duplicate. Detections that do not overlap need not wait for each other, so
+    in a round all settle that overlap no better one that has not. There are `ROUNDS` of them, whatever the scores are,
+    as CUDA graphs and ONNX need; where they do not suffice, the last ones to settle are lowered too little.
     """
     same_class = decoded.labels[:, :, None] == decoded.labels[:, None]
-    overlap = (pairwise_iou(decoded.boxes, decoded.boxes) * same_class).tril(-1)  # [i, j]: of i with j, which is better
-    return _best_first(decoded._replace(scores=decoded.scores * (1 - overlap.amax(dim=2) ** power)))
+    overlap = pairwise_iou(decoded.boxes, decoded.boxes) * same_class
+    # Logarithms make the product of factors a product of matrices, which is fast.
+    factors = (1 - overlap**power).clamp(min=LEAST_FACTOR).log()
+    scores, settled = decoded.scores, torch.zeros_like(decoded.scores, dtype=torch.bool)
+    before = torch.ones_like(same_class).tril(-1)  # [i, j]: j comes before i, which decides between equal scores
+    for _ in range(ROUNDS):
+        this, other = scores[:, :, None], scores[:, None]
+        better = (other > this) | ((other == this) & before)
+        waits = (better & (overlap > 0) & ~settled[:, None]).any(dim=2)
+        lowers = ~(waits | settled)
+        lowered = scores * (factors @ lowers.to(factors.dtype)[:, :, None])[:, :, 0].exp()
+        settled = settled | lowers
+        scores = torch.where(settled, scores, lowered)
+    return _best_first(decoded._replace(scores=scores))
 
 
 def _best_first(found: Decoded) -> Decoded:
