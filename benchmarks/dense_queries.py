@@ -1,4 +1,7 @@
-"""Times dense queries beside learned ones at full size: `python -m benchmarks.dense_queries` from the project's root.
+"""Times dense queries beside learned ones: `python -m benchmarks.dense_queries` from the project's root.
+
+By default the learned ones are those of the paper's model at full size; with `--recipe small-data` they are those of
+that recipe before its queries came from the image.
 
 The weights are random. Both detectors see the same image and take turns, round after round; the ratios of the times
 within a round are what counts. The time is that of the processor, so that work of other processes counts little. What
@@ -10,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import process_time
+from typing import Literal
 
 import torch
 import tyro
@@ -23,14 +27,15 @@ from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.errors import require_at_least
 from uncrowd.freed_memory import keep_freed_memory
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
-
-LEARNED, DENSE = "learned queries, 6 stages", "dense queries, 2 stages"
+from uncrowd.recipes import small_data
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """Compare the time of a detector with dense queries and two stages with that of the paper's."""
 
+    # The model.
+    recipe: Literal["paper", "small-data"] = "paper"
     # Height of the image, in pixels.
     height: int = 800
     # Width of the image.
@@ -50,9 +55,9 @@ def main(argv: Sequence[str]) -> int:
     """Prints a table of whole detectors and one of what comes behind the pyramid."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="python -m benchmarks.dense_queries")
     kept = keep_freed_memory()
-    learned = SparseRCNNConfig(proposals=arguments.proposals)
-    configs = {LEARNED: learned, DENSE: replace(learned, queries="dense", stages=2)}
-    models = {name: for_inference(build_model(config).eval()) for name, config in configs.items()}
+    learned, dense = compared(arguments.recipe)
+    configs = [replace(each, proposals=arguments.proposals) for each in (learned, dense)]
+    models = {name_of(config): for_inference(build_model(config).eval()) for config in configs}
     torch.manual_seed(0)
     images = torch.randint(256, (1, 3, arguments.height, arguments.width), dtype=torch.uint8)
     sizes = torch.tensor([[arguments.height, arguments.width]])
@@ -63,8 +68,23 @@ def main(argv: Sequence[str]) -> int:
         seconds_behind = take_turns(behind, arguments.rounds, clock=process_time)
     print(f"{conditions(kept=kept)}, commit {commit()}")
     print(f"{arguments.height} x {arguments.width}, {arguments.proposals} proposals, {arguments.rounds} rounds\n")
-    print(f"{table(seconds, LEARNED)}\n\nbehind the pyramid\n{table(seconds_behind, LEARNED)}")
+    print(f"{table(seconds, name_of(learned))}\n\nbehind the pyramid\n{table(seconds_behind, name_of(learned))}")
     return 0
+
+
+def compared(recipe: Literal["paper", "small-data"]) -> tuple[SparseRCNNConfig, SparseRCNNConfig]:
+    """Returns the model with learned queries and the one with dense queries."""
+    if recipe == "paper":
+        learned = SparseRCNNConfig()
+        return learned, replace(learned, queries="dense", stages=2)
+    dense = small_data().model
+    assert isinstance(dense, SparseRCNNConfig)
+    return replace(dense, queries="learned", stages=4), dense
+
+
+def name_of(config: SparseRCNNConfig) -> str:
+    """Returns what the table calls the model."""
+    return f"{config.queries} queries, {config.stages} stages"
 
 
 def _behind_pyramid(model: SparseRCNN, images: Tensor, sizes: Tensor) -> Callable[[], object]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import tiny_experiment
+from tests.tiny import TINY_MODEL, tiny_experiment
+from uncrowd.models.sparse_rcnn import QueryKind
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
 
@@ -26,11 +27,21 @@ def test_milestones_that_are_never_reached_are_said(crowd: Path, sayings: Callab
     assert note.startswith("NOTE: training ends after 2 epochs, before the learning rate falls at 1.99 and 2 and 48;")
 
 
-def test_too_few_proposals_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+@pytest.mark.parametrize(
+    ("queries", "advice"),
+    [
+        ("learned", "Raise --model.proposals."),
+        ("dense", "Raise --model.proposals, or ask for more when you use the weights (--proposals)."),
+    ],
+)
+def test_too_few_proposals_are_said(
+    crowd: Path, sayings: Callable[..., list[str]], queries: QueryKind, advice: str
+) -> None:
     experiment = tiny_experiment()
-    said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=3)))
+    said = sayings(crowd, replace(experiment, model=replace(TINY_MODEL, proposals=3, queries=queries)))
     (note,) = [line for line in said if line.startswith("NOTE")]
-    assert note.startswith("NOTE: an image has up to 4 boxes, more than the 3 proposals;")
+    words = "NOTE: an image has up to 4 boxes, more than the 3 proposals; not all of them can be found."
+    assert note == f"{words} {advice}"
 
 
 def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]) -> None:

@@ -96,8 +96,8 @@ class PredictArguments:
     # Compile the model (torch.compile). This pays for many images of one size: each size is compiled once, in about
     # half a minute on a GPU and some minutes on a CPU.
     compile: bool = False
-    # Lower the score of a detection where a better one of its class overlaps it, by 1 - IoU ^ FLOAT; 2 to 4 help where
-    # training was short. Nothing is deleted. By default as in training; inf switches it off.
+    # Lower the score of a detection for each better one of its class that overlaps it, by 1 - IoU ^ FLOAT; 2 to 4 help
+    # where training was short. Nothing is deleted. By default as in training; inf switches it off.
     lower_duplicates: OptionalReal = None
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None

@@ -38,8 +38,9 @@ class SparseRCNNConfig:
     queries: QueryKind = "learned"
     # Sets of learned proposals in training, each matched with all objects; after it only one is used (Group DETR).
     query_groups: int = 1
-    # Lower the score of a detection by the factor 1 - IoU ^ p, with the better detection of its class that it overlaps
-    # most; p is this number. After short training, duplicates then fall behind; nothing is deleted. None never does so.
+    # Lower the score of a detection by the factor 1 - IoU ^ p for each better detection of its class that it overlaps,
+    # the best first; p is this number. After short training, duplicates then fall behind; nothing is deleted. None
+    # never does so.
     lower_duplicates: float | None = None
     # Settings of the dense head, if queries are not merely learned.
     dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)

@@ -27,10 +27,12 @@ def notes(
     said = []
     objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~train_set.ignore)])
     most = int(np.diff(objects[train_set.offsets]).max())
-    if most > experiment.model.proposals:
+    model = experiment.model
+    if most > model.proposals:
+        later = ", or ask for more when you use the weights (--proposals)" if model.any_proposals else ""
         said.append(
-            f"NOTE: an image has up to {most} boxes, more than the {experiment.model.proposals} proposals; "
-            "not all of them can be found. Raise --model.proposals."
+            f"NOTE: an image has up to {most} boxes, more than the {model.proposals} proposals; not all of them can be "
+            f"found. Raise --model.proposals{later}."
         )
     optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
     last_step = epochs * steps_per_epoch - 1
