@@ -59,6 +59,7 @@ def all_lines() -> list[Line]:
         *_row([LARGE, BCCD, ComposedNuclei()], CORNERS[:1], SHORT, seeds=2),
         *_row([CROWDED], CHOICES, SHORT, seeds=3),
         *_row([CROWDED], _rest_of_the_grid(), SHORT, seeds=3),
+        *rate_lines(DENSE[0]),
         *rate_lines(CORNERS[-1]),
     ]
 
