@@ -75,6 +75,8 @@ class RealImages:
 
 CROWDED = DrawnCrowds(overlap=0.5)
 LESS_CROWDED = DrawnCrowds(overlap=0.3)
+# The same scenes, and only 40 of them to learn from.
+FEW_IMAGES = DrawnCrowds(overlap=0.5, kind="drawn-few", train=40)
 # As many people of the same size in pixels, on a canvas with room for all of them.
 APART = DrawnCrowds(overlap=0.0, kind="drawn-wide", size=(192, 240), scale=2 / 3)
 # As crowded as the first, with some six times as many people on six times the area.

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
-from benchmarks.claims.datasets import APART, BCCD, CROWDED, LARGE, LESS_CROWDED
+from benchmarks.claims.datasets import APART, BCCD, CROWDED, FEW_IMAGES, LARGE, LESS_CROWDED
 from benchmarks.claims.dense import CHOICES, DENSE, DENSE_AT_RANDOM, DENSE_PASTE
 from benchmarks.claims.nuclei import ComposedNuclei
 from benchmarks.claims.nuclei_images import NucleiImages
 from benchmarks.claims.ours import OurDetector, small_data_1, small_data_1_wide, with_zero_deltas
 from benchmarks.claims.rates import rate_lines
-from benchmarks.claims.settings import LONG, SHORT, Budget, Dataset, Detector, Line
+from benchmarks.claims.settings import BRIEF, LONG, SHORT, Budget, Dataset, Detector, Line
 from benchmarks.claims.torchvision_peers import TorchvisionDetector
 from benchmarks.claims.yolo import Yolo
 
@@ -49,6 +49,8 @@ def all_lines() -> list[Line]:
         *_row([CROWDED], [*DENSE, *ZERO[::-1]], SHORT, seeds=3),
         *_row([CROWDED], [DENSE_AT_RANDOM], SHORT, seeds=1),
         *_row([BCCD, ComposedNuclei()], [CORNERS[-1], DENSE[0], *PEERS], SHORT, seeds=2),
+        *_row([FEW_IMAGES], DENSE[:1], BRIEF, seeds=3),
+        *_row([FEW_IMAGES], DENSE[:1], SHORT, seeds=3),
         *pasted,
         *_asked(ComposedNuclei(), pasted),
         *_row([NucleiImages()], [ZERO[-1], PEERS[0]], SHORT, seeds=2),

@@ -52,6 +52,8 @@ class Budget:
 
 SHORT = Budget(name="short", steps=1000)
 LONG = Budget(name="long", steps=4000)
+# What 60 epochs are for 40 images.
+BRIEF = Budget(name="brief", steps=300)
 # For the choice of learning rates.
 RATES = Budget(name="rates", steps=500, evaluations=2)
 
