@@ -70,7 +70,7 @@ def card_of(weights: Weights, course: Course | None, *, name: str, use: str, lic
         f"---\n{_metadata(name, course, license)}\n---",
         f"# {name}",
         f"A detector for images with many objects that overlap: {weights.model.config.in_words()}. "
-        "It was trained with uncrowd and needs no suppression of duplicates.",
+        "It was trained with uncrowd, and deletes no detection because it overlaps another.",
         use,
         "## Model\n\n" + _table(_model(weights)),
     ]
