@@ -5,14 +5,17 @@ all but the best of them lower.
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from uncrowd.boxes import pairwise_iou
 from uncrowd.models.class_scores import ScoreKind, class_scores
+from uncrowd.ops.precision import without_autocast
 from uncrowd.structures import Decoded, StageOutput
 
-# Of settling, in `lower_duplicates`. More change little: docs/results/queries.md.
-ROUNDS = 8
-# The score of a detection with the box of a better one is multiplied by this.
+# See `lower_duplicates`; docs/results/queries.md has what they leave out.
+ROUNDS, NEGLIGIBLE = 12, 0.99
+# By this the score of a detection with the box of a better one is multiplied.
 LEAST_FACTOR = 1e-12
 
 
@@ -35,25 +38,32 @@ def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
 
     It follows Soft-NMS (arXiv:1704.04503): the best detection lowers all that it overlaps, by the factor
     1 - IoU ^ power; of the others, the one that is now the best does the same, and so on. A high power spares
-    neighbours, whose IoU is below that of a duplicate. Detections that do not overlap need not wait for each other, so
-    in a round all settle that overlap no better one that has not. There are `ROUNDS` of them, whatever the scores are,
-    as CUDA graphs and ONNX need; where they do not suffice, the last ones to settle are lowered too little.
+    neighbours, whose IoU is below that of a duplicate, and a factor above `NEGLIGIBLE` lowers nothing. Detections that
+    do not lower each other need not wait for each other, so in a round all settle that no better one can still lower.
+    There are `ROUNDS` of them, whatever the scores are, as CUDA graphs and ONNX need; where they do not suffice, the
+    last ones to settle are lowered too little.
     """
+    with without_autocast(decoded.boxes.device):
+        return _best_first(decoded._replace(scores=_lowered(decoded, power)))
+
+
+def _lowered(decoded: Decoded, power: float) -> Float[Tensor, "b k"]:
     same_class = decoded.labels[:, :, None] == decoded.labels[:, None]
-    overlap = pairwise_iou(decoded.boxes, decoded.boxes) * same_class
+    factors = 1 - (pairwise_iou(decoded.boxes, decoded.boxes) * same_class) ** power
+    lowering = factors <= NEGLIGIBLE
     # Logarithms make the product of factors a product of matrices, which is fast.
-    factors = (1 - overlap**power).clamp(min=LEAST_FACTOR).log()
+    logarithms = factors.clamp(min=LEAST_FACTOR).log() * lowering
     scores, settled = decoded.scores, torch.zeros_like(decoded.scores, dtype=torch.bool)
     before = torch.ones_like(same_class).tril(-1)  # [i, j]: j comes before i, which decides between equal scores
     for _ in range(ROUNDS):
         this, other = scores[:, :, None], scores[:, None]
         better = (other > this) | ((other == this) & before)
-        waits = (better & (overlap > 0) & ~settled[:, None]).any(dim=2)
-        lowers = ~(waits | settled)
-        lowered = scores * (factors @ lowers.to(factors.dtype)[:, :, None])[:, :, 0].exp()
-        settled = settled | lowers
+        waits = (better & lowering & ~settled[:, None]).any(dim=2)
+        settles = ~(waits | settled)
+        lowered = scores * (logarithms @ settles.to(logarithms.dtype)[:, :, None])[:, :, 0].exp()
+        settled = settled | settles
         scores = torch.where(settled, scores, lowered)
-    return _best_first(decoded._replace(scores=scores))
+    return scores
 
 
 def _best_first(found: Decoded) -> Decoded:
