@@ -136,7 +136,7 @@ def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, Sp
     """Tensors do not show the heads and the kind of attention. Settings of training alone are not mentioned."""
     backbone = replace(TINY_MODEL.backbone, drop_path=0.1)
     stage = replace(TINY_MODEL.stage, attention="content", heads=8, zero_deltas=True)
-    other = replace(TINY_MODEL, backbone=backbone, stage=stage)
+    other = replace(TINY_MODEL, backbone=backbone, stage=stage, lower_duplicates=3.0)
     words = initialise(begun(other), PETS, trained[0], new_class_head=False)
     assert re.search(r"NOTE: .*stage\.attention was 'iou' and is 'content', stage\.heads was 4 and is 8$", words)
 

@@ -1,6 +1,7 @@
 """The weights file: everything is restored, nothing is guessed, and a full disk destroys no older file."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,6 +266,16 @@ def test_lowering_duplicates_can_be_chosen_at_inference_without_thresholds(model
     loaded = load_weights(path, lower_duplicates=4.0)
     assert loaded.model.config == replace(TINY, lower_duplicates=4.0)
     assert loaded.thresholds is None, "they were chosen for other scores"
+
+
+def test_an_infinite_power_lowers_no_duplicates(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for trained_with, kept in ((None, THRESHOLDS), (3.0, None)):
+        save_weights(
+            path, SparseRCNN(replace(TINY, lower_duplicates=trained_with)), CATEGORIES, PREPROCESSING, THRESHOLDS
+        )
+        loaded = load_weights(path, lower_duplicates=math.inf)
+        assert (loaded.model.config, loaded.thresholds) == (TINY, kept)
 
 
 def test_a_file_of_before_there_were_thresholds_is_read(model: SparseRCNN, tmp_path: Path) -> None:

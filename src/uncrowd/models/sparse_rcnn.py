@@ -59,7 +59,10 @@ class SparseRCNNConfig:
         if self.lower_duplicates is not None:
             require_at_least(1, lower_duplicates=self.lower_duplicates)
         if self.queries == "dense" and self.query_groups > 1:
-            raise InputError(f"query_groups is {self.query_groups}; dense queries form one group, so give 1.")
+            raise InputError(
+                f"query_groups is {self.query_groups}; dense queries form one group, so give 1, or learned queries "
+                "(--model.queries learned --model.stages 4)."
+            )
 
     @property
     def modules(self) -> tuple[str, str]:

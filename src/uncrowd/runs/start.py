@@ -14,9 +14,10 @@ from uncrowd.weights.class_head import with_classes
 from uncrowd.weights.file import load_exactly, load_weights
 from uncrowd.weights.proposals import with_proposals
 
-# Settings that neither change the shapes of tensors nor what is computed with them.
+# Settings that a run may change and go on from the same weights as if nothing had changed.
 _OF_TRAINING = {
     "num_classes",
+    "lower_duplicates",
     "backbone.pretrained",
     "backbone.frozen_stages",
     "backbone.drop_path",

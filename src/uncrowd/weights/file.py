@@ -5,6 +5,7 @@ whose header holds what it does not know, as that of a later version may.
 """
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -138,12 +139,15 @@ def load_weights(path: Path, proposals: int | None = None, lower_duplicates: flo
 
 
 def _with_lowering(model: AnyDetectorConfig, power: float | None, path: Path) -> AnyDetectorConfig:
-    """Returns the configuration with another power for duplicates. Raises InputError where there are none to lower."""
+    """Returns the configuration with another power for duplicates; an infinite one lowers none.
+
+    Raises InputError where there are none to lower.
+    """
     if power is None:
         return model
     if not isinstance(model, SparseRCNNConfig):
         raise InputError(f"{path} is a {type(model).__name__}, whose duplicates are not lowered; leave that out.")
-    return replace(model, lower_duplicates=power)
+    return replace(model, lower_duplicates=None if math.isinf(power) else power)
 
 
 def _without_memory(model: AnyDetectorConfig, path: Path) -> Detector:
