@@ -13,7 +13,8 @@ from benchmarks.claims.study import Record
 from benchmarks.claims.tables import NOT_YET, called, markdown
 
 DENSE, ALONE = "dense-1-zero-iou-dcw", "dense-1-alone-iou-dcw"
-# Learned queries of today, and the detector whose steps were timed: what stages begin with changes no time.
+# Learned queries with the same stages, which begin by keeping their boxes; and the detector whose steps were timed,
+# because what stages begin with changes no time.
 LEARNED, TIMED = "small-data-1-zero-iou-dcw", "dense-1-iou-dcw"
 PASTED = "dense-1-zero-paste-iou-dcw"
 # The recorded lines of a row by seed; a row is DATASET_DETECTOR_BUDGET.
@@ -40,11 +41,14 @@ def learning_of_queries(records: Mapping[str, Record]) -> str:
 
 
 def _compared(rows: Rows) -> list[str]:
-    """Returns the detectors with all seeds of the dense queries: the yardstick's ends, then those with a dense head."""
+    """Returns the detectors with all seeds of the dense queries, those with learned ones first."""
     seeds = rows.get(f"drawn-0.5_{DENSE}_short", {}).keys()
     parts = [row.split("_") for row, runs in rows.items() if seeds and seeds <= runs.keys()]
     here = [detector for dataset, detector, budget in parts if (dataset, budget) == ("drawn-0.5", "short")]
-    return [*(each for each in (BASELINE, FULL) if each in here), *(each for each in here if each.startswith("dense-"))]
+    return [
+        *(each for each in (BASELINE, FULL, LEARNED) if each in here),
+        *(each for each in here if each.startswith("dense-")),
+    ]
 
 
 class Question(NamedTuple):
@@ -119,6 +123,8 @@ def _score(name: str, record: Record) -> float:
     if name == "found":
         at_half = test["overlapped"][0]
         return sum(at_half["found"][3:]) / sum(at_half["objects"][3:])
+    if name == "crowd AP":
+        return test["crowdhuman"]["AP"]
     return test["crowdhuman"][name] if name in ("JI", "Recall") else test["coco"][name]
 
 
@@ -146,22 +152,26 @@ def _points(name: str, ours: Sequence[Record], theirs: Sequence[Record]) -> floa
 _CROWDED, _LARGE, _COMPOSED, _NUCLEI = "drawn-0.5", "drawn-large-0.5", "nuclei-composed-0.85", "nuclei"
 _ASKED, _PASTED, _PLAIN = f"{DENSE}-from-{_CROWDED}", f"{PASTED}-from-{_NUCLEI}", f"{DENSE}-from-{_NUCLEI}"
 _AP, _FOUND, _RECALL = (partial(_points, name) for name in ("AP", "found", "Recall"))
+# CrowdHuman's AP, which counts all detections: COCO's stops at 100 of an image.
+_CROWD = partial(_points, "crowd AP")
 QUESTIONS = [
     Question("images to the yardstick's last AP, %", _CROWDED, DENSE, FULL, _share_of_images, "at most", 40),
     Question("AP after the same images, times the yardstick's", _CROWDED, DENSE, FULL, _times, "at least", 1.4),
-    Question("AP more than learned queries of today", _CROWDED, DENSE, LEARNED, _AP, "at least", 0),
+    Question("AP more than learned queries with such stages", _CROWDED, DENSE, LEARNED, _AP, "at least", 0),
     Question("the same: overlapped > .5 found", _CROWDED, DENSE, LEARNED, _FOUND, "at least", 0),
     Question("AP after the long budget, points more", _CROWDED, DENSE, FULL, _AP, "at least", 0, "long"),
     Question("BCCD: images to the yardstick's last AP, %", "bccd", DENSE, FULL, _share_of_images, "at most", 50),
     Question("BCCD: AP, points more", "bccd", DENSE, FULL, _AP, "at least", 0),
-    Question("nuclei: AP more than learned queries of today", _NUCLEI, DENSE, LEARNED, _AP, "at least", 0),
-    Question("the same, than Faster R-CNN", _NUCLEI, DENSE, "faster-rcnn-1", _AP, "at least", 0),
+    Question(
+        "nuclei: crowd AP more than learned queries with such stages", _NUCLEI, DENSE, LEARNED, _CROWD, "at least", 0
+    ),
+    Question("the same, than Faster R-CNN", _NUCLEI, DENSE, "faster-rcnn-1", _CROWD, "at least", 0),
     Question("composed nuclei: AP, points more", _COMPOSED, DENSE, FULL, _AP, "at least", 0),
     Question("the same, than Faster R-CNN", _COMPOSED, DENSE, "faster-rcnn-1", _AP, "at least", 0),
     Question("trained on 8 to 14 objects, asked for 40 to 80: Recall", _LARGE, _ASKED, DENSE, _RECALL, "at least", -5),
     Question("the same: overlapped > .5 found", _LARGE, _ASKED, DENSE, _FOUND, "at least", -5),
     Question("what the stages add to their dense head: AP", _CROWDED, DENSE, ALONE, _AP, "at least", 2),
     Question("the same: overlapped > .5 found", _CROWDED, DENSE, ALONE, _FOUND, "at least", 5),
-    Question("crowding by paste: AP on nuclei", _NUCLEI, PASTED, DENSE, _AP, "at least", -0.5),
+    Question("crowding by paste: crowd AP on nuclei", _NUCLEI, PASTED, DENSE, _CROWD, "at least", -0.5),
     Question("the same: overlapped > .5 found in composed crowds", _COMPOSED, _PASTED, _PLAIN, _FOUND, "at least", 8),
 ]
