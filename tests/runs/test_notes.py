@@ -23,7 +23,7 @@ def test_milestones_that_are_never_reached_are_said(crowd: Path, sayings: Callab
     # the last step begins before 1.99 epochs are done
     optim = replace(experiment.optim, milestones=(0.5, 1.99, float(experiment.train.epochs), 48.0))
     said = sayings(crowd, replace(experiment, optim=optim))
-    (note,) = [line for line in said if line.startswith("NOTE")]
+    (note,) = [line for line in said if line.startswith("NOTE: training")]
     assert note.startswith("NOTE: training ends after 2 epochs, before the learning rate falls at 1.99 and 2 and 48;")
 
 
@@ -39,7 +39,7 @@ def test_too_few_proposals_are_said(
 ) -> None:
     experiment = tiny_experiment()
     said = sayings(crowd, replace(experiment, model=replace(TINY_MODEL, proposals=3, queries=queries)))
-    (note,) = [line for line in said if line.startswith("NOTE")]
+    (note,) = [line for line in said if line.startswith("NOTE: an image")]
     words = "NOTE: an image has up to 4 boxes, more than the 3 proposals; not all of them can be found."
     assert note == f"{words} {advice}"
 
@@ -48,6 +48,17 @@ def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]
     experiment = tiny_experiment()
     said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=4)))
     assert not any("proposals" in line for line in said)
+
+
+def test_few_steps_from_random_weights_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+    experiment = tiny_experiment()  # two epochs of four steps
+    said = sayings(crowd, replace(experiment, optim=replace(experiment.optim, milestones=(1.5, 1.9))))
+    flags = "--train.epochs 250 --optim.milestones 188 238"
+    assert f"NOTE: 8 steps from random weights are few; {flags} makes them 1,000 or more." in said
+
+
+def test_few_steps_from_other_weights_are_not(crowd: Path, sayings: Callable[..., list[str]], finished: Path) -> None:
+    assert not any("are few" in line for line in sayings(crowd, tiny_experiment(), start_from=str(finished)))
 
 
 def test_a_scaled_learning_rate_is_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
@@ -74,6 +85,6 @@ def test_a_gpu_without_our_kernels_is_said_and_kept_in_the_facts(
     monkeypatch.setattr("uncrowd.runs.notes.lacking_for_kernels", lambda device: "a C compiler")
     said: list[str] = []
     begin(Run(experiment=tiny(epochs=1), data=str(crowd)), tmp_path / "run", device="cpu", say=said.append)
-    (note,) = [line for line in said if line.startswith("NOTE")]
+    (note,) = [line for line in said if line.startswith("NOTE: a C")]
     assert note == "NOTE: a C compiler is missing here, so the GPU runs without uncrowd's own kernels, more slowly."
     assert "without uncrowd&#39;s own: a C compiler is missing" in (tmp_path / "run" / "report.html").read_text()

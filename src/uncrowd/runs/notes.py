@@ -16,14 +16,19 @@ from uncrowd.paper.expected import expected_in_words
 from uncrowd.recipes.experiment import Experiment
 from uncrowd.words import counted
 
+# 40 drawn scenes taught more in 1,000 steps than in 300: docs/results/queries.md.
+FEW_STEPS = 1000
+
 
 def notes(
     experiment: Experiment,
     train_set: DetectionDataset,
     steps_per_epoch: int,
     device: torch.device,
+    *,
+    from_random: bool,
 ) -> list[str]:
-    """Returns what the user should know before training begins."""
+    """Returns what the user should know before training begins. from_random: whether it begins with random weights."""
     said = []
     objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~train_set.ignore)])
     most = int(np.diff(objects[train_set.offsets]).max())
@@ -58,6 +63,14 @@ def notes(
         f"training: {counted(len(train_set), 'image')}, {counted(epochs, 'epoch')} of "
         f"{counted(steps_per_epoch, 'step')}, {counted(epochs * steps_per_epoch, 'step')} in all"
     )
+    if from_random and epochs * steps_per_epoch < FEW_STEPS:
+        enough = -(-FEW_STEPS // steps_per_epoch)
+        milestones = [f"{milestone * enough / epochs:.0f}" for milestone in optim.milestones]
+        flags = ["--train.epochs", str(enough), *(["--optim.milestones", *milestones] if milestones else [])]
+        said.append(
+            f"NOTE: {counted(epochs * steps_per_epoch, 'step')} from random weights are few; {' '.join(flags)} makes "
+            f"them {FEW_STEPS:,} or more."
+        )
     return said
 
 

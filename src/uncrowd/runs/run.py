@@ -220,7 +220,8 @@ def _prepare(
     categories = data.train.categories
     experiment = _settled(run.experiment, data.train)
     loader = _loader(experiment, data.train, accelerator)
-    for sentence in notes(experiment, data.train, loader.steps_per_epoch, accelerator.device):
+    from_random = not goes_on and run.start_from is None and experiment.model.backbone.pretrained is None
+    for sentence in notes(experiment, data.train, loader.steps_per_epoch, accelerator.device, from_random=from_random):
         say(sentence)
 
     torch.manual_seed(settings.seed)
