@@ -94,7 +94,7 @@ def require_real(real: Path | None, name: str) -> Path:
     return real / name
 
 
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
     """Returns the folder, whose content `make` writes if it is not there, whole or not at all.
 
     Several processes may make it at once; each makes the same, and the first to finish names the folder.
