@@ -72,7 +72,8 @@ def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
         command.queries, {"learning": learning_of_queries(records), "decision": decision_table(records, names, speed)}
     )
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
-    done = studies(records.values(), opened.resampled, names)
+    # One detector alone answers no question of this page.
+    done = [study for study in studies(records.values(), opened.resampled, names) if len(study.records) > 1]
     _fill(command.page, _blocks(command, done, records, names, opened, speed))
 
 
