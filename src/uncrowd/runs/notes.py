@@ -65,11 +65,12 @@ def notes(
     )
     if from_random and epochs * steps_per_epoch < FEW_STEPS:
         enough = -(-FEW_STEPS // steps_per_epoch)
-        milestones = [f"{milestone * enough / epochs:.0f}" for milestone in optim.milestones]
-        flags = ["--train.epochs", str(enough), *(["--optim.milestones", *milestones] if milestones else [])]
+        # A milestone that this run would never reach comes after four fifths of the longer one.
+        shares = dict.fromkeys(min(milestone / epochs, 0.8) for milestone in optim.milestones)
+        milestones = "".join(f" {share * enough:.0f}" for share in shares)
         said.append(
-            f"NOTE: {counted(epochs * steps_per_epoch, 'step')} from random weights are few; {' '.join(flags)} makes "
-            f"them {FEW_STEPS:,} or more."
+            f"NOTE: random weights learn more in {FEW_STEPS:,} steps than in {epochs * steps_per_epoch}: "
+            f"--train.epochs {enough}{' --optim.milestones' if milestones else ''}{milestones}"
         )
     return said
 
