@@ -199,8 +199,8 @@ def peers_table(study: Study) -> str:
                 record["other_outputs"][name]["test"] for record in records if name in record.get("other_outputs", {})
             ]
             rows.append([f"{called(detector)}, {name}", str(len(tests)), *_other(tests), ""])
-    head = ["detector", "seeds", *map(_words, _BESIDE), "seconds a step"]
-    missing = "" if BASELINE in study.records else "\n\n*Our detectors are not yet run here.*"
+    head = ["detector", "seeds", *map(_words, _BESIDE), "seconds a step, as it ran"]
+    missing = "" if BASELINE in study.records else f"\n\n*{called(BASELINE)} is not yet run here.*"
     return f"{markdown(head, rows)}{missing}\n\n{from_lines(study, study.records)}"
 
 
