@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from benchmarks.claims.lowered import lowered, softly
+from benchmarks.claims.lowered import lowered
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS
-from benchmarks.claims.suppression import NMS_IOUS, nms
+from benchmarks.claims.suppression import NMS_IOUS, nms, soft_nms
 from benchmarks.claims.tables import markdown, number
 from benchmarks.command import run
 from tyro.conf import Positional
@@ -66,13 +66,9 @@ def ways() -> dict[str, Way]:
     return {
         "as they are": lambda found: found,
         **{f"lowered, {power:g}": partial(lowered, power=power) for power in POWERS},
-        "Soft-NMS": softly,
-        **{f"NMS at {iou:g}": partial(_suppressed, iou=iou) for iou in NMS_IOUS},
+        "Soft-NMS": soft_nms,
+        **{f"NMS at {iou:g}": partial(nms, iou=iou) for iou in NMS_IOUS},
     }
-
-
-def _suppressed(found: Detections, *, iou: float) -> Detections:
-    return nms(found, iou=iou, most=len(found))
 
 
 if __name__ == "__main__":

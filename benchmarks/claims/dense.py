@@ -45,7 +45,7 @@ def dense_1() -> Experiment:
 
 
 def dense_1_zero() -> Experiment:
-    """The same, with stages that begin by keeping the boxes of the dense head: what may become the recipe."""
+    """The same, with stages that begin by keeping the boxes of the dense head, as `small-data` has them."""
     return with_zero_deltas(dense_1())
 
 

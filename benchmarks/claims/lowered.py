@@ -36,7 +36,7 @@ def lowered_table(
         runs = study.records[detector]
         before = [{name: values[0] for name, values in study.resampled[detector][seed].items()} for seed in runs]
         names = [record["name"] for record in runs.values()]
-        after = [[_scored(test(name), found(name), way) for name in names] for way in (lowered, softly)]
+        after = [[_scored(test(name), found(name), way) for name in names] for way in (lowered, soft_nms)]
         for way, scored in zip(("as it is", "lowered", "Soft-NMS"), (before, *after), strict=True):
             cells = [number(name, float(np.mean([each.get(name, np.nan) for each in scored]))) for name in SHOWN]
             rows.append([f"{called(detector)}, {way}", str(len(runs)), *cells])
@@ -48,11 +48,6 @@ def lowered(found: Detections, *, power: float = POWER) -> Detections:
     """Returns the detections of an image, best first, after those of duplicates were lowered."""
     one = lower_duplicates(Decoded(found.boxes[None], found.scores[None], found.labels[None]), power)
     return replace(found, boxes=one.boxes[0], scores=one.scores[0], labels=one.labels[0])
-
-
-def softly(found: Detections) -> Detections:
-    """Returns the detections of an image, best first, after Soft-NMS."""
-    return soft_nms(found, most=len(found))
 
 
 def _scored(

@@ -54,22 +54,18 @@ def cut_test_split(source: Path, out: Path) -> dict[str, int]:
     Raises InputError if the source cannot be read as nuclei with masks.
     """
     try:
-        content = {split: _with_outlines(source, split) for split in ("train", "val")}
+        train, val = (_with_outlines(source, split) for split in ("train", "val"))
     except OSError as error:
         raise InputError(f"{source} cannot be read as nuclei with masks: {error}.") from error
+    of_test = names_of_test()
+    kept = [image for image in train["images"] if image["file_name"] not in of_test]
+    cut = [image for image in train["images"] if image["file_name"] in of_test]
     out.mkdir(parents=True)
     (out / "images").symlink_to((source / "images").resolve(), target_is_directory=True)
-    chosen = names_of_test()
-    of_train = content["train"]["images"]
-    images = {
-        "train": [image for image in of_train if image["file_name"] not in chosen],
-        "val": content["val"]["images"],
-        "test": [image for image in of_train if image["file_name"] in chosen],
-    }
-    for split, kept in images.items():
-        of = _of(content["val" if split == "val" else "train"], kept)
-        (out / f"instances_{split}.json").write_text(json.dumps(of), encoding="utf-8")
-    return {split: len(kept) for split, kept in images.items()}
+    splits = {"train": _of(train, kept), "val": val, "test": _of(train, cut)}
+    for split, content in splits.items():
+        (out / f"instances_{split}.json").write_text(json.dumps(content), encoding="utf-8")
+    return {split: len(content["images"]) for split, content in splits.items()}
 
 
 def _with_outlines(source: Path, split: str) -> dict[str, Any]:

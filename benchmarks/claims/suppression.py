@@ -13,8 +13,11 @@ SIGMA = 0.5
 LEAST = 0.001
 
 
-def nms(candidates: Detections, *, iou: float, most: int) -> Detections:
-    """Returns the best `most` detections of an image that overlap no better one of their class by more than `iou`."""
+def nms(candidates: Detections, *, iou: float, most: int | None = None) -> Detections:
+    """Returns the best `most` detections of an image that overlap no better one of their class by more than `iou`.
+
+    most: None for all of them.
+    """
     kept = batched_nms(candidates.boxes, candidates.scores, candidates.labels, iou)[:most]
     return Detections(
         boxes=candidates.boxes[kept],
@@ -24,8 +27,8 @@ def nms(candidates: Detections, *, iou: float, most: int) -> Detections:
     )
 
 
-def soft_nms(candidates: Detections, *, most: int) -> Detections:
-    """Returns the best `most` detections of an image by Gaussian Soft-NMS.
+def soft_nms(candidates: Detections, *, most: int | None = None) -> Detections:
+    """Returns the best `most` detections of an image by Gaussian Soft-NMS. most: None for all of them.
 
     The best candidate is taken, and the scores of the others of its class are multiplied by exp(-IoU^2 / SIGMA); then
     the best of those that are left is taken, and so on.
@@ -34,7 +37,7 @@ def soft_nms(candidates: Detections, *, most: int) -> Detections:
     decays = torch.exp(-(pairwise_iou(candidates.boxes, candidates.boxes) ** 2) / SIGMA).where(same_class, 1)
     left, scores = candidates.scores.clone(), []
     taken: list[int] = []
-    while len(taken) < min(most, len(left)):
+    while len(taken) < (len(left) if most is None else min(most, len(left))):
         score, best = left.max(dim=0)
         if score < LEAST:
             break

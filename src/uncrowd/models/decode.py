@@ -48,6 +48,7 @@ def lower_duplicates(decoded: Decoded, power: float) -> Decoded:
 
 
 def _lowered(decoded: Decoded, power: float) -> Float[Tensor, "b k"]:
+    """Returns the scores of the k detections of each image in their old order. [b, i, j] below: what j does to i."""
     same_class = decoded.labels[:, :, None] == decoded.labels[:, None]
     factors = 1 - (pairwise_iou(decoded.boxes, decoded.boxes) * same_class) ** power
     lowering = factors <= NEGLIGIBLE

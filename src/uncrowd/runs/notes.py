@@ -40,8 +40,8 @@ def notes(
             f"found. Raise --model.proposals{later}."
         )
     optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
-    last_step = epochs * steps_per_epoch - 1
-    late = [f"{milestone:g}" for milestone in optim.milestones if milestone * steps_per_epoch > last_step]
+    steps = epochs * steps_per_epoch
+    late = [f"{milestone:g}" for milestone in optim.milestones if milestone * steps_per_epoch > steps - 1]
     if late:
         said.append(
             f"NOTE: training ends after {counted(epochs, 'epoch')}, before the learning rate falls at "
@@ -61,15 +61,15 @@ def notes(
         said.append(busy)
     said.append(
         f"training: {counted(len(train_set), 'image')}, {counted(epochs, 'epoch')} of "
-        f"{counted(steps_per_epoch, 'step')}, {counted(epochs * steps_per_epoch, 'step')} in all"
+        f"{counted(steps_per_epoch, 'step')}, {counted(steps, 'step')} in all"
     )
-    if from_random and epochs * steps_per_epoch < FEW_STEPS:
+    if from_random and steps < FEW_STEPS:
         enough = -(-FEW_STEPS // steps_per_epoch)
         # A milestone that this run would never reach comes after four fifths of the longer one.
         shares = dict.fromkeys(min(milestone / epochs, 0.8) for milestone in optim.milestones)
         milestones = "".join(f" {share * enough:.0f}" for share in shares)
         said.append(
-            f"NOTE: random weights learn more in {FEW_STEPS:,} steps than in {epochs * steps_per_epoch}: "
+            f"NOTE: random weights learn more in {FEW_STEPS:,} steps than in {steps}: "
             f"--train.epochs {enough}{' --optim.milestones' if milestones else ''}{milestones}"
         )
     return said
