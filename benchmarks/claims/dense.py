@@ -45,8 +45,19 @@ def dense_1() -> Experiment:
 
 
 def dense_1_zero() -> Experiment:
-    """The same, with stages that begin by keeping the boxes of the dense head, as `small-data` has them."""
+    """The same, with stages that begin by keeping the boxes of the dense head."""
     return with_zero_deltas(dense_1())
+
+
+def dense_1_zero_quality() -> Experiment:
+    """The same, with quality as the target of the stages' matches: what `small-data` is, at the size of one core."""
+    return with_quality(dense_1_zero())
+
+
+def with_quality(recipe: Experiment) -> Experiment:
+    """Returns the recipe with quality as the target of the stages' matches."""
+    classes = FocalConfig(alpha=0.25, gamma=2.0, target="quality", score_power=0.25, iou_power=0.75)
+    return replace(recipe, name=f"{recipe.name}-quality", loss=replace(recipe.loss, classes=classes))
 
 
 def dense_1_alone() -> Experiment:
@@ -54,20 +65,20 @@ def dense_1_alone() -> Experiment:
     return _with_model(dense_1(), "dense-1-alone", stages=0)
 
 
-def dense_1_zero_beside() -> Experiment:
+def learned_beside_dense() -> Experiment:
     """A control: learned queries, and the dense head and its loss beside them in training only."""
-    recipe = with_zero_deltas(small_data_1())
-    recipe = _with_model(recipe, "dense-1-zero-beside", queries="learned_beside_dense", dense_head=_HEAD)
+    recipe = with_quality(with_zero_deltas(small_data_1()))
+    recipe = _with_model(recipe, "dense-1-zero-quality-beside", queries="learned_beside_dense", dense_head=_HEAD)
     return replace(recipe, dense_loss=_LOSS)
 
 
-def dense_1_zero_paste() -> Experiment:
+def dense_1_zero_quality_paste() -> Experiment:
     """Crowding by paste in half of the training images."""
-    recipe = dense_1_zero()
+    recipe = dense_1_zero_quality()
     paste = PasteConfig(
         probability=0.5, objects=(1, 8), overlap=(0.0, 0.8), min_visible=0.25, scale=(0.8, 1.25), flip=0.5
     )
-    return replace(recipe, name="dense-1-zero-paste", augment=replace(recipe.augment, paste=paste))
+    return replace(recipe, name=f"{recipe.name}-paste", augment=replace(recipe.augment, paste=paste))
 
 
 def _both(recipe: Experiment) -> OurDetector:
@@ -79,33 +90,30 @@ def _with_model(recipe: Experiment, name: str, **changes: Any) -> Experiment:
     return replace(recipe, name=name, model=replace(recipe.model, **changes))
 
 
-def _with_head(name: str, **changes: Any) -> OurDetector:
-    return _both(_with_model(dense_1_zero(), name, dense_head=replace(_HEAD, **changes)))
-
-
-def _with_quality() -> OurDetector:
-    classes = FocalConfig(alpha=0.25, gamma=2.0, target="quality", score_power=0.25, iou_power=0.75)
-    recipe = dense_1_zero()
-    return _both(replace(recipe, name="dense-1-zero-quality", loss=replace(recipe.loss, classes=classes)))
+def _with_head(change: str, **changes: Any) -> OurDetector:
+    recipe = dense_1_zero_quality()
+    return _both(_with_model(recipe, f"{recipe.name}-{change}", dense_head=replace(_HEAD, **changes)))
 
 
 # Queries from the image behind the stages of the full method and behind the baseline's, and the controls of both.
 DENSE = [
-    _both(dense_1_zero()),
-    OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero()),
-    _both(dense_1_zero_beside()),
+    _both(dense_1_zero_quality()),
+    OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero_quality()),
+    _both(learned_beside_dense()),
     _both(dense_1_alone()),
 ]
-# The first of them with stages that begin at random.
+# The first of them with the paper's target of one, and that with stages that begin at random.
+DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
-DENSE_PASTE = _both(dense_1_zero_paste())
-# One change each: points from stride 4; the stages teach the dense head through queries, or through boxes; quality as
-# the target of the stages' matches; attention that learns more than IoU; and learned queries in four groups.
+DENSE_PASTE = _both(dense_1_zero_quality_paste())
+# One change each: points from stride 4; the stages teach the dense head through queries, or through boxes; attention
+# that learns more than IoU; and learned queries in four groups.
 CHOICES = [
-    _with_head("dense-1-zero-stride-4", finest_stride=4),
-    _with_head("dense-1-zero-through-queries", detach_queries=False),
-    _with_head("dense-1-zero-through-boxes", detach_boxes=False),
-    _with_quality(),
-    OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1_zero()),
-    _both(_with_model(with_zero_deltas(small_data_1()), "small-data-1-zero-groups", query_groups=4)),
+    _with_head("stride-4", finest_stride=4),
+    _with_head("through-queries", detach_queries=False),
+    _with_head("through-boxes", detach_boxes=False),
+    OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1_zero_quality()),
+    _both(
+        _with_model(with_quality(with_zero_deltas(small_data_1())), "small-data-1-zero-quality-groups", query_groups=4)
+    ),
 ]

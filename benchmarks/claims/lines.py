@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 from benchmarks.claims.datasets import APART, BCCD, CROWDED, FEW_IMAGES, LARGE, LESS_CROWDED
-from benchmarks.claims.dense import CHOICES, DENSE, DENSE_AT_RANDOM, DENSE_PASTE
+from benchmarks.claims.dense import CHOICES, DENSE, DENSE_AT_RANDOM, DENSE_PASTE, DENSE_TO_ONE
 from benchmarks.claims.nuclei import ComposedNuclei
 from benchmarks.claims.nuclei_images import NucleiImages
 from benchmarks.claims.ours import OurDetector, small_data_1, small_data_1_wide, with_zero_deltas
@@ -46,11 +46,11 @@ def all_lines() -> list[Line]:
         *_row([CROWDED], CORNERS, SHORT, seeds=4),
         *(line for peer in PEERS for line in rate_lines(peer)),
         *_row([CROWDED], PEERS, SHORT, seeds=3),
-        *_row([CROWDED], [*DENSE, *ZERO[::-1]], SHORT, seeds=3),
+        *_row([CROWDED], [*DENSE, DENSE_TO_ONE, *ZERO[::-1]], SHORT, seeds=3),
         *_row([CROWDED], [DENSE_AT_RANDOM], SHORT, seeds=1),
-        *_row([BCCD, ComposedNuclei()], [CORNERS[-1], DENSE[0], *PEERS], SHORT, seeds=2),
-        *_row([FEW_IMAGES], DENSE[:1], BRIEF, seeds=3),
-        *_row([FEW_IMAGES], DENSE[:1], SHORT, seeds=3),
+        *_row([BCCD, ComposedNuclei()], [CORNERS[-1], DENSE[0], DENSE_TO_ONE, *PEERS], SHORT, seeds=2),
+        *_row([FEW_IMAGES], [DENSE_TO_ONE], BRIEF, seeds=3),
+        *_row([FEW_IMAGES], [DENSE_TO_ONE], SHORT, seeds=3),
         *pasted,
         *_asked(ComposedNuclei(), pasted),
         *_row([NucleiImages()], [ZERO[-1], PEERS[0]], SHORT, seeds=2),
@@ -61,7 +61,7 @@ def all_lines() -> list[Line]:
         *_row([LARGE, BCCD, ComposedNuclei()], CORNERS[:1], SHORT, seeds=2),
         *_row([CROWDED], CHOICES, SHORT, seeds=3),
         *_row([CROWDED], _rest_of_the_grid(), SHORT, seeds=3),
-        *rate_lines(DENSE[0]),
+        *rate_lines(DENSE_TO_ONE),
         *rate_lines(CORNERS[-1]),
     ]
 

@@ -12,11 +12,11 @@ from benchmarks.claims.speed import step_factors
 from benchmarks.claims.study import Record
 from benchmarks.claims.tables import NOT_YET, called, markdown
 
-DENSE, ALONE = "dense-1-zero-iou-dcw", "dense-1-alone-iou-dcw"
-# Learned queries with the same stages, which begin by keeping their boxes; and the detector whose steps were timed,
-# because what stages begin with changes no time.
-LEARNED, TIMED = "small-data-1-zero-iou-dcw", "dense-1-iou-dcw"
-PASTED = "dense-1-zero-paste-iou-dcw"
+DENSE, ALONE = "dense-1-zero-quality-iou-dcw", "dense-1-alone-iou-dcw"
+# The same with the paper's target of one; learned queries with stages like these; and the detector whose steps were
+# timed: neither what stages begin with nor their target changes the time.
+TO_ONE, LEARNED, TIMED = "dense-1-zero-iou-dcw", "small-data-1-zero-iou-dcw", "dense-1-iou-dcw"
+PASTED = "dense-1-zero-quality-paste-iou-dcw"
 # The recorded lines of a row by seed; a row is DATASET_DETECTOR_BUDGET.
 Rows = Mapping[str, Mapping[int, Record]]
 
@@ -125,6 +125,8 @@ def _score(name: str, record: Record) -> float:
         return sum(at_half["found"][3:]) / sum(at_half["objects"][3:])
     if name == "crowd AP":
         return test["crowdhuman"]["AP"]
+    if name == "AP of the fullest":
+        return test["fullest"]["AP"]
     return test["crowdhuman"][name] if name in ("JI", "Recall") else test["coco"][name]
 
 
@@ -153,19 +155,22 @@ _CROWDED, _LARGE, _COMPOSED, _NUCLEI = "drawn-0.5", "drawn-large-0.5", "nuclei-c
 _ASKED, _PASTED, _PLAIN = f"{DENSE}-from-{_CROWDED}", f"{PASTED}-from-{_NUCLEI}", f"{DENSE}-from-{_NUCLEI}"
 _AP, _FOUND, _RECALL = (partial(_points, name) for name in ("AP", "found", "Recall"))
 # CrowdHuman's AP, which counts all detections: COCO's stops at 100 of an image.
-_CROWD = partial(_points, "crowd AP")
+_CROWD, _FULLEST = (partial(_points, name) for name in ("crowd AP", "AP of the fullest"))
 QUESTIONS = [
     Question("images to the yardstick's last AP, %", _CROWDED, DENSE, FULL, _share_of_images, "at most", 40),
     Question("AP after the same images, times the yardstick's", _CROWDED, DENSE, FULL, _times, "at least", 1.4),
-    Question("AP more than learned queries with such stages", _CROWDED, DENSE, LEARNED, _AP, "at least", 0),
-    Question("the same: overlapped > .5 found", _CROWDED, DENSE, LEARNED, _FOUND, "at least", 0),
+    Question(
+        "AP more than learned queries, both with the target of one", _CROWDED, TO_ONE, LEARNED, _AP, "at least", 0
+    ),
+    Question("the same: overlapped > .5 found", _CROWDED, TO_ONE, LEARNED, _FOUND, "at least", 0),
+    Question("AP more than with the target of one", _CROWDED, DENSE, TO_ONE, _AP, "at least", 0),
+    Question("the same: overlapped > .5 found", _CROWDED, DENSE, TO_ONE, _FOUND, "at least", 0),
     Question("AP after the long budget, points more", _CROWDED, DENSE, FULL, _AP, "at least", 0, "long"),
     Question("BCCD: images to the yardstick's last AP, %", "bccd", DENSE, FULL, _share_of_images, "at most", 50),
     Question("BCCD: AP, points more", "bccd", DENSE, FULL, _AP, "at least", 0),
-    Question(
-        "nuclei: crowd AP more than learned queries with such stages", _NUCLEI, DENSE, LEARNED, _CROWD, "at least", 0
-    ),
-    Question("the same, than Faster R-CNN", _NUCLEI, DENSE, "faster-rcnn-1", _CROWD, "at least", 0),
+    Question("BCCD: AP more than with the target of one", "bccd", DENSE, TO_ONE, _AP, "at least", 0),
+    Question("more than 100 nuclei: crowd AP over learned queries", _NUCLEI, DENSE, LEARNED, _FULLEST, "at least", 0),
+    Question("the same, over Faster R-CNN", _NUCLEI, DENSE, "faster-rcnn-1", _FULLEST, "at least", 0),
     Question("composed nuclei: AP, points more", _COMPOSED, DENSE, FULL, _AP, "at least", 0),
     Question("the same, than Faster R-CNN", _COMPOSED, DENSE, "faster-rcnn-1", _AP, "at least", 0),
     Question("trained on 8 to 14 objects, asked for 40 to 80: Recall", _LARGE, _ASKED, DENSE, _RECALL, "at least", -5),

@@ -16,13 +16,14 @@ from benchmarks.claims.rates import needs
 from benchmarks.claims.run import Places, read_lines, run_line, score
 from benchmarks.claims.settings import Budget, Line, Output, Trained, Training
 
+from tests.benchmarks.claims.made_up import ONE_CLASS, detections, sample
 from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.engine.train import Trainer
 from uncrowd.errors import InputError
 from uncrowd.inference.predictor import Predictor
-from uncrowd.structures import Batch, Detections, ImageId
+from uncrowd.structures import Batch, Detections, ImageId, Sample
 
 LINE = Line(
     dataset=DrawnCrowds(overlap=0.1, size=(64, 96), objects=(2, 4), train=16, val=6, test=6),
@@ -78,6 +79,25 @@ def test_the_kept_detections_give_the_scores_of_the_line(places: Places) -> None
     assert all(0 < len(found) <= 10 for found in kept.values())  # the model has ten proposals
     again = json.loads(json.dumps(score(test, kept)))
     assert again == read_lines(places.lines)[LINE.name]["test"]
+
+
+def test_the_fullest_images_are_scored_alone() -> None:
+    few, many = (sample(id, [[5 * i, 0, 5 * i + 4, 9] for i in range(n)]) for id, n in ((1, 3), (2, 120)))
+    dataset = one_class([few, many])
+    found = {
+        each.id: detections(each.boxes.tolist(), [0.5] * len(each.boxes), categories=ONE_CLASS) for each in dataset
+    }
+    half = found | {2: detections(many.boxes[:60].tolist(), [0.5] * 60, categories=ONE_CLASS)}
+    assert score(dataset, found)["fullest"]["Recall"] == 1
+    assert score(dataset, half)["fullest"]["Recall"] == 0.5
+    assert score(dataset, half)["crowdhuman"]["Recall"] == pytest.approx(63 / 123)
+    assert "fullest" not in score(one_class([few]), {1: found[1]})
+
+
+def one_class(samples: list[Sample]) -> DetectionDataset:
+    return DetectionDataset.from_samples(
+        samples, source=Path("made up"), split="test", categories=ONE_CLASS, folder=Path()
+    )
 
 
 def test_what_is_done_is_skipped(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
