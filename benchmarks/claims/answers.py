@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.claims.effects import BASELINE, CORNERS, FULL, weights
 from benchmarks.claims.learning import share_of_images
 from benchmarks.claims.study import Estimate, Study
-from benchmarks.claims.tables import NOT_YET, difference, mean_score, too_weak
+from benchmarks.claims.tables import FEW, NOT_YET, difference, mean_score, too_weak
 
 # By so many points uncrowd was expected to find more overlapped objects than the best of the others.
 EXPECTED = 0.05
@@ -88,6 +88,8 @@ def overlapped_answers(studies: Sequence[Study]) -> str:
 def _against_best(study: Study) -> str:
     if FULL not in study.records:
         return NOT_YET
+    if not any("found at 0.5" in each for each in study.resampled[FULL].values()):
+        return f"Fewer than {FEW} objects overlap another by more than .5."
     best = max(study.peers, key=lambda peer: mean_score(study, peer, "found at 0.5"))
     found, ap = (study.contrast({FULL: 1, best: -1}, score) for score in ("found at 0.5", "AP"))
     if found is None or ap is None:
@@ -105,13 +107,13 @@ def _against_best(study: Study) -> str:
 
 def _others_of_ours(study: Study, best: str) -> str:
     """Returns how our detectors outside the 2 x 2 compare with the best of the others."""
-    sentences = [""]
+    bullets = []
     for name in study.ours:
         found, ap = (study.contrast({name: 1, best: -1}, score) for score in ("found at 0.5", "AP"))
         if name not in CORNERS and found is not None and ap is not None:
             seeds = _with_seeds(len(study.seeds([name, best])))
-            sentences.append(f"`{name}` finds {difference('', found)} points; AP {difference('', ap)}. {seeds}")
-    return " ".join(sentences)
+            bullets.append(f"\n    - `{name}`: {difference('', found)} points; AP {difference('', ap)}. {seeds}")
+    return "".join(bullets)
 
 
 def _sign(estimate: Estimate) -> int:

@@ -12,7 +12,7 @@ from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS
 from benchmarks.claims.study import Study
 from benchmarks.claims.suppression import soft_nms
-from benchmarks.claims.tables import called, from_lines, markdown, number
+from benchmarks.claims.tables import called, cell, from_lines, markdown
 
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.models.decode import lower_duplicates
@@ -38,7 +38,8 @@ def lowered_table(
         names = [record["name"] for record in runs.values()]
         after = [[_scored(test(name), found(name), way) for name in names] for way in (lowered, soft_nms)]
         for way, scored in zip(("as it is", "lowered", "Soft-NMS"), (before, *after), strict=True):
-            cells = [number(name, float(np.mean([each.get(name, np.nan) for each in scored]))) for name in SHOWN]
+            means = {name: float(np.mean([each[name] for each in scored])) for name in SHOWN if name in before[0]}
+            cells = [cell(name, means.get(name, np.nan)) for name in SHOWN]
             rows.append([f"{called(detector)}, {way}", str(len(runs)), *cells])
     head = ["detector", "seeds", "AP", "AP50", "AP75", "JI", "overlapped > .5 found, IoU .5", "the same, IoU .75"]
     return f"{markdown(head, rows)}\n\n{from_lines(study, study.ours)}"

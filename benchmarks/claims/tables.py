@@ -19,6 +19,7 @@ from benchmarks.claims.effects import (
     weights,
 )
 from benchmarks.claims.learning import ap_at, curve, share_of_images
+from benchmarks.claims.resampled import CROWDED
 from benchmarks.claims.study import WEAK, Estimate, Record, Study
 
 from uncrowd.words import counted
@@ -50,7 +51,7 @@ WORDS = {
     "count bias": "counting bias, objects",
 }
 INTERVALS = ("none", "to .3", "to .5", "to .7", "above .7")
-# With fewer objects than this, counts are shown and nothing is claimed.
+# With fewer objects than this, no share of them is shown, and nothing is claimed.
 FEW = 100
 NOT_YET = "*Not yet run.*"
 
@@ -59,7 +60,7 @@ def scores_table(study: Study) -> str:
     """Returns the mean of each score over the seeds of each detector."""
     head = ["score", *(f"{called(name)} ({counted(len(runs), 'seed')})" for name, runs in study.records.items())]
     rows = [
-        [_words(score), *(_cell(score, mean_score(study, detector, score)) for detector in study.records)]
+        [_words(score), *(cell(score, mean_score(study, detector, score)) for detector in study.records)]
         for score in SCORES
     ]
     return f"{markdown(head, rows)}\n\n{from_lines(study, study.records)}"
@@ -82,6 +83,11 @@ def overlapped_table(study: Study) -> str:
             rows.append([called(detector), f"{scores[0]['iou']:g}", *cells, f"{100 * duplicates:.1f}"])
     head = [f"{words} ({many})" for words, many in zip(INTERVALS, objects, strict=False)]
     return markdown(["detector", "IoU", *head, "duplicates for 100 objects"], rows)
+
+
+def has_few_overlapped(scores: Mapping[str, Any]) -> bool:
+    """Whether fewer than 100 objects overlap another by more than .5; scores: a record of `OverlappedRecall`."""
+    return sum(scores["objects"][CROWDED]) < FEW
 
 
 def _share(found: float, objects: int) -> str:
@@ -208,16 +214,21 @@ _BESIDE = ("AP", "AP50", "AP75", "found at 0.5", "found at 0.75", "duplicates at
 
 
 def _beside(study: Study, detector: str) -> list[str]:
-    return [_cell(score, mean_score(study, detector, score)) for score in _BESIDE]
+    return [cell(score, mean_score(study, detector, score)) for score in _BESIDE]
 
 
 def _other(tests: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the same cells from recorded scores; counts were not recorded for these."""
-    coco = [_cell(score, _mean(test["coco"][score] for test in tests)) for score in _BESIDE[:3]]
+    coco = [cell(score, _mean(test["coco"][score] for test in tests)) for score in _BESIDE[:3]]
     overlapped = [[each for test in tests for each in test["overlapped"] if each["iou"] == iou] for iou in (0.5, 0.75)]
-    found = [_mean(sum(each["found"][3:]) / max(sum(each["objects"][3:]), 1) for each in many) for many in overlapped]
+    found = [
+        np.nan
+        if has_few_overlapped(many[0])
+        else _mean(sum(each["found"][CROWDED]) / sum(each["objects"][CROWDED]) for each in many)
+        for many in overlapped
+    ]
     duplicates = _mean(sum(each["duplicates"]) / max(sum(each["objects"]), 1) for each in overlapped[0])
-    return [*coco, *(_cell("", value) for value in (*found, duplicates)), ""]
+    return [*coco, *(cell("", value) for value in (*found, duplicates)), ""]
 
 
 def _step_seconds(records: Sequence[Record]) -> str:
@@ -226,10 +237,12 @@ def _step_seconds(records: Sequence[Record]) -> str:
 
 def lines_table(names: Sequence[str], records: Mapping[str, Record]) -> str:
     """Returns the lines that are done, and then the names of those that are not, in the order of the queue."""
-    rows, missing = [], []
+    rows: list[list[str]] = []
+    missing: dict[str, list[str]] = {}
     for name in names:
         if name not in records:
-            missing.append(f"`{name}`")
+            row, _, last = name.rpartition("_")
+            missing.setdefault(row, []).append(last)
             continue
         record = records[name]
         ap = [_percent(record["evaluations"][-1]["AP"]), ""]
@@ -238,7 +251,8 @@ def lines_table(names: Sequence[str], records: Mapping[str, Record]) -> str:
         rows.append([f"`{name}`", *ap, f"{record['seconds'] / 60:.0f}", f"`{record['commit']}`", record["machine"]])
     head = ["line", "last AP, validation", "AP, test", "minutes of training", "commit", "machine"]
     table = f"\n\n{markdown(head, rows)}" if rows else ""
-    left = f"\n\nNot yet run: {', '.join(missing)}." if missing else ""
+    left = "".join(f"\n- `{row}_` {', '.join(last)}" for row, last in missing.items())
+    left = f"\n\nNot yet run:\n{left}" if left else ""
     return f"{len(rows)} of {counted(len(names), 'line')} done.{table}{left}"
 
 
@@ -282,7 +296,8 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def _cell(score: str, value: float) -> str:
+def cell(score: str, value: float) -> str:
+    """Returns a score in objects or in percent, or a dash where it is not defined."""
     return "-" if np.isnan(value) else number(score, value)
 
 

@@ -106,6 +106,7 @@ def test_the_page_has_the_numbers_of_the_lines(places: Places, tmp_path: Path) -
     ap = f"{100 * first:.1f}"
     assert "| score | Sparse R-CNN (2 seeds) | + DCW (2 seeds) | + IoU-ESA (2 seeds) |" in scores
     assert f"| AP | {ap} | {ap} | {ap} | 100.0 |" in scores
+    assert "| overlapped > .5 found, IoU .5 | - | - | - | - |" in scores, "a share of fewer than 100 objects"
     both = 100 * (1 - first)
     assert f"Both together: AP +{both:.1f} (" in block(text, "answer 1")
     assert "a gain" in block(text, "answer 1")
@@ -142,7 +143,7 @@ def test_an_empty_page_says_what_is_not_yet_run_and_loses_nothing_else(tmp_path:
     assert "| open |" in block(queries, "decision")
     assert "holds" not in block(queries, "decision")
     assert "0 of 8 lines done" in block(text, "lines")
-    assert "Not yet run: `drawn-0.5_small-data-1-content-entangled_short_0`, " in block(text, "lines")
+    assert "\n- `drawn-0.5_small-data-1-content-entangled_short_` 0, 1\n" in block(text, "lines")
 
     def without_blocks(page: str) -> str:
         return re.sub(r"(<!-- [\w ]+ -->).*?(<!-- end of)", r"\1\2", page, flags=re.DOTALL)

@@ -120,7 +120,7 @@ def test_the_expectation_is_held_against_the_best_of_the_others(peer: float, ver
     answer = overlapped_answers([study(AP | {PEER: peer, "weaker": 0.1})])
     assert f"compared with {PEER}, the best of the others" in answer
     assert verdict in answer
-    assert f"`weaker` finds -{100 * (peer - 0.1):.1f} (" in answer
+    assert f"\n    - `weaker`: -{100 * (peer - 0.1):.1f} (" in answer
 
 
 def test_other_outputs_of_a_peer_stand_below_it() -> None:
@@ -149,9 +149,9 @@ def test_growth_with_crowding_is_told_where_two_overlaps_are_done() -> None:
 def test_lines_are_listed_with_their_commit_or_as_missing() -> None:
     record = study(AP).records[FULL][0]
     rate = {name: value for name, value in record.items() if name != "test"} | {"name": "a rate"}
-    table = lines_table([record["name"], "a rate", "another"], {record["name"]: record, "a rate": rate})
-    assert "2 of 3 lines done." in table
+    table = lines_table([record["name"], "a rate", "another_0", "another_1"], {record["name"]: record, "a rate": rate})
+    assert "2 of 4 lines done." in table
     assert f"| `{record['name']}` | 59.0 | 59.0 | 10 | `abc1234` | a machine |" in table
     assert "| `a rate` | 59.0 |  | 10 | `abc1234` | a machine |" in table
-    assert table.endswith("Not yet run: `another`.")
+    assert table.endswith("Not yet run:\n\n- `another_` 0, 1")
     assert lines_table([record["name"]], {record["name"]: record}).endswith("| a machine |")
