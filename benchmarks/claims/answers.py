@@ -86,34 +86,34 @@ def overlapped_answers(studies: Sequence[Study]) -> str:
 
 
 def _against_best(study: Study) -> str:
+    """Returns what the full method finds compared with the best of the others, and then each other detector of ours."""
     if FULL not in study.records:
         return NOT_YET
     if not any("found at 0.5" in each for each in study.resampled[FULL].values()):
         return f"Fewer than {FEW} objects overlap another by more than .5."
     best = max(study.peers, key=lambda peer: mean_score(study, peer, "found at 0.5"))
-    found, ap = (study.contrast({FULL: 1, best: -1}, score) for score in ("found at 0.5", "AP"))
-    if found is None or ap is None:
+    found = study.contrast({FULL: 1, best: -1}, "found at 0.5")
+    if found is None:
         return f"*Not yet run with one seed for both the full method and {best}.*"
     verdict = "these runs cannot tell"
     several = len(study.seeds([FULL, best])) > 1
     if several and (found.lower >= EXPECTED or found.upper < EXPECTED):
         verdict = "that holds here" if found.lower >= EXPECTED else "that does not hold here"
-    return (
-        f"Of the objects that overlap another by more than .5, the full method finds {difference('', found)} points "
-        f"compared with {best}, the best of the others; its AP is {difference('', ap)}. At least +5.0 were expected; "
-        f"{verdict}. {_with_seeds(len(study.seeds([FULL, best])))}{_others_of_ours(study, best)}"
+    others = [name for name in study.ours if name not in CORNERS and study.seeds([name, best])]
+    return "\n    - ".join(
+        [
+            f"Points more than {best}, the best of the others, of the objects that overlap another by more than .5. At "
+            f"least +5.0 were expected of the full method; {verdict}.",
+            f"the full method: {_beside(study, FULL, best)}",
+            *(f"`{name}`: {_beside(study, name, best)}" for name in others),
+        ]
     )
 
 
-def _others_of_ours(study: Study, best: str) -> str:
-    """Returns how our detectors outside the 2 x 2 compare with the best of the others."""
-    bullets = []
-    for name in study.ours:
-        found, ap = (study.contrast({name: 1, best: -1}, score) for score in ("found at 0.5", "AP"))
-        if name not in CORNERS and found is not None and ap is not None:
-            seeds = _with_seeds(len(study.seeds([name, best])))
-            bullets.append(f"\n    - `{name}`: {difference('', found)} points; AP {difference('', ap)}. {seeds}")
-    return "".join(bullets)
+def _beside(study: Study, name: str, best: str) -> str:
+    """Returns the points that a detector finds more than the best of the others, and the same for AP."""
+    found, ap = (difference(score, study.contrast({name: 1, best: -1}, score)) for score in ("found at 0.5", "AP"))
+    return f"{found}; AP {ap}. {_with_seeds(len(study.seeds([name, best])))}"
 
 
 def _sign(estimate: Estimate) -> int:

@@ -118,7 +118,7 @@ def test_few_objects_are_counted_and_not_made_a_share() -> None:
 )
 def test_the_expectation_is_held_against_the_best_of_the_others(peer: float, verdict: str) -> None:
     answer = overlapped_answers([study(AP | {PEER: peer, "weaker": 0.1})])
-    assert f"compared with {PEER}, the best of the others" in answer
+    assert f"Points more than {PEER}, the best of the others" in answer
     assert verdict in answer
     assert f"\n    - `weaker`: -{100 * (peer - 0.1):.1f} (" in answer
 
