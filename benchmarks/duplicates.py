@@ -16,7 +16,7 @@ from benchmarks.claims.lowered import lowered
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS
 from benchmarks.claims.suppression import NMS_IOUS, nms, soft_nms
-from benchmarks.claims.tables import markdown, number
+from benchmarks.claims.tables import cell, markdown
 from benchmarks.command import run
 from tyro.conf import Positional
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     for name, way in ways().items():
         ranked = {id: way(each) for id, each in found.items()}
         scores = scorer(samples, ranked, dataset.categories, ious=IOUS, threshold=None)(once)
-        rows.append([name, *(number(score, scores.get(score, np.nan)) for score in SHOWN)])
+        rows.append([name, *(cell(score, scores.get(score, np.nan)) for score in SHOWN)])
     print(markdown(["duplicates", *SHOWN[:-1], "overlapped > .5 found"], rows))
     return 0
 
