@@ -72,6 +72,12 @@ def learned_beside_dense() -> Experiment:
     return replace(recipe, dense_loss=_LOSS)
 
 
+def dense_1_zero_quality_weight_1() -> Experiment:
+    """With the weight that RF-DETR gives the class loss, instead of that of the paper's focal loss."""
+    recipe = dense_1_zero_quality()
+    return replace(recipe, name=f"{recipe.name}-weight-1", loss=replace(recipe.loss, class_weight=1.0))
+
+
 def dense_1_zero_quality_paste() -> Experiment:
     """Crowding by paste in half of the training images."""
     recipe = dense_1_zero_quality()
@@ -106,9 +112,10 @@ DENSE = [
 DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
 DENSE_PASTE = _both(dense_1_zero_quality_paste())
-# One change each: points from stride 4; the stages teach the dense head through queries, or through boxes; attention
-# that learns more than IoU; and learned queries in four groups.
+# One change each: half of the weight of the class loss; points from stride 4; the stages teach the dense head through
+# queries, or through boxes; attention that learns more than IoU; and learned queries in four groups.
 CHOICES = [
+    _both(dense_1_zero_quality_weight_1()),
     _with_head("stride-4", finest_stride=4),
     _with_head("through-queries", detach_queries=False),
     _with_head("through-boxes", detach_boxes=False),

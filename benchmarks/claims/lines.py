@@ -60,6 +60,7 @@ def all_lines() -> list[Line]:
         *_row([LARGE], [CORNERS[-1], DENSE[0], *PEERS], SHORT, seeds=2),
         *_row([LARGE, BCCD, ComposedNuclei()], CORNERS[:1], SHORT, seeds=2),
         *_row([CROWDED], CHOICES, SHORT, seeds=3),
+        *_row([BCCD, ComposedNuclei()], CHOICES[:1], SHORT, seeds=1),
         *_row([CROWDED], _rest_of_the_grid(), SHORT, seeds=3),
         *rate_lines(DENSE_TO_ONE),
         *rate_lines(CORNERS[-1]),
