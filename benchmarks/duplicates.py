@@ -16,7 +16,7 @@ from benchmarks.claims.lowered import lowered
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS
 from benchmarks.claims.suppression import NMS_IOUS, nms, soft_nms
-from benchmarks.claims.tables import cell, markdown
+from benchmarks.claims.tables import WORDS, cell, has_few_overlapped, markdown
 from benchmarks.command import run
 from tyro.conf import Positional
 
@@ -24,6 +24,7 @@ import uncrowd
 from uncrowd.cli.flags import parse
 from uncrowd.data.results.file import read_detections
 from uncrowd.errors import InputError
+from uncrowd.evaluation.analysis.nearest import OVERLAPS, crowding
 from uncrowd.structures import Detections
 
 # What each detection of an image, best first, becomes.
@@ -52,12 +53,14 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"{arguments.data} has no split {arguments.split}; choose another one with --split.")
     found = read_detections(arguments.found, dataset.categories, dataset.ids.tolist())
     samples, once = list(dataset), np.ones(len(dataset), dtype=np.int64)
+    objects = np.bincount(crowding(samples), minlength=len(OVERLAPS)).tolist()
+    shown = SHOWN[:-1] if has_few_overlapped(objects) else SHOWN
     rows = []
     for name, way in ways().items():
         ranked = {id: way(each) for id, each in found.items()}
         scores = scorer(samples, ranked, dataset.categories, ious=IOUS, threshold=None)(once)
-        rows.append([name, *(cell(score, scores.get(score, np.nan)) for score in SHOWN)])
-    print(markdown(["duplicates", *SHOWN[:-1], "overlapped > .5 found"], rows))
+        rows.append([name, *(cell(score, scores.get(score, np.nan)) for score in shown)])
+    print(markdown(["duplicates", *(WORDS.get(score, score) for score in shown)], rows))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.claims.effects import BASELINE, CORNERS, FULL, weights
 from benchmarks.claims.learning import share_of_images
 from benchmarks.claims.study import Estimate, Study
-from benchmarks.claims.tables import FEW, NOT_YET, difference, mean_score, too_weak
+from benchmarks.claims.tables import FEW_OBJECTS, NOT_YET, difference, mean_score, too_weak
 
 # By so many points uncrowd was expected to find more overlapped objects than the best of the others.
 EXPECTED = 0.05
@@ -90,7 +90,7 @@ def _against_best(study: Study) -> str:
     if FULL not in study.records:
         return NOT_YET
     if not any("found at 0.5" in each for each in study.resampled[FULL].values()):
-        return f"Fewer than {FEW} objects overlap another by more than .5."
+        return f"Fewer than {FEW_OBJECTS} objects overlap another by more than .5."
     best = max(study.peers, key=lambda peer: mean_score(study, peer, "found at 0.5"))
     found = study.contrast({FULL: 1, best: -1}, "found at 0.5")
     if found is None:

@@ -65,7 +65,7 @@ def dense_1_alone() -> Experiment:
     return _with_model(dense_1(), "dense-1-alone", stages=0)
 
 
-def learned_beside_dense() -> Experiment:
+def dense_1_zero_quality_beside() -> Experiment:
     """A control: learned queries, and the dense head and its loss beside them in training only."""
     recipe = with_quality(with_zero_deltas(small_data_1()))
     recipe = _with_model(recipe, "dense-1-zero-quality-beside", queries="learned_beside_dense", dense_head=_HEAD)
@@ -105,10 +105,12 @@ def _with_head(change: str, **changes: Any) -> OurDetector:
 DENSE = [
     _both(dense_1_zero_quality()),
     OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero_quality()),
-    _both(learned_beside_dense()),
+    _both(dense_1_zero_quality_beside()),
     _both(dense_1_alone()),
 ]
-# The first of them with the paper's target of one, and that with stages that begin at random.
+# Learned queries with the same kind of stages and target.
+LEARNED = _both(with_quality(with_zero_deltas(small_data_1())))
+# The first of DENSE with the paper's target of one, and that with stages that begin at random.
 DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
 DENSE_PASTE = _both(dense_1_zero_quality_paste())

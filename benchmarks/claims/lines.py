@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 from benchmarks.claims.datasets import APART, BCCD, CROWDED, FEW_IMAGES, LARGE, LESS_CROWDED
-from benchmarks.claims.dense import CHOICES, DENSE, DENSE_AT_RANDOM, DENSE_PASTE, DENSE_TO_ONE
+from benchmarks.claims.dense import CHOICES, DENSE, DENSE_AT_RANDOM, DENSE_PASTE, DENSE_TO_ONE, LEARNED
 from benchmarks.claims.nuclei import ComposedNuclei
 from benchmarks.claims.nuclei_images import NucleiImages
 from benchmarks.claims.ours import OurDetector, small_data_1, small_data_1_wide, with_zero_deltas
@@ -53,7 +53,7 @@ def all_lines() -> list[Line]:
         *_row([FEW_IMAGES], [DENSE_TO_ONE], SHORT, seeds=3),
         *pasted,
         *_asked(ComposedNuclei(), pasted),
-        *_row([NucleiImages()], [ZERO[-1], PEERS[0]], SHORT, seeds=2),
+        *_row([NucleiImages()], [LEARNED, PEERS[0]], SHORT, seeds=2),
         *_row([CROWDED], [DENSE[0], *CORNERS, *PEERS], LONG, seeds=2),
         *_row([APART, LESS_CROWDED], CORNERS, SHORT, seeds=3),
         *_asked(LARGE, _row([CROWDED], DENSE[:1], SHORT, seeds=2)),

@@ -22,7 +22,7 @@ from benchmarks.claims.settings import Line
 from benchmarks.claims.speed import SPEED, last_speed, speed_table, step_factors
 from benchmarks.claims.study import Study, draw_images, resample, studies
 from benchmarks.claims.tables import (
-    FEW,
+    FEW_OBJECTS,
     NOT_YET,
     effects_table,
     has_few_overlapped,
@@ -124,7 +124,7 @@ class _Opened:
         print(f"resampling {name}", file=sys.stderr, flush=True)
         score = scorer(list(test), self.found(name), test.categories, ious=IOUS, threshold=record["threshold"])
         scores = resample(score, draw_images(len(test), self._resamples))
-        if has_few_overlapped(record["test"]["overlapped"][0]):
+        if has_few_overlapped(record["test"]["overlapped"][0]["objects"]):
             scores = {name: values for name, values in scores.items() if not name.startswith("found at")}
         return scores
 
@@ -187,7 +187,7 @@ def _overlapped_plot(study: Study) -> bytes:
     for detector, runs in study.records.items():
         scores = [record["test"]["overlapped"][0] for record in runs.values()]
         found, objects = (np.mean([each[name] for each in scores], axis=0) for name in ("found", "objects"))
-        recall = np.where(objects >= FEW, 100 * found / np.maximum(objects, 1), np.nan)
+        recall = np.where(objects >= FEW_OBJECTS, 100 * found / np.maximum(objects, 1), np.nan)
         series[IN_WORDS.get(detector, detector)] = (OVERLAPS, recall)
     return plot_curves(
         series,

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.claims.kept import read_kept, write_kept
 from benchmarks.claims.overlapped import overlapped_recall
 from benchmarks.claims.rates import with_chosen_rate
-from benchmarks.claims.settings import FEW, Dataset, Found, Line, Output, Say, Training, most_kept
+from benchmarks.claims.settings import Dataset, Found, Line, Output, Say, Training, most_kept
 from benchmarks.record import append, commit
 
 import uncrowd
@@ -20,6 +20,8 @@ from uncrowd.errors import InputError
 from uncrowd.evaluation.operating_points import operating_curve
 
 IOUS = (0.5, 0.75)
+# COCO counts so many detections of an image.
+COUNTED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ def score(dataset: DetectionDataset, found: Found) -> dict[str, Any]:
     scores: dict[str, Any] = {"coco": uncrowd.evaluate(found, dataset, protocol="coco").values}
     if len(dataset.categories) == 1:
         scores["crowdhuman"] = uncrowd.evaluate(found, dataset, protocol="crowdhuman").values
-        fullest = dataset.subset(np.flatnonzero(dataset.counts > FEW))
+        fullest = dataset.subset(np.flatnonzero(dataset.counts > COUNTED))
         if len(fullest):
             of_them = {id: found[id] for id in fullest.ids.tolist()}
             scores["fullest"] = uncrowd.evaluate(of_them, fullest, protocol="crowdhuman").values

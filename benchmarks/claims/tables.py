@@ -52,7 +52,7 @@ WORDS = {
 }
 INTERVALS = ("none", "to .3", "to .5", "to .7", "above .7")
 # With fewer objects than this, no share of them is shown, and nothing is claimed.
-FEW = 100
+FEW_OBJECTS = 100
 NOT_YET = "*Not yet run.*"
 
 
@@ -85,13 +85,13 @@ def overlapped_table(study: Study) -> str:
     return markdown(["detector", "IoU", *head, "duplicates for 100 objects"], rows)
 
 
-def has_few_overlapped(scores: Mapping[str, Any]) -> bool:
-    """Whether fewer than 100 objects overlap another by more than .5; scores: a record of `OverlappedRecall`."""
-    return sum(scores["objects"][CROWDED]) < FEW
+def has_few_overlapped(objects: Sequence[int]) -> bool:
+    """Whether fewer than 100 objects overlap another by more than .5; objects: their number in each interval."""
+    return sum(objects[CROWDED]) < FEW_OBJECTS
 
 
 def _share(found: float, objects: int) -> str:
-    return f"{100 * found / objects:.1f}" if objects >= FEW else f"{found:.3g} of {objects}"
+    return f"{100 * found / objects:.1f}" if objects >= FEW_OBJECTS else f"{found:.3g} of {objects}"
 
 
 def effects_table(study: Study) -> str:
@@ -223,7 +223,7 @@ def _other(tests: Sequence[Mapping[str, Any]]) -> list[str]:
     overlapped = [[each for test in tests for each in test["overlapped"] if each["iou"] == iou] for iou in (0.5, 0.75)]
     found = [
         np.nan
-        if has_few_overlapped(many[0])
+        if has_few_overlapped(many[0]["objects"])
         else _mean(sum(each["found"][CROWDED]) / sum(each["objects"][CROWDED]) for each in many)
         for many in overlapped
     ]
