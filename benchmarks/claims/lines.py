@@ -46,7 +46,7 @@ def all_lines() -> list[Line]:
         *_row([CROWDED], CORNERS, SHORT, seeds=4),
         *(line for peer in PEERS for line in rate_lines(peer)),
         *_row([CROWDED], PEERS, SHORT, seeds=3),
-        *_row([CROWDED], [*DENSE, DENSE_TO_ONE, *ZERO[::-1]], SHORT, seeds=3),
+        *_row([CROWDED], [*DENSE, LEARNED, DENSE_TO_ONE, *ZERO[::-1]], SHORT, seeds=3),
         *_row([CROWDED], [DENSE_AT_RANDOM], SHORT, seeds=1),
         *_row([BCCD, ComposedNuclei()], [CORNERS[-1], DENSE[0], DENSE_TO_ONE, *PEERS], SHORT, seeds=2),
         *_row([FEW_IMAGES], [DENSE_TO_ONE], BRIEF, seeds=3),
