@@ -16,7 +16,7 @@ from benchmarks.claims.lowered import lowered
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS
 from benchmarks.claims.suppression import NMS_IOUS, nms, soft_nms
-from benchmarks.claims.tables import WORDS, cell, has_few_overlapped, markdown
+from benchmarks.claims.tables import cell, has_few_overlapped, markdown, words
 from benchmarks.command import run
 from tyro.conf import Positional
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
         ranked = {id: way(each) for id, each in found.items()}
         scores = scorer(samples, ranked, dataset.categories, ious=IOUS, threshold=None)(once)
         rows.append([name, *(cell(score, scores.get(score, np.nan)) for score in shown)])
-    print(markdown(["duplicates", *(WORDS.get(score, score) for score in shown)], rows))
+    print(markdown(["duplicates", *map(words, shown)], rows))
     return 0
 
 

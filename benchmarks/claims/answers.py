@@ -89,7 +89,7 @@ def _against_best(study: Study) -> str:
     """Returns what the full method finds compared with the best of the others, and then each other detector of ours."""
     if FULL not in study.records:
         return NOT_YET
-    if not any("found at 0.5" in each for each in study.resampled[FULL].values()):
+    if math.isnan(mean_score(study, FULL, "found at 0.5")):
         return f"Fewer than {FEW_OBJECTS} objects overlap another by more than .5."
     best = max(study.peers, key=lambda peer: mean_score(study, peer, "found at 0.5"))
     found = study.contrast({FULL: 1, best: -1}, "found at 0.5")

@@ -60,6 +60,11 @@ def with_quality(recipe: Experiment) -> Experiment:
     return replace(recipe, name=f"{recipe.name}-quality", loss=replace(recipe.loss, classes=classes))
 
 
+def learned_zero_quality() -> Experiment:
+    """Learned queries with the same kind of stages and target."""
+    return with_quality(with_zero_deltas(small_data_1()))
+
+
 def dense_1_alone() -> Experiment:
     """A control: the dense head without stages behind it."""
     return _with_model(dense_1(), "dense-1-alone", stages=0)
@@ -67,8 +72,9 @@ def dense_1_alone() -> Experiment:
 
 def dense_1_zero_quality_beside() -> Experiment:
     """A control: learned queries, and the dense head and its loss beside them in training only."""
-    recipe = with_quality(with_zero_deltas(small_data_1()))
-    recipe = _with_model(recipe, "dense-1-zero-quality-beside", queries="learned_beside_dense", dense_head=_HEAD)
+    recipe = _with_model(
+        learned_zero_quality(), "dense-1-zero-quality-beside", queries="learned_beside_dense", dense_head=_HEAD
+    )
     return replace(recipe, dense_loss=_LOSS)
 
 
@@ -108,8 +114,7 @@ DENSE = [
     _both(dense_1_zero_quality_beside()),
     _both(dense_1_alone()),
 ]
-# Learned queries with the same kind of stages and target.
-LEARNED = _both(with_quality(with_zero_deltas(small_data_1())))
+LEARNED = _both(learned_zero_quality())
 # The first of DENSE with the paper's target of one, and that with stages that begin at random.
 DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
@@ -122,7 +127,5 @@ CHOICES = [
     _with_head("through-queries", detach_queries=False),
     _with_head("through-boxes", detach_boxes=False),
     OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1_zero_quality()),
-    _both(
-        _with_model(with_quality(with_zero_deltas(small_data_1())), "small-data-1-zero-quality-groups", query_groups=4)
-    ),
+    _both(_with_model(learned_zero_quality(), "small-data-1-zero-quality-groups", query_groups=4)),
 ]

@@ -8,10 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks.claims.effects import BASELINE, FULL
 from benchmarks.claims.learning import curve, images_to_reach
-from benchmarks.claims.resampled import CROWDED
 from benchmarks.claims.speed import step_factors
 from benchmarks.claims.study import Record
-from benchmarks.claims.tables import NOT_YET, called, markdown
+from benchmarks.claims.tables import NOT_YET, called, markdown, overlapped_found
 
 DENSE, ALONE = "dense-1-zero-quality-iou-dcw", "dense-1-alone-iou-dcw"
 # The same with the paper's target of one, and learned queries with stages like these and the same target.
@@ -125,8 +124,7 @@ def _score(name: str, record: Record) -> float:
     """Returns a score on the test split, between 0 and 1; found: of objects that overlap another by more than .5."""
     test = record["test"]
     if name == "found":
-        at_half = test["overlapped"][0]
-        return sum(at_half["found"][CROWDED]) / sum(at_half["objects"][CROWDED])
+        return overlapped_found(test["overlapped"][0])
     if name == "crowd AP":
         return test["crowdhuman"]["AP"]
     if name == "AP of the fullest":

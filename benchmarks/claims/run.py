@@ -17,11 +17,10 @@ import uncrowd
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
+from uncrowd.evaluation.coco import COCO_LIMITS
 from uncrowd.evaluation.operating_points import operating_curve
 
 IOUS = (0.5, 0.75)
-# COCO counts so many detections of an image.
-COUNTED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +154,7 @@ def score(dataset: DetectionDataset, found: Found) -> dict[str, Any]:
     scores: dict[str, Any] = {"coco": uncrowd.evaluate(found, dataset, protocol="coco").values}
     if len(dataset.categories) == 1:
         scores["crowdhuman"] = uncrowd.evaluate(found, dataset, protocol="crowdhuman").values
-        fullest = dataset.subset(np.flatnonzero(dataset.counts > COUNTED))
+        fullest = dataset.subset(np.flatnonzero(dataset.counts > COCO_LIMITS[-1]))
         if len(fullest):
             of_them = {id: found[id] for id in fullest.ids.tolist()}
             scores["fullest"] = uncrowd.evaluate(of_them, fullest, protocol="crowdhuman").values

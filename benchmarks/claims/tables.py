@@ -60,7 +60,7 @@ def scores_table(study: Study) -> str:
     """Returns the mean of each score over the seeds of each detector."""
     head = ["score", *(f"{called(name)} ({counted(len(runs), 'seed')})" for name, runs in study.records.items())]
     rows = [
-        [_words(score), *(cell(score, mean_score(study, detector, score)) for detector in study.records)]
+        [words(score), *(cell(score, mean_score(study, detector, score)) for detector in study.records)]
         for score in SCORES
     ]
     return f"{markdown(head, rows)}\n\n{from_lines(study, study.records)}"
@@ -81,13 +81,23 @@ def overlapped_table(study: Study) -> str:
             cells = [_share(_mean(each["found"][i] for each in scores), many) for i, many in enumerate(objects)]
             duplicates = _mean(sum(each["duplicates"]) for each in scores) / max(sum(objects), 1)
             rows.append([called(detector), f"{scores[0]['iou']:g}", *cells, f"{100 * duplicates:.1f}"])
-    head = [f"{words} ({many})" for words, many in zip(INTERVALS, objects, strict=False)]
+    head = [f"{interval} ({many})" for interval, many in zip(INTERVALS, objects, strict=False)]
     return markdown(["detector", "IoU", *head, "duplicates for 100 objects"], rows)
 
 
 def has_few_overlapped(objects: Sequence[int]) -> bool:
     """Whether fewer than 100 objects overlap another by more than .5; objects: their number in each interval."""
     return sum(objects[CROWDED]) < FEW_OBJECTS
+
+
+def overlapped_found(scores: Mapping[str, Any]) -> float:
+    """Returns the share found of the objects that overlap another by more than .5; NaN if they are few.
+
+    scores: a record of `OverlappedRecall`.
+    """
+    if has_few_overlapped(scores["objects"]):
+        return np.nan
+    return sum(scores["found"][CROWDED]) / sum(scores["objects"][CROWDED])
 
 
 def _share(found: float, objects: int) -> str:
@@ -111,7 +121,7 @@ def effects_table(study: Study) -> str:
                 for effect, estimate in zip(EFFECTS, estimates, strict=True)
                 for cell in (difference(score, estimate), _printed(paper_effect(effect, score)))
             ]
-            rows.append([_words(score), *cells])
+            rows.append([words(score), *cells])
     lines = from_lines(study, [each for each in CORNERS if each in study.records])
     counts = "An effect counts the seeds that all detectors have that it compares."
     resamples = f"{study.resamples:,} resamples of seeds and images. {counts}"
@@ -135,7 +145,7 @@ def _other_modules(study: Study) -> str:
         ]
         for detector in others
     ]
-    head = ["minus Sparse R-CNN", *(column for score in _ABLATED for column in (_words(score), "paper"))]
+    head = ["minus Sparse R-CNN", *(column for score in _ABLATED for column in (words(score), "paper"))]
     return f"\n\n{markdown(head, rows)}\n\n{from_lines(study, others)}" if others else ""
 
 
@@ -205,7 +215,7 @@ def peers_table(study: Study) -> str:
                 record["other_outputs"][name]["test"] for record in records if name in record.get("other_outputs", {})
             ]
             rows.append([f"{called(detector)}, {name}", str(len(tests)), *_other(tests), ""])
-    head = ["detector", "seeds", *map(_words, _BESIDE), "seconds a step, as it ran"]
+    head = ["detector", "seeds", *map(words, _BESIDE), "seconds a step, as it ran"]
     missing = "" if BASELINE in study.records else f"\n\n*{called(BASELINE)} is not yet run here.*"
     return f"{markdown(head, rows)}{missing}\n\n{from_lines(study, study.records)}"
 
@@ -221,12 +231,7 @@ def _other(tests: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the same cells from recorded scores; counts were not recorded for these."""
     coco = [cell(score, _mean(test["coco"][score] for test in tests)) for score in _BESIDE[:3]]
     overlapped = [[each for test in tests for each in test["overlapped"] if each["iou"] == iou] for iou in (0.5, 0.75)]
-    found = [
-        np.nan
-        if has_few_overlapped(many[0]["objects"])
-        else _mean(sum(each["found"][CROWDED]) / sum(each["objects"][CROWDED]) for each in many)
-        for many in overlapped
-    ]
+    found = [_mean(map(overlapped_found, many)) for many in overlapped]
     duplicates = _mean(sum(each["duplicates"]) / max(sum(each["objects"]), 1) for each in overlapped[0])
     return [*coco, *(cell("", value) for value in (*found, duplicates)), ""]
 
@@ -288,7 +293,8 @@ def _seeds(runs: Mapping[int, object]) -> str:
     return str(len(runs))
 
 
-def _words(score: str) -> str:
+def words(score: str) -> str:
+    """Returns what a score is called in the tables."""
     return WORDS.get(score, score)
 
 
