@@ -78,10 +78,10 @@ def dense_1_zero_quality_beside() -> Experiment:
     return replace(recipe, dense_loss=_LOSS)
 
 
-def dense_1_zero_quality_weight_1() -> Experiment:
-    """With the weight that RF-DETR gives the class loss, instead of that of the paper's focal loss."""
+def dense_1_zero_quality_weight(weight: float) -> Experiment:
+    """With another weight of the class loss than 2, that of the paper's focal loss; RF-DETR gives it 1."""
     recipe = dense_1_zero_quality()
-    return replace(recipe, name=f"{recipe.name}-weight-1", loss=replace(recipe.loss, class_weight=1.0))
+    return replace(recipe, name=f"{recipe.name}-weight-{weight:g}", loss=replace(recipe.loss, class_weight=weight))
 
 
 def dense_1_zero_quality_paste() -> Experiment:
@@ -119,10 +119,11 @@ LEARNED = _both(learned_zero_quality())
 DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
 DENSE_PASTE = _both(dense_1_zero_quality_paste())
-# One change each: half of the weight of the class loss; points from stride 4; the stages teach the dense head through
-# queries, or through boxes; attention that learns more than IoU; and learned queries in four groups.
+# One change each: half and twice the weight of the class loss; points from stride 4; the stages teach the dense head
+# through queries, or through boxes; attention that learns more than IoU; and learned queries in four groups.
 CHOICES = [
-    _both(dense_1_zero_quality_weight_1()),
+    _both(dense_1_zero_quality_weight(1.0)),
+    _both(dense_1_zero_quality_weight(4.0)),
     _with_head("stride-4", finest_stride=4),
     _with_head("through-queries", detach_queries=False),
     _with_head("through-boxes", detach_boxes=False),
