@@ -65,6 +65,18 @@ def test_tiles_detect_what_the_predictor_detects(uncrowd, refused, shapes, run, 
     assert "holds detections; leave --proposals out" in refused("eval", out, "--data", shapes, "--proposals", 9)
 
 
+def test_another_short_side_detects_what_the_predictor_detects(uncrowd, refused, shapes, run, tmp_path):
+    out = tmp_path / "larger.json"
+    flags = ("--device", "cpu", "--batch-size", 1)
+    scores(uncrowd, run, "--data", shapes, *flags, "--short-side", 96, "--out", out)
+    predictor = load(run, "cpu", short_side=96)
+    expected: dict[ImageId, Detections] = {n: predictor.predict(shapes / f"images/val{n}.png") for n in (1, 2, 3)}
+    write_coco_results(tmp_path / "expected.json", expected)
+    assert in_order(json.loads(out.read_text())) == in_order(json.loads((tmp_path / "expected.json").read_text()))
+    assert "holds detections; leave --short-side out" in refused("eval", out, "--data", shapes, "--short-side", 96)
+    assert "short_side is 0; give 1" in refused("eval", run, "--data", shapes, "--short-side", 0)
+
+
 def test_the_ground_truth_as_detections_scores_100(uncrowd, shapes, tmp_path):
     said = uncrowd("eval", results(tmp_path / "truth.json", shapes / "instances_val.json"), "--data", shapes)
     assert (said.status, said.err) == (0, "")

@@ -50,6 +50,14 @@ def test_the_batch_size_changes_nothing(predict, shapes):
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
+def test_images_are_resized_to_another_short_side(predict, weights, shapes):
+    image = shapes / "images/val1.png"
+    _, (record,) = predict(image, flags=["--short-side", 96])
+    found = load(weights, "cpu", short_side=96).predict(image)
+    ours = [detection["box_xyxy"] for detection in record["detections"]]
+    np.testing.assert_allclose(ours, found.boxes, atol=0.05)
+
+
 def test_tta_changes_the_detections(predict, weights, shapes, monkeypatch):
     small = TTAConfig(views=(View(short_side=32, max_size=64), View(short_side=64, max_size=96)))
     monkeypatch.setattr("uncrowd.cli.predict.TTAConfig", lambda: small)  # its sizes are for larger images

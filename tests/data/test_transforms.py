@@ -233,10 +233,17 @@ def test_chance_is_a_function_of_seed_epoch_and_image():
     assert len({tuple(draw) for draw in draws.values()}) == len(draws)
 
 
+def test_another_short_side_keeps_the_limit_in_proportion():
+    half = ResizeConfig(short_side=800, max_size=1333).with_short_side(400)
+    assert half == ResizeConfig(short_side=400, max_size=666)
+    assert ResizeConfig(short_side=1, max_size=2).with_short_side(65_536).max_size == 65_536
+
+
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
         (lambda: ResizeConfig(short_side=0), "short_side is 0"),
+        (lambda: ResizeConfig().with_short_side(0), "short_side is 0; give 1 to 65,536 pixels"),
         (lambda: ResizeConfig(max_size=-1), "max_size is -1"),
         (lambda: TrainTransformConfig(short_sides=()), "short_sides is empty"),
         (lambda: TrainTransformConfig(short_sides=(480, 0)), "short_sides is 480, 0"),

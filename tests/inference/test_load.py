@@ -9,6 +9,7 @@ import torch
 import uncrowd
 from tests.inference.cases import CATEGORIES, RESIZE, assert_same, random_image
 from uncrowd import InputError, Predictor
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference.tta import TTAConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.weights.file import save_weights
@@ -46,11 +47,21 @@ def test_a_detector_is_compiled_on_request(weights: Path, monkeypatch: pytest.Mo
     assert compiled == [predictor.model]
 
 
-def test_compiling_with_test_time_augmentation_is_refused(weights: Path) -> None:
+def test_another_short_side_resizes_in_proportion(weights: Path) -> None:
+    image = random_image(160, 240)
+    small, large = uncrowd.load(weights, "cpu"), uncrowd.load(weights, "cpu", short_side=128)
+    assert large.resize == ResizeConfig(short_side=128, max_size=200)
+    small.resize = large.resize
+    assert_same(large.predict(image), small.predict(image))
+
+
+def test_what_test_time_augmentation_excludes_is_refused(weights: Path) -> None:
     with pytest.raises(InputError, match="Test-time augmentation has a dozen sizes an image"):
         uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
     with pytest.raises(InputError, match="Test-time augmentation votes for each class on its own"):
         uncrowd.load(weights, "cpu", TTAConfig(), one_label=True)
+    with pytest.raises(InputError, match="Test-time augmentation has its own sizes"):
+        uncrowd.load(weights, "cpu", TTAConfig(), short_side=128)
 
 
 def test_one_label_gives_each_box_its_best_class(weights: Path) -> None:

@@ -145,6 +145,7 @@ def _load(arguments: EvalArguments, method: Path, dataset: DetectionDataset, ran
         bf16=arguments.bf16,
         max_pixels=arguments.max_pixels,
         proposals=arguments.proposals,
+        short_side=arguments.short_side,
         tiles=tiles,
         one_label=arguments.one_label,
         lower_duplicates=arguments.lower_duplicates,

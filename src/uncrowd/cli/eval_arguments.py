@@ -78,6 +78,8 @@ class EvalArguments:
     lower_duplicates: OptionalReal = None
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
+    # Pixels to which the short side of an image is resized, like `uncrowd predict --short-side`.
+    short_side: OptionalNumber = None
     # Also say what goes wrong: errors by kind and what each costs, recall of crowded and of small objects, confused
     # classes, calibration. With --json everything, the curves too.
     errors: bool = False
@@ -121,6 +123,7 @@ def require_usable(arguments: EvalArguments, of_files: Sequence[Path]) -> None:
         ("--one-label", arguments.one_label),
         ("--lower-duplicates", arguments.lower_duplicates is not None),
         ("--proposals", arguments.proposals is not None),
+        ("--short-side", arguments.short_side is not None),
     ):
         if given and of_files:
             raise InputError(f"{flag} needs a detector, but {of_files[0]} holds detections; leave {flag} out.")

@@ -101,6 +101,9 @@ class PredictArguments:
     lower_duplicates: OptionalReal = None
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
+    # Pixels to which the short side of an image (with --tiles, of a tile) is resized; by default those of training.
+    # More find smaller objects, and need more time and memory.
+    short_side: OptionalNumber = None
     # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
     # bits of results.
     batch_size: int = 4
@@ -243,6 +246,7 @@ def _load(arguments: PredictArguments, tiles: TilesConfig | None, ranks: Ranks) 
         compiled=arguments.compile,
         max_pixels=arguments.max_pixels,
         proposals=arguments.proposals,
+        short_side=arguments.short_side,
         tiles=tiles,
         one_label=arguments.one_label,
         lower_duplicates=arguments.lower_duplicates,

@@ -110,6 +110,15 @@ class ResizeConfig:
         _require_lengths("short_side", (self.short_side,))
         _require_lengths("max_size", (self.max_size,))
 
+    def with_short_side(self, short_side: int) -> "ResizeConfig":
+        """Returns the same with another short side, and with a longest long side in proportion.
+
+        Raises InputError for a short side that no image can have.
+        """
+        _require_lengths("short_side", (short_side,))
+        longest = round(self.max_size * short_side / self.short_side)
+        return ResizeConfig(short_side=short_side, max_size=min(max(1, longest), LONGEST))
+
 
 def image_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     """Returns the random generator for image `index` of the dataset in `epoch`; it is the same in every worker."""

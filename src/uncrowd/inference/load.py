@@ -24,6 +24,7 @@ def load(
     compiled: bool = False,
     max_pixels: int | None = None,
     proposals: int | None = None,
+    short_side: int | None = None,
     tiles: TilesConfig | None = None,
     one_label: bool = False,
     lower_duplicates: float | None = None,
@@ -34,16 +35,18 @@ def load(
     by default the GPU where there is one. tta: test-time augmentation, or none. bf16: see `Predictor`. compiled:
     torch.compile, for many images of one size or a few: each takes some half a minute, on a CPU minutes. max_pixels,
     tiles: see `Predictor`. proposals: another number of detections an image than in training, for a model with dense
-    queries; more find more objects in a fuller image. one_label: each box gets only its best class, so that none is
-    counted twice; by default it may have several, as in the paper. lower_duplicates: another power than in training;
-    see `SparseRCNNConfig`. The thresholds of the weights were chosen for other scores, and are then None.
+    queries; more find more objects in a fuller image. short_side: pixels to which the short side of an image is
+    resized, instead of those of training; the limit of its long side changes in proportion. one_label: each box gets
+    only its best class, so that none is counted twice; by default it may have several, as in the paper.
+    lower_duplicates: another power than in training; see `SparseRCNNConfig`. The thresholds of the weights were chosen
+    for other scores, and are then None.
 
     A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
     `compiled`, `one_label` and `lower_duplicates`. The predictor's model is converted for inference: for one to train
     or to save again, take `uncrowd.weights.file.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
-    without a compiler, and for `compiled` or `one_label` with test-time augmentation.
+    without a compiler, and for `compiled`, `one_label` or `short_side` with test-time augmentation.
     """
     path = Path(path)
     exported = is_exported(path)
@@ -57,6 +60,8 @@ def load(
         raise InputError(
             "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
         )
+    if short_side is not None and tta is not None:
+        raise InputError("Test-time augmentation has its own sizes of an image; leave one of the two out.")
     if exported:
         model = load_exported(path, device, proposals)
         described = model.description
@@ -66,7 +71,7 @@ def load(
     return Predictor(
         model,
         categories,
-        resize,
+        resize if short_side is None else resize.with_short_side(short_side),
         "cpu" if exported else choose_device(device),  # an exported detector has its own
         tta,
         bf16=bf16,
