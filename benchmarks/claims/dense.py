@@ -107,18 +107,18 @@ def _with_head(change: str, **changes: Any) -> OurDetector:
     return _both(_with_model(recipe, f"{recipe.name}-{change}", dense_head=replace(_HEAD, **changes)))
 
 
-# Queries from the image behind the stages of the full method and behind the baseline's, and the controls of both.
-DENSE = [
-    _both(dense_1_zero_quality()),
-    OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero_quality()),
-    _both(dense_1_zero_quality_beside()),
-    _both(dense_1_alone()),
-]
-LEARNED = _both(learned_zero_quality())
-# The first of DENSE with the paper's target of one, and that with stages that begin at random.
+# Queries from the image behind the stages of the full method, and with the paper's target of one, the same with stages
+# that begin at random, and with crowding by paste.
+DENSE = _both(dense_1_zero_quality())
 DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
 DENSE_PASTE = _both(dense_1_zero_quality_paste())
+# The controls: queries from the image behind the baseline's stages, the dense head and its loss beside learned queries
+# in training only, the dense head alone, and learned queries alone.
+DENSE_ENTANGLED = OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero_quality())
+BESIDE = _both(dense_1_zero_quality_beside())
+ALONE = _both(dense_1_alone())
+LEARNED = _both(learned_zero_quality())
 # One change each: half and twice the weight of the class loss; points from stride 4; the stages teach the dense head
 # through queries, or through boxes; attention that learns more than IoU; and learned queries in four groups.
 CHOICES = [

@@ -15,7 +15,7 @@ from benchmarks.claims.kept import read_kept
 from benchmarks.claims.learning import curve
 from benchmarks.claims.lines import all_lines
 from benchmarks.claims.lowered import lowered_table
-from benchmarks.claims.queries import decision_table, learning_of_queries
+from benchmarks.claims.queries import changes_table, decision_table, learning_of_queries
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS, Places, read_lines
 from benchmarks.claims.settings import Line
@@ -69,9 +69,9 @@ def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
     records = read_lines(command.places.lines)
     names = [line.name for line in lines]
     speed = last_speed(command.places.results / SPEED)
-    _fill(
-        command.queries, {"learning": learning_of_queries(records), "decision": decision_table(records, names, speed)}
-    )
+    learning, changes = learning_of_queries(records), changes_table(records)
+    decision = decision_table(records, names, speed)
+    _fill(command.queries, {"learning": learning, "changes": changes, "decision": decision})
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
     # One detector alone answers no question of this page.
     done = [study for study in studies(records.values(), opened.resampled, names) if len(study.records) > 1]

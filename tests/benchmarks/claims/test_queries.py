@@ -4,7 +4,17 @@ from typing import Any
 
 from benchmarks.claims.effects import BASELINE, FULL
 from benchmarks.claims.lines import all_lines
-from benchmarks.claims.queries import ALONE, DENSE, QUESTIONS, TIMED, decision_table, learning_of_queries
+from benchmarks.claims.queries import (
+    ALONE,
+    CHANGED,
+    DENSE,
+    LEARNED,
+    QUESTIONS,
+    TIMED,
+    changes_table,
+    decision_table,
+    learning_of_queries,
+)
 
 NAMES = [line.name for line in all_lines()]
 
@@ -55,6 +65,16 @@ def test_with_all_seeds_it_is_decided() -> None:
     assert row(table, "images to the yardstick's last AP, %") == ["at most 40", "never", "does not hold", "3 of 3"]
     assert row(table, "what the stages add to their dense head: AP") == ["at least 2", "5.00", "holds", "3 of 3"]
     assert row(table, "seconds of a training step, times the yardstick's")[:3] == ["at most 1", "1.25", "does not hold"]
+
+
+def test_each_change_is_compared_over_the_seeds_of_both() -> None:
+    records = lines({DENSE: 0.5}, seeds=2) | lines({LEARNED: 0.4}, seeds=1) | lines({FULL: 0.3}, seeds=2)
+    records[f"drawn-0.5_{DENSE}_short_1"] = record(0.1)
+    assert changes_table(records).splitlines()[2:] == [
+        f"| `{LEARNED}` | 0 | 40.0 (-10.0) | 40.0 (-10.0) | 30.0 (+0.0) | 50.0 (+0.0) | 50.0 (+0.0) |"
+    ]
+    assert changes_table(lines({DENSE: 0.5}, seeds=2)) == "*Not yet run.*"
+    assert all(f"drawn-0.5_{each}_short_0" in NAMES for each in CHANGED)
 
 
 def test_learning_has_the_seeds_of_the_dense_queries() -> None:
