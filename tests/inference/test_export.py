@@ -14,10 +14,10 @@ from torch.nn import functional as F  # noqa: N812
 
 import uncrowd
 from tests.exported import Exported, symbolic_shapes
-from tests.inference.cases import CATEGORIES, RESIZE
+from tests.inference.cases import CATEGORIES, RESIZE, random_image
 from tests.paper.parity import CHOICES, TOLERANCE, load_head
 from tests.tiny import TINY_MODEL
-from uncrowd import InputError
+from uncrowd import InputError, Predictor
 from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference import export, export_file
 from uncrowd.inference.export_check import made_up
@@ -205,7 +205,7 @@ def run_session(session: onnxruntime.InferenceSession, arguments: list[Tensor] |
     return [torch.from_numpy(output) for output in outputs]
 
 
-def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
+def test_a_file_with_dense_queries_takes_their_number_and_a_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     dense = replace(TINY_MODEL, stages=1, queries="dense", lower_duplicates=3.0)  # one stage takes half the time
     model = build_detector(dense).eval()
@@ -224,3 +224,8 @@ def test_a_file_with_dense_queries_takes_their_number(tmp_path: Path) -> None:
         assert ours.boxes.shape == (2, found, 4)
         # Rounding decides the order of detections with nearly equal scores, so that boxes cannot be compared in order.
         torch.testing.assert_close(ours.scores, more.detect(images, sizes).scores, rtol=0, atol=1e-4)
+    larger = uncrowd.load(tmp_path / "dense.onnx", "cpu", short_side=96)
+    assert larger.resize == ResizeConfig(short_side=96, max_size=144)
+    image = random_image(64, 80)
+    expected = Predictor(model, CATEGORIES, larger.resize).predict(image)
+    torch.testing.assert_close(larger.predict(image).scores, expected.scores, rtol=0, atol=1e-4)
