@@ -143,9 +143,10 @@ def augment(
     """
     given = labelled(pixels, sample, with_shapes=config.affine.probability > 0 or config.borrows)
     if others is not None:
+        cutouts = others.cutouts(given, sample.id, rng, config.paste.same_image)
         images = others.images(sample.id, rng)
         given = mosaic(config.mosaic, given, images, rng, strength, clip=config.clip_boxes)
-        given = paste(config.paste, given, others.cutouts(given, sample.id, rng), rng, strength)
+        given = paste(config.paste, given, cutouts, rng, strength)
     given = warp(config.affine, given, rng)
     image, boxes = given.image, given.boxes
     if rng.random() < config.horizontal_flip:

@@ -1,7 +1,7 @@
 """Pasted objects overlap as drawn, hide no more than allowed, and bring the box they had."""
 
 from collections.abc import Iterator
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +158,25 @@ def test_objects_come_from_other_images_that_can_be_read(tmp_path: Path) -> None
     own = {str(cut(source(dataset, 1), row).box.tolist()) for row in range(3)}
     assert found
     assert {str(each.box.tolist()) for each in found} <= own
+
+
+def test_objects_can_come_from_the_image_itself(tmp_path: Path) -> None:
+    dataset = discs(tmp_path, 3, outlined=True)
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "2.png").unlink()
+    others, given = Others(dataset, 10**6), source(dataset, 0)
+    found = list(islice(others.cutouts(given, 0, image_rng(0, 0, 0), same_image=1.0), 6))
+    own = [cut(given, row) for row in range(3)]
+    for objects in (found[:3], found[3:]):
+        assert sorted(each.box.tolist() for each in objects) == sorted(each.box.tolist() for each in own)
+    assert all(any(torch.equal(each.image, cutout.image) for cutout in own) for each in found)
+
+
+def test_an_image_without_whole_objects_lends_itself_none() -> None:
+    cut_off = sample_of((40, 40), [[0, 10, 20, 30]])
+    given = labelled(np.zeros((40, 40, 3), dtype=np.uint8), cut_off, with_shapes=True)
+    others = Others(packed(cut_off), 10**6)
+    assert list(others.cutouts(given, cut_off.id, image_rng(0, 0, 0), same_image=1.0)) == []
 
 
 def test_objects_come_from_images_that_look_alike(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The other images of a training set, from which an image borrows."""
+"""The images of a training set, from which one of them borrows."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from uncrowd.boxes import pairwise_own_share
+from uncrowd.data.augment.chance import happens
 from uncrowd.data.augment.cutout import Cutout, cut
 from uncrowd.data.augment.labelled import Labelled, labelled, to_tensor
 from uncrowd.data.dataset import DetectionDataset
@@ -47,25 +48,38 @@ class Others:
                 "of the edge and, without an outline, of other objects); leave --augment.paste.probability at 0."
             )
 
-    def cutouts(self, given: Labelled, but: ImageId, rng: np.random.Generator) -> Iterator[Cutout]:
-        """Yields objects of images drawn one after another, all but image `but`, the objects of each in random order.
+    def cutouts(
+        self, given: Labelled, own: ImageId, rng: np.random.Generator, same_image: float = 0.0
+    ) -> Iterator[Cutout]:
+        """Yields objects of the image itself, by chance, or else of other images. Nothing is drawn before the first.
 
-        The images are like `given` in brightness and contrast; an object of a very different one would stand out. It
-        ends when enough files were opened. Images that cannot be read are passed over.
+        given: the image with the id `own`. same_image: the probability of its own objects, again and again in random
+        order. Others are drawn one after another, and the objects of each are in random order. They are like `given`
+        in brightness and contrast; an object of a very different one would stand out. They end when enough files were
+        opened. Images that cannot be read are passed over.
         """
+        if happens(same_image, rng):
+            rows = self._cuttable_of(int(np.flatnonzero(self._dataset.ids == own)[0]))
+            while len(rows):
+                yield from (cut(given, row) for row in rng.permutation(rows).tolist())
+            return
         look = _look(given.image)
-        for index, sample, pixels in self._drawn(self._with_cuttable, but, rng):
+        for index, sample, pixels in self._drawn(self._with_cuttable, own, rng):
             if (look - _look(to_tensor(pixels))).abs().max() > ALIKE:
                 continue  # before its outlines are read, which takes longer
             source = labelled(pixels, sample, with_shapes=True)
-            start, end = self._dataset.offsets[index : index + 2]
-            for row in rng.permutation(np.flatnonzero(self._cuttable[start:end])).tolist():
+            for row in rng.permutation(self._cuttable_of(index)).tolist():
                 yield cut(source, row)
 
     def images(self, but: ImageId, rng: np.random.Generator) -> Iterator[Labelled]:
         """Yields images drawn one after another, all but image `but`. It ends when enough files were opened."""
         every = self._drawn(np.arange(len(self._dataset)), but, rng)
         return (labelled(pixels, sample, with_shapes=True) for _, sample, pixels in every)
+
+    def _cuttable_of(self, index: int) -> Int64[np.ndarray, " k"]:
+        """Returns the rows of an image whose objects can be cut out."""
+        start, end = self._dataset.offsets[index : index + 2]
+        return np.flatnonzero(self._cuttable[start:end])
 
     def _drawn(
         self, images: Int64[np.ndarray, " k"], but: ImageId, rng: np.random.Generator

@@ -34,6 +34,8 @@ class PasteConfig:
 
     # Probability that objects of other images are pasted into an image. 0 turns it off.
     probability: float = 0.0
+    # Probability that they are objects of the image itself, which are like the others there in light and size.
+    same_image: float = 0.0
     # Fewest and most objects pasted into an image.
     objects: tuple[int, int] = (1, 8)
     # Least and largest IoU of a pasted object with one of the image; it is drawn uniformly.
@@ -47,7 +49,8 @@ class PasteConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for probabilities, numbers and shares that cannot be."""
-        require_probability(probability=self.probability, min_visible=self.min_visible, flip=self.flip)
+        require_probability(probability=self.probability, same_image=self.same_image)
+        require_probability(min_visible=self.min_visible, flip=self.flip)
         require_at_least(1, objects=self.objects[0])
         if self.objects[0] > self.objects[1]:
             raise InputError(f"objects is {self.objects[0]} to {self.objects[1]}; give the smaller first.")
