@@ -85,12 +85,19 @@ def dense_1_zero_quality_weight(weight: float) -> Experiment:
 
 
 def dense_1_zero_quality_paste() -> Experiment:
-    """Crowding by paste in half of the training images."""
+    """Crowding by paste in half of the training images, of objects of other images."""
+    return _with_paste("paste", probability=0.5, same_image=0.0, objects=(1, 8))
+
+
+def dense_1_zero_quality_paste_own() -> Experiment:
+    """Crowding by paste in three quarters of the training images, each with many objects of its own."""
+    return _with_paste("paste-own", probability=0.75, same_image=1.0, objects=(8, 48))
+
+
+def _with_paste(name: str, **settings: Any) -> Experiment:
     recipe = dense_1_zero_quality()
-    paste = PasteConfig(
-        probability=0.5, objects=(1, 8), overlap=(0.0, 0.8), min_visible=0.25, scale=(0.8, 1.25), flip=0.5
-    )
-    return replace(recipe, name=f"{recipe.name}-paste", augment=replace(recipe.augment, paste=paste))
+    paste = PasteConfig(overlap=(0.0, 0.8), min_visible=0.25, scale=(0.8, 1.25), flip=0.5, **settings)
+    return replace(recipe, name=f"{recipe.name}-{name}", augment=replace(recipe.augment, paste=paste))
 
 
 def _both(recipe: Experiment) -> OurDetector:
@@ -108,11 +115,12 @@ def _with_head(change: str, **changes: Any) -> OurDetector:
 
 
 # Queries from the image behind the stages of the full method, and with the paper's target of one, the same with stages
-# that begin at random, and with crowding by paste.
+# that begin at random, and with crowding by paste, of objects of other images or of the image's own.
 DENSE = _both(dense_1_zero_quality())
 DENSE_TO_ONE = _both(dense_1_zero())
 DENSE_AT_RANDOM = _both(dense_1())
 DENSE_PASTE = _both(dense_1_zero_quality_paste())
+DENSE_PASTE_OWN = _both(dense_1_zero_quality_paste_own())
 # The controls: queries from the image behind the baseline's stages, the dense head and its loss beside learned queries
 # in training only, the dense head alone, and learned queries alone.
 DENSE_ENTANGLED = OurDetector(attention="content", interaction="entangled", recipe=dense_1_zero_quality())

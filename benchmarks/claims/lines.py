@@ -13,6 +13,7 @@ from benchmarks.claims.dense import (
     DENSE_AT_RANDOM,
     DENSE_ENTANGLED,
     DENSE_PASTE,
+    DENSE_PASTE_OWN,
     DENSE_TO_ONE,
     LEARNED,
 )
@@ -51,7 +52,7 @@ def all_lines() -> list[Line]:
 
     All peers are in the long row, although the best one would do, so that no score on a test split decides what runs.
     """
-    pasted = _row([NucleiImages()], [DENSE, DENSE_PASTE], SHORT, seeds=2)
+    pasted = _row([NucleiImages()], [DENSE, DENSE_PASTE, DENSE_PASTE_OWN], SHORT, seeds=2)
     return [
         *_row([CROWDED], CORNERS, SHORT, seeds=4),
         *(line for peer in PEERS for line in rate_lines(peer)),

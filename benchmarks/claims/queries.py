@@ -20,7 +20,7 @@ DENSE, ALONE, LEARNED = dense.DENSE.name, dense.ALONE.name, dense.LEARNED.name
 TO_ONE, LEARNED_TO_ONE = dense.DENSE_TO_ONE.name, ZERO[-1].name
 # The detector whose steps were timed; what its stages begin with and their target are taken to cost no time.
 TIMED = dense.DENSE_AT_RANDOM.name
-PASTED, FASTER_RCNN = dense.DENSE_PASTE.name, PEERS[0].name
+PASTED, PASTED_OWN, FASTER_RCNN = dense.DENSE_PASTE.name, dense.DENSE_PASTE_OWN.name, PEERS[0].name
 # Each differs from dense queries in one thing, most of them.
 CHANGED = [LEARNED, dense.BESIDE.name, ALONE, dense.DENSE_ENTANGLED.name, *(each.name for each in dense.CHOICES)]
 # The recorded lines of a row by seed; a row is DATASET_DETECTOR_BUDGET.
@@ -185,7 +185,8 @@ def _points(name: str, ours: Sequence[Record], theirs: Sequence[Record]) -> floa
 
 
 _CROWDED, _LARGE, _COMPOSED, _NUCLEI = "drawn-0.5", "drawn-large-0.5", "nuclei-composed-0.85", "nuclei"
-_ASKED, _PASTED, _PLAIN = f"{DENSE}-from-{_CROWDED}", f"{PASTED}-from-{_NUCLEI}", f"{DENSE}-from-{_NUCLEI}"
+_ASKED, _PLAIN = f"{DENSE}-from-{_CROWDED}", f"{DENSE}-from-{_NUCLEI}"
+_PASTED, _PASTED_OWN = f"{PASTED}-from-{_NUCLEI}", f"{PASTED_OWN}-from-{_NUCLEI}"
 _AP, _FOUND, _RECALL = (partial(_points, name) for name in ("AP", "found", "Recall"))
 # CrowdHuman's AP, which counts all detections: COCO's stops at 100 of an image.
 _CROWD, _FULLEST = (partial(_points, name) for name in ("crowd AP", "AP of the fullest"))
@@ -220,4 +221,8 @@ QUESTIONS = [
     Question("the same: overlapped > .5 found", _CROWDED, DENSE, ALONE, _FOUND, "at least", 5),
     Question("crowding by paste: crowd AP on nuclei", _NUCLEI, PASTED, DENSE, _CROWD, "at least", -0.5),
     Question("the same: overlapped > .5 found in composed crowds", _COMPOSED, _PASTED, _PLAIN, _FOUND, "at least", 8),
+    Question("the image's own pasted: crowd AP on nuclei", _NUCLEI, PASTED_OWN, DENSE, _CROWD, "at least", -0.5),
+    Question(
+        "the same: overlapped > .5 found in composed crowds", _COMPOSED, _PASTED_OWN, _PLAIN, _FOUND, "at least", 8
+    ),
 ]
