@@ -90,7 +90,7 @@ def dense_1_zero_quality_paste() -> Experiment:
 
 
 def dense_1_zero_quality_paste_own() -> Experiment:
-    """Crowding by paste in three quarters of the training images, each with many objects of its own."""
+    """Crowding by paste in more of the training images, of more objects, and these are the image's own."""
     return _with_paste("paste-own", probability=0.75, same_image=1.0, objects=(8, 48))
 
 

@@ -21,7 +21,7 @@ TO_ONE, LEARNED_TO_ONE = dense.DENSE_TO_ONE.name, ZERO[-1].name
 # The detector whose steps were timed; what its stages begin with and their target are taken to cost no time.
 TIMED = dense.DENSE_AT_RANDOM.name
 PASTED, PASTED_OWN, FASTER_RCNN = dense.DENSE_PASTE.name, dense.DENSE_PASTE_OWN.name, PEERS[0].name
-# Each differs from dense queries in one thing, most of them.
+# Compared with dense queries; most differ from them in one thing.
 CHANGED = [LEARNED, dense.BESIDE.name, ALONE, dense.DENSE_ENTANGLED.name, *(each.name for each in dense.CHOICES)]
 # The recorded lines of a row by seed; a row is DATASET_DETECTOR_BUDGET.
 Rows = Mapping[str, Mapping[int, Record]]

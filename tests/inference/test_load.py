@@ -60,7 +60,9 @@ def test_what_test_time_augmentation_excludes_is_refused(weights: Path) -> None:
         uncrowd.load(weights, "cpu", TTAConfig(), compiled=True)
     with pytest.raises(InputError, match="Test-time augmentation votes for each class on its own"):
         uncrowd.load(weights, "cpu", TTAConfig(), one_label=True)
-    with pytest.raises(InputError, match="Test-time augmentation has its own sizes"):
+    with pytest.raises(
+        InputError, match="Test-time augmentation has its own sizes of an image; leave it or the short side out"
+    ):
         uncrowd.load(weights, "cpu", TTAConfig(), short_side=128)
 
 

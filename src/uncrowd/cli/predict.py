@@ -102,7 +102,7 @@ class PredictArguments:
     # Number of detections an image, for a model with dense queries; by default that of its training.
     proposals: OptionalNumber = None
     # Pixels to which the short side of an image (with --tiles, of a tile) is resized; by default those of training.
-    # More find smaller objects, and need more time and memory.
+    # More find smaller objects, and need more time and memory. Not with --tta, which has its own sizes.
     short_side: OptionalNumber = None
     # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
     # bits of results.

@@ -138,7 +138,7 @@ class _TrainBatches(Dataset[_Packed | InputError]):
         self.epochs, self.max_pixels = epochs, max_pixels
         self.others = Others(dataset, max_pixels) if config.borrows else None
         if self.others is not None and config.paste.probability > 0:
-            self.others.require_cuttable()
+            self.others.require_cuttable(config.paste.same_image)
 
     def __getitem__(self, key: tuple[int, list[int]]) -> _Packed | InputError:
         epoch, indices = key

@@ -71,7 +71,7 @@ class TrainTransformConfig:
     clip_boxes: bool = True
     # Four images in one.
     mosaic: MosaicConfig = field(default_factory=MosaicConfig)
-    # Objects of other images pasted over those of an image.
+    # Objects pasted over those of an image, so that they overlap.
     paste: PasteConfig = field(default_factory=PasteConfig)
     # Rotation, scale and shear.
     affine: AffineConfig = field(default_factory=AffineConfig)
@@ -92,7 +92,7 @@ class TrainTransformConfig:
 
     @property
     def borrows(self) -> bool:
-        """Whether an image may take something from other images."""
+        """Whether an image may take something from the training set, so that `augment` needs it."""
         return self.paste.probability > 0 or self.mosaic.probability > 0
 
 

@@ -38,8 +38,8 @@ def load(
     queries; more find more objects in a fuller image. short_side: pixels to which the short side of an image is
     resized, instead of those of training; the limit of its long side changes in proportion. one_label: each box gets
     only its best class, so that none is counted twice; by default it may have several, as in the paper.
-    lower_duplicates: another power than in training; see `SparseRCNNConfig`. The thresholds of the weights were chosen
-    for other scores, and are then None.
+    lower_duplicates: another power than in training; see `SparseRCNNConfig`. With it the thresholds of the weights,
+    which were chosen for other scores, are None; with another size or number they stay as they were chosen.
 
     A detector that was exported for ONNX Runtime (.onnx) or OpenVINO (.xml) runs as it was exported, without `bf16`,
     `compiled`, `one_label` and `lower_duplicates`. The predictor's model is converted for inference: for one to train
@@ -61,7 +61,7 @@ def load(
             "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
         )
     if short_side is not None and tta is not None:
-        raise InputError("Test-time augmentation has its own sizes of an image; leave one of the two out.")
+        raise InputError("Test-time augmentation has its own sizes of an image; leave it or the short side out.")
     if exported:
         model = load_exported(path, device, proposals)
         described = model.description

@@ -1,6 +1,7 @@
 """Pasted objects overlap as drawn, hide no more than allowed, and bring the box they had."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from uncrowd.data.augment.paste import PasteConfig, _place, paste
 from uncrowd.data.augment.shapes import cover, ellipse
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.images.read import read_image
-from uncrowd.data.transforms import image_rng
+from uncrowd.data.transforms import TrainTransformConfig, augment, image_rng
 from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
@@ -172,11 +173,23 @@ def test_objects_can_come_from_the_image_itself(tmp_path: Path) -> None:
     assert all(any(torch.equal(each.image, cutout.image) for cutout in own) for each in found)
 
 
-def test_an_image_without_whole_objects_lends_itself_none() -> None:
-    cut_off = sample_of((40, 40), [[0, 10, 20, 30]])
-    given = labelled(np.zeros((40, 40, 3), dtype=np.uint8), cut_off, with_shapes=True)
-    others = Others(packed(cut_off), 10**6)
-    assert list(others.cutouts(given, cut_off.id, image_rng(0, 0, 0), same_image=1.0)) == []
+def test_an_image_without_whole_objects_gets_those_of_others(tmp_path: Path) -> None:
+    dataset = discs(tmp_path, 2, outlined=False)
+    dataset.boxes[:3, :2] = 0.0  # they touch the edge
+    others, given = Others(dataset, 10**6), source(dataset, 0)
+    found = [each for epoch in range(5) for each in others.cutouts(given, 0, image_rng(0, epoch, 0), same_image=1.0)]
+    assert found
+    assert all(any(torch.equal(each.image, cut(source(dataset, 1), row).image) for row in range(3)) for each in found)
+
+
+def test_augmenting_pastes_what_its_settings_ask_for(tmp_path: Path) -> None:
+    dataset = discs(tmp_path, 2, outlined=True)
+    sample, pixels = dataset[0], read_image(dataset[0].path)
+    (tmp_path / "1.png").unlink()
+    for same_image in (0.0, 1.0):
+        config = TrainTransformConfig(paste=replace(ALWAYS, same_image=same_image))
+        _, target = augment(config, pixels, sample, image_rng(0, 0, 0), Others(dataset, 10**6))
+        assert (len(target.boxes) > 3) == (same_image == 1.0)
 
 
 def test_objects_come_from_images_that_look_alike(tmp_path: Path) -> None:
@@ -210,6 +223,7 @@ def test_what_cannot_be_cut_out_is_not(tmp_path: Path) -> None:
     assert cuttable(packed(outlined)).tolist() == [True, False, True, False, False]
     with pytest.raises(InputError, match=r"objects that can be cut out in 1 image,.* --augment\.paste\.probability"):
         Others(packed(outlined), 10**6).require_cuttable()
+    Others(packed(outlined), 10**6).require_cuttable(same_image=1.0)
 
 
 def packed(*samples) -> DetectionDataset:
@@ -220,7 +234,8 @@ def packed(*samples) -> DetectionDataset:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"objects": (0, 2)}, {"objects": (3, 2)}, {"overlap": (0.5, 1.0)}, {"min_visible": -0.1}]
+    "setting",
+    [{"objects": (0, 2)}, {"objects": (3, 2)}, {"overlap": (0.5, 1.0)}, {"min_visible": -0.1}, {"same_image": 2.0}],
 )
 def test_impossible_settings_are_refused(setting) -> None:
     with pytest.raises(InputError, match=next(iter(setting))):

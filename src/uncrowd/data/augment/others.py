@@ -39,13 +39,13 @@ class Others:
         self._cuttable = cuttable(dataset)
         self._with_cuttable = np.unique(np.searchsorted(dataset.offsets, np.flatnonzero(self._cuttable), "right") - 1)
 
-    def require_cuttable(self) -> None:
-        """Raises InputError unless objects can be cut out of two images or more."""
-        if len(self._with_cuttable) < 2:
+    def require_cuttable(self, same_image: float = 0.0) -> None:
+        """Raises InputError unless objects can be cut out of two images, or of one if all are pasted into their own."""
+        if len(self._with_cuttable) < (1 if same_image == 1 else 2):
             raise InputError(
                 f"{self._dataset.source} has objects that can be cut out in "
-                f"{counted(len(self._with_cuttable), 'image')}, too few to paste them into others (they must be clear "
-                "of the edge and, without an outline, of other objects); leave --augment.paste.probability at 0."
+                f"{counted(len(self._with_cuttable), 'image')}, too few to paste them (they must be clear of the edge "
+                "and, without an outline, of other objects); leave --augment.paste.probability at 0."
             )
 
     def cutouts(
@@ -53,16 +53,16 @@ class Others:
     ) -> Iterator[Cutout]:
         """Yields objects of the image itself, by chance, or else of other images. Nothing is drawn before the first.
 
-        given: the image with the id `own`. same_image: the probability of its own objects, again and again in random
-        order. Others are drawn one after another, and the objects of each are in random order. They are like `given`
-        in brightness and contrast; an object of a very different one would stand out. They end when enough files were
-        opened. Images that cannot be read are passed over.
+        given: the image with the id `own`. same_image: the probability of its own objects, without end, each round in
+        another order; an image without whole objects gets those of others. Other images are drawn one after another,
+        and the objects of each come in random order. They are like `given` in brightness and contrast; an object of a
+        very different one would stand out. Images that cannot be read are passed over. Objects of other images end
+        when enough files were opened.
         """
-        if happens(same_image, rng):
-            rows = self._cuttable_of(int(np.flatnonzero(self._dataset.ids == own)[0]))
-            while len(rows):
+        rows = self._cuttable_of(int(np.flatnonzero(self._dataset.ids == own)[0]))
+        if happens(same_image, rng) and len(rows):
+            while True:
                 yield from (cut(given, row) for row in rng.permutation(rows).tolist())
-            return
         look = _look(given.image)
         for index, sample, pixels in self._drawn(self._with_cuttable, own, rng):
             if (look - _look(to_tensor(pixels))).abs().max() > ALIKE:

@@ -1,4 +1,4 @@
-"""Crowding by paste: objects of other images are pasted in front of those of an image, so that they overlap.
+"""Crowding by paste: objects of the training set are pasted in front of those of an image, so that they overlap.
 
 Simple copy-paste (arXiv:2012.07177) pastes anywhere; here the overlap is drawn, as crowds are what is to be learnt.
 """
@@ -32,9 +32,10 @@ HALVINGS = 26
 class PasteConfig:
     """Crowding by paste. In the last fifth of training its probability falls to 0: training ends on real images."""
 
-    # Probability that objects of other images are pasted into an image. 0 turns it off.
+    # Probability that objects are pasted into an image. 0 turns it off.
     probability: float = 0.0
-    # Probability that they are objects of the image itself, which are like the others there in light and size.
+    # Probability that they are objects of the image itself, which are like the others there in light and size, and not
+    # of other images.
     same_image: float = 0.0
     # Fewest and most objects pasted into an image.
     objects: tuple[int, int] = (1, 8)
