@@ -20,7 +20,7 @@ from uncrowd.engine.log import RunLog
 from uncrowd.engine.train import Trainer
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 from uncrowd.recipes import Experiment
-from uncrowd.runs.identity import identity
+from uncrowd.runs.identity import completed, identity
 from uncrowd.structures import Detections, ImageId
 
 # The IoU of NMS in the evaluations before the last; the validation split chooses one for the last.
@@ -63,7 +63,7 @@ class TorchvisionDetector:
         experiment = self.experiment(training.dataset, training.budget, training.seed)
         trainer = self._trainer(training, experiment)
         if trainer.checkpoint.is_file():
-            trainer.resume()
+            trainer.resume(completed=completed)
         find = partial(_candidates, resize=experiment.resize, device=trainer.accelerator.device)
         log = RunLog(training.folder, start_step=trainer.global_step, evaluates_again=trainer.awaits_evaluation)
         most = most_kept(training.dataset)

@@ -36,6 +36,7 @@ def test_lines_that_others_need_come_before_them() -> None:
         "dense-1-zero-quality-iou-dcw-from-drawn-0.5",
         "dense-1-zero-quality-iou-dcw-from-nuclei",
         "dense-1-zero-quality-paste-iou-dcw-from-nuclei",
+        "dense-1-zero-quality-paste-own-iou-dcw-from-nuclei",
     }
     assert {name.split("_")[1] for name, _ in needed} == {"faster-rcnn-1", "fcos-1", "yolo26n-1"} | asked
     assert all(names.index(before) < names.index(name) for name, before in needed)
