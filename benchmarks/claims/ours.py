@@ -164,8 +164,8 @@ def _detect(weights: Path, training: Training, asked: Experiment | None, dataset
     if asked is None:
         predictor = uncrowd.load(weights, training.device)
     else:
-        predictor = uncrowd.load(weights, training.device, proposals=asked.model.proposals)
-        predictor.resize = asked.resize
+        proposals, short_side = asked.model.proposals, asked.resize.short_side
+        predictor = uncrowd.load(weights, training.device, proposals=proposals, short_side=short_side)
     return detect(predictor, dataset, batch_size=training.budget.batch).detections
 
 
@@ -182,7 +182,7 @@ def fitted(recipe: Experiment, dataset: Dataset, budget: Budget, seed: int) -> E
             short_sides=tuple(round(factor * side) for side in recipe.augment.short_sides),
             max_size=round(factor * recipe.augment.max_size),
         ),
-        resize=ResizeConfig(short_side=dataset.short_side, max_size=round(factor * recipe.resize.max_size)),
+        resize=recipe.resize.with_short_side(dataset.short_side),
         optim=replace(recipe.optim, milestones=tuple(share * epochs for share in recipe.optim.milestones)),
         train=TrainConfig(
             epochs=epochs,

@@ -115,7 +115,6 @@ class ResizeConfig:
 
         Raises InputError for a short side that no image can have.
         """
-        _require_lengths("short_side", (short_side,))
         longest = round(self.max_size * short_side / self.short_side)
         return ResizeConfig(short_side=short_side, max_size=min(max(1, longest), LONGEST))
 

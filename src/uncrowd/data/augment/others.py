@@ -59,9 +59,9 @@ class Others:
         very different one would stand out. Images that cannot be read are passed over. Objects of other images end
         when enough files were opened.
         """
-        rows = self._cuttable_of(int(np.flatnonzero(self._dataset.ids == own)[0]))
-        if happens(same_image, rng) and len(rows):
-            while True:
+        if happens(same_image, rng):
+            rows = self._cuttable_of(int(np.flatnonzero(self._dataset.ids == own)[0]))
+            while len(rows):
                 yield from (cut(given, row) for row in rng.permutation(rows).tolist())
         look = _look(given.image)
         for index, sample, pixels in self._drawn(self._with_cuttable, own, rng):
