@@ -87,7 +87,8 @@ class TorchvisionDetector:
         )
         torch.manual_seed(training.seed)
         classes, ratios = len(training.train.categories), anchor_ratios(training.train)
-        model = TorchvisionModel(self.kind, yardstick, classes, ratios, accelerator.device)
+        most = training.dataset.most
+        model = TorchvisionModel(self.kind, yardstick, classes, ratios, accelerator.device, most=most)
         return Trainer(
             model,
             model.losses,

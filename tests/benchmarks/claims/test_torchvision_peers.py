@@ -80,7 +80,7 @@ def test_a_stopped_line_goes_on_and_ends_the_same(kind: Kind, tmp_path: Path, mo
 @pytest.mark.parametrize("kind", KINDS)
 def test_nms_after_the_fact_is_the_library_s_own(kind: Kind) -> None:
     torch.manual_seed(0)
-    model = TorchvisionModel(kind, replace(TINY_MODEL, num_classes=1), 1, (1.0, 2.0, 3.0), CPU).eval()
+    model = TorchvisionModel(kind, replace(TINY_MODEL, num_classes=1), 1, (1.0, 2.0, 3.0), CPU, most=4).eval()
     given = batch(2)
     found = model.candidates(given, ONE_CLASS, CPU)
     part: Any = model.detector.roi_heads if kind == "faster-rcnn" else model.detector
@@ -95,7 +95,7 @@ def test_nms_after_the_fact_is_the_library_s_own(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_loss_falls_on_one_batch(kind: Kind) -> None:
     torch.manual_seed(0)
-    model = TorchvisionModel(kind, replace(TINY_MODEL, num_classes=1), 1, (1.0, 2.0, 3.0), CPU).train()
+    model = TorchvisionModel(kind, replace(TINY_MODEL, num_classes=1), 1, (1.0, 2.0, 3.0), CPU, most=4).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     given, losses = batch(2), []
     for step in range(8):
