@@ -127,8 +127,11 @@ DENSE_ENTANGLED = OurDetector(attention="content", interaction="entangled", reci
 BESIDE = _both(dense_1_zero_quality_beside())
 ALONE = _both(dense_1_alone())
 LEARNED = _both(learned_zero_quality())
+# As many points compete as in the recipe.
+DENSE_FEW_COMPETE = _with_head("four-a-query", candidates_per_query=4)
 # One change each: half and twice the weight of the class loss; points from stride 4; the stages teach the dense head
-# through queries, or through boxes; attention that learns more than IoU; and learned queries in four groups.
+# through queries, or through boxes; attention that learns more than IoU; learned queries in four groups; and four
+# points that compete for a query.
 CHOICES = [
     _both(dense_1_zero_quality_weight(1.0)),
     _both(dense_1_zero_quality_weight(4.0)),
@@ -137,4 +140,5 @@ CHOICES = [
     _with_head("through-boxes", detach_boxes=False),
     OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1_zero_quality()),
     _both(_with_model(learned_zero_quality(), "small-data-1-zero-quality-groups", query_groups=4)),
+    DENSE_FEW_COMPETE,
 ]
