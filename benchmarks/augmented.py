@@ -56,6 +56,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=float, default=0.0, help="its probability")
     parser.add_argument("--objects", type=int, nargs=2, default=(1, 8), help="how many are pasted")
     parser.add_argument("--same-image", type=float, default=0.0, help="the probability that they are the image's own")
+    parser.add_argument("--opacity", type=float, default=1.0, help="how much of what is behind them they hide")
     given = parser.parse_args()
     plain = TrainTransformConfig(short_sides=(given.side,), max_size=2 * given.side, horizontal_flip=0.0)
     config = TrainTransformConfig(
@@ -63,7 +64,12 @@ def main() -> None:
         max_size=plain.max_size,
         horizontal_flip=0.0,
         mosaic=MosaicConfig(probability=given.mosaic),
-        paste=PasteConfig(probability=given.paste, same_image=given.same_image, objects=tuple(given.objects)),
+        paste=PasteConfig(
+            probability=given.paste,
+            same_image=given.same_image,
+            objects=tuple(given.objects),
+            opacity=given.opacity,
+        ),
         affine=AffineConfig(probability=given.affine),
         colour=ColourConfig(probability=given.colour),
     )

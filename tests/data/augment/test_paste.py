@@ -73,6 +73,22 @@ def test_pasted_objects_hide_no_more_than_allowed_and_overlap_no_more(dataset: D
     assert added > 12 * 2, "most find a place"
 
 
+def test_what_is_behind_an_object_shines_through_it(dataset: DetectionDataset) -> None:
+    """On one colour, the pixels that a black object covers keep the share of it that is not hidden."""
+    given = source(dataset, 0)
+    given = given._replace(image=torch.full_like(given.image, 200))
+    black = cut(source(dataset, 1), 0)
+    black = black._replace(image=torch.zeros_like(black.image))
+    for opacity, darkest in ((1.0, 0), (0.75, 50)):
+        config = PasteConfig(probability=1.0, objects=(1, 1), opacity=opacity, overlap=(0.3, 0.4))
+        assert paste(config, given, repeat(black), image_rng(0, 0, 0)).image.min() == darkest
+    deep = PasteConfig(probability=1.0, objects=(40, 40))
+    solid, clear = (
+        len(paste(each, given, repeat(black), image_rng(0, 0, 0)).boxes) for each in (deep, replace(deep, opacity=0.5))
+    )
+    assert clear > solid, "what shines through is not hidden"
+
+
 def test_a_pasted_object_is_where_its_box_says(dataset: DetectionDataset) -> None:
     for epoch in range(6):
         given = crowded(dataset, epoch)
@@ -235,7 +251,14 @@ def packed(*samples) -> DetectionDataset:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"objects": (0, 2)}, {"objects": (3, 2)}, {"overlap": (0.5, 1.0)}, {"min_visible": -0.1}, {"same_image": 2.0}],
+    [
+        {"objects": (0, 2)},
+        {"objects": (3, 2)},
+        {"overlap": (0.5, 1.0)},
+        {"min_visible": -0.1},
+        {"same_image": 2.0},
+        {"opacity": 1.1},
+    ],
 )
 def test_impossible_settings_are_refused(setting) -> None:
     with pytest.raises(InputError, match=next(iter(setting))):

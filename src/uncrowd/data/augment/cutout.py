@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812, the name everybody knows it by
@@ -35,11 +35,11 @@ class Cutout(NamedTuple):
 
 
 class Silhouette(NamedTuple):
-    """Where an object is: the pixels `mask` of the window whose top left pixel is (left, top)."""
+    """Where an object is seen, and how much of it in 0 to 1: the window's top left pixel is (left, top)."""
 
     left: int
     top: int
-    mask: Bool[Tensor, "h w"]
+    seen: Float[Tensor, "h w"]
 
 
 def cut(given: Labelled, row: int) -> Cutout:
@@ -78,13 +78,13 @@ def resized(cutout: Cutout, scale: float, *, flip: bool) -> Cutout:
 
 
 def silhouette(given: Labelled, row: int) -> Silhouette:
-    """Returns where an object is in its image: in its outline where it is known, else in the ellipse in its box."""
+    """Returns an object as nothing hides it: its outline where it is known, else the ellipse in its box."""
     left, top, width, height = _window(given.boxes[row], given.size)
     shape = given.shapes[row]
     x1, y1, x2, y2 = given.boxes[row].tolist()
     window = left, top, width, height
     covered = ellipse((x1, y1, x2, y2), *window) if shape is None else cover(shape, *window)
-    return Silhouette(left, top, torch.from_numpy(covered >= 0.5))
+    return Silhouette(left, top, torch.from_numpy(covered >= 0.5).float())
 
 
 def _window(box: Float[Tensor, " 4"], size: tuple[int, int]) -> tuple[int, int, int, int]:

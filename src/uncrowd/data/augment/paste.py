@@ -43,6 +43,8 @@ class PasteConfig:
     overlap: tuple[float, float] = (0.0, 0.8)
     # The share of each object that stays visible. An object that would hide more of another is not pasted.
     min_visible: float = 0.25
+    # How much of what is behind it a pasted object hides. Less than 1 lets it shine through, as cells do.
+    opacity: float = 1.0
     # Least and largest scale, relative to the object that is overlapped if it is of the same class, else to its own.
     scale: tuple[float, float] = (0.8, 1.25)
     # Probability that a pasted object is mirrored left to right.
@@ -51,7 +53,7 @@ class PasteConfig:
     def __post_init__(self) -> None:
         """Raises InputError for probabilities, numbers and shares that cannot be."""
         require_probability(probability=self.probability, same_image=self.same_image)
-        require_probability(min_visible=self.min_visible, flip=self.flip)
+        require_probability(min_visible=self.min_visible, opacity=self.opacity, flip=self.flip)
         require_at_least(1, objects=self.objects[0])
         if self.objects[0] > self.objects[1]:
             raise InputError(f"objects is {self.objects[0]} to {self.objects[1]}; give the smaller first.")
@@ -69,7 +71,7 @@ def paste(
     overlaps no other by more than the largest IoU of `config`. If both are of one class, it gets about the size of the
     other, because images differ in scale. Its box is that in its own image, moved along. The boxes of hidden objects
     and ignored regions stay as they are. How much an object was hidden before is not known: `min_visible` is the share
-    of its outline, or of the ellipse in its box.
+    of its outline, or of the ellipse in its box, where what shines through an object counts by 1 - `opacity`.
     """
     if not happens(config.probability * strength, rng):
         return given
@@ -86,7 +88,7 @@ class _Scene:
         self.config, self.labelled = config, given._replace(image=given.image.clone(), shapes=list(given.shapes))
         self._hosts = torch.nonzero(~given.ignore).flatten().tolist()
         self._visible = [silhouette(given, row) for row in self._hosts]
-        self._pixels = [int(each.mask.sum()) for each in self._visible]
+        self._pixels = [float(each.seen.sum()) for each in self._visible]
 
     def add(self, cutout: Cutout, rng: np.random.Generator) -> None:
         """Pastes an object over one of the image, if a place is found for it."""
@@ -116,23 +118,23 @@ class _Scene:
         others = self.labelled.boxes[self._hosts]
         if pairwise_iou(box[None], others).max() > self.config.overlap[1]:
             return False
-        pasted = Silhouette(left, top, cutout.cover >= 0.5)
-        visible = [_behind(each, pasted) for each in self._visible]
+        pasted = Silhouette(left, top, (cutout.cover >= 0.5).float())
+        visible = [_behind(each, pasted, self.config.opacity) for each in self._visible]
         for before, after, pixels in zip(self._visible, visible, self._pixels, strict=True):
-            if after is not before and int(after.mask.sum()) < self.config.min_visible * pixels:
+            if after is not before and float(after.seen.sum()) < self.config.min_visible * pixels:
                 return False
         self._visible = [*visible, pasted]
-        self._pixels.append(int(pasted.mask.sum()))
+        self._pixels.append(float(pasted.seen.sum()))
         self._hosts.append(len(self.labelled.boxes))
-        self.labelled = _with(self.labelled, cutout, box, left, top)
+        self.labelled = _with(self.labelled, cutout, box, left, top, self.config.opacity)
         return True
 
 
-def _with(given: Labelled, cutout: Cutout, box: Float[Tensor, " 4"], left: int, top: int) -> Labelled:
+def _with(given: Labelled, cutout: Cutout, box: Float[Tensor, " 4"], left: int, top: int, opacity: float) -> Labelled:
     """Returns the image with the object in front of all that is there. The pixels are written in place."""
     height, width = cutout.size
-    below = given.image[:, top : top + height, left : left + width]
-    below.copy_((cutout.image * cutout.cover + below * (1 - cutout.cover)).round())
+    below, cover = given.image[:, top : top + height, left : left + width], opacity * cutout.cover
+    below.copy_((cutout.image * cover + below * (1 - cover)).round())
     return Labelled(
         image=given.image,
         boxes=torch.cat([given.boxes, box[None]]),
@@ -142,18 +144,18 @@ def _with(given: Labelled, cutout: Cutout, box: Float[Tensor, " 4"], left: int, 
     )
 
 
-def _behind(each: Silhouette, front: Silhouette) -> Silhouette:
-    """Returns what of a silhouette is visible behind another; the same object where they do not touch."""
-    height, width = each.mask.shape
-    front_height, front_width = front.mask.shape
+def _behind(each: Silhouette, front: Silhouette, opacity: float) -> Silhouette:
+    """Returns what is seen of an object behind another; the same object where they do not touch."""
+    height, width = each.seen.shape
+    front_height, front_width = front.seen.shape
     left, right = max(each.left, front.left), min(each.left + width, front.left + front_width)
     top, bottom = max(each.top, front.top), min(each.top + height, front.top + front_height)
     if left >= right or top >= bottom:
         return each
-    mask = each.mask.clone()
-    hides = front.mask[top - front.top : bottom - front.top, left - front.left : right - front.left]
-    mask[top - each.top : bottom - each.top, left - each.left : right - each.left] &= ~hides
-    return Silhouette(each.left, each.top, mask)
+    seen = each.seen.clone()
+    hides = front.seen[top - front.top : bottom - front.top, left - front.left : right - front.left]
+    seen[top - each.top : bottom - each.top, left - each.left : right - each.left] *= 1 - opacity * hides
+    return Silhouette(each.left, each.top, seen)
 
 
 def _place(
