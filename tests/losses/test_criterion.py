@@ -199,8 +199,8 @@ def test_a_match_on_an_ignored_box_still_counts() -> None:
     assert sum(bool(row.any()) for row in stage.logits.grad[0]) == 2
 
 
-@pytest.mark.parametrize("bad", [{"score_power": -1.0}, {"iou_power": -0.1}])
-def test_invalid_powers_are_refused(bad: dict[str, Any]) -> None:
+@pytest.mark.parametrize("bad", [{"alpha": 25.0}, {"score_power": -1.0}, {"iou_power": -0.1}])
+def test_invalid_class_losses_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         FocalConfig(**bad)
 

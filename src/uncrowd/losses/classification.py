@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from torchvision.ops import sigmoid_focal_loss
 
 from uncrowd.boxes import at_least_fp32
-from uncrowd.errors import require_at_least
+from uncrowd.errors import require_at_least, require_at_most
 
 LEAST_QUALITY = 0.01  # so that a match whose box is still far off is not pushed down like a prediction without a match
 
@@ -35,8 +35,9 @@ class FocalConfig:
     iou_power: float = 0.75
 
     def __post_init__(self) -> None:
-        """Raises InputError for a negative value."""
+        """Raises InputError for a negative value, and for an alpha above 1, which would reward wrong detections."""
         require_at_least(0, alpha=self.alpha, gamma=self.gamma)
+        require_at_most(1, alpha=self.alpha)
         require_at_least(0, score_power=self.score_power, iou_power=self.iou_power)
 
     @property
