@@ -60,6 +60,14 @@ def test_stochastic_depth_has_the_configured_rate(rate: float) -> None:
     assert max(rates) == pytest.approx(rate)
 
 
+def test_stochastic_depth_is_refused_where_there_is_none() -> None:
+    with pytest.raises(InputError, match="'dla34' has no stochastic depth"):
+        Backbone(BackboneConfig(name="dla34", frozen_stages=0, drop_path=0.1))
+    for rate in (-0.1, 1.0):
+        with pytest.raises(InputError, match="drop_path"):
+            BackboneConfig(drop_path=rate)
+
+
 def test_group_norm_replaces_every_batch_norm_and_keeps_its_initial_weights() -> None:
     backbone = Backbone(BackboneConfig(name="resnet18", norm="group", frozen_stages=0))
     norms = [m for m in backbone.modules() if isinstance(m, nn.GroupNorm)]

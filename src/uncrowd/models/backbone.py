@@ -49,7 +49,9 @@ class BackboneConfig:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        """Raises InputError for stages that do not exist, and for a std that is not positive."""
+        """Raises InputError for stages that do not exist, a rate outside 0 to 1, and a std that is not positive."""
+        if not 0 <= self.drop_path < 1:
+            raise InputError(f"drop_path is {self.drop_path}; give a rate from 0 to below 1.")
         if not 0 <= self.frozen_stages <= 5:
             raise InputError(
                 f"frozen_stages is {self.frozen_stages}; give 0 (nothing), 1 (the stem) to 5 (everything)."
@@ -153,6 +155,10 @@ def _create(config: BackboneConfig) -> nn.Module:
         body = timm.create_model(config.name, **options)
     except RuntimeError as error:
         raise unknown from error
+    except TypeError as error:
+        if not config.drop_path:
+            raise
+        raise InputError(f"Backbone {config.name!r} has no stochastic depth; leave drop_path at 0.") from error
     for module in body.modules():
         if isinstance(module, DropPath) and not config.drop_path:  # timm's Swin has a rate above 0 by default
             module.drop_prob = 0.0
