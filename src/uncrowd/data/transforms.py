@@ -135,17 +135,19 @@ def augment(
     """Augments an image and its boxes; returns them in network pixels after flips, perhaps crops, and a random size.
 
     What else `config` asks for comes on top. What is off draws no number, so it changes nothing. others: the images of
-    the training set, for what is taken from them. strength: factor on how often something is, from `strength_in`.
+    the training set, for what is taken from them; pasting comes first, because objects are compared with those of the
+    image itself. strength: factor on how often something is, from `strength_in`.
 
     The sample's ignored boxes become `Target.ignored`. Boxes that end up outside the image or crop are dropped, so
     the target may be empty.
     """
-    given = labelled(pixels, sample, with_shapes=config.affine.probability > 0 or config.borrows)
+    warps = config.affine.probability > 0
+    given = labelled(pixels, sample, with_shapes=warps or config.paste.probability > 0)
     if others is not None:
         cutouts = others.cutouts(given, sample.id, rng, config.paste.same_image)
-        images = others.images(sample.id, rng)
-        given = mosaic(config.mosaic, given, images, rng, strength, clip=config.clip_boxes)
         given = paste(config.paste, given, cutouts, rng, strength)
+        images = others.images(sample.id, rng, with_shapes=warps)
+        given = mosaic(config.mosaic, given, images, rng, strength, clip=config.clip_boxes)
     given = warp(config.affine, given, rng)
     image, boxes = given.image, given.boxes
     if rng.random() < config.horizontal_flip:

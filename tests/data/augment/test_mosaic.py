@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Labelled]:
     dataset = discs(tmp_path_factory.mktemp("discs"), 5, outlined=True)
     given = labelled(read_image(dataset[0].path), dataset[0], with_shapes=True)
     rngs = [image_rng(0, epoch, 0) for epoch in range(20)]
-    return [mosaic(ALWAYS, given, Others(dataset, 10**6).images(0, rng), rng) for rng in rngs]
+    return [mosaic(ALWAYS, given, Others(dataset, 10**6).images(0, rng, with_shapes=True), rng) for rng in rngs]
 
 
 def test_a_mosaic_has_the_size_of_its_image_and_objects_of_four(made: list[Labelled]) -> None:
@@ -61,7 +61,9 @@ def test_it_is_a_function_of_its_generator_and_off_by_default(tmp_path: Path) ->
     dataset = discs(tmp_path, 5, outlined=False)
     given = labelled(read_image(dataset[0].path), dataset[0], with_shapes=True)
     rngs = [image_rng(0, epoch, 0) for epoch in (1, 1, 2)]
-    one, again, other = (mosaic(ALWAYS, given, Others(dataset, 10**6).images(0, rng), rng).image for rng in rngs)
+    one, again, other = (
+        mosaic(ALWAYS, given, Others(dataset, 10**6).images(0, rng, with_shapes=True), rng).image for rng in rngs
+    )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert mosaic(MosaicConfig(), given, iter(()), image_rng(0, 0, 0)) is given

@@ -16,6 +16,7 @@ from tests.data.augment.drawn import COLOURS, discs, sample_of
 from uncrowd.boxes import iou, pairwise_iou
 from uncrowd.data.augment.cutout import FEATHER, Cutout, cut, resized
 from uncrowd.data.augment.labelled import Labelled, labelled
+from uncrowd.data.augment.mosaic import MosaicConfig
 from uncrowd.data.augment.others import Others, cuttable
 from uncrowd.data.augment.paste import PasteConfig, _place, paste
 from uncrowd.data.augment.shapes import cover, ellipse
@@ -208,6 +209,19 @@ def test_augmenting_pastes_what_its_settings_ask_for(tmp_path: Path) -> None:
         assert (len(target.boxes) > 3) == (same_image == 1.0)
 
 
+def test_objects_are_pasted_before_their_image_becomes_part_of_a_mosaic(tmp_path: Path) -> None:
+    dataset = discs(tmp_path, 4, outlined=True)
+    pasting = TrainTransformConfig(paste=replace(ALWAYS, same_image=1.0), horizontal_flip=0.0, short_sides=(96,))
+    both = replace(pasting, mosaic=MosaicConfig(probability=1.0))
+    boxes = [
+        augment(config, read_image(dataset[0].path), dataset[0], image_rng(0, 0, 0), Others(dataset, 10**6))[1].boxes
+        for config in (pasting, both)
+    ]
+    sides = [each[:, 2:] - each[:, :2] for each in boxes]
+    assert len(boxes[1]) > len(boxes[0]) > 3
+    assert sides[1].amax() < sides[0].amax(), "what was pasted is part of an image that was made smaller"
+
+
 def test_objects_come_from_images_that_look_alike(tmp_path: Path) -> None:
     dataset = discs(tmp_path, 3, outlined=True)
     own, dark = source(dataset, 0), source(dataset, 0)
@@ -252,6 +266,8 @@ def packed(*samples) -> DetectionDataset:
 @pytest.mark.parametrize(
     "setting",
     [
+        {"opacity": 0.1},
+        {"opacity": 0.0, "min_visible": 0.0},
         {"objects": (0, 2)},
         {"objects": (3, 2)},
         {"overlap": (0.5, 1.0)},

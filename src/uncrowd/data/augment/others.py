@@ -1,6 +1,7 @@
 """The images of a training set, from which one of them borrows."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,8 +37,15 @@ class Others:
 
     def __init__(self, dataset: DetectionDataset, max_pixels: int) -> None:
         self._dataset, self._max_pixels = dataset, max_pixels
-        self._cuttable = cuttable(dataset)
-        self._with_cuttable = np.unique(np.searchsorted(dataset.offsets, np.flatnonzero(self._cuttable), "right") - 1)
+
+    @cached_property
+    def _cuttable(self) -> Bool[np.ndarray, " m"]:
+        return cuttable(self._dataset)
+
+    @cached_property
+    def _with_cuttable(self) -> Int64[np.ndarray, " k"]:
+        """The images with objects that can be cut out."""
+        return np.unique(np.searchsorted(self._dataset.offsets, np.flatnonzero(self._cuttable), "right") - 1)
 
     def require_cuttable(self, same_image: float = 0.0) -> None:
         """Raises InputError unless objects can be cut out of two images, or of one if all are pasted into their own."""
@@ -71,10 +79,10 @@ class Others:
             for row in rng.permutation(self._cuttable_of(index)).tolist():
                 yield cut(source, row)
 
-    def images(self, but: ImageId, rng: np.random.Generator) -> Iterator[Labelled]:
+    def images(self, but: ImageId, rng: np.random.Generator, *, with_shapes: bool) -> Iterator[Labelled]:
         """Yields images drawn one after another, all but image `but`. It ends when enough files were opened."""
         every = self._drawn(np.arange(len(self._dataset)), but, rng)
-        return (labelled(pixels, sample, with_shapes=True) for _, sample, pixels in every)
+        return (labelled(pixels, sample, with_shapes=with_shapes) for _, sample, pixels in every)
 
     def _cuttable_of(self, index: int) -> Int64[np.ndarray, " k"]:
         """Returns the rows of an image whose objects can be cut out."""

@@ -39,7 +39,7 @@ class PasteConfig:
     same_image: float = 0.0
     # Fewest and most objects pasted into an image.
     objects: tuple[int, int] = (1, 8)
-    # Least and largest IoU of a pasted object with one of the image; it is drawn uniformly.
+    # Least and largest IoU of a pasted object with one that is there by then; it is drawn uniformly.
     overlap: tuple[float, float] = (0.0, 0.8)
     # The share of each object that stays visible. An object that would hide more of another is not pasted.
     min_visible: float = 0.25
@@ -55,6 +55,11 @@ class PasteConfig:
         require_probability(probability=self.probability, same_image=self.same_image)
         require_probability(min_visible=self.min_visible, opacity=self.opacity, flip=self.flip)
         require_at_least(1, objects=self.objects[0])
+        if self.opacity < self.min_visible or self.opacity == 0:
+            raise InputError(
+                f"opacity is {self.opacity:g}, which would hardly show an object; give more than 0, and no less than "
+                f"min_visible, which is {self.min_visible:g}."
+            )
         if self.objects[0] > self.objects[1]:
             raise InputError(f"objects is {self.objects[0]} to {self.objects[1]}; give the smaller first.")
         require_range("overlap", self.overlap, 0, 0.95)
@@ -67,11 +72,11 @@ def paste(
     """Returns the image with objects pasted into it, or as it is, by chance.
 
     cutouts: the objects to paste, taken one after another. strength: factor on the probability. Each pasted object
-    overlaps one that was there, of any class, at the IoU that was drawn for it, lies in the image as a whole, and
-    overlaps no other by more than the largest IoU of `config`. If both are of one class, it gets about the size of the
-    other, because images differ in scale. Its box is that in its own image, moved along. The boxes of hidden objects
-    and ignored regions stay as they are. How much an object was hidden before is not known: `min_visible` is the share
-    of its outline, or of the ellipse in its box, where what shines through an object counts by 1 - `opacity`.
+    overlaps one that is there by then, of any class, at the IoU that was drawn for it. It lies in the image as a whole
+    and overlaps no other by more than the largest IoU of `config`. If both are of one class, it gets about the size of
+    the other, because images differ in scale. Its box is that in its own image, moved along. The boxes of hidden
+    objects and ignored regions stay as they are. How much an object was hidden before is not known: `min_visible` is
+    the share of its outline, or of the ellipse in its box, where what shines through an object counts by 1 - `opacity`.
     """
     if not happens(config.probability * strength, rng):
         return given
