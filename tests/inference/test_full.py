@@ -1,15 +1,20 @@
 """A detector that reports as many objects as it can says that there may be more."""
 
+import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.inference.cases import CATEGORIES, random_image
+from tests.tiny import TINY_MODEL
 from uncrowd import Detections, Predictor, TilesConfig
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.inference.full import note_if_full
 from uncrowd.inference.merge import Grid
+from uncrowd.models.build import build_detector
 from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 TEN = SparseRCNNConfig(num_classes=1, proposals=10)
@@ -59,6 +64,31 @@ def test_each_tile_has_its_own_most() -> None:
     note = note_if_full(at([*left, *right, (200.0, 50.0)]), TEN, grid, 64)
     assert note is not None
     assert "2 of 3 have about as many, so more may be there; use tiles of 64 pixels (--tiles 64)" in note
+
+
+@pytest.mark.parametrize(
+    ("size", "tiles", "mend"),
+    [
+        ((300, 400), None, "ask for more proposals"),  # it is enlarged
+        ((320, 640), None, "ask for more proposals"),
+        ((480, 640), None, r"cut it into tiles of 320 pixels"),
+        ((200, 1000), None, r"cut it into tiles of 320 pixels"),  # its long side would be too long
+        ((900, 900), 640, r"use tiles of 320 pixels"),
+        ((900, 900), 300, "ask for more proposals"),
+    ],
+)
+def test_smaller_tiles_are_named_where_an_image_is_made_smaller(
+    size: tuple[int, int], tiles: int | None, mend: str
+) -> None:
+    predictor = Predictor(
+        build_detector(replace(TINY_MODEL, queries="dense")),
+        CATEGORIES,
+        ResizeConfig(short_side=320, max_size=640),
+        tiles=None if tiles is None else TilesConfig(side=tiles, overlap=tiles // 5),
+    )
+    note = predictor.note_if_full(at([(20.0, 20.0)] * 10), size)
+    assert note is not None
+    assert re.search(f"; {mend} ", note)
 
 
 def test_predicting_warns_where_there_is_a_threshold(predictor: Predictor) -> None:

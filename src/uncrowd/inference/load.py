@@ -50,16 +50,8 @@ def load(
     """
     path = Path(path)
     exported = is_exported(path)
-    if exported and (bf16 or compiled or one_label or lower_duplicates is not None):
-        raise InputError(
-            f"{path} runs as it was exported; leave bf16, compiling, one label a box and lowering duplicates out."
-        )
-    if one_label and tta is not None:
-        raise InputError("Test-time augmentation votes for each class on its own; leave one label a box out.")
-    if compiled and tta is not None:
-        raise InputError(
-            "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
-        )
+    if exported and lower_duplicates is not None:
+        raise InputError(f"{path} scores duplicates as it was exported; leave lowering them out.")
     if short_side is not None and tta is not None:
         raise InputError("Test-time augmentation has its own sizes of an image; leave it or the short side out.")
     if exported:

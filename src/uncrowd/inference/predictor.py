@@ -17,9 +17,9 @@ from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
-from uncrowd.data.transforms import ResizeConfig, resize
+from uncrowd.data.transforms import ResizeConfig, resize, resized_size
 from uncrowd.devices import send
-from uncrowd.errors import NonFiniteError, require_whole
+from uncrowd.errors import InputError, NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
 from uncrowd.inference.exported import AnyDetector
 from uncrowd.inference.full import note_if_full
@@ -49,6 +49,9 @@ class Predictor:
     tiles: cuts each image into tiles, or not; test-time augmentation is then of each tile.
     thresholds: the best ones on validation data, for `predict(threshold=...)`; None where none were chosen.
     one_label: each query gives only its best class. By default a box may appear with several labels, as in the paper.
+
+    Raises InputError for `bf16`, `compiled` or `one_label` with an exported detector, which runs as it was exported,
+    and for `compiled` or `one_label` with test-time augmentation.
     """
 
     def __init__(
@@ -65,6 +68,15 @@ class Predictor:
         thresholds: ScoreThresholds | None = None,
         one_label: bool = False,
     ):
+        exported = not isinstance(model, Detector)
+        if exported and (bf16 or compiled or one_label):
+            raise InputError("An exported detector runs as it was exported; leave bf16, compiled and one_label out.")
+        if one_label and tta is not None:
+            raise InputError("Test-time augmentation votes for each class on its own; leave one label a box out.")
+        if compiled and tta is not None:
+            raise InputError(
+                "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
+            )
         if max_pixels is None:
             max_pixels = MAX_PIXELS if tiles is None else MAX_PIXELS_IN_TILES
         require_whole(1, max_pixels=max_pixels)
@@ -72,8 +84,8 @@ class Predictor:
         self.model = for_inference(model.to(self.device), bf16=bf16) if isinstance(model, Detector) else model
         if compiled and isinstance(self.model, Detector):
             compile_whole(self.model)
-        self._decoding = {"one_label": True} if one_label else {}  # an exported detector decodes as it was exported
-        on_gpu = self.device.type == "cuda" and not compiled
+        self._decoding = {"one_label": True} if one_label else {}  # exported detectors have no such argument
+        on_gpu = self.device.type == "cuda" and not compiled and not exported
         self.cuda_graphs = CudaGraphs(partial(self.model.detect, **self._decoding)) if on_gpu else None
         self.categories = categories
         self.resize = resize
@@ -156,9 +168,9 @@ class Predictor:
         grid = None if self.tiles is None else grid_of(size, self.tiles)
         if grid is not None and len(grid.rows) == len(grid.columns) == 1:
             grid = None  # it is detected in as a whole
-        largest = max(size) if self.tiles is None else min(self.tiles.side, max(size))
-        side = self.resize.short_side if largest > self.resize.short_side else None
-        return note_if_full(found, self.model.config, grid, side)
+        height, width = size if self.tiles is None else (min(self.tiles.side, side) for side in size)
+        shrinks = resized_size(height, width, self.resize.short_side, self.resize.max_size)[0] < height
+        return note_if_full(found, self.model.config, grid, self.resize.short_side if shrinks else None)
 
     def _warn_if_full(self, image: ImageLike, found: Detections, size: tuple[int, int], threshold: Threshold) -> None:
         note = None if keeps_all(threshold) else self.note_if_full(found, size)
