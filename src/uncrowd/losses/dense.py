@@ -24,8 +24,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from uncrowd.boxes import giou, iou, pairwise_iou
 from uncrowd.devices import send
-from uncrowd.errors import NonFiniteError, require_at_least
-from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_ignored, stack_stages
+from uncrowd.errors import require_at_least
+from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_host, on_ignored, stack_stages
 from uncrowd.structures import StageOutput
 
 # The cheapest points of each object that take part in its matching. All that matter do, unless an image has more than
@@ -46,7 +46,7 @@ class DenseLossConfig:
     beta: float = 2.0
     # Weight of the class term of each branch.
     class_weight: float = 1.0
-    # Weight of 1 - GIoU of each branch.
+    # Weight of the box term of each branch: 1 - GIoU times the target of the point.
     giou_weight: float = 2.0
     # The main branch is not taught that a point is wrong if its box has more than this IoU with a matched one: the
     # selection ranks it behind.
@@ -61,7 +61,10 @@ class DenseLossConfig:
 
 
 class DenseLosses(NamedTuple):
-    """Of the auxiliary and the main branch. total: weighted and summed, with a gradient. The others: without both."""
+    """What both branches lose. total: the weighted sum, with a gradient.
+
+    class_, giou: the terms of the auxiliary and the main branch before their weights, without a gradient.
+    """
 
     total: Float[Tensor, ""]
     class_: Float[Tensor, " 2"]
@@ -171,20 +174,16 @@ def match_points(
     infinite. The costs go to the host in one copy.
     """
     cost = matching_cost(logits, boxes, targets, config)
-    finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()
     cheapest = cost.topk(min(_SHORTLIST, cost.shape[2]), dim=2, largest=False)
     # Indices are below 2^24 and so exact as floats.
     packed = torch.stack([cheapest.values, cheapest.indices.to(cost.dtype)])
-    host, host_finite = torch.cat([packed.flatten(), finite[None].to(cost.dtype)]).cpu().tensor_split([packed.numel()])
-    if host_finite.tolist() != [1]:
-        raise NonFiniteError("the dense head predicts logits or boxes that are not finite")
-    values, indices = host.view(packed.shape).numpy()
+    values, indices = on_host(packed, finite=(logits, boxes, cost), of="the dense head")
     indices = indices.astype(np.int64)
     found = []
-    for stage, repeat in enumerate(repeats):
+    for branch, repeat in enumerate(repeats):
         columns = [np.zeros((3, 0), np.int64)]
         for image, count in enumerate(targets.counts):
-            of_image = np.s_[stage, image, :, :count]
+            of_image = np.s_[branch, image, :, :count]
             point, target = _assign(values[of_image], indices[of_image], repeat)
             columns.append(np.stack([np.full_like(point, image), point, target]))
         pairs = send(torch.from_numpy(np.concatenate(columns, axis=1)), cost.device)

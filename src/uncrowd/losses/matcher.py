@@ -126,13 +126,21 @@ def match(
     """
     cost = matching_cost(logits, boxes, targets, config)
     # A finite box can be so far away that its cost is infinite.
-    finite = torch.isfinite(logits).all() & torch.isfinite(boxes).all() & torch.isfinite(cost).all()
-    host_cost, host_finite = torch.cat([cost.flatten(), finite[None].to(cost.dtype)]).cpu().tensor_split([cost.numel()])
-    if host_finite.tolist() != [1]:
-        raise NonFiniteError("the model predicts logits or boxes that are not finite")
-    problems = host_cost.view(cost.shape).numpy()
+    problems = on_host(cost, finite=(logits, boxes, cost), of="the model")
     pairs = np.stack(list(_solvers().map(partial(_assign, counts=targets.counts), problems)))  # (s, 3, m)
     return Matching(*send(torch.from_numpy(pairs), cost.device).unbind(1))
+
+
+def on_host(values: Float[Tensor, "*n"], *, finite: tuple[Tensor, ...], of: str) -> Float[np.ndarray, "*n"]:
+    """Returns values as an array; one copy brings them and whether all of `finite` is finite.
+
+    Raises NonFiniteError, which names `of` as what predicted the rest, if not.
+    """
+    all_finite = torch.stack([torch.isfinite(each).all() for each in finite]).all()
+    copied = torch.cat([values.flatten(), all_finite[None].to(values.dtype)]).cpu()
+    if copied[-1].item() != 1:
+        raise NonFiniteError(f"{of} predicts logits or boxes that are not finite")
+    return copied[:-1].view(values.shape).numpy()
 
 
 @cache
