@@ -113,8 +113,8 @@ class LearnedIoUAttention(IoUEnhancedAttention):
       that do overlap: near p = -1 a head has plain attention (Eq. 1) with a bias from geometry and scores.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0):
-        super().__init__(width, heads, dropout)
+    def __init__(self, width: int, heads: int):
+        super().__init__(width, heads)
         self.extra_power = nn.Parameter(torch.zeros(heads))
         self.geometry = PreciseLinear(8 * FREQUENCIES, heads, bias=False)
         self.score_weight = nn.Parameter(torch.zeros(heads))

@@ -70,6 +70,11 @@ class SparseRCNNConfig:
         return self.stage.attention, self.stage.interaction
 
     @property
+    def has_dense_head(self) -> bool:
+        """Whether the model has a dense head, for its queries or beside learned ones in training."""
+        return self.queries != "learned"
+
+    @property
     def any_proposals(self) -> bool:
         """Whether queries come from the image: see `DetectorConfig.any_proposals`."""
         return self.queries == "dense"
@@ -92,7 +97,7 @@ class SparseRCNN(Detector):
         width = config.stage.width
         self.pyramid = Pyramid(self.backbone.channels, width)
         self.dense_head = None
-        if config.queries != "learned":
+        if config.has_dense_head:
             self.dense_head = DenseHead(config.dense_head, width, config.num_classes)
         if config.queries == "dense":
             self.selection = QuerySelection(config.dense_head, width)

@@ -55,6 +55,6 @@ class Experiment:
 
     def criterion(self) -> SetCriterion | DenseCriterion:
         """Returns the training objective that fits the outputs of the detector."""
-        if isinstance(self.model, SparseRCNNConfig) and self.model.queries != "learned":
+        if isinstance(self.model, SparseRCNNConfig) and self.model.has_dense_head:
             return DenseCriterion(self.loss, self.dense_loss)
         return SetCriterion(self.loss)
