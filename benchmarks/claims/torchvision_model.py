@@ -48,7 +48,7 @@ class TorchvisionModel(nn.Module):
     """One of the two detectors, in the form in which our engine trains a model.
 
     yardstick: the model whose backbone and pyramid it has, with the same random weights. ratios: of height to width.
-    most: the objects of the fullest images.
+    most: about as many objects as full images have, which says how many regions Faster R-CNN classifies.
     """
 
     multiple = 32
@@ -67,12 +67,11 @@ class TorchvisionModel(nn.Module):
         features = _Features(yardstick, device)
         match kind:
             case "faster-rcnn":
-                self.detector, self.first_label = (
-                    _faster_rcnn(features, classes, ratios, most),
-                    1,
-                )  # 0 is the background
+                self.detector = _faster_rcnn(features, classes, ratios, most)
+                self.first_label = 1  # 0 is the background
             case "fcos":
-                self.detector, self.first_label = _fcos(features, classes), 0
+                self.detector = _fcos(features, classes)
+                self.first_label = 0
         self.detector.transform = _Standardised()
         self.to(device)
 

@@ -46,7 +46,8 @@ def load(
     or to save again, take `uncrowd.weights.file.load_weights`.
 
     Raises InputError when the file is missing or is not such a file, for a device that is not there, for `compiled`
-    without a compiler, and for `compiled`, `one_label` or `short_side` with test-time augmentation.
+    without a compiler, for `compiled`, `one_label` or `short_side` with test-time augmentation, and for `bf16`,
+    `compiled`, `one_label` or `lower_duplicates` with an exported detector.
     """
     path = Path(path)
     exported = is_exported(path)

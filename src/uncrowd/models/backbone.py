@@ -49,7 +49,7 @@ class BackboneConfig:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        """Raises InputError for stages that do not exist, a rate outside 0 to 1, and a std that is not positive."""
+        """Raises InputError for stages that do not exist, an impossible rate, and a std that is not positive."""
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path is {self.drop_path}; give a rate from 0 to below 1.")
         if not 0 <= self.frozen_stages <= 5:
@@ -156,7 +156,7 @@ def _create(config: BackboneConfig) -> nn.Module:
     except RuntimeError as error:
         raise unknown from error
     except TypeError as error:
-        if not config.drop_path:
+        if "drop_path_rate" not in str(error):
             raise
         raise InputError(f"Backbone {config.name!r} has no stochastic depth; leave drop_path at 0.") from error
     for module in body.modules():
