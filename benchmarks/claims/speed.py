@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import torch
-from benchmarks.claims.dense import DENSE
+from benchmarks.claims.dense import DENSE, DENSE_FEW_COMPETE
 from benchmarks.claims.effects import BASELINE, CORNERS, IN_WORDS
 from benchmarks.claims.lines import all_lines
 from benchmarks.claims.ours import OurDetector
@@ -109,7 +109,7 @@ def _timed() -> list[Line]:
     """Returns a line of each corner and of dense queries, and of torchvision's detectors with any learning rate."""
     corners = [next(line for line in all_lines() if line.detector.name == corner) for corner in CORNERS]
     peers = [TorchvisionDetector(kind=kind, learning_rate=1e-4) for kind in get_args(Kind)]
-    return [*corners, *(replace(corners[0], detector=other) for other in (DENSE, *peers))]
+    return [*corners, *(replace(corners[0], detector=other) for other in (DENSE, DENSE_FEW_COMPETE, *peers))]
 
 
 def _inference(batch: int) -> str:
