@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -229,6 +230,7 @@ def test_a_file_with_dense_queries_takes_their_number_and_a_size(tmp_path: Path)
     image = random_image(64, 80)
     expected = Predictor(model, CATEGORIES, larger.resize).predict(image)
     torch.testing.assert_close(larger.predict(image).scores, expected.scores, rtol=0, atol=1e-4)
-    for option in ({"bf16": True}, {"compiled": True}, {"one_label": True}):
+    refused: list[dict[str, Any]] = [{"bf16": True}, {"compiled": True}, {"one_label": True}]
+    for option in refused:
         with pytest.raises(InputError, match="An exported detector runs as it was exported; leave bf16, comp"):
             uncrowd.load(tmp_path / "dense.onnx", "cpu", **option)
