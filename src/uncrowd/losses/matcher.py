@@ -138,7 +138,7 @@ def on_host(values: Float[Tensor, "*n"], *, finite: tuple[Tensor, ...], of: str)
     """
     all_finite = torch.stack([torch.isfinite(each).all() for each in finite]).all()
     copied = torch.cat([values.flatten(), all_finite[None].to(values.dtype)]).cpu()
-    if copied[-1].item() != 1:
+    if copied[-1:].tolist() != [1]:
         raise NonFiniteError(f"{of} predicts logits or boxes that are not finite")
     return copied[:-1].view(values.shape).numpy()
 
