@@ -97,16 +97,17 @@ def test_each_object_of_a_pair_gets_as_many_points() -> None:
     assert len(pairs.point.unique()) == 16
 
 
-def test_a_short_list_of_points_gives_the_matching_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cheapest_points_of_each_object_give_the_matching_of_all() -> None:
+    """Also where objects compete for the same points."""
     outputs, targets = random_stages(stages=2, predictions=300), [image_with(7), image_with(4)]
-    logits, boxes = stack_stages(outputs)
-    padded = pad_targets(targets, like=boxes)
-    whole = match_points(logits, boxes, padded, MATCHING, repeats=(4, 1))
-    monkeypatch.setattr("uncrowd.losses.dense._SHORTLIST", 28)  # as many as the pairs of an image
-    short = match_points(logits, boxes, padded, MATCHING, repeats=(4, 1))
-    for one, other in zip(whole, short, strict=True):
-        pairs = [set(zip(*(part.tolist() for part in each), strict=True)) for each in (one, other)]
-        assert pairs[0] == pairs[1]
+    targets[1].boxes[1:] = targets[1].boxes[0] + torch.tensor([[1.0], [2.0], [3.0]])
+    targets[1].labels[:] = 0
+    found = match_points(*stack_stages(outputs), pad_targets(targets, outputs[0].boxes), MATCHING, repeats=(4, 1))
+    for output, pairs, repeats in zip(outputs, found, (4, 1), strict=True):
+        for image in (0, 1):
+            mine = pairs.image == image
+            ours = set(zip(pairs.point[mine].tolist(), pairs.target[mine].tolist(), strict=True))
+            assert ours == set(plain_pairs(output, targets, image, repeats))
 
 
 def test_objects_that_compete_for_one_short_list_all_get_a_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ Shapes: b images, p points, t objects, c classes, m matched pairs of all images 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +26,11 @@ from torch.nn import functional as F  # noqa: N812
 from uncrowd.boxes import giou, iou, pairwise_iou
 from uncrowd.devices import send
 from uncrowd.errors import require_at_least
-from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_host, on_ignored, stack_stages
+from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_host, on_ignored, solvers, stack_stages
 from uncrowd.structures import StageOutput
 
-# The cheapest points of each object that take part in its matching. All that matter do, unless an image has more than
-# this many pairs and the objects compete for the same points.
+# The most points of each object, its cheapest, that take part in its matching. As many as an image has pairs are always
+# enough, because one of them is free; only images with more pairs than this are matched with fewer.
 _SHORTLIST = 256
 
 
@@ -174,20 +175,23 @@ def match_points(
     infinite. The costs go to the host in one copy.
     """
     cost = matching_cost(logits, boxes, targets, config)
-    cheapest = cost.topk(min(_SHORTLIST, cost.shape[2]), dim=2, largest=False)
+    most = max(targets.counts) * max(repeats)
+    cheapest = cost.topk(min(_SHORTLIST, cost.shape[2], most), dim=2, largest=False)
     # Indices are below 2^24 and so exact as floats.
     packed = torch.stack([cheapest.values, cheapest.indices.to(cost.dtype)])
     values, indices = on_host(packed, finite=(logits, boxes, cost), of="the dense head")
     indices = indices.astype(np.int64)
+
+    def of_image(branch: int, image: int) -> Int64[np.ndarray, "3 m"]:
+        count, repeat = targets.counts[image], repeats[branch]
+        cheap = np.s_[branch, image, : count * repeat, :count]
+        point, target = _assign(values[cheap], indices[cheap], repeat)
+        return np.stack([np.full_like(point, image), point, target])
+
     found = []
-    for branch, repeat in enumerate(repeats):
-        columns = [np.zeros((3, 0), np.int64)]
-        for image, count in enumerate(targets.counts):
-            of_image = np.s_[branch, image, :, :count]
-            point, target = _assign(values[of_image], indices[of_image], repeat)
-            columns.append(np.stack([np.full_like(point, image), point, target]))
-        pairs = send(torch.from_numpy(np.concatenate(columns, axis=1)), cost.device)
-        found.append(Pairs(*pairs))
+    for branch in range(len(repeats)):
+        columns = list(solvers().map(partial(of_image, branch), range(len(targets.counts))))
+        found.append(Pairs(*send(torch.from_numpy(np.concatenate(columns, axis=1)), cost.device)))
     return found
 
 

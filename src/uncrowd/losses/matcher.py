@@ -127,7 +127,7 @@ def match(
     cost = matching_cost(logits, boxes, targets, config)
     # A finite box can be so far away that its cost is infinite.
     problems = on_host(cost, finite=(logits, boxes, cost), of="the model")
-    pairs = np.stack(list(_solvers().map(partial(_assign, counts=targets.counts), problems)))  # (s, 3, m)
+    pairs = np.stack(list(solvers().map(partial(_assign, counts=targets.counts), problems)))  # (s, 3, m)
     return Matching(*send(torch.from_numpy(pairs), cost.device).unbind(1))
 
 
@@ -144,8 +144,8 @@ def on_host(values: Float[Tensor, "*n"], *, finite: tuple[Tensor, ...], of: str)
 
 
 @cache
-def _solvers() -> ThreadPoolExecutor:
-    """Returns threads that solve the stages in parallel, which works because scipy releases the interpreter lock."""
+def solvers() -> ThreadPoolExecutor:
+    """Returns threads that solve problems in parallel, which works because scipy releases the interpreter lock."""
     return ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8), thread_name_prefix="assignment")
 
 
