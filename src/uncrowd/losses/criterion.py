@@ -13,7 +13,7 @@ from uncrowd.structures import StageOutput, Target
 
 
 class Losses(NamedTuple):
-    """total: what training minimises. The others: the unweighted terms of each stage."""
+    """total: what training minimises. The others: the unweighted terms of each stage, after those of a dense head."""
 
     total: Float[Tensor, ""]
     class_: Float[Tensor, " s"]

@@ -26,6 +26,7 @@ from torch.nn import functional as F  # noqa: N812
 from uncrowd.boxes import giou, iou, pairwise_iou
 from uncrowd.devices import send
 from uncrowd.errors import require_at_least
+from uncrowd.losses.criterion import Losses
 from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_host, on_ignored, solvers, stack_stages
 from uncrowd.structures import StageOutput
 
@@ -61,17 +62,6 @@ class DenseLossConfig:
         require_at_least(0, duplicate_above=self.duplicate_above)
 
 
-class DenseLosses(NamedTuple):
-    """What both branches lose. total: the weighted sum, with a gradient.
-
-    class_, giou: the terms of the auxiliary and the main branch before their weights, without a gradient.
-    """
-
-    total: Float[Tensor, ""]
-    class_: Float[Tensor, " 2"]
-    giou: Float[Tensor, " 2"]
-
-
 class Pairs(NamedTuple):
     """Matched pairs: the image, and the point and the object in it."""
 
@@ -87,8 +77,8 @@ def dense_loss(
     num_boxes: int | float | Float[Tensor, ""],
     config: DenseLossConfig,
     matching: LossConfig,
-) -> DenseLosses:
-    """Returns the loss of both branches, divided by the number of objects.
+) -> Losses:
+    """Returns the losses of the auxiliary and of the main branch, divided by the number of objects. The L1 term is 0.
 
     num_boxes: objects of the whole step divided by the number of ranks. matching: the weights of the matching cost.
     Raises NonFiniteError if a prediction or its cost is NaN or infinite.
@@ -102,7 +92,7 @@ def dense_loss(
     terms = [_branch_loss(*branch, targets, config) for branch in zip(logits, boxes, (many, one), counts, strict=True)]
     of_classes, of_boxes = (torch.stack(term) / num_boxes for term in zip(*terms, strict=True))
     total = (config.class_weight * of_classes + config.giou_weight * of_boxes).sum()
-    return DenseLosses(total, of_classes.detach(), of_boxes.detach())
+    return Losses(total, of_classes.detach(), torch.zeros_like(of_classes), of_boxes.detach())
 
 
 def _branch_loss(

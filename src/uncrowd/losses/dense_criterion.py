@@ -25,15 +25,14 @@ class DenseCriterion(nn.Module):
         num_boxes: int | float | Float[Tensor, ""],
         num_images: int | None = None,
     ) -> Losses:
-        """Returns the total loss, and the terms of each stage: see `SetCriterion.forward`.
+        """Returns the total loss, and the terms of each output: see `SetCriterion.forward`.
 
-        outputs: of the auxiliary and the main branch of the dense head, then of each stage. Without stages the terms
-        are those of the main branch, which has no L1 loss.
+        outputs: of the auxiliary and the main branch of the dense head, then of each stage, if there are any.
         """
         auxiliary, main, *stages = outputs
         padded = pad_targets(targets, like=main.boxes)
         of_head = dense_loss(auxiliary, main, padded, num_boxes, self.dense, self.stages.config)
         if not stages:
-            return Losses(of_head.total, of_head.class_[1:], torch.zeros_like(of_head.giou[1:]), of_head.giou[1:])
-        losses = self.stages(stages, targets, num_boxes, num_images)
-        return losses._replace(total=losses.total + of_head.total)
+            return of_head
+        of_stages = self.stages(stages, targets, num_boxes, num_images)
+        return Losses(of_head.total + of_stages.total, *map(torch.cat, zip(of_head[1:], of_stages[1:], strict=True)))
