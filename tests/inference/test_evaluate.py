@@ -1,7 +1,9 @@
 """Each image of a dataset is detected in once, however the work is split."""
 
+import copy
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ from tests.tiny import TINY_MODEL, tiny_experiment
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
 from uncrowd.errors import InputError
+from uncrowd.inference.analyse import analyse
 from uncrowd.inference.compare import compare
 from uncrowd.inference.evaluate import Detected, detect, evaluate
 from uncrowd.inference.predictor import Predictor
 from uncrowd.inference.tta import TTAConfig, View
 from uncrowd.models.sparse_rcnn import SparseRCNN
 from uncrowd.ranks import Ranks
+from uncrowd.structures import Categories
+from uncrowd.thresholds import ScoreThresholds
 
 
 @pytest.fixture
@@ -90,6 +95,25 @@ def test_paths_are_refused_with_what_opens_them(predictor: Predictor, dataset: D
     for wrong in wrongs:
         with pytest.raises(InputError, match=r" is .*; give a whole number of . or more"):
             evaluate(predictor, dataset, **wrong)
+
+
+def test_what_does_not_fit_is_refused_before_detection(
+    predictor: Predictor, dataset: DetectionDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Predictor, "predict_batch")
+    monkeypatch.delattr(Predictor, "predict")
+    with pytest.raises(InputError, match="'cat' is no class of this detector"):
+        evaluate(predictor, dataset, threshold={"cat": 0.5})
+    with pytest.raises(InputError, match="give ascending positive numbers"):
+        evaluate(predictor, dataset, max_dets=[10, 1])
+    with pytest.raises(InputError, match="threshold is 2"):
+        analyse(predictor, dataset, threshold=2.0)
+    others = copy.copy(predictor)
+    others.categories = Categories(ids=(1,), names=("cat",))
+    others.thresholds = ScoreThresholds(f1={"cat": 0.5}, count={"cat": 0.5})
+    for scored in (evaluate, partial(compare, predictor)):
+        with pytest.raises(InputError, match=r"^The predictor knows 1 class \(cat\)"):
+            scored(others, dataset)
 
 
 def test_an_unreadable_image_is_named(predictor: Predictor, crowd: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ from uncrowd.inference.tta import RELEASED_TTA, TTAConfig
 from uncrowd.overwriting import refuse_overwriting
 from uncrowd.ranks import Ranks, joined
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
-from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, in_words
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, in_words, require_known
 from uncrowd.words import counted, listed
 
 PROTOCOL_NAMES: dict[ScoreProtocol, str] = {"coco": "COCO", "crowdhuman": "CrowdHuman"}
@@ -72,6 +72,8 @@ def _evaluate(
     dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
     protocol = arguments.protocol or dataset.protocol
     require_fitting(arguments, protocol, dataset)
+    if isinstance(wanted, Mapping):
+        require_known(wanted, dataset.categories.names)
     found = [
         _find(arguments, method, results.get(method), dataset, of_all_classes, classes, ranks) for method in methods
     ]
@@ -125,7 +127,7 @@ def _find(
     if results is None:
         predictor = _load(arguments, method, dataset, ranks)
         detections = _detect(arguments, predictor, dataset, ranks)
-        return _Found(detections, most_found(predictor, detections), count_threshold(predictor, None))
+        return _Found(detections, most_found(predictor, detections), count_threshold(predictor, dataset, None))
     detections = found_in(results, of_all_classes, classes)
     findings = check_detections(detections, dataset)
     refuse(findings, method)

@@ -150,6 +150,14 @@ def require_fitting(arguments: EvalArguments, protocol: ScoreProtocol, dataset: 
         require_annotated(dataset)
     if protocol == "crowdhuman" and arguments.max_dets is not None:
         raise InputError("--max-dets is for COCO's protocol; CrowdHuman's counts all detections, so leave it out.")
+    if not dataset.annotated:
+        for flag, given in (
+            ("--errors", arguments.errors),
+            ("--max-dets", arguments.max_dets),
+            ("--threshold", arguments.threshold),
+        ):
+            if given:
+                raise InputError(f"{flag} needs ground truth, which {dataset.source} does not have; leave {flag} out.")
     if arguments.out is None:
         if not dataset.annotated:
             name = f"detections_{dataset.source.stem.removeprefix('image_info_')}_uncrowd_results.json"

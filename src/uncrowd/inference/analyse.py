@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from uncrowd.argument_types import checked_types
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.errors import require_threshold
 from uncrowd.evaluation.analysis.errors import ErrorAnalysis, analyse_errors
 from uncrowd.inference.evaluate import DATASET, DETECTOR, find_all, require_annotated
 from uncrowd.inference.predictor import Predictor
@@ -27,5 +28,7 @@ def analyse(
     Raises InputError and warns as `evaluate` does.
     """
     require_annotated(dataset)
+    if threshold is not None:
+        require_threshold(threshold)
     detections = find_all(found, dataset, batch_size=batch_size, workers=workers)
     return analyse_errors(dataset, detections, dataset.categories, threshold=threshold)

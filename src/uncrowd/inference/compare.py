@@ -11,7 +11,7 @@ from uncrowd.evaluation.comparison.compare import RESAMPLES, compare_detections
 from uncrowd.inference.evaluate import DATASET, DETECTOR, count_threshold, find_all, require_annotated
 from uncrowd.inference.predictor import Predictor
 from uncrowd.structures import Detections, ImageId, ScoreProtocol
-from uncrowd.thresholds import Threshold, of_each_class
+from uncrowd.thresholds import Threshold
 
 
 @checked_types(a=DETECTOR, b=DETECTOR, dataset=DATASET)
@@ -50,9 +50,7 @@ def compare(
     require_annotated(dataset)
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
-    least = count_threshold(a, thresholds[0]), count_threshold(b, thresholds[1])
-    for each in least:
-        of_each_class(each, dataset.categories.names)
+    least = count_threshold(a, dataset, thresholds[0]), count_threshold(b, dataset, thresholds[1])
     of_a, of_b = (find_all(each, dataset, batch_size=batch_size, workers=workers) for each in (a, b))
     return compare_detections(
         of_a,

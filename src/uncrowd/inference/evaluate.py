@@ -20,7 +20,7 @@ from uncrowd.inference.image_like import ImageLike
 from uncrowd.inference.predictor import Predictor
 from uncrowd.ranks import ALONE, Ranks
 from uncrowd.structures import Categories, Detections, ImageId, Sample, ScoreProtocol
-from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold
+from uncrowd.thresholds import DEFAULT_THRESHOLD, Threshold, of_each_class
 from uncrowd.words import counted, first, listed
 
 # What to give to `evaluate` and `compare`.
@@ -107,20 +107,31 @@ def evaluate(
     require_annotated(dataset)
     protocol = protocol or dataset.protocol
     require_scorable(protocol, dataset.categories)
+    least = count_threshold(found, dataset, threshold)
+    evaluator = None if max_dets is None else build_evaluator(protocol, tuple(max_dets))
     detections = find_all(found, dataset, batch_size=batch_size, workers=workers)
-    most = most_found(found, detections)
-    evaluator = build_evaluator(protocol, tuple(max_dets) if max_dets is not None else limits_up_to(most))
+    if evaluator is None:
+        evaluator = build_evaluator(protocol, limits_up_to(most_found(found, detections)))
     scores = evaluator.evaluate(dataset, detections, dataset.categories)
-    counting = counting_errors(dataset, detections, dataset.categories, count_threshold(found, threshold))
+    counting = counting_errors(dataset, detections, dataset.categories, least)
     return replace(scores, counting=counting)
 
 
-def count_threshold(found: Predictor | Mapping[ImageId, Detections], given: Threshold | None) -> Threshold:
-    """Returns the given threshold; without it the one that counted best on validation data, or else 0.3."""
-    if given is not None:
-        return given
-    best = found.thresholds if isinstance(found, Predictor) else None
-    return DEFAULT_THRESHOLD if best is None else best.count
+def count_threshold(
+    found: Predictor | Mapping[ImageId, Detections], dataset: DetectionDataset, given: Threshold | None
+) -> Threshold:
+    """Returns the given threshold; without it the one that counted best on validation data, or else 0.3.
+
+    Raises InputError when the classes of a predictor have other names than those of the dataset, and for a threshold
+    that does not fit them.
+    """
+    best = None
+    if isinstance(found, Predictor):
+        require_same_classes(found.categories, dataset, "The predictor")
+        best = found.thresholds
+    threshold = given if given is not None else DEFAULT_THRESHOLD if best is None else best.count
+    of_each_class(threshold, dataset.categories.names)
+    return threshold
 
 
 def require_annotated(dataset: DetectionDataset) -> None:
@@ -160,14 +171,19 @@ def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> P
 
     name: what an error calls the predictor. Raises InputError when the names of the classes differ.
     """
-    if predictor.categories.names != dataset.categories.names:
-        raise InputError(
-            f"{name} knows {_classes(predictor.categories)}, {dataset.source} has {_classes(dataset.categories)}; "
-            "give data of the same classes, in the order of their ids."
-        )
+    require_same_classes(predictor.categories, dataset, name)
     predictor = copy.copy(predictor)
     predictor.categories = dataset.categories
     return predictor
+
+
+def require_same_classes(categories: Categories, dataset: DetectionDataset, name: str) -> None:
+    """Raises InputError when a detector's classes have other names than those of the dataset; `name` is what it is."""
+    if categories.names != dataset.categories.names:
+        raise InputError(
+            f"{name} knows {_classes(categories)}, {dataset.source} has {_classes(dataset.categories)}; "
+            "give data of the same classes, in the order of their ids."
+        )
 
 
 # Of the next few images: what is in each, and why others could not be read.
