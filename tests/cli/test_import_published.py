@@ -82,7 +82,7 @@ def test_classes_come_from_an_annotation_file_whose_images_need_not_be_there(unc
     assert json.loads(uncrowd("info", flags[0]).out)["categories"] == {"3": "cat", "7": "dog"}
 
     source = checkpoint(tmp_path / "model.pth", classes=4)
-    assert "has 2 categories, the checkpoint 4" in refused("import", source, *flags)
+    assert "has 2 categories, the checkpoint 4" in refused("import", source, *flags, "--overwrite")
 
 
 class WantsToRun:

@@ -57,6 +57,16 @@ def test_the_old_weights_are_not_overwritten(uncrowd, refused, tmp_path):
     assert old.read_bytes() == before
 
 
+def test_another_file_is_replaced_on_request(uncrowd, refused, tmp_path):
+    made, source = tmp_path / "made.safetensors", save_mmdetection(tmp_path / "model.pth", ("dark",))
+    for verb, start in (("import", source), ("upgrade", tmp_path / "plain.safetensors")):
+        made.write_bytes(b"mine")
+        assert f"{made} exists already" in refused(verb, start, made)
+        assert made.read_bytes() == b"mine"
+        assert uncrowd(verb, start, made, "--overwrite").status == 0
+        made.rename(tmp_path / "plain.safetensors")
+
+
 def test_other_models_and_files_are_refused(refused, weights, tmp_path):
     new = tmp_path / "new.safetensors"
     said = refused("upgrade", weights, new)

@@ -56,6 +56,12 @@ def test_the_command_line_pushes_and_pulls(
     assert sent.endswith("My own words.\n")
     assert main(["pull", OURS, str(copy), "--revision", "v1"]) == 0
     assert copy.read_bytes() == weights.read_bytes()
+    copy.write_bytes(b"mine")
+    for destination, sentence in ((copy, "exists already"), (Path(), "is not the name of a weights file")):
+        assert main(["pull", OURS, str(destination)]) == 2
+        assert f"{destination} {sentence}" in capsys.readouterr().err
+    assert main(["pull", OURS, str(copy), "--overwrite"]) == 0
+    assert copy.read_bytes() == weights.read_bytes()
 
 
 def test_a_detector_that_comes_with_the_package_takes_its_own_card_along(hub: StandIn, tmp_path: Path) -> None:

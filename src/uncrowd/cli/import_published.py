@@ -35,6 +35,8 @@ class ImportArguments:
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
+    # Replace a file that is there already.
+    overwrite: bool = False
     # Annotation file with the categories of the training data. By default the names are read from the checkpoint. If it
     # has none, 80 classes get COCO's names, a single class is a person (CrowdHuman), and others are numbered.
     categories: OptionalPath = None
@@ -43,7 +45,8 @@ class ImportArguments:
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file and prints what it holds."""
     arguments = parse(ImportArguments, argv, "uncrowd import")
-    require_destination(arguments.destination, arguments.source, "a weights file", ".safetensors")
+    replace = arguments.overwrite
+    require_destination(arguments.destination, arguments.source, "a weights file", ".safetensors", replace=replace)
     published = read_published(arguments.source)
     model = published.model
     categories = _categories(arguments.categories, published.class_names, model.config.num_classes)

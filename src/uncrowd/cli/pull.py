@@ -29,13 +29,15 @@ class PullArguments:
     destination: Annotated[Positional[Path], arg(metavar="DST")]
     # A branch, a tag or a commit. By default the latest.
     revision: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    # Replace a file that is there already.
+    overwrite: bool = False
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the weights file."""
     arguments = parse(PullArguments, argv, "uncrowd pull")
     destination = arguments.destination
-    require_destination(destination, destination.with_suffix(""), "a weights file", ".safetensors")
+    require_destination(destination, None, "a weights file", ".safetensors", replace=arguments.overwrite)
     fetched = download(arguments.repository, arguments.revision)
     with whole_file(destination) as file:
         destination.parent.mkdir(parents=True, exist_ok=True)

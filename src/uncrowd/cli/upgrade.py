@@ -28,12 +28,15 @@ class UpgradeArguments:
     source: Annotated[Positional[Path], arg(metavar="SRC")]
     # The weights file to write (.safetensors).
     destination: Annotated[Positional[Path], arg(metavar="DST")]
+    # Replace a file that is there already.
+    overwrite: bool = False
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the upgraded weights and prints which were kept and which are new."""
     arguments = parse(UpgradeArguments, argv, "uncrowd upgrade")
-    require_destination(arguments.destination, arguments.source, "a weights file", ".safetensors")
+    replace = arguments.overwrite
+    require_destination(arguments.destination, arguments.source, "a weights file", ".safetensors", replace=replace)
     weights = load_weights(arguments.source)
     model = upgrade(weights.model, str(arguments.source))
     save_weights(arguments.destination, model, weights.categories, weights.preprocessing)
