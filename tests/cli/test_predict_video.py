@@ -118,11 +118,6 @@ def test_flags_that_do_not_fit_are_refused_in_a_sentence(refused, weights, shape
         (clip, "--line", "a,2,3,4"): "--line is 'a,2,3,4'; give whole numbers with commas between them.",
         (clip, "--line", "1,2,1,2"): "a line has two different points",
         (clip, "--zone", "1,2,3,4"): "a zone has three points or more",
-        (
-            clip,
-            "--zone",
-            "0,0,64,0,64,49",
-        ): f"--zone has the point 64,49, but the frames of {clip} have 64 x 48 pixels.",
         (clip, "--format", "yolo"): "--format is for images; ",
         (clip, "--camera", "0"): "--camera is given, and files as well; give one of the two.",
         (shapes / "images", "--line", "1,2,3,4"): "--line counts tracks in videos, and there is none; ",
@@ -130,6 +125,15 @@ def test_flags_that_do_not_fit_are_refused_in_a_sentence(refused, weights, shape
     for argv, sentence in cases.items():
         assert sentence in refused("predict", weights, *argv, "--out", tmp_path / "out")
     assert "is one of the inputs and would be overwritten" in refused("predict", weights, clip, "--out", clip.parent)
+
+
+def test_a_video_that_a_zone_does_not_fit_is_left_out(follow, clip, tmp_path):
+    write_clip(tmp_path / "large.mp4", size=(2 * HEIGHT, WIDTH))
+    said, out = follow(clip, tmp_path / "large.mp4", flags=["--json-only", "--zone", "0,0,64,0,64,49"])
+    assert said.status == 2
+    assert said.err == f"left out: --zone has the point 64,49, but the frames of {clip} have 64 x 48 pixels.\n"
+    assert "in 1 video, 1 left out; written to" in said.out
+    assert [file.name for file in out.glob("*.jsonl")] == ["large.jsonl"]
 
 
 def test_a_camera_writes_until_it_is_interrupted(follow, monkeypatch):

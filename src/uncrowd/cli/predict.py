@@ -208,7 +208,7 @@ def _track(
     tiles: TilesConfig | None,
     ranks: Ranks,
 ) -> int:
-    from uncrowd.cli.video import VideoOutput, track_videos  # needs an extra
+    from uncrowd.cli.video import VideoOutput, read_points, track_videos  # needs an extra
 
     if ranks.size > 1:
         raise InputError("Objects in a video are followed by one process; start the command without torchrun.")
@@ -219,8 +219,8 @@ def _track(
     output = VideoOutput(
         names={file: name.with_suffix("") for file, name in result_names(videos, given_folders(images)).items()},
         camera=arguments.camera,
-        line=arguments.line,
-        zone=arguments.zone,
+        line=read_points(arguments.line, "--line"),
+        zone=read_points(arguments.zone, "--zone"),
         annotated=not arguments.json_only,
     )
     output.refuse_overwriting(arguments.out, replace=arguments.overwrite)
@@ -265,7 +265,7 @@ def _classes(only: str | None, categories: Categories) -> list[str]:
 
 def _require_writable(formats: Sequence[ResultFormat], only: Sequence[str]) -> None:
     if "odgt" in formats and len(only) > 1:
-        raise InputError(f"--format odgt has one class, this detector {len(only)}; choose one with --only {only[0]}.")
+        raise InputError(f"--format odgt holds one class, but {len(only)} are reported; choose one: --only {only[0]}.")
 
 
 @contextmanager

@@ -32,14 +32,18 @@ class VideoOutput:
     """What is read, and what is written of it.
 
     names: of each video file, the path of its results in the output folder, without a suffix. camera: an index, instead
-    of files. line, zone: as on the command line. annotated: whether the video is written with its tracks.
+    of files. line, zone: their points. annotated: whether the video is written with its tracks.
     """
 
     names: Mapping[Path, Path]
     camera: int | None
-    line: str | None
-    zone: str | None
+    line: Points | None
+    zone: Points | None
     annotated: bool
+
+    def __post_init__(self) -> None:
+        """Raises InputError for points that make no line or no zone."""
+        Marks.of(self, ())
 
     @property
     def sources(self) -> dict[Path | int, Path]:
@@ -66,10 +70,10 @@ class Marks(NamedTuple):
     zone: Zone | None
 
     @classmethod
-    def read(cls, output: VideoOutput, video: Video, classes: Sequence[str]) -> "Marks":
-        """Returns those of the command line. Raises InputError where they do not fit into the video."""
-        line = None if output.line is None else Line(_points(output.line, "--line", video), classes)
-        zone = None if output.zone is None else Zone(_points(output.zone, "--zone", video))
+    def of(cls, output: VideoOutput, classes: Sequence[str]) -> "Marks":
+        """Returns new ones for a video."""
+        line = None if output.line is None else Line(output.line, classes)
+        zone = None if output.zone is None else Zone(output.zone)
         return cls(line, zone)
 
     def apply(self, frame: Frame, tracks: Detections, only: Sequence[str]) -> FoundFrame:
@@ -102,10 +106,11 @@ def track_videos(
             with ExitStack() as stack:
                 try:
                     video = stack.enter_context(open_video(source, max_pixels=predictor.max_pixels))
+                    _require_inside(output, video)
                 except InputError as error:
                     print(f"left out: {error}", file=sys.stderr)
                     continue
-                marks = Marks.read(output, video, predictor.categories.names)
+                marks = Marks.of(output, predictor.categories.names)
                 counts = VideoCounts(video.name, only, video.rate)
                 try:
                     frames = track(predictor, video, threshold.shown, batch_size, only=only)
@@ -161,19 +166,25 @@ def _with(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _points(words: str, flag: str, video: Video) -> Points:
-    """Returns the points of a flag. Raises InputError for other than pairs of whole numbers inside the frames."""
+def read_points(words: str | None, flag: str) -> Points | None:
+    """Returns the points of a flag, if it is given. Raises InputError for other than pairs of whole numbers."""
+    if words is None:
+        return None
     try:
         numbers = [int(word) for word in words.split(",")]
     except ValueError as error:
         raise InputError(f"{flag} is {words!r}; give whole numbers with commas between them.") from error
     if len(numbers) % 2:
         raise InputError(f"{flag} is {words!r}, an odd number of coordinates; give X,Y for each point.")
-    points = list(zip(numbers[::2], numbers[1::2], strict=True))
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _require_inside(output: VideoOutput, video: Video) -> None:
+    """Raises InputError for a point outside the frames."""
     height, width = video.size
-    for x, y in points:
-        if not (0 <= x <= width and 0 <= y <= height):
-            raise InputError(
-                f"{flag} has the point {x},{y}, but the frames of {video.name} have {width} x {height} pixels."
-            )
-    return points
+    for flag, points in (("--line", output.line), ("--zone", output.zone)):
+        for x, y in points or []:
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise InputError(
+                    f"{flag} has the point {x},{y}, but the frames of {video.name} have {width} x {height} pixels."
+                )

@@ -1,5 +1,6 @@
 """Videos are read frame by frame, upright, at their own times; what cannot be read is said in one sentence."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,3 +115,9 @@ def test_a_missing_camera_is_refused_in_a_sentence():
 def test_frames_from_anywhere_have_a_constant_rate():
     video = as_video((square(number) for number in (1, 2)), 12.5)
     assert [(frame.number, frame.time) for frame in video.frames] == [(1, 0), (2, Fraction(2, 25))]
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-6, -5.0, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(rate: float):
+    with pytest.raises(InputError, match=r"^rate is .*; give frames a second, such as 30\.$"):
+        as_video([square(1)], rate)

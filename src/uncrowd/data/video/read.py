@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,8 +94,13 @@ def open_video(source: str | Path | int, *, max_pixels: int = MAX_PIXELS) -> Ite
 
 
 def as_video(frames: Iterable[UInt8[np.ndarray, "h w 3"]], rate: float) -> Video:
-    """Returns frames from anywhere, RGB and all of one size, as a video of a constant rate (frames a second)."""
-    exact = Fraction(rate).limit_denominator(100_000)
+    """Returns frames from anywhere, RGB and all of one size, as a video of a constant rate (frames a second).
+
+    Raises InputError for a rate that is none.
+    """
+    exact = Fraction(rate).limit_denominator(100_000) if isfinite(rate) else Fraction(0)
+    if exact <= 0:
+        raise InputError(f"rate is {rate}; give frames a second, such as 30.")
     numbered = (Frame(number, (number - 1) / exact, pixels) for number, pixels in enumerate(frames, start=1))
     return Video(name="frames", size=(0, 0), rate=exact, announced=0, frames=numbered)
 
