@@ -10,12 +10,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import uncrowd
 from tests.exported import Exported, symbolic_shapes
 from tests.inference.cases import CATEGORIES, RESIZE, random_image
+from tests.inference.onnx_script import run_script
 from tests.paper.parity import CHOICES, TOLERANCE, load_head
 from tests.tiny import TINY_MODEL
 from uncrowd import InputError, Predictor
@@ -230,6 +232,9 @@ def test_a_file_with_dense_queries_takes_their_number_and_a_size(tmp_path: Path)
     image = random_image(64, 80)
     expected = Predictor(model, CATEGORIES, larger.resize).predict(image)
     torch.testing.assert_close(larger.predict(image).scores, expected.scores, rtol=0, atol=1e-4)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    by_script = run_script(tmp_path / "dense.onnx", tmp_path / "image.png", tmp_path)
+    assert len(by_script) == len(uncrowd.load(tmp_path / "dense.onnx", "cpu").predict(tmp_path / "image.png")) > 5
     refused: list[dict[str, Any]] = [{"bf16": True}, {"compiled": True}, {"one_label": True}]
     for option in refused:
         with pytest.raises(InputError, match="An exported detector runs as it was exported; leave bf16, comp"):
