@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from uncrowd.cli.check_figure import draw_splits
 from uncrowd.data.check.dataset import check_dataset
 from uncrowd.data.images.read import read_image
+from uncrowd.errors import InputError
 from uncrowd.visualize.ground_truth import draw_ground_truth
 from uncrowd.visualize.sheet import grid, in_column
 
@@ -48,3 +50,8 @@ def test_unreadable_images_and_those_without_boxes_are_left_out(shapes: Path, tm
 def test_nothing_is_drawn_where_no_image_can_be_read(shapes: Path, tmp_path: Path) -> None:
     shutil.copy(shapes / "instances_val.json", tmp_path)
     assert draw_splits(check_dataset(tmp_path)) is None
+
+
+def test_images_are_read_up_to_the_limit_of_the_check(shapes: Path) -> None:
+    with pytest.raises(InputError, match="the image has more than 100 pixels"):
+        draw_splits(check_dataset(shapes), max_pixels=100)

@@ -268,6 +268,14 @@ def test_a_model_that_finds_nothing_has_a_page(tmp_path: Path) -> None:
     assert len(page.images) == 2
 
 
+def test_images_above_the_limit_are_left_out(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, images=2)
+    scores = Scores(headline="AP", values={"AP": None}, per_class={}, meanings={"AP": "how well"})
+    page = Page(write_report(tmp_path, dataset, {}, scores, {}, max_pixels=10).read_text(encoding="utf-8"))
+    assert "the image has more than 10 pixels" in page.text
+    assert not page.images
+
+
 def test_a_dataset_without_images_or_boxes_has_a_page(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, images=1).subset([])
     assert "scored on 0 images" in Page(report(tmp_path / "run", dataset, {}, FINISHED)).text

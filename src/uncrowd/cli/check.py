@@ -71,13 +71,13 @@ def main(argv: Sequence[str]) -> int:
                 print(line)
         print(_summary(checked))
     if arguments.draw is not None:
-        said = _draw(checked, arguments.draw)
+        said = _draw(checked, arguments.draw, arguments.max_pixels)
         print(said, file=sys.stderr if arguments.json else sys.stdout)
     return 2 if checked.number("error") else 0
 
 
-def _draw(checked: Checked, file: Path) -> str:
-    drawn = draw_splits(checked)
+def _draw(checked: Checked, file: Path, max_pixels: int) -> str:
+    drawn = draw_splits(checked, max_pixels)
     if drawn is None:
         return f"No image can be read, so {file} was not written."
     save_figure(file, drawn)

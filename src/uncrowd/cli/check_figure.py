@@ -5,6 +5,7 @@ from jaxtyping import UInt8
 
 from uncrowd.data.check.dataset import Checked
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.data.images.read import read_image
 from uncrowd.visualize.ground_truth import draw_ground_truth
 from uncrowd.visualize.sheet import grid, in_column
@@ -12,13 +13,13 @@ from uncrowd.visualize.sheet import grid, in_column
 IMAGES = 3  # of each split
 
 
-def draw_splits(checked: Checked) -> UInt8[np.ndarray, "height width 3"] | None:
+def draw_splits(checked: Checked, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "height width 3"] | None:
     """Draws a column of images for each split, spread evenly over those that can be read and have boxes, if any have.
 
-    Returns None if no image can be read.
+    max_pixels: with which the dataset was checked. Returns None if no image can be read.
     """
     columns = {
-        dataset.split: [_drawn(dataset, index) for index in _spread(_shown(checked, dataset))]
+        dataset.split: [_drawn(dataset, index, max_pixels) for index in _spread(_shown(checked, dataset))]
         for dataset in checked.scanned.splits.present
     }
     columns = {split: images for split, images in columns.items() if images}
@@ -42,7 +43,7 @@ def _spread(positions: list[int]) -> list[int]:
     return [positions[(2 * number + 1) * len(positions) // (2 * count)] for number in range(count)]
 
 
-def _drawn(dataset: DetectionDataset, index: int) -> UInt8[np.ndarray, "_height _width 3"]:
+def _drawn(dataset: DetectionDataset, index: int, max_pixels: int) -> UInt8[np.ndarray, "_height _width 3"]:
     sample = dataset[index]
-    image, scale = in_column(read_image(sample.path, sample.size))
+    image, scale = in_column(read_image(sample.path, sample.size, max_pixels=max_pixels))
     return draw_ground_truth(image, sample, dataset.categories, scale)

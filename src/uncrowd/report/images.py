@@ -56,11 +56,12 @@ def best_and_worst(
     dataset: DetectionDataset,
     detections: Mapping[ImageId, Detections],
     threshold: float,
+    max_pixels: int,
 ) -> ShownImages:
     """Draws up to six images with mistakes, worst first, and up to six with found objects, best first.
 
     ranked: all images, worst first, scored at `threshold`. No image is in both lists; with fewer than twelve images,
-    each list has at most half of them, rounded up.
+    each list has at most half of them, rounded up. max_pixels: width times height up to which an image is read.
     """
     indices = {sample_id: index for index, sample_id in enumerate(dataset.ids.tolist())}
     categories = dataset.categories
@@ -74,11 +75,13 @@ def best_and_worst(
         for score in scores:
             if len(images) == most:
                 break
+            sample, found = dataset[indices[score.id]], detections.get(score.id, no_detections)
             try:
-                found = detections.get(score.id, no_detections)
-                images.append(_shown(dataset[indices[score.id]], score, found, threshold, categories))
+                image = read_image(sample.path, sample.size, max_pixels=max_pixels)
             except InputError as error:
                 unreadable.append(str(error))
+            else:
+                images.append(_shown(image, sample, score, found, threshold, categories))
         return images
 
     most = min(MOST, -(-len(ranked) // 2))
@@ -91,9 +94,14 @@ def best_and_worst(
 
 
 def _shown(
-    sample: Sample, score: ImageScore, detections: Detections, threshold: float, categories: Categories
+    image: UInt8[np.ndarray, "h w 3"],
+    sample: Sample,
+    score: ImageScore,
+    detections: Detections,
+    threshold: float,
+    categories: Categories,
 ) -> ShownImage:
-    image, scale = _reduced(read_image(sample.path, sample.size))
+    image, scale = _reduced(image)
     found = detections.above(threshold)
     match = match_image(sample, found)
     drawn = _draw_detections(image, found, match, scale)

@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset
+from uncrowd.data.images.file import MAX_PIXELS
 from uncrowd.engine.metrics import read_metrics
 from uncrowd.evaluation.analysis.errors import FALLBACK_THRESHOLD, analyse_errors
 from uncrowd.evaluation.coco import rank_images
@@ -31,10 +32,12 @@ def write_report(
     detections: Mapping[ImageId, Detections],
     scores: Scores,
     facts: Mapping[str, str],
+    max_pixels: int = MAX_PIXELS,
 ) -> Path:
     """Writes FOLDER/report.html from the log of the run in FOLDER and its last evaluation, and returns the path.
 
     detections, scores: those of `dataset`, without a score threshold. facts: name -> text, what was trained on what.
+    max_pixels: width times height up to which an image is read.
     Images that cannot be read are left out, and the page says so. Raises InputError if the page cannot be written; an
     earlier page is then unchanged.
     """
@@ -66,7 +69,7 @@ def write_report(
         precision=found / (found + wrong) if found + wrong else None,
         recall=found / (found + missed) if found + missed else None,
         errors=error_section(analyse_errors(dataset, detections, dataset.categories, threshold=threshold)),
-        images=best_and_worst(ranked, dataset, detections, threshold),
+        images=best_and_worst(ranked, dataset, detections, threshold, max_pixels),
         colours=COLOURS,
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
     )

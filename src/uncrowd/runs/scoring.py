@@ -98,7 +98,8 @@ class Scoring:
             compared = beside_paper(self.experiment, scores, len(self.dataset), self.start_from)
             if compared is not None:
                 self.log.say(compared)
-            write_report(self.folder, self.dataset, detected.detections, scores, self.facts)
+            limit = self.experiment.train.max_pixels
+            write_report(self.folder, self.dataset, detected.detections, scores, self.facts, limit)
 
     def _save(self, model: nn.Module, name: str) -> ScoreThresholds | None:
         """Saves the model that was just scored, and returns the thresholds that were best for it."""
