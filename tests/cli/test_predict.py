@@ -214,7 +214,7 @@ def test_each_image_is_decoded_once_and_only_a_batch_is_held(uncrowd, weights, s
         (["--threshold", "0,5"], "--threshold is '0,5'; give a number between 0 and 1"),
         (["--only", "cat"], "'cat' is no class of this detector"),
         (["--only", ","], "--only , names no class; give one or several, such as dark"),
-        (["--format", "odgt"], "--format odgt has one class, this detector 2; choose one with --only dark"),
+        (["--format", "odgt"], "--format odgt holds one class, but 2 are reported; choose one: --only dark"),
         (["--threshold", -0.1], "scores are between 0 and 1"),
         (["--threshold", "nan"], "scores are between 0 and 1"),
         (["--batch-size", 0], "--batch-size is 0; give 1 or more"),

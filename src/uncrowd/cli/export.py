@@ -69,7 +69,7 @@ class ExportArguments:
     data: OptionalPath = None
     # Split of the dataset; by default the validation split, or the only split.
     split: OptionalSplit = None
-    # Number of images, the first of the split, to calibrate with.
+    # With --int8, the number of images, the first of the split, to calibrate with.
     images: int = IMAGES
 
 
@@ -102,7 +102,10 @@ def _refuse_unused(arguments: ExportArguments, what: str, *used: str) -> None:
     for field in fields(arguments):
         unused = field.name not in ("source", "destination", "page", *used)
         if unused and getattr(arguments, field.name) != field.default:
-            raise InputError(f"--{field.name.replace('_', '-')} has no effect on {what}; leave it out.")
+            mend = "leave it out"
+            if field.name == "lower_duplicates":
+                mend = "first export WEIGHTS to a .safetensors with it, and then that file"
+            raise InputError(f"--{field.name.replace('_', '-')} has no effect on {what}; {mend}.")
 
 
 def _refuse_overwriting(arguments: ExportArguments, destination: Path) -> None:

@@ -52,7 +52,7 @@ def load(
     path = Path(path)
     exported = is_exported(path)
     if exported and lower_duplicates is not None:
-        raise InputError(f"{path} scores duplicates as it was exported; leave lowering them out.")
+        raise InputError(f"{path} scores duplicates as it was exported; leave lower_duplicates out.")
     if short_side is not None and tta is not None:
         raise InputError("Test-time augmentation has its own sizes of an image; leave it or the short side out.")
     if exported:

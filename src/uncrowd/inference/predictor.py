@@ -70,11 +70,9 @@ class Predictor:
     ):
         exported = not isinstance(model, Detector)
         if exported and (bf16 or compiled or one_label):
-            raise InputError(
-                "An exported detector runs as it was exported; leave bf16, compiling and one label a box out."
-            )
+            raise InputError("An exported detector runs as it was exported; leave bf16, compiled and one_label out.")
         if one_label and tta is not None:
-            raise InputError("Test-time augmentation votes for each class on its own; leave one label a box out.")
+            raise InputError("Test-time augmentation votes for each class on its own; leave one_label out.")
         if compiled and tta is not None:
             raise InputError(
                 "Test-time augmentation has a dozen sizes an image, each to be compiled; leave one of the two out."
