@@ -126,8 +126,27 @@ def test_patience_ends_a_run_whose_score_gets_no_better(
     assert (resumed.is_finished, patient.is_finished) == (True, False)
 
 
+def test_a_run_with_less_patience_than_before_ends_at_its_next_evaluation(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, told = build(epochs=5), Told([0.2, 0.1, 0.1])
+    monkeypatch.setattr(trainer.loader, "epoch", lambda epoch, start: iter(()))
+    monkeypatch.setattr(told, "finished", pytest.fail)
+    monkeypatch.setattr(Trainer, "is_finished", property(lambda trainer: trainer.position.epoch == 3))
+    trainer.train(None, told)
+    monkeypatch.undo()
+
+    resumed, told = build(epochs=5, patience=1, evaluate_every=5), Told([0.1])
+    resumed.facts = trainer.facts
+    resumed.resume()
+    assert (resumed.position, resumed.since_best, resumed.is_finished) == ((3, 0), 2, False)
+    monkeypatch.setattr(resumed.loader, "epoch", lambda epoch, start: iter(()))
+    resumed.train(None, told)
+    assert told.events == [("evaluate", 5), ("finished", 0)]
+
+
 def test_a_checkpoint_of_an_earlier_version_has_no_score_since_the_best() -> None:
-    assert read_progress({"position": [1, 2], "best": 0.5}, 3, 4, "it") == ((1, 2), 0.5, 0)
+    assert read_progress({"position": [1, 2], "best": 0.5}, 3, 4, "it") == ((1, 2), 0.5, 0, True)
     with pytest.raises(InputError, match="it has a damaged record"):
         read_progress({"position": [1, 2], "best": 0.5, "since_best": -1}, 3, 4, "it")
 

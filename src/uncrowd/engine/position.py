@@ -18,25 +18,30 @@ class Position(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The position, the best score so far, and the number of scores since then, none of which was better."""
+    """The position, the best score so far, and the number of scores since then, none of which was better.
+
+    ended: whether training ended early for want of a better score.
+    """
 
     position: Position
     best: float | None
     since_best: int
+    ended: bool
 
 
 def read_progress(progress: Any, epochs: int, steps: int, source: str) -> Progress:
-    """Returns the `progress` of a checkpoint. Earlier versions did not count scores since the best.
+    """Returns the `progress` of a checkpoint. Earlier versions did not count scores since the best, nor write `ended`.
 
     epochs, steps: of the run, and of each epoch. Raises InputError, naming `source`, when no such run can be there.
     """
     try:
         (epoch, step), best, since_best = progress["position"], progress["best"], progress.get("since_best", 0)
-        if not type(epoch) is type(step) is type(since_best) is int:
+        ended = progress.get("ended", True)  # they ended wherever patience was up
+        if not type(epoch) is type(step) is type(since_best) is int or type(ended) is not bool:
             raise TypeError
         within = (0 <= epoch < epochs and 0 <= step <= steps) or (epoch, step) == (epochs, 0)
         if within and (best is None or math.isfinite(best)) and since_best >= 0:
-            return Progress(Position(epoch, step), best, since_best)
+            return Progress(Position(epoch, step), best, since_best, ended)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise InputError(

@@ -64,6 +64,7 @@ class Trainer:
         self.position = Position(0, 0)
         self.best: float | None = None
         self.since_best = 0
+        self.ended = False
         self._stop = StopRequest()
         self._unreadable: set[str] = set()
 
@@ -79,8 +80,9 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done and scored, or enough that training has ended early."""
-        return self.position.epoch >= self.config.epochs or (self.position.step == 0 and self._ends_early)
+        """Whether all epochs are done and scored, or training has ended early and has no more patience since."""
+        ended_early = self.ended and self.position.step == 0 and self._ends_early
+        return self.position.epoch >= self.config.epochs or ended_early
 
     @property
     def _ends_early(self) -> bool:
@@ -110,7 +112,7 @@ class Trainer:
             completed=completed,
         )
         limits = self.config.epochs, self.loader.steps_per_epoch
-        self.position, self.best, self.since_best = read_progress(progress, *limits, str(self.checkpoint))
+        self.position, self.best, self.since_best, self.ended = read_progress(progress, *limits, str(self.checkpoint))
 
     def rehearse(self) -> Forecast:
         """Measures the first steps and writes nothing. The trainer must not be used afterwards."""
@@ -133,6 +135,7 @@ class Trainer:
         with self._stop:
             timer = StepTimer(self.accelerator.device)
             while not self.is_finished:
+                self.ended = False
                 finished_epoch = self._train_epoch(log, timer)
                 timer = None  # because an evaluation would be timed with the next step
                 self._save()  # so that after a kill in the evaluation, no step has to be repeated
@@ -141,9 +144,10 @@ class Trainer:
                 epoch = self.position.epoch + 1
                 if epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs:
                     self._evaluate(events, epoch)
-                    if self._ends_early and epoch < self.config.epochs:
+                    self.ended = self._ends_early
+                    if self.ended and epoch < self.config.epochs:
                         self._say_early_end(log, epoch)
-                    if self._ends_early or epoch == self.config.epochs:
+                    if self.ended or epoch == self.config.epochs:
                         events.finished(self.learner.evaluated_model)
                 self.position = Position(epoch, 0)
                 self._save()
@@ -250,5 +254,5 @@ class Trainer:
     def _save(self) -> None:
         self.learner.require_finite()
         if self.accelerator.is_main_process:
-            progress = Progress(self.position, self.best, self.since_best)._asdict()
+            progress = Progress(self.position, self.best, self.since_best, self.ended)._asdict()
             save_checkpoint(self.checkpoint, *self.learner.state, facts=self.facts, progress=progress)
