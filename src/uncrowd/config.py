@@ -15,9 +15,6 @@ from uncrowd.whole_file import whole_file
 
 Config = TypeVar("Config")
 
-# Keys that earlier versions wrote -> the keys of this version.
-RENAMED = {"pictures": "images"}
-
 _converter = cattrs.Converter(forbid_extra_keys=True)
 
 
@@ -69,7 +66,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def read_json(text: str) -> Any:
-    """Returns what `json.loads` returns, with keys of earlier versions replaced by those of this version.
+    """Returns what `json.loads` returns, with settings of earlier versions replaced by those of this version.
 
     All files that hold settings are read with it: runs, checkpoints, weights and ONNX files. Raises the errors of
     `json.loads`, and as `unique_keys` does.
@@ -93,7 +90,7 @@ def _with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(weighted := values.get("channel_weighting"), bool) and "interaction" not in values:  # DETR's
         values = {key: value for key, value in values.items() if key != "channel_weighting"}
         values["interaction"] = "dcw" if weighted else "entangled"
-    return {RENAMED.get(key, key): value for key, value in values.items()}
+    return values
 
 
 def from_dict(cls: type[Config], values: Any, source: str) -> Config:

@@ -126,18 +126,6 @@ def test_the_checkpoint_of_a_detr_may_say_channel_weighting(saved: Trainer, buil
     assert fresh.position == (0, 2)
 
 
-def test_a_checkpoint_may_call_images_pictures(saved: Trainer, build: Build) -> None:
-    """An earlier version counted the pictures of a dataset."""
-    saved.facts = {"training data": {"pictures": 4, "boxes": 9}}
-    saved._save()
-    fresh, other = build(), build()
-    fresh.facts, other.facts = ({"training data": {"images": images, "boxes": 9}} for images in (4, 5))
-    fresh.resume()
-    assert fresh.position == saved.position
-    with pytest.raises(InputError, match=r"training data\.images was 4 and is 5"):
-        other.resume()
-
-
 def test_nothing_is_restored_from_another_run(saved: Trainer, build: Build) -> None:
     other = build()
     other.facts = {}

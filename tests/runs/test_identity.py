@@ -9,7 +9,7 @@ from tests.tiny import tiny_experiment
 from uncrowd.config import differences
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.open import open_dataset
-from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, identity
+from uncrowd.runs.identity import MAY_CHANGE, MAY_DIFFER, completed, identity
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +40,10 @@ def test_a_moved_box_makes_another_run(datasets: tuple[DetectionDataset, Detecti
         identity(tiny_experiment(), train, val), identity(tiny_experiment(), replace(train, boxes=moved), val)
     )
     assert [name for name, *_ in found] == ["training data.contents"]
+
+
+def test_an_earlier_version_called_images_pictures(datasets: tuple[DetectionDataset, DetectionDataset]) -> None:
+    facts = identity(tiny_experiment(), *datasets)
+    earlier = dict(facts["training data"])
+    earlier["pictures"] = earlier.pop("images")
+    assert completed(facts | {"training data": earlier}) == facts

@@ -76,6 +76,13 @@ def test_a_shared_stage_is_written_once(tmp_path: Path) -> None:
     assert torch.equal(loaded(images, sizes)[3].boxes, model(images, sizes)[3].boxes)
 
 
+def test_a_class_may_have_the_name_of_a_setting(tmp_path: Path, model: SparseRCNN) -> None:
+    names = ("pictures", "images")
+    thresholds = ScoreThresholds(f1=dict(zip(names, (0.25, 0.5), strict=True)), count=dict.fromkeys(names, 0.5))
+    save_weights(tmp_path / "w.safetensors", model, Categories(ids=(1, 2), names=names), PREPROCESSING, thresholds)
+    assert load_weights(tmp_path / "w.safetensors").thresholds == thresholds
+
+
 def test_other_classes_are_refused_with_a_table(model: SparseRCNN) -> None:
     other = SparseRCNN(replace(TINY, num_classes=5))
     before = {name: tensor.clone() for name, tensor in other.state_dict().items()}

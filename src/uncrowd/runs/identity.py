@@ -10,7 +10,8 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.recipes.experiment import Experiment
 
 # Settings of `train` that a resumed run may change: the length of the run, what is written when, what changes
-# results by rounding at most, and the limit of pixels, which is raised when images turn out to be left out.
+# results by rounding at most (`accumulate` also by what is drawn for each micro-batch), and the limit of pixels, which
+# is raised when images turn out to be left out.
 MAY_CHANGE = (
     "epochs",
     "accumulate",
@@ -42,7 +43,13 @@ def completed(facts: dict[str, Any]) -> dict[str, Any]:
     A setting whose default is what was done before is no difference. Raises InputError for what is no configuration.
     """
     experiment = config.from_dict(Experiment, facts["configuration"], "the checkpoint's configuration")
-    return facts | {"configuration": config.to_dict(experiment)}
+    contents = {split: _counting_images(facts[split]) for split in ("training data", "validation data")}
+    return facts | {"configuration": config.to_dict(experiment)} | contents
+
+
+def _counting_images(contents: dict[str, Any]) -> dict[str, Any]:
+    """Returns the contents of a dataset; earlier versions called its images pictures."""
+    return {"images" if key == "pictures" else key: value for key, value in contents.items()}
 
 
 def _contents(dataset: DetectionDataset) -> dict[str, Any]:
