@@ -45,6 +45,13 @@ def require_at_least(least: int | float, **values: object) -> None:
             raise InputError(f"{name} is {value}; give {least} or more.")
 
 
+def require_above(bound: int | float, **values: object) -> None:
+    """Raises InputError for the first of the named values that is not above `bound`, or no number."""
+    for name, value in values.items():
+        if not _number(name, value) > bound:
+            raise InputError(f"{name} is {value}; give more than {bound}.")
+
+
 def require_whole(least: int, **values: object) -> None:
     """Raises InputError for the first of the named values that is not a whole number of `least` or more."""
     for name, value in values.items():

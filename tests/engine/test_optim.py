@@ -1,10 +1,13 @@
 """The learning rate of each step, and which parameters the optimiser trains at which rate."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from uncrowd.engine.optim import OptimConfig, build_optimizer, learning_rate
+from uncrowd.errors import InputError
 
 WARM = OptimConfig(learning_rate=1.0, warmup_steps=10, warmup_factor=0.1, milestones=(2.0, 3.5), decay=0.1)
 
@@ -72,3 +75,10 @@ def test_the_backbone_can_learn_at_a_rate_of_its_own() -> None:
         moved = (before[name] - parameter).tolist()
         expected = 0.001 if name.startswith("backbone") else 0.01
         assert torch.tensor(moved).flatten().tolist() == pytest.approx([expected] * parameter.numel(), rel=1e-3)
+
+
+@pytest.mark.parametrize("setting", ["learning_rate", "clip_norm"])
+def test_settings_with_which_nothing_is_learnt_are_refused(setting: str) -> None:
+    settings: dict[str, Any] = {setting: 0.0}
+    with pytest.raises(InputError, match=rf"^{setting} is 0\.0; give more than 0\.$"):
+        OptimConfig(**settings)

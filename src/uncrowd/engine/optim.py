@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from uncrowd.errors import require_at_least
+from uncrowd.errors import require_above, require_at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for values with which nothing would be learnt."""
-        require_at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, decay=self.decay)
-        require_at_least(0, clip_norm=self.clip_norm, warmup_steps=self.warmup_steps, warmup_factor=self.warmup_factor)
-        require_at_least(0, backbone_factor=self.backbone_factor)
+        require_above(0, learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        require_at_least(0, weight_decay=self.weight_decay, decay=self.decay, backbone_factor=self.backbone_factor)
+        require_at_least(0, warmup_steps=self.warmup_steps, warmup_factor=self.warmup_factor)
         if self.scale_to_batch is not None:
             require_at_least(1, scale_to_batch=self.scale_to_batch)
 
