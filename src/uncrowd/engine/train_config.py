@@ -15,7 +15,7 @@ class TrainConfig:
     # Images per step, over all ranks.
     batch_size: int = 16
     # Micro-batches into which each rank cuts its images of a step. More of them need less memory and give the same
-    # gradient.
+    # gradient, but for what the model draws at random for each of them, such as the number of dense queries.
     accumulate: int = 1
     # Mixed precision in bfloat16; boxes, IoU attention and losses stay in fp32.
     bf16: bool = False

@@ -31,7 +31,8 @@ from uncrowd.losses.matcher import LossConfig, PaddedTargets, matching_cost, on_
 from uncrowd.structures import StageOutput
 
 # The most points of each object, its cheapest, that take part in its matching. As many as an image has pairs are always
-# enough, because one of them is free; only images with more pairs than this are matched with fewer.
+# enough, because one of them is free. With more pairs, an object whose points others have taken gets any point of their
+# lists.
 _SHORTLIST = 256
 
 
@@ -158,7 +159,7 @@ def match_points(
     config: LossConfig,
     repeats: tuple[int, ...],
 ) -> list[Pairs]:
-    """Returns, for each of s branches, the cheapest assignment in which each object gets `repeats` points.
+    """Returns, for each of s branches, the cheapest assignment in which each object gets `repeats` points of its list.
 
     Where the short lists of an image hold too few points for that, its objects get equally many; with fewer points than
     objects, some get 1 and the others none. Raises NonFiniteError if a prediction or its cost is NaN or

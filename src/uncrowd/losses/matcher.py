@@ -122,7 +122,8 @@ def match(
     """Returns the cheapest one-to-one assignment of predictions and objects for every stage and image.
 
     Each image yields min(n, its objects) pairs, ordered by prediction. The costs go to the host in one copy, the only
-    time that a step waits for the device. Raises NonFiniteError if a prediction or its cost is NaN or infinite.
+    time that the loss of the stages waits for the device. Raises NonFiniteError if a prediction or its cost is NaN or
+    infinite.
     """
     cost = matching_cost(logits, boxes, targets, config)
     # A finite box can be so far away that its cost is infinite.

@@ -32,7 +32,7 @@ class DenseHeadConfig:
     layers: int = 2
     # For each query, so many points with the best scores compete to become one.
     candidates_per_query: int = 4
-    # No more points than these compete for all queries, or as many as there are queries if these are more.
+    # Most points that compete for all queries together; with more queries than this, as many points as queries.
     candidates: int = 2000
     # Stop the gradient of the stages at the features that become queries, as DDQ does. Otherwise the dense head also
     # learns to make queries.

@@ -57,7 +57,8 @@ class DetectorConfig(Protocol):
 class Detector(nn.Module, ABC):
     """`forward(images, sizes)` returns the predictions of every stage; `decode` ranks those of the last stage.
 
-    Both are the same in training and in evaluation. Nothing is resized, clipped, thresholded or suppressed here.
+    `decode` is the same in training and in evaluation; each detector says what `forward` adds in training. Nothing is
+    resized, clipped, thresholded or suppressed here.
     multiple: `forward` pads the sides of images to multiples of it. At inference, only images of the same padded size
     share a batch, so that results do not depend on the batch.
     """

@@ -129,10 +129,11 @@ class DETR(Detector):
         memory = Memory(features.flatten(2).transpose(1, 2), positions.flatten(1, 2), inside.flatten(1))
         return self.decoder(self.encoder(memory), self.query_positions.expand(images.shape[0], -1, -1), sizes)
 
-    def decode(self, outputs: list[StageOutput], *, one_label: bool = True) -> Decoded:
+    def decode(self, outputs: list[StageOutput], *, one_label: bool = False) -> Decoded:
         """Returns each query of the last layer once, with its best class, best first, without a threshold and NMS.
 
-        Scores come from a softmax over the classes and no object. one_label: DETR gives a box no second label anyway.
+        Scores come from a softmax over the classes and no object. one_label: changes nothing, because
+        each box has one label.
         """
         return each_query_once(outputs[-1], self.config.scores)
 

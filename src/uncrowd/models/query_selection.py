@@ -3,8 +3,8 @@
 The number of queries is chosen at inference, and each starts at a box of its own (DDQ, arXiv:2303.12776).
 
 Greedy NMS would delete the true neighbour of a better object, and its number of survivors depends on the data. Here
-every candidate keeps a rank, so a hidden object falls behind and stays, and all shapes depend on shapes alone, as CUDA
-graphs, torch.compile and ONNX need.
+every candidate keeps a rank, so a hidden object falls behind and more queries reach it, and all shapes depend on shapes
+alone, as CUDA graphs, torch.compile and ONNX need.
 """
 
 from typing import NamedTuple

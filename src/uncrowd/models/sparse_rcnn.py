@@ -152,6 +152,8 @@ class SparseRCNN(Detector):
         assert self.dense_head is not None
         self.selection.to_query.requires_grad_(False)
         self.pyramid.freeze_below(self.dense_head.first_level)
+        if self.backbone.norms is not None:
+            self.backbone.norms[: self.dense_head.first_level].requires_grad_(False)
 
     def _from_learned(self, features: list[Tensor], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)

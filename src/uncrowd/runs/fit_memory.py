@@ -62,7 +62,7 @@ def fitted(
 def largest_that_fits(
     sizes: list[int], take_step: Callable[[int], None], peak: Callable[[], int | None], limit: int | None
 ) -> int:
-    """Returns the last of the ascending sizes whose step does not run out of memory; 0 if none does not.
+    """Returns the last of the ascending sizes whose step does not run out of memory; 0 if even the first one does.
 
     peak: the bytes at the peak of all steps so far. limit: the bytes that this process may hold, where running out of
     memory would end it; a size is then tried only if memory in proportion to the size before stays below.
