@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.coco_files import HEIGHT, WIDTH, draw
 from tests.data.written import NAMES, make, write_yolo, yolo_lines
@@ -77,6 +78,29 @@ def test_label_studio_s_export_without_yaml(tmp_path):
             (tmp_path / kind / split).rmdir()
     (dataset,) = open_dataset(tmp_path).present
     assert (dataset.split, len(dataset)) == ("train", 6)
+
+
+def test_an_empty_line_among_classes_is_refused(tmp_path):
+    """It would give those that follow other numbers."""
+    write_yolo(tmp_path, make(5))
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "classes.txt").write_text("ant\n\nbee\ncat\n")
+    with pytest.raises(InputError, match=r"classes\.txt has an empty line 2; write a class on each line, or remove it"):
+        open_dataset(tmp_path)
+
+
+def test_images_behind_a_link_are_read_once(tmp_path):
+    one(tmp_path / "data", "0 0.5 0.5 0.25 0.5\n")
+    elsewhere = one(tmp_path / "elsewhere", None).parent / "images"
+    (tmp_path / "data/images/sub").symlink_to(elsewhere)
+    (tmp_path / "data/images/again").symlink_to(tmp_path / "data/images")
+    assert read_yolo(tmp_path / "data/data.yaml").ids.tolist() == ["images/0.png", "images/sub/0.png"]
+
+
+def test_a_jpeg_may_be_called_jfif(tmp_path):
+    file = one(tmp_path, "0 0.5 0.5 0.25 0.5\n")
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images/1.jfif", format="JPEG")
+    assert read_yolo(file).ids.tolist() == ["images/0.png", "images/1.jfif"]
 
 
 def one(folder: Path, labels: str | None, yaml: str = "train: images\nnames: [ant, bee]\n", images: int = 1) -> Path:

@@ -17,7 +17,7 @@ LONGEST = 1024
 _TRUTHS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 _HALF = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
-_WHOLE = re.compile(r"(0|-?[1-9]\d{0,17})(\.0)?", re.ASCII)
+_WHOLE = re.compile(r"(0|-?[1-9]\d{0,17})(\.0{1,18})?", re.ASCII)
 
 
 def as_truth(value: Any) -> bool | None:

@@ -171,8 +171,14 @@ def _below(base: str, parts: Parts, listings: Listings) -> str | None:
 
 
 def _walk(place: str) -> list[str]:
+    """The images in a folder and below, also where links lead; a folder that is reached twice is read once."""
     paths: list[str] = []
-    for folder, below, files in os.walk(place):
+    seen: set[str] = set()
+    for folder, below, files in os.walk(place, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
         below[:] = sorted(name for name in below if not is_junk(name))
         paths += [os.path.join(folder, name) for name in sorted(files) if has_suffix(name) and not is_junk(name)]
     return paths

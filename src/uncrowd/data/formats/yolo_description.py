@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from uncrowd.data.formats.files import head
+from uncrowd.data.formats.files import decoded
 from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.values import as_whole
 from uncrowd.data.images.folders import SPLIT_WORDS
@@ -127,7 +127,12 @@ def _names(raw: dict[str, Any], file: Path) -> dict[int, str]:
 def _of_folder(file: Path) -> Description:
     """What classes.txt, in the dataset's folder or in labels/, and the folders in images/ say."""
     root = root_of(file)
-    lines = [line.strip() for line in head(file).splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in decoded(file.read_bytes()).rstrip().splitlines()]
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
+    if "" in lines:
+        raise InputError(f"{file} has an empty line {lines.index('') + 1}; write a class on each line, or remove it.")
     images = Listings().descend(str(root), ("images",))
     if images is None:
         raise InputError(f"{file} has no folder named images beside it; give the dataset's data.yaml.")
