@@ -203,6 +203,26 @@ def test_lists_name_only_images_with_an_xml_file(tmp_path):
         open_dataset(tmp_path)
 
 
+def test_a_list_may_name_the_images(tmp_path):
+    write_voc(tmp_path, make(5))
+    file = tmp_path / "ImageSets/Main/train.txt"
+    expected = open_dataset(tmp_path).present[0].ids.tolist()
+    file.write_text("".join(f"{name}.png\n" for name in expected))
+    assert open_dataset(tmp_path).present[0].ids.tolist() == expected
+
+
+def test_the_devkit_s_annotations_may_be_given_alone(tmp_path):
+    write_voc(tmp_path, made := make(5))
+    assert len(open_dataset(tmp_path / "Annotations").present[0]) == len(made)
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    flat(tmp_path, 2, ("annotations/train", "annotations/val"))
+    shutil.copytree(tmp_path / "annotations/train", tmp_path / "train")
+    with pytest.raises(InputError, match=r"could each be the annotations of the train split; give one of them by name"):
+        open_dataset(tmp_path)
+
+
 def test_images_are_those_named_as_the_xml_files_or_else_those_that_these_name(tmp_path):
     one(tmp_path, found((1, 1, 9, 9)))
     (tmp_path / "a.png").rename(tmp_path / "photo.png")

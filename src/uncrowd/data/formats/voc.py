@@ -23,7 +23,7 @@ from uncrowd.data.formats.values import is_file_name
 from uncrowd.data.formats.voc_layout import all_files, annotations_folder, find_splits, place_of
 from uncrowd.data.formats.voc_xml import Annotated, Object, parse
 from uncrowd.data.images.find import find_images
-from uncrowd.data.images.listing import Listings
+from uncrowd.data.images.listing import Listings, has_suffix
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Names, Problems, Rule
 from uncrowd.errors import InputError
@@ -172,7 +172,9 @@ def _in_list(file: Path, problems: Problems) -> list[Path]:
     found: dict[Path, None] = {}
     for line in lines:
         name = line.strip().removesuffix(".xml")
-        path = listings.file(str(folder), (f"{name}.xml",)) if is_file_name(name) and "/" not in name else None
+        stems = [name, *([name.rpartition(".")[0]] if has_suffix(name) else [])]  # some lists name the images
+        named = [f"{stem}.xml" for stem in stems if is_file_name(stem) and "/" not in stem]
+        path = next(filter(None, (listings.file(str(folder), (xml,)) for xml in named)), None)
         if path is not None:
             found[Path(path)] = None
         elif name:

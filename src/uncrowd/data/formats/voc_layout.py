@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uncrowd.data.formats.files import files_with, head, in_order
+from uncrowd.data.formats.files import files_with, head, in_order, only
 from uncrowd.data.images.folders import SPLIT_WORDS, is_annotations_folder
 from uncrowd.data.images.listing import Listings
 from uncrowd.errors import InputError
@@ -32,14 +32,14 @@ def find_splits(path: Path) -> dict[str, Path]:
     lists = {split: file for file in _lists(path) if (split := _split_of_list(file)) is not None}
     if lists:
         return in_order(lists)
-    folders: dict[str, Path] = {}
+    folders: dict[str, list[Path]] = {}
     for folder in _folders(path):
         below = (SPLIT_WORDS.get(part.lower()) for part in folder.relative_to(path).parts)
-        folders.setdefault(next(filter(None, below), "train"), folder)
+        folders.setdefault(next(filter(None, below), "train"), []).append(folder)
     devkits = [] if folders else [name for name in sorted(Listings().of(str(path)).folders) if _lists(path / name)]
     if devkits:
         raise InputError(f"{path} holds {first(devkits, 5)}, each a dataset of its own; give one of these folders.")
-    return in_order(folders)
+    return in_order({split: only(of_split, split) for split, of_split in folders.items()})
 
 
 def _lists(root: Path) -> list[Path]:
@@ -94,5 +94,5 @@ def all_files(annotations: Path) -> list[Path]:
     """The XML files of all splits: the classes of one are those of all."""
     if not annotations.is_dir():
         return files_with(annotations_folder(annotations), ".xml")
-    folders = dict.fromkeys([*find_splits(_root(annotations)).values(), annotations])
-    return [file for folder in folders for file in files_with(folder, ".xml")]
+    places = dict.fromkeys([*find_splits(_root(annotations)).values(), annotations])  # some may be lists
+    return [file for folder in places if folder.is_dir() for file in files_with(folder, ".xml")]
