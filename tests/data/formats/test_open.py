@@ -7,6 +7,7 @@ import pytest
 from tests.data.coco_files import annotation, content, image, write
 from tests.data.odgt_files import line, person
 from tests.data.odgt_files import write as write_odgt
+from uncrowd.data.check.dataset import check_dataset
 from uncrowd.data.formats.layout import find_layout
 from uncrowd.data.formats.open import open_dataset, open_split
 from uncrowd.data.images.folders import split_of
@@ -212,6 +213,14 @@ def test_splits_of_different_classes_are_refused(tmp_path, categories, sentence)
     write(tmp_path / "instances_val.json", content(categories=categories))
     with pytest.raises(InputError, match=sentence):
         open_dataset(tmp_path)
+
+
+def test_classes_that_are_left_out_may_differ(tmp_path):
+    write(tmp_path / "instances_train.json")
+    write(tmp_path / "instances_val.json", content(categories=[{"id": 3, "name": "cat"}, {"id": 7, "name": "cow"}]))
+    splits = open_dataset(tmp_path, classes=["cat"])
+    assert [dataset.categories.names for dataset in splits.present] == [("cat",)] * 2
+    assert check_dataset(tmp_path, classes=["cat"]).scanned.splits.describe() == splits.describe()
 
 
 def test_two_files_for_one_split_are_refused(tmp_path):

@@ -38,10 +38,10 @@ def open_dataset(data: Data, box: BoxKind = "fbox", classes: ClassMap | Sequence
     """
     layout = find_layout(data)
     datasets = {split: open_split(layout, split, images_needed=split != "test", box=box) for split in layout.splits}
-    require_same_classes(list(datasets.values()))
     if classes is not None:
         chosen = class_map(classes)
         datasets = {split: keep_classes(dataset, chosen) for split, dataset in datasets.items()}
+    require_same_classes(list(datasets.values()))
     return Splits(format=layout.format, root=layout.root, not_read=layout.not_read, **datasets)
 
 
