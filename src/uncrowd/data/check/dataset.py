@@ -20,7 +20,6 @@ from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Finding, Problems, Severity
 from uncrowd.data.splits import Splits, require_same_classes
 from uncrowd.errors import InputError
-from uncrowd.structures import ImageId
 
 _ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -42,13 +41,13 @@ class Checked:
     """What is wrong with a dataset, errors first, then warnings, then notes; and what training uses, if it does.
 
     training: None if training refuses the dataset, which it does if there are errors.
-    unusable: annotation file and id of each image that cannot be read, or differs in size from its record.
+    unusable: the image files that cannot be read, or differ in size from their records.
     """
 
     scanned: Scanned
     findings: list[Finding]
     training: TrainingData | None
-    unusable: frozenset[tuple[Path, ImageId]]
+    unusable: frozenset[Path]
 
     def number(self, severity: Severity) -> int:
         """Returns how many findings have this severity."""
@@ -56,8 +55,7 @@ class Checked:
 
     def usable(self, dataset: DetectionDataset) -> list[int]:
         """Returns the positions of the images of one of the datasets, or of a part of it, that can be used."""
-        ids = enumerate(dataset.ids.tolist())
-        return [index for index, id in ids if (dataset.source, id) not in self.unusable]
+        return [index for index in range(len(dataset)) if dataset.path(index) not in self.unusable]
 
     def usable_images(self, dataset: DetectionDataset) -> int:
         """Returns how many images of one of the datasets, or of a part of it, can be used."""
@@ -141,11 +139,11 @@ def check(scanned: Scanned, seed: int = 0, max_pixels: int = MAX_PIXELS) -> Chec
     )
 
 
-def _unusable(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -> frozenset[tuple[Path, ImageId]]:
+def _unusable(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -> frozenset[Path]:
     return frozenset(
-        (dataset.source, id)
+        dataset.path(index)
         for dataset, inspected in zip(datasets, facts, strict=True)
-        for index, (id, size) in enumerate(zip(dataset.ids.tolist(), dataset.sizes.tolist(), strict=True))
+        for index, size in enumerate(dataset.sizes.tolist())
         if not inspected or not inspected[index].fits(tuple(size))  # no image of a split is inspected if none is found
     )
 
