@@ -1,9 +1,11 @@
 """Any file a person can look at becomes RGB, 0-255, the way round its record says; anything else one sentence."""
 
 import io
+import struct
 import warnings
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from uncrowd.data.images.read import image_sizes, read_content, read_image, to_rgb, upright
+from uncrowd.data.images.read import displayed_sizes, image_sizes, read_content, read_image, to_rgb, upright
 from uncrowd.errors import InputError
 
 HEIGHT, WIDTH = 4, 6
@@ -168,6 +170,27 @@ def test_a_missing_file_is_named():
         read_image(Path("nowhere.jpg"))
     with pytest.raises(InputError, match=r"nowhere\.jpg does not exist"):
         image_sizes(Path("nowhere.jpg"))
+
+
+def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image.Image, "load", Mock(side_effect=MemoryError))
+    with pytest.raises(InputError, match=r"a\.png needs more memory than there is now; end other programs\.$"):
+        read_image(tmp_path / "a.png")
+
+
+def test_headers_are_read_above_the_limit_of_decoding(tmp_path):
+    """A PNG of 20,000 x 10,000 pixels, of which there is only the header."""
+    (tmp_path / "large.png").write_bytes(png_header(20_000, 10_000))
+    assert displayed_sizes([tmp_path / "large.png"]) == [(10_000, 20_000)]
+    with pytest.raises(InputError, match="the image has more than 178,956,970 pixels"):
+        read_image(tmp_path / "large.png")
+
+
+def png_header(width: int, height: int) -> bytes:
+    chunks = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT"
+    packed = (struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def test_a_truncated_jpeg_is_named(tmp_path):

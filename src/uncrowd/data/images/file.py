@@ -124,6 +124,8 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Iterator[Im
         except Image.DecompressionBombError as error:
             limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
             raise InputError(f"{_name(source)}: {_too_large(limit)}") from error
+        except MemoryError as error:  # the image may be good
+            raise InputError(f"{_name(source)} needs more memory than there is now; end other programs.") from error
         except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
             raise _unreadable(source, error) from error
 

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from uncrowd.data.images.file import MAX_PIXELS, ImageSource, open_image
+from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, ImageSource, open_image
 from uncrowd.data.images.notes import is_dark, notes_on
 from uncrowd.data.images.tiff_rows import TiffRows, tiff_rows
 from uncrowd.errors import InputError
@@ -169,7 +169,8 @@ def _band_to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w #channels"]:
 
 def _displayed_size(path: Path) -> tuple[int, int] | InputError:
     try:
-        return image_sizes(path)[1]
+        # No pixel is decoded; what is too large for that is told when it is read.
+        return image_sizes(path, max_pixels=MAX_PIXELS_IN_TILES)[1]
     except InputError as error:
         return error
 
