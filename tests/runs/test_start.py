@@ -38,7 +38,7 @@ def begun(config: SparseRCNNConfig) -> SparseRCNN:
 def test_all_weights_are_taken(trained: tuple[str, SparseRCNN]) -> None:
     file, source = trained
     model = begun(TINY_MODEL)
-    assert initialise(model, PETS, file, new_class_head=False) == f"all weights from {file}"
+    assert initialise(model, PETS, ResizeConfig(), file, new_class_head=False) == f"all weights from {file}"
     for name, tensor in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
 
@@ -48,8 +48,8 @@ def test_other_classes_need_the_flag(trained: tuple[str, SparseRCNN]) -> None:
     birds = Categories(ids=(1, 2), names=("emu", "kiwi"))
     model = begun(replace(TINY_MODEL, num_classes=2))
     with pytest.raises(InputError, match=r"knows the classes cat, dog, emu, the data has emu, kiwi;.*--new-class-head"):
-        initialise(model, birds, file, new_class_head=False)
-    words = initialise(model, birds, file, new_class_head=True)
+        initialise(model, birds, ResizeConfig(), file, new_class_head=False)
+    words = initialise(model, birds, ResizeConfig(), file, new_class_head=True)
     classes = "1 kept by name (emu), 1 initialised (kiwi), 2 dropped (cat, dog)"
     assert words == f"all weights from {file}, but for a new class head of 2 classes: {classes}"
     assert torch.equal(model.proposal_queries, source.proposal_queries)
@@ -63,19 +63,21 @@ def test_other_classes_need_the_flag(trained: tuple[str, SparseRCNN]) -> None:
 def test_another_order_of_the_same_classes_is_not_the_same(trained: tuple[str, SparseRCNN]) -> None:
     turned = Categories(ids=(1, 2, 3), names=("emu", "dog", "cat"))
     with pytest.raises(InputError, match="--new-class-head"):
-        initialise(begun(TINY_MODEL), turned, trained[0], new_class_head=False)
-    assert "3 kept by name (emu, dog, cat)" in initialise(begun(TINY_MODEL), turned, trained[0], new_class_head=True)
+        initialise(begun(TINY_MODEL), turned, ResizeConfig(), trained[0], new_class_head=False)
+    assert "3 kept by name (emu, dog, cat)" in initialise(
+        begun(TINY_MODEL), turned, ResizeConfig(), trained[0], new_class_head=True
+    )
 
 
 def test_a_new_head_without_weights_is_refused() -> None:
     with pytest.raises(InputError, match=r"name them with --start-from\."):
-        initialise(begun(TINY_MODEL), PETS, None, new_class_head=True)
+        initialise(begun(TINY_MODEL), PETS, ResizeConfig(), None, new_class_head=True)
 
 
 def test_the_flags_that_fit_are_said(trained: tuple[str, SparseRCNN]) -> None:
     other = replace(TINY_MODEL, stages=3, stage=replace(TINY_MODEL.stage, feedforward_width=32))
     with pytest.raises(InputError, match=r"does not fit the model in \d+ tensors") as caught:
-        initialise(begun(other), PETS, trained[0], new_class_head=False)
+        initialise(begun(other), PETS, ResizeConfig(), trained[0], new_class_head=False)
     first = str(caught.value).splitlines()[0]
     assert first.endswith("; give its settings: --model.stages 2 --model.stage.feedforward-width 64")
 
@@ -88,7 +90,7 @@ def test_an_experiment_that_trains_such_a_model_is_named(
 
     monkeypatch.setitem(EXPERIMENTS, "fitting", fitting)
     with pytest.raises(InputError, match=r"; train fitting, or give its settings: --model\.stages 2\n"):
-        initialise(begun(replace(TINY_MODEL, stages=3)), PETS, trained[0], new_class_head=False)
+        initialise(begun(replace(TINY_MODEL, stages=3)), PETS, ResizeConfig(), trained[0], new_class_head=False)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_the_number_of_proposals_may_differ(trained: tuple[str, SparseRCNN], pro
     file, source = trained
     model = begun(replace(TINY_MODEL, proposals=proposals))
     initial = model.proposal_queries.detach().clone()
-    assert initialise(model, PETS, file, new_class_head=False) == f"all weights from {file}, {words}"
+    assert initialise(model, PETS, ResizeConfig(), file, new_class_head=False) == f"all weights from {file}, {words}"
     kept = min(proposals, 10)
     assert torch.equal(model.proposal_queries[:kept], source.proposal_queries[:kept])
     assert torch.equal(model.proposal_queries[kept:], initial[kept:])
@@ -115,7 +117,7 @@ def test_the_groups_of_proposals_may_differ(trained: tuple[str, SparseRCNN]) -> 
     file, source = trained
     model = begun(replace(TINY_MODEL, query_groups=2))
     initial = model.proposal_queries.detach().clone()
-    said = initialise(model, PETS, file, new_class_head=False)
+    said = initialise(model, PETS, ResizeConfig(), file, new_class_head=False)
     assert said.endswith("NOTE: they were trained with other settings: query_groups was 1 and is 2")
     assert torch.equal(model.proposal_queries, torch.cat([source.proposal_queries, initial[10:]]))
 
@@ -137,10 +139,15 @@ def test_settings_without_a_trace_in_the_tensors_are_said(trained: tuple[str, Sp
     backbone = replace(TINY_MODEL.backbone, drop_path=0.1)
     stage = replace(TINY_MODEL.stage, attention="content", heads=8, zero_deltas=True)
     other = replace(TINY_MODEL, backbone=backbone, stage=stage, lower_duplicates=3.0)
-    words = initialise(begun(other), PETS, trained[0], new_class_head=False)
+    words = initialise(begun(other), PETS, ResizeConfig(), trained[0], new_class_head=False)
     assert re.search(r"NOTE: .*stage\.attention was 'iou' and is 'content', stage\.heads was 4 and is 8$", words)
+
+
+def test_another_size_of_images_is_said(trained: tuple[str, SparseRCNN]) -> None:
+    words = initialise(begun(TINY_MODEL), PETS, ResizeConfig(short_side=320), trained[0], new_class_head=False)
+    assert words.endswith("NOTE: they were trained with other settings: resize.short_side was 800 and is 320")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        initialise(begun(TINY_MODEL), PETS, str(tmp_path / "no.safetensors"), new_class_head=False)
+        initialise(begun(TINY_MODEL), PETS, ResizeConfig(), str(tmp_path / "no.safetensors"), new_class_head=False)

@@ -226,7 +226,9 @@ def _prepare(
 
     torch.manual_seed(settings.seed)
     model = build_detector(experiment.model, accelerator.device)
-    start = None if goes_on else initialise(model, categories, run.start_from, new_class_head=run.new_class_head)
+    start = None
+    if not goes_on:
+        start = initialise(model, categories, experiment.resize, run.start_from, new_class_head=run.new_class_head)
     if settings.recompute:
         recompute_layers(model)
     if settings.compile:

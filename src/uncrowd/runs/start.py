@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from uncrowd import config
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.errors import InputError
 from uncrowd.models.detector import Detector, DetectorConfig
 from uncrowd.models.sparse_rcnn import SparseRCNN, SparseRCNNConfig
@@ -38,12 +39,14 @@ def small_data_from(start_from: str | None) -> Experiment:
     return replace(experiment, model=model) if isinstance(model, SparseRCNNConfig) else experiment
 
 
-def initialise(model: Detector, categories: Categories, start_from: str | None, *, new_class_head: bool) -> str:
+def initialise(
+    model: Detector, categories: Categories, resize: ResizeConfig, start_from: str | None, *, new_class_head: bool
+) -> str:
     """Gives the model its first weights and returns, in words, where they came from.
 
-    start_from: a weights file or a run's folder; its model may have another number of proposals. None loads what the
-    configuration of the backbone names. new_class_head: the file may have other classes. Raises InputError when its
-    model or its classes are others.
+    resize: the size of images in the run. start_from: a weights file or a run's folder; its model may have another
+    number of proposals. None loads what the configuration of the backbone names. new_class_head: the file may have
+    other classes. Raises InputError when its model or its classes are others.
     """
     if start_from is None:
         if new_class_head:
@@ -81,6 +84,8 @@ def initialise(model: Detector, categories: Categories, start_from: str | None, 
             *error.args,
         ) from error
     words = f"all weights from {start_from}" + (f", but for {' and '.join(exceptions)}" if exceptions else "")
+    sizes = (config.to_dict(each) for each in (weights.preprocessing, resize))
+    differing += config.differences(*sizes, "resize")
     if differing:
         listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differing)
         words = f"{words}; NOTE: they were trained with other settings: {listed}"
