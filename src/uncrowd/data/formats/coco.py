@@ -90,8 +90,9 @@ def read_coco(annotations: Path, split: str = "train", *, images_needed: bool = 
 
     Labels follow the order of the category ids. Crowd annotations become ignored boxes. An annotation without a box
     has that around its segmentation. An area is the file's own where it has one. Images without boxes are kept. A file
-    of the test split may lack `annotations`, as COCO's image_info_test-dev2017.json does. Boxes that cannot be used are
-    left out and counted in `skipped`; the others are not clipped to the image.
+    of the test split may lack `annotations`, as COCO's image_info_test-dev2017.json does. Boxes are not clipped to the
+    image; `skipped` counts those that training leaves out. Those without area, or outside the image, stay all the same,
+    because scores count them as missed.
 
     Raises InputError when the file is missing, cut off or not COCO's, when the images are not found, or when a
     record contradicts another (unknown or duplicate ids) or lacks what training needs.

@@ -90,8 +90,8 @@ def read_odgt(
     whose file cannot be read. The size from a file is the one after its EXIF orientation is applied.
 
     A box is an object if its tag is "person" and its extra.ignore is absent or 0; of a head box head_attr.ignore must
-    be absent or 0 as well. All other boxes are ignored, as in CrowdHuman's evaluation. Boxes that cannot be used are
-    left out and counted in `skipped`; the others are not clipped to the image.
+    be absent or 0 as well. All other boxes are ignored, as in CrowdHuman's evaluation. Boxes are not clipped to the
+    image; `skipped` counts those that training leaves out.
 
     Raises InputError when the file is missing, damaged or not CrowdHuman's, when the images are not found, when a
     line has no ID or the ID of another line, or when an image's size is unknown.

@@ -11,8 +11,7 @@ HOLDS_DETECTIONS = "{} holds detections, not ground truth; give the annotation f
 _AGAIN = "copy or export it again"
 # Files of one image each, whose format is read if the rest of the dataset is where it belongs.
 MENDS = {
-    "YOLO's text": "the boxes of one image; put a data.yaml with names, train and val into the dataset's folder, and "
-    "give that folder",
+    "YOLO's text": "the boxes of one image; give the dataset's folder, with a data.yaml that has names, train and val",
     "Pascal VOC's XML": "the objects of one image; give the dataset's folder, with the XML files in Annotations/ or "
     "beside the images",
 }

@@ -90,8 +90,8 @@ def read_voc(annotations: Path, split: str = "train", *, images_needed: bool = T
     The id of an image is the name of its XML file without .xml. Classes are those of all splits, sorted by name, with
     ids from 1 on. Difficult objects become ignored boxes. VOC counts pixels from 1 and includes the last, so the box
     (xmin, ymin, xmax, ymax) becomes (xmin - 1, ymin - 1, xmax, ymax), as in Detectron2. Many tools count from 0: if a
-    box of the dataset begins below 1, no box is moved. Boxes that cannot be used are left out and counted in `skipped`;
-    the others are not clipped to the image.
+    box of the dataset begins below 1, no box is moved. Boxes are not clipped to the image; `skipped` counts those that
+    training leaves out.
 
     Raises InputError when files are missing or damaged, when the images are not found, and when an object has no name.
     """

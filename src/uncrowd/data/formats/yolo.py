@@ -65,7 +65,7 @@ def read_yolo(annotations: Path, split: str = "train", *, images_needed: bool = 
     annotations: data.yaml, or a classes.txt beside images/ and labels/. images_needed: as in `read_coco`.
 
     The id of an image is its path below the dataset's folder, that of a class its number. The box of a polygon is that
-    around it. Boxes that cannot be used are left out and counted in `skipped`; the others are not clipped to the image.
+    around it. Boxes are not clipped to the image; `skipped` counts those that training leaves out.
 
     Raises InputError when the file is missing or damaged, when images or labels are not found, and when a label has a
     class without a name.
