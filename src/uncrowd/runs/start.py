@@ -84,8 +84,7 @@ def initialise(
             *error.args,
         ) from error
     words = f"all weights from {start_from}" + (f", but for {' and '.join(exceptions)}" if exceptions else "")
-    sizes = (config.to_dict(each) for each in (weights.preprocessing, resize))
-    differing += config.differences(*sizes, "resize")
+    differing += config.differences(config.to_dict(weights.preprocessing), config.to_dict(resize), "resize")
     if differing:
         listed = ", ".join(f"{name} was {old!r} and is {new!r}" for name, old, new in differing)
         words = f"{words}; NOTE: they were trained with other settings: {listed}"
