@@ -221,6 +221,9 @@ def test_two_folders_for_one_split_are_refused(tmp_path):
     shutil.copytree(tmp_path / "annotations/train", tmp_path / "train")
     with pytest.raises(InputError, match=r"could each be the annotations of the train split; give one of them by name"):
         open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path / "train").present[0]) == len(
+        open_dataset(tmp_path / "annotations/train").present[0]
+    )
 
 
 def test_images_are_those_named_as_the_xml_files_or_else_those_that_these_name(tmp_path):

@@ -32,14 +32,20 @@ def find_splits(path: Path) -> dict[str, Path]:
     lists = {split: file for file in _lists(path) if (split := _split_of_list(file)) is not None}
     if lists:
         return in_order(lists)
-    folders: dict[str, list[Path]] = {}
-    for folder in _folders(path):
-        below = (SPLIT_WORDS.get(part.lower()) for part in folder.relative_to(path).parts)
-        folders.setdefault(next(filter(None, below), "train"), []).append(folder)
+    folders = _folders_of_splits(path)
     devkits = [] if folders else [name for name in sorted(Listings().of(str(path)).folders) if _lists(path / name)]
     if devkits:
         raise InputError(f"{path} holds {first(devkits, 5)}, each a dataset of its own; give one of these folders.")
     return in_order({split: only(of_split, split) for split, of_split in folders.items()})
+
+
+def _folders_of_splits(root: Path) -> dict[str, list[Path]]:
+    """The folders of XML files by the split that they are named as."""
+    folders: dict[str, list[Path]] = {}
+    for folder in _folders(root):
+        below = (SPLIT_WORDS.get(part.lower()) for part in folder.relative_to(root).parts)
+        folders.setdefault(next(filter(None, below), "train"), []).append(folder)
+    return folders
 
 
 def _lists(root: Path) -> list[Path]:
@@ -91,8 +97,8 @@ def annotations_folder(image_list: Path) -> Path:
 
 
 def all_files(annotations: Path) -> list[Path]:
-    """The XML files of all splits: the classes of one are those of all."""
+    """The XML files of all splits: the classes of one are those of all. A split with several folders is left out."""
     if not annotations.is_dir():
         return files_with(annotations_folder(annotations), ".xml")
-    places = dict.fromkeys([*find_splits(_root(annotations)).values(), annotations])  # some may be lists
-    return [file for folder in places if folder.is_dir() for file in files_with(folder, ".xml")]
+    alone = (folders[0] for folders in _folders_of_splits(_root(annotations)).values() if len(folders) == 1)
+    return [file for folder in dict.fromkeys([*alone, annotations]) for file in files_with(folder, ".xml")]
