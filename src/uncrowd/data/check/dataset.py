@@ -41,13 +41,13 @@ class Checked:
     """What is wrong with a dataset, errors first, then warnings, then notes; and what training uses, if it does.
 
     training: None if training refuses the dataset, which it does if there are errors.
-    unusable: the image files that cannot be read, or differ in size from their records.
+    unusable: file and size, (height, width), of each record whose image cannot be read or has another size.
     """
 
     scanned: Scanned
     findings: list[Finding]
     training: TrainingData | None
-    unusable: frozenset[Path]
+    unusable: frozenset[tuple[Path, tuple[int, int]]]
 
     def number(self, severity: Severity) -> int:
         """Returns how many findings have this severity."""
@@ -55,7 +55,7 @@ class Checked:
 
     def usable(self, dataset: DetectionDataset) -> list[int]:
         """Returns the positions of the images of one of the datasets, or of a part of it, that can be used."""
-        return [index for index in range(len(dataset)) if dataset.path(index) not in self.unusable]
+        return [index for index in range(len(dataset)) if _record(dataset, index) not in self.unusable]
 
     def usable_images(self, dataset: DetectionDataset) -> int:
         """Returns how many images of one of the datasets, or of a part of it, can be used."""
@@ -139,9 +139,16 @@ def check(scanned: Scanned, seed: int = 0, max_pixels: int = MAX_PIXELS) -> Chec
     )
 
 
-def _unusable(datasets: list[DetectionDataset], facts: list[list[ImageFacts]]) -> frozenset[Path]:
+def _record(dataset: DetectionDataset, index: int) -> tuple[Path, tuple[int, int]]:
+    height, width = dataset.sizes[index].tolist()
+    return dataset.path(index), (height, width)
+
+
+def _unusable(
+    datasets: list[DetectionDataset], facts: list[list[ImageFacts]]
+) -> frozenset[tuple[Path, tuple[int, int]]]:
     return frozenset(
-        dataset.path(index)
+        _record(dataset, index)
         for dataset, inspected in zip(datasets, facts, strict=True)
         for index, size in enumerate(dataset.sizes.tolist())
         if not inspected or not inspected[index].fits(tuple(size))  # no image of a split is inspected if none is found
