@@ -83,7 +83,7 @@ def test_files_that_openvino_cannot_run_are_refused(exported, traced, tmp_path):
     export_file.export(exported.weights, file)
     with pytest.raises(library.InputError, match="runs on a CPU only, not on 'cuda'"):
         library.load(file, "cuda")
-    with pytest.raises(library.InputError, match="leave bf16, compiling and one label"):
+    with pytest.raises(library.InputError, match="leave bf16, compiled and one_label"):
         library.load(file, bf16=True)
     whole = file.read_text()
     file.write_text(whole.replace("uncrowd.detector", "of.others"))
