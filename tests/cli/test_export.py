@@ -76,22 +76,18 @@ def test_a_file_and_a_page_are_not_both_written(refused, exported, tmp_path):
         (["--page", "page"], ["--images", 5], "--images has no effect on a page"),
         (["a.onnx"], ["--runtime", "runtime.tgz"], "--runtime has no effect on an .onnx or .xml file"),
         (["a.onnx"], ["--data", "data"], "--data has no effect on an .onnx or .xml file without --int8"),
-        (
-            ["a.onnx"],
-            ["--lower-duplicates", 3],
-            "an .onnx or .xml file; first export WEIGHTS to a .safetensors with it",
-        ),
-        (
-            ["a.xml", "--int8"],
-            ["--lower-duplicates", 3],
-            "--lower-duplicates has no effect on an .onnx or .xml file",
-        ),
         (["a.safetensors"], ["--int8", "--data", "data"], "--int8 has no effect on a weights file"),
         (["a.safetensors"], ["--opset", 18], "--opset has no effect on a weights file"),
     ],
 )
 def test_a_flag_without_effect_is_refused(refused, tmp_path, destination, flags, said):
     assert f"{said}; leave it out." in refused("export", tmp_path / "weights.safetensors", *destination, *flags)
+
+
+@pytest.mark.parametrize("destination", [["a.onnx"], ["a.xml", "--int8"]])
+def test_scores_of_duplicates_are_lowered_in_the_weights_first(refused, tmp_path, destination):
+    said = refused("export", tmp_path / "weights.safetensors", *destination, "--lower-duplicates", 3)
+    assert "--lower-duplicates has no effect on an .onnx or .xml file; first export WEIGHTS to a .safetensors" in said
 
 
 def test_a_path_that_cannot_be_written_is_refused_at_once(uncrowd, exported, tmp_path, monkeypatch):

@@ -276,7 +276,7 @@ def test_what_is_near_is_named_with_the_mend(tmp_path):
     splits = open_dataset(tmp_path)
     assert splits.not_read == ("test/ is not named in the YAML file",)
     (tmp_path / "data.yaml").unlink()
-    with pytest.raises(InputError, match=r"\.txt looks like YOLO's text, the boxes of one image; put a data\.yaml"):
+    with pytest.raises(InputError, match=r"\.txt looks like YOLO's text, the boxes of one image; give the dataset's"):
         open_dataset(tmp_path)
     for name in ("a.yaml", "b.yml"):
         (tmp_path / name).write_text("names: [ant, bee, cat]\ntrain: images/train\n")
