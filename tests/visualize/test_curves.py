@@ -39,6 +39,21 @@ def test_each_series_of_a_png_has_its_colour() -> None:
         assert (abs(image - np.array(colour)).max(axis=-1) < 4).sum() > 500
 
 
+def test_many_series_have_their_legend_beside_the_plot_and_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    for number in (8, 22):
+        series = {str(each): ([0, 1], [0, each]) for each in range(number)}
+        plot_curves(series, title="t", x_label="x", y_label="y")
+        (axes,) = figures[-1].axes
+        figures[-1].draw_without_rendering()
+        legend = axes.get_legend()
+        assert legend is not None
+        assert (legend.get_window_extent().x0 >= axes.get_window_extent().x1) == (number > 8)
+        assert axes.get_window_extent().height > 200
+        assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == number
+
+
 def test_a_band_lies_around_its_series() -> None:
     x, y = np.array([0, 1]), np.array([0.0, 1.0])
     plot = partial(plot_curves, {"a": (x, y), "b": (x, y + 2)}, title="t", x_label="x", y_label="y")

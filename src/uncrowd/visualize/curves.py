@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 Numbers = Sequence[int | float | None] | np.ndarray
@@ -16,6 +17,8 @@ Numbers = Sequence[int | float | None] | np.ndarray
 FEW = 40
 # Longer curves are thinned to about this many points; a screen shows no more.
 MANY = 2000
+# With more series than this the legend stands beside the plot, and colours that come again are dashed, then dotted.
+INSIDE = 8
 # The epochs of the 1x schedule; 24 and 36 epochs are 2x and 3x.
 SCHEDULE = 12
 
@@ -35,8 +38,11 @@ def plot_curves(
     A y that is None or not finite leaves a gap. `smooth` draws the raw curve pale, and on top of it the running mean
     over a fiftieth of the points. bands: the lower and the upper ends of a pale band around a series of that name.
     """
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    many = len(series) > INSIDE
+    figure = Figure(figsize=(10, max(4.4, 0.22 * len(series))) if many else (6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
+    if many:
+        axes.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * matplotlib.rcParams["axes.prop_cycle"])
     for name, (x, y) in series.items():
         xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
         assert xs.shape == ys.shape, f"{name}: {len(xs)} x for {len(ys)} y"
@@ -47,7 +53,9 @@ def plot_curves(
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color="gray")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     _clear(axes)
-    if len(series) > 1:
+    if many:
+        axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    elif len(series) > 1:
         axes.legend(frameon=False, fontsize="small")
     return _rendered(figure, image_format)
 
