@@ -30,6 +30,14 @@ def decoded(content: bytes) -> str:
     return content.decode(json.detect_encoding(content), errors="replace").removeprefix("\ufeff")
 
 
+def whole_text(file: Path) -> str:
+    """Returns the text of a file, as `decoded` does. Raises InputError when it cannot be read."""
+    try:
+        return decoded(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
+
+
 def by_split(root: Path, files_in: Callable[[Path], list[Path]]) -> dict[str, Path]:
     """Finds the annotation file of each split below `root`: in annotations/, in `root`, and in train/, valid/, test/.
 

@@ -15,7 +15,7 @@ import numpy as np
 from uncrowd.data.dataset import DetectionDataset, PackedBoxes, pack_boxes, pack_ids
 from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.convention import FRACTIONS, are_fractions, as_text
-from uncrowd.data.formats.files import decoded
+from uncrowd.data.formats.files import whole_text
 from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.records import Box, counts_in_scores, judge_box
 from uncrowd.data.formats.sizes import known_sizes
@@ -26,7 +26,6 @@ from uncrowd.data.images.find import find_images
 from uncrowd.data.images.listing import Listings, has_suffix
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Names, Problems, Rule
-from uncrowd.errors import InputError
 from uncrowd.structures import Categories
 
 BAD_XML = Rule(
@@ -163,10 +162,7 @@ def _records(annotations: Path, everything: dict[Path, Annotated | str], problem
 
 def _in_list(file: Path, problems: Problems) -> list[Path]:
     """The XML files of the images that a file in ImageSets/Main/ lists, each once."""
-    try:
-        lines = decoded(file.read_bytes()).splitlines()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
+    lines = whole_text(file).splitlines()
     folder = annotations_folder(file)
     listings = Listings()
     found: dict[Path, None] = {}

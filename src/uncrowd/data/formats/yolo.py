@@ -16,7 +16,7 @@ import numpy as np
 
 from uncrowd.data.dataset import DetectionDataset, pack_ids
 from uncrowd.data.formats.collector import collector_paused
-from uncrowd.data.formats.files import decoded, files_with, head, in_order, only
+from uncrowd.data.formats.files import files_with, head, in_order, only, whole_text
 from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.yolo_description import Description, read_description, root_of
 from uncrowd.data.formats.yolo_labels import judge_shares, label_files, pack_labels
@@ -186,10 +186,7 @@ def _walk(place: str) -> list[str]:
 
 def _listed(file: Path, split: str, problems: Problems) -> list[str]:
     """The images that a text file lists, one a line."""
-    try:
-        lines = decoded(file.read_bytes()).splitlines()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
+    lines = whole_text(file).splitlines()
     names = [line.strip().replace("\0", "") for line in lines if line.strip().replace("\0", "")]
     if not names:
         return []

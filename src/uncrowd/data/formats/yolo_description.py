@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from uncrowd.data.formats.files import decoded
+from uncrowd.data.formats.files import whole_text
 from uncrowd.data.formats.foreign import flaw
 from uncrowd.data.formats.values import as_whole
 from uncrowd.data.images.folders import SPLIT_WORDS
@@ -127,10 +127,7 @@ def _names(raw: dict[str, Any], file: Path) -> dict[int, str]:
 def _of_folder(file: Path) -> Description:
     """What classes.txt, in the dataset's folder or in labels/, and the folders in images/ say."""
     root = root_of(file)
-    try:
-        lines = [line.strip() for line in decoded(file.read_bytes()).rstrip().splitlines()]
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
+    lines = [line.strip() for line in whole_text(file).rstrip().splitlines()]
     if "" in lines:
         raise InputError(f"{file} has an empty line {lines.index('') + 1}; write a class on each line, or remove it.")
     images = Listings().descend(str(root), ("images",))
