@@ -99,11 +99,12 @@ def test_without_stages_the_points_that_were_selected_are_the_detections() -> No
     ("config", "frozen"),
     [
         (DENSE, set()),
+        (replace(DENSE, query_groups=2), set()),
         (replace(TINY_MODEL, queries="learned_beside_dense", query_groups=2), set()),
         (replace(DENSE, stages=0), {"selection", "pyramid"}),
         (replace(DENSE, stages=0, dense_head=DenseHeadConfig(finest_stride=4)), {"selection"}),
     ],
-    ids=["dense", "beside", "alone", "alone-from-4"],
+    ids=["dense", "dense-in-groups", "beside", "alone", "alone-from-4"],
 )
 def test_all_that_learns_gets_a_gradient_even_from_images_without_objects(
     config: SparseRCNNConfig, frozen: set[str]

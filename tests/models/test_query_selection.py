@@ -1,5 +1,7 @@
 """Selection takes the best points, ranks boxes that overlap better ones behind, and never deletes one."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from torch import Tensor
@@ -79,6 +81,17 @@ def test_queries_carry_boxes_and_classes_of_their_points() -> None:
         assert torch.equal(selected.boxes[image], points.boxes[image, chosen])
         assert torch.equal(selected.logits[image], points.logits[image, chosen])
         torch.testing.assert_close(queries[image], selection.to_query(points.queries[image, chosen]))
+
+
+def test_other_groups_of_an_image_start_at_other_points() -> None:
+    points, selection = random_points(), QuerySelection(DenseHeadConfig(candidates=12), 8)
+    groups = selection(points, 5, groups=3)
+    assert torch.equal(groups.selected.boxes[::3], selection(points, 5).selected.boxes), "the first has the best points"
+    chosen = [{tuple(box) for box in boxes.tolist()} for boxes in groups.selected.boxes]
+    assert all(len(boxes) == 5 for boxes in chosen)
+    assert all(a != b for of_image in (chosen[:3], chosen[3:]) for a, b in combinations(of_image, 2))
+    for number, boxes in enumerate(chosen):
+        assert boxes <= {tuple(box) for box in points.boxes[number // 3].tolist()}, "of its own image"
 
 
 @pytest.mark.parametrize("detach_boxes", [True, False], ids=["boxes detached", "boxes not"])

@@ -76,9 +76,26 @@ def test_queries_from_the_image_reach_the_first_stage_with_scores() -> None:
     assert gradient.any()
 
 
-def test_groups_of_queries_from_the_image_are_refused() -> None:
-    with pytest.raises(InputError, match="query_groups is 2; dense queries form one group, so give 1"):
-        replace(TINY, queries="dense", query_groups=2)
+@torch.no_grad()
+def test_groups_of_queries_from_the_image_are_chosen_anew_in_training() -> None:
+    """The first group has the points of a model that has no other, and in evaluation there is only this one."""
+    torch.manual_seed(0)
+    grouped, alone = (SparseRCNN(replace(TINY, queries="dense", query_groups=groups)) for groups in (3, 1))
+    alone.load_state_dict(grouped.state_dict())
+    images, sizes = random_images(2, 50, 70), sizes_of((50, 70), (40, 60))
+    assert_same(grouped.eval()(images, sizes), alone.eval()(images, sizes), tolerance=0)
+    _, _, *in_training = grouped.train()(images, sizes, proposals=6)
+    _, _, *of_one = alone.train()(images, sizes, proposals=6)
+    for ours, theirs in zip(in_training, of_one, strict=True):
+        assert ours.boxes.shape == (6, 6, 4)
+        torch.testing.assert_close(ours.boxes[::3], theirs.boxes, rtol=1e-4, atol=1e-2)
+        assert not torch.equal(ours.boxes[0], ours.boxes[1])
+        assert not torch.equal(ours.boxes[1], ours.boxes[2])
+
+
+def test_groups_without_stages_are_refused() -> None:
+    with pytest.raises(InputError, match="query_groups is 2; without stages no group learns, so give 1"):
+        replace(TINY, queries="dense", stages=0, query_groups=2)
 
 
 @torch.no_grad()

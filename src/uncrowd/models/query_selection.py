@@ -33,19 +33,37 @@ class QuerySelection(nn.Module):
         self.config = config
         self.to_query = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
 
-    def forward(self, points: StageOutput, number: int) -> FirstQueries:
+    def forward(self, points: StageOutput, number: int, groups: int = 1) -> FirstQueries:
         """Returns the best `number` points of each image as queries, best first; all points if there are fewer.
 
         points: predictions at all points, with their features as `queries`. Scores carry no gradient back to them, and
         features and boxes only if they are not detached: then the dense head learns from the stages too.
+        groups: how many times points are chosen for each image; its groups follow one another, see `varied`.
         """
         logits = points.logits.detach()
         boxes = points.boxes.detach() if self.config.detach_boxes else points.boxes
         features = points.queries.detach() if self.config.detach_queries else points.queries
-        best = best_points(logits.amax(dim=-1).sigmoid(), boxes, number, self.config.competing(number))[..., None]
-        every = (logits, boxes, features)
-        selected = StageOutput(*(tensor.gather(1, best.expand(-1, -1, tensor.shape[-1])) for tensor in every))
+        scores, of_group = varied(logits.amax(dim=-1).sigmoid(), groups), boxes.repeat_interleave(groups, dim=0)
+        best = best_points(scores, of_group, number, self.config.competing(number))
+        selected = StageOutput(*(_at(best, tensor) for tensor in (logits, boxes, features)))
         return FirstQueries(selected, self.to_query(selected.queries))
+
+
+def varied(scores: Float[Tensor, "b p"], groups: int) -> Float[Tensor, "groups_of_all p"]:
+    """Returns the scores of each image for each of its groups, one after another.
+
+    The first group of an image has them as they are, and chooses what evaluation would. In the others each score is
+    multiplied by a random number from 0 to 1, so that the queries of an object start at other points. No point is left
+    out, so an object that has only one can still be chosen.
+    """
+    others = (scores * torch.rand_like(scores) for _ in range(groups - 1))
+    return torch.stack([scores, *others], dim=1).flatten(0, 1)
+
+
+def _at(points: Int64[Tensor, "groups_of_all n"], values: Float[Tensor, "b p d"]) -> Float[Tensor, "groups_of_all n d"]:
+    """Returns the values at the points that each group chose, without a copy of all values for each."""
+    of_image = points.reshape(values.shape[0], -1, 1).expand(-1, -1, values.shape[-1])
+    return values.gather(1, of_image).reshape(*points.shape, -1)
 
 
 @torch.no_grad()

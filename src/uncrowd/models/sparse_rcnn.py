@@ -36,7 +36,8 @@ class SparseRCNNConfig:
     proposals: int = 100
     # Where the queries of the proposals come from: learned is the paper's, dense takes them from the image.
     queries: QueryKind = "learned"
-    # Sets of learned proposals in training, each matched with all objects; after it only one is used (Group DETR).
+    # Sets of proposals in training, each matched with all objects; after it only one is used (Group DETR). With dense
+    # queries, all sets but the first choose among the points with scores that are multiplied by random numbers.
     query_groups: int = 1
     # Lower the score of a detection by the factor 1 - IoU ^ p for each better detection of its class that it overlaps,
     # the best first; p is this number. After short training, duplicates then fall behind; nothing is deleted. None
@@ -58,11 +59,8 @@ class SparseRCNNConfig:
         require_at_most(MOST_LAYERS, stages=self.stages)
         if self.lower_duplicates is not None:
             require_at_least(1, lower_duplicates=self.lower_duplicates)
-        if self.queries == "dense" and self.query_groups > 1:
-            raise InputError(
-                f"query_groups is {self.query_groups}; dense queries form one group, so give 1, or learned queries "
-                "(--model.queries learned --model.stages 4)."
-            )
+        if self.query_groups > 1 and not self.stages:
+            raise InputError(f"query_groups is {self.query_groups}; without stages no group learns, so give 1.")
 
     @property
     def modules(self) -> tuple[str, str]:
@@ -129,12 +127,14 @@ class SparseRCNN(Detector):
         from half to twice of it, so that self attention learns to do with any number.
         A model with a dense head gives two more outputs in training, before the others: what its auxiliary and its
         main branch predict at all points. Without stages, the one output in evaluation is that of the dense head at
-        the points of which it would make queries. With groups of learned proposals, an image has the outputs of all
-        its groups in training, one after another.
+        the points of which it would make queries. With groups of proposals, an image has the outputs of all its groups
+        in training, one after another.
         """
         features = self.pyramid(self.backbone(self.normalise(images, sizes)))
         points = self.dense_head(features) if self.dense_head is not None and self._needs_points else None
-        if self.config.queries == "dense":
+        if self.training and not self.config.stages:
+            outputs = []
+        elif self.config.queries == "dense":
             assert points is not None
             outputs = self._from_image(features, points, self._number_of_queries() if proposals is None else proposals)
         else:
@@ -147,6 +147,10 @@ class SparseRCNN(Detector):
     def _needs_points(self) -> bool:
         return self.training or self.config.queries == "dense"
 
+    @property
+    def _groups(self) -> int:
+        return self.config.query_groups if self.training else 1
+
     def _freeze_what_only_stages_use(self) -> None:
         """Without stages nothing teaches these layers, and a distributed run waits for a gradient of all that learn."""
         assert self.dense_head is not None
@@ -158,7 +162,7 @@ class SparseRCNN(Detector):
     def _from_learned(self, features: list[Tensor], sizes: Int64[Tensor, "b 2"]) -> list[StageOutput]:
         height, width = sizes.to(at_least_fp32(self.proposal_boxes_cxcywh_norm).dtype).unbind(-1)
         scale = torch.stack([width, height, width, height], dim=-1)
-        used = self.config.proposals * (self.config.query_groups if self.training else 1)
+        used = self.config.proposals * self._groups
         boxes = cxcywh_to_xyxy(self.proposal_boxes_cxcywh_norm[:used] * scale[:, None])
         queries = self.proposal_queries[:used].expand(sizes.shape[0], -1, -1)
         boxes, queries = (each.unflatten(1, (-1, self.config.proposals)).flatten(0, 1) for each in (boxes, queries))
@@ -171,10 +175,10 @@ class SparseRCNN(Detector):
         return number
 
     def _from_image(self, features: list[Tensor], points: Points, number: int) -> list[StageOutput]:
-        selected, queries = self.selection(points.main, number)
+        selected, queries = self.selection(points.main, number, self._groups)
         if self.config.stages:
             return self.head(features, selected.boxes, queries, selected.logits.amax(dim=-1))
-        return [] if self.training else [selected]
+        return [selected]
 
     def decode(self, outputs: list[StageOutput], *, one_label: bool = False) -> Decoded:
         """Returns the N best of the last stage's N x C sigmoid scores, best first, without a threshold and NMS.
