@@ -159,11 +159,15 @@ class IoUOnlyAttention(nn.Module):
 
         boxes: in network pixels, not clipped. scores: not used.
         """
-        overlap = self_iou(boxes)
         value = at_least_fp32(self.value(queries))
         with without_autocast(value.device):
-            routed = (overlap / overlap.sum(dim=-1, keepdim=True)).to(value.dtype) @ value
+            routed = self.weights(boxes).to(value.dtype) @ value
         return self.out(routed)
+
+    def weights(self, boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:
+        """Returns how much each query takes from each other one: their IoU, normalised over each row."""
+        overlap = self_iou(boxes)
+        return overlap / overlap.sum(dim=-1, keepdim=True)
 
 
 def self_iou(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n n"]:

@@ -16,7 +16,6 @@ from uncrowd.models.self_attention import (
     ContentAttention,
     IoUEnhancedAttention,
     IoUOnlyAttention,
-    self_iou,
 )
 from uncrowd.models.stage import Stage
 from uncrowd.ops.precision import without_autocast
@@ -105,8 +104,7 @@ def attention_weights(
 ) -> Attention:
     """Returns the weights with which a self attention module gathers its values for these inputs, in at least fp32."""
     if isinstance(module, IoUOnlyAttention):
-        overlap = self_iou(boxes)
-        return Attention(before=None, after=(overlap / overlap.sum(dim=-1, keepdim=True))[:, None])
+        return Attention(before=None, after=module.weights(boxes)[:, None])
     assert isinstance(module, ContentAttention | IoUEnhancedAttention), type(module)
     query, key, _ = map(at_least_fp32, module.project(queries, queries, queries))
     with without_autocast(query.device):
