@@ -19,10 +19,10 @@ from uncrowd.data.formats.collector import collector_paused
 from uncrowd.data.formats.files import files_with, head, in_order, only, whole_text
 from uncrowd.data.formats.format import Format, whatever_box
 from uncrowd.data.formats.yolo_description import Description, read_description, root_of
-from uncrowd.data.formats.yolo_labels import judge_shares, label_files, pack_labels
+from uncrowd.data.formats.yolo_labels import judge_shares, label_files, labels_without_image, pack_labels
 from uncrowd.data.images.find import find_images
 from uncrowd.data.images.folders import SPLIT_WORDS
-from uncrowd.data.images.listing import Listings, has_suffix, is_junk
+from uncrowd.data.images.listing import IMAGE_SUFFIXES, Listings, has_suffix, is_junk
 from uncrowd.data.images.names import Parts, readings
 from uncrowd.data.images.read import displayed_sizes
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
@@ -50,6 +50,12 @@ NO_LABELS = Rule(
     message="no label file for any image",
     training="put the labels of images/a/1.jpg into labels/a/1.txt, or beside the image",
     whole=True,
+)
+WITHOUT_IMAGE = Rule(
+    kind="labels without an image",
+    severity="warning",
+    message=f"label files without an image of the same name ({', '.join(IMAGE_SUFFIXES)})",
+    training="training does not use them",
 )
 ELSEWHERE = Rule(
     kind="folder elsewhere",
@@ -104,6 +110,7 @@ def scan_yolo(
     annotated = any(label is not None for label in labels) or split != "test"
     if paths and not any(labels) and annotated:
         problems.add(NO_LABELS, f"the first of {len(paths)}: {paths[0]}")
+    problems.add_all(WITHOUT_IMAGE, labels_without_image(found, listings))
     numbers = sorted(description.names)
     packed = pack_labels(
         labels, known, {number: row for row, number in enumerate(numbers)}, problems, keypoints=description.keypoints

@@ -85,17 +85,36 @@ def label_files(images: Sequence[str], listings: Listings) -> list[str | None]:
     return [_label_file(image, listings) for image in images]
 
 
+def labels_without_image(images: Sequence[str], listings: Listings) -> list[str]:
+    """Returns the label files that belong to no image, in the folders of labels/ that these images have."""
+    found = []
+    for folder in dict.fromkeys(os.path.dirname(image) for image in images):
+        labels = _labels_of(folder, listings)
+        if labels is None:
+            continue
+        stems = listings.of(folder).by_stem
+        for name in sorted(listings.of(labels).files):
+            stem, suffix = os.path.splitext(fold(name))
+            if suffix == ".txt" and stem != "classes" and stem not in stems:
+                found.append(os.path.join(labels, name))
+    return found
+
+
 def _label_file(image: str, listings: Listings) -> str | None:
     folder, name = os.path.split(image)
     label = (f"{os.path.splitext(name)[0]}.txt",)
-    parts = folder.split(os.sep)
-    places = [folder]
-    for last in (place for place in reversed(range(len(parts))) if fold(parts[place]) == "images"):
-        beside = listings.descend(os.sep.join(parts[:last]) or os.curdir, ("labels", *parts[last + 1 :]))
-        places = [folder] if beside is None else [beside, folder]
-        break
-    found = (listings.file(place, label) for place in places)
+    beside = _labels_of(folder, listings)
+    found = (listings.file(place, label) for place in (beside, folder) if place is not None)
     return next((path for path in found if path is not None and path.lower().endswith(".txt")), None)
+
+
+def _labels_of(folder: str, listings: Listings) -> str | None:
+    """Returns the folder of labels/ that belongs to a folder of images/, or None."""
+    parts = folder.split(os.sep)
+    for last in reversed(range(len(parts))):
+        if fold(parts[last]) == "images":
+            return listings.descend(os.sep.join(parts[:last]) or os.curdir, ("labels", *parts[last + 1 :]))
+    return None
 
 
 def pack_labels(
