@@ -23,7 +23,7 @@ from uncrowd.data.formats.values import is_file_name
 from uncrowd.data.formats.voc_layout import all_files, annotations_folder, find_splits, place_of
 from uncrowd.data.formats.voc_xml import Annotated, Object, parse
 from uncrowd.data.images.find import find_images
-from uncrowd.data.images.listing import Listings, has_suffix
+from uncrowd.data.images.listing import Listings, fold, has_suffix
 from uncrowd.data.images.rules import IMAGES_NOT_FOUND
 from uncrowd.data.problems import Names, Problems, Rule
 from uncrowd.structures import Categories
@@ -39,6 +39,12 @@ NO_XML = Rule(
     severity="error",
     message="images of the list without an XML file",
     training="add it, without objects where nothing is in the image, or remove the image from the list",
+)
+WITHOUT_XML = Rule(
+    kind="images without an XML file",
+    severity="warning",
+    message="images without an XML file of the same name",
+    training="training does not use them; add one without objects where nothing is in the image",
 )
 NO_SIZE = Rule(
     kind="no image size",
@@ -117,6 +123,8 @@ def scan_voc(
     stems = [record.file.stem for record in records]
     folder, files = _find_images(annotations, split, stems, everything, records, problems)
     paths = None if IMAGES_NOT_FOUND in problems else [folder / file for file in files]
+    if annotations.is_dir() and paths is not None:
+        problems.add_all(WITHOUT_XML, _without_xml(folder, files, everything))
     found = known_sizes(stems, [record.size for record in records], paths, sizes or {})
     good = [row for row, size in enumerate(found) if size is not None]
     for record, size in zip(records, found, strict=True):
@@ -200,6 +208,15 @@ def _find_images(
                 return elsewhere
     problems.take(by_stem)
     return folder, files
+
+
+def _without_xml(folder: Path, files: list[str], everything: dict[Path, Annotated | str]) -> list[str]:
+    """Returns the images of a folder for which there is no XML file, where images have the names of their XML files."""
+    stems = {fold(file.stem) for file in everything}
+    if not all(fold(Path(file).stem) in stems for file in files):
+        return []
+    listed = Listings().of(str(folder)).by_stem
+    return [str(folder / name) for stem, names in listed.items() if stem not in stems for name in names]
 
 
 def _pack(
