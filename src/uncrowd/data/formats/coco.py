@@ -48,6 +48,12 @@ DUPLICATE_NAME = Rule(
     message="categories that share one name",
     training="rename one, or merge them under one id",
 )
+NAMESAKE = Rule(
+    kind="category named as its group",
+    severity="note",
+    message="categories without objects that group those of the same name, as Roboflow writes them",
+    training="they are no classes",
+)
 NO_IMAGES = Rule(
     kind="no images",
     severity="error",
@@ -111,12 +117,13 @@ def scan_coco(annotations: Path, split: str = "train") -> tuple[DetectionDataset
     """
     raw = _load(annotations, split)
     problems = Problems()
-    categories, labels = _categories(raw["categories"], problems)
+    annotations_of_file = raw.get("annotations", [])
+    categories, labels = _categories(_without_namesakes(raw["categories"], annotations_of_file, problems), problems)
     images, rows = _images(raw["images"], problems)
     names = [image.file_name for image in images]
     folder, files = find_images(annotations, names, split, problems)
     sizes = [image.size for image in images]
-    packed = pack_annotations(raw.get("annotations", []), sizes, rows, labels, {*names, *categories.names}, problems)
+    packed = pack_annotations(annotations_of_file, sizes, rows, labels, {*names, *categories.names}, problems)
     dataset = DetectionDataset(
         source=annotations,
         split=split,
@@ -157,6 +164,24 @@ def _load(path: Path, split: str) -> dict[str, Any]:
             f"give a JSON file with {', '.join(keys)}."
         )
     return found
+
+
+def _without_namesakes(
+    records: list[dict[str, Any]], annotations_of_file: list[dict[str, Any]], problems: Problems
+) -> list[dict[str, Any]]:
+    """Returns the records of categories without those that no object has and that group one of the same name.
+
+    Roboflow writes a category with the id 0 and the supercategory "none" that groups all others. Where no class has its
+    name it stays a class, because another split may have objects of it.
+    """
+    named = [record for record in records if isinstance(record.get("name"), str)]
+    inside = {record["name"] for record in named if record["name"] == record.get("supercategory") != "none"}
+    groups = [record for record in named if record.get("supercategory") == "none" and record["name"] in inside]
+    if groups:  # only then are the annotations gone through
+        used = {as_whole(annotation.get("category_id")) for annotation in annotations_of_file}
+        groups = [record for record in groups if as_whole(record.get("id")) not in used]
+        problems.add_all(NAMESAKE, [f"id {record.get('id')}: {record.get('name')}" for record in groups])
+    return [record for record in records if record not in groups]
 
 
 def _categories(records: list[dict[str, Any]], problems: Problems) -> tuple[Categories, Rows]:
