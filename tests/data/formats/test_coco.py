@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.data.coco_files import HEIGHT, WIDTH, annotation, content, image, write
 from uncrowd.data.formats.coco import read_coco, scan_coco
-from uncrowd.data.formats.records import NO_AREA, NOT_FINITE, OUTSIDE, judge_box
+from uncrowd.data.formats.records import NO_AREA, NOT_FINITE, OUTSIDE, REVERSED, judge_box
 from uncrowd.errors import InputError
 
 
@@ -35,6 +35,36 @@ def test_a_file_becomes_a_dataset(tmp_path):
     assert second.ignore.tolist() == [False, True]
     assert second.areas.tolist() == [411.5, 56]  # the file's, else width times height
     assert dataset.skipped == {}
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["without objects", "with objects"])
+def test_a_category_that_groups_one_of_the_same_name_is_no_class(tmp_path, used):
+    """As Roboflow writes it. With objects it is one, and two classes of one name are refused."""
+    categories = [
+        {"id": 0, "name": "cat", "supercategory": "none"},
+        {"id": 3, "name": "cat", "supercategory": "cat"},
+        {"id": 7, "name": "dog", "supercategory": "cat"},
+    ]
+    parts = content(categories=categories)
+    parts["annotations"] += [annotation(3, 1, category_id=0)] * used
+    dataset, problems = scan_coco(write(tmp_path / "a.json", parts))
+    (told,) = problems.findings()
+    if used:
+        assert told.kind == "duplicate class name"
+    else:
+        assert (dataset.categories.names, dataset.labels.tolist()) == (("cat", "dog"), [0, 1])
+        assert (told.kind, list(told.examples)) == ("category named as its group", ["id 0: cat"])
+
+
+def test_a_category_that_groups_others_may_have_objects_in_another_split(tmp_path):
+    categories = [
+        {"id": 0, "name": "animal", "supercategory": "none"},
+        {"id": 3, "name": "cat", "supercategory": "animal"},
+        {"id": 7, "name": "none", "supercategory": "none"},
+    ]
+    dataset, problems = scan_coco(write(tmp_path / "a.json", content(categories=categories)))
+    assert dataset.categories.names == ("animal", "cat", "none")
+    assert problems.findings() == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +137,7 @@ def test_boxes_that_reach_outside_are_not_clipped_here(tmp_path):
     ("bbox", "reason"),
     [
         ((1, 1, 0, 5), "boxes without positive width and height"),
-        ((1, 1, 5, -3), "boxes without positive width and height"),
+        ((1, 1, 5, -3), "boxes with a negative width or height"),
         ((1, math.nan, 5, 5), "boxes with a NaN or infinite number"),
         ((1, 1, math.inf, 5), "boxes with a NaN or infinite number"),
         ((1, 1, 10**400, 5), "boxes with a NaN or infinite number"),
@@ -151,7 +181,9 @@ def test_a_box_is_usable_exactly_when_part_of_it_is_in_the_image(box):
     verdict = judge_box(box, (HEIGHT, WIDTH))
     if not np.isfinite(box).all():
         assert verdict is NOT_FINITE
-    elif box[2] <= box[0] or box[3] <= box[1]:
+    elif box[2] < box[0] or box[3] < box[1]:
+        assert verdict is REVERSED
+    elif box[2] == box[0] or box[3] == box[1]:
         assert verdict is NO_AREA
     else:
         inside = np.clip(box, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT])

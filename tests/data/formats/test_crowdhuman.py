@@ -129,7 +129,7 @@ def test_images_may_have_any_suffix_and_lie_in_several_folders(tmp_path):
     ("fbox", "reason", "kept"),
     [
         ([1, 1, 0, 5], "boxes without positive width and height", True),
-        ([1, 1, 5, -3], "boxes without positive width and height", False),
+        ([1, 1, 5, -3], "boxes with a negative width or height", False),
         ([1, math.nan, 5, 5], "boxes with a NaN or infinite number", False),
         ([1, 1, 10**400, 5], "boxes with a NaN or infinite number", False),
         ([WIDTH, 1, 5, 5], "boxes fully outside their image", True),

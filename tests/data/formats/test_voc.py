@@ -52,6 +52,16 @@ def test_trainval_is_the_training_split_where_there_is_no_other(tmp_path):
     assert [dataset.split for dataset in open_dataset(tmp_path).present] == ["train", "test"]
 
 
+def test_images_without_an_xml_file_are_told_in_a_folder(tmp_path):
+    """A list says which images belong to a split; a folder of XML files does not."""
+    write_voc(tmp_path, make(1))
+    draw(tmp_path / "JPEGImages/more.png")
+    assert scan_voc(tmp_path / "ImageSets/Main/train.txt")[1].findings() == []
+    shutil.rmtree(tmp_path / "ImageSets")
+    (told,) = scan_voc(tmp_path / "Annotations")[1].findings()
+    assert (told.kind, list(told.examples)) == ("images without an XML file", [str(tmp_path / "JPEGImages/more.png")])
+
+
 @pytest.mark.parametrize(
     "names", [("train", "valid"), ("train/Annotations", "valid/Annotations"), ("annotations/train", "annotations/val")]
 )
@@ -127,7 +137,7 @@ BROKEN = {
     found((1, 1, "x", 9)): ("no box", "warning"),
     "<object><name>ant</name></object>": ("no box", "warning"),
     found((1, 1, "nan", 9)): ("not finite box", "warning"),
-    found((9, 9, 1, 1)): ("degenerate box", "warning"),
+    found((9, 9, 1, 1)): ("reversed box", "warning"),
     found((1001, 1, 1009, 9)): ("box outside", "warning"),
     found((1, 1, 9, 9), name=""): ("object without class", "error"),
     found((1, 1, 9, 9), name="<name>\u2028</name>"): ("object without class", "error"),

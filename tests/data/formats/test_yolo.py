@@ -141,6 +141,19 @@ def test_images_without_a_label_file_are_background(tmp_path):
     assert dataset.counts.tolist() == [1, 0, 0]
 
 
+def test_labels_without_an_image_are_told(tmp_path):
+    file = one(tmp_path, "0 0.5 0.5 0.5 0.5\n")
+    for name in ("1.txt", "0.TXT.txt", "classes.txt", "notes.json"):
+        (tmp_path / "labels" / name).write_text("0 0.5 0.5 0.5 0.5\n")
+    draw(tmp_path / "images/É.png")
+    (tmp_path / "labels/e\N{COMBINING ACUTE ACCENT}.txt").write_text("")
+    dataset, problems = scan_yolo(file)
+    assert len(dataset) == 2
+    (told,) = problems.findings()
+    assert (told.kind, told.count) == ("labels without an image", 2)
+    assert [Path(example).name for example in told.examples] == ["0.TXT.txt", "1.txt"]
+
+
 def test_an_image_is_measured_as_it_is_displayed(tmp_path):
     file = one(tmp_path, "0 0.5 0.5 1 1\n")
     draw(tmp_path / "images/0.png", orientation=6).rename(tmp_path / "images/0.jpg")
@@ -159,7 +172,7 @@ BROKEN = {
     "0 0.5 0.5 1e400 0.5": ("not finite box", "warning"),
     "0 0.1 nan 0.3 0.2 0.3 0.6": ("not finite box", "warning"),
     "0 0.5 0.5 0 0.5": ("degenerate box", "warning"),
-    "0 0.5 0.5 -0.1 0.5": ("degenerate box", "warning"),
+    "0 0.5 0.5 -0.1 0.5": ("reversed box", "warning"),
     "0 1.5 0.5 0.2 0.5": ("box outside", "warning"),
     "2 0.5 0.5 0.2 0.5": ("unknown class id", "error"),
     "ant 0.5 0.5 0.2 0.5": ("unknown class id", "error"),

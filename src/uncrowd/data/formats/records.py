@@ -20,6 +20,13 @@ NO_AREA = Rule(
     training="training leaves them out, scores count them as missed",
     skips=True,
 )
+REVERSED = Rule(
+    kind="reversed box",
+    severity="warning",
+    message="boxes with a negative width or height",
+    training="training and scores leave them out",
+    skips=True,
+)
 OUTSIDE = Rule(
     kind="box outside",
     severity="warning",
@@ -48,7 +55,9 @@ def judge_box(box: Box, size: tuple[int, int]) -> Rule | None:
     """
     if not all(map(math.isfinite, box)):
         return NOT_FINITE
-    if box[2] <= box[0] or box[3] <= box[1]:
+    if box[2] < box[0] or box[3] < box[1]:
+        return REVERSED
+    if box[2] == box[0] or box[3] == box[1]:
         return NO_AREA
     if box[2] <= 0 or box[3] <= 0 or box[0] >= size[1] or box[1] >= size[0]:
         return OUTSIDE
