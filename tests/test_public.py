@@ -128,6 +128,9 @@ def test_the_categories_of_a_predictor_may_have_other_ids(trained: uncrowd.Train
     names = tuple(f"no {name}" for name in categories.names)
     with pytest.raises(InputError, match=r"The predictor knows 3 classes .* give data of the same classes"):
         uncrowd.evaluate(predictor, replace(val, categories=replace(categories, names=names)))
+    more = replace(categories, ids=(*categories.ids, 99), names=(*categories.names, "man, old"))
+    with pytest.raises(InputError, match=r"keep those it knows: --classes .*, in Python classes"):
+        uncrowd.evaluate(predictor, replace(val, categories=more))
 
 
 def test_images_that_cannot_be_read_are_named_and_count_as_empty(

@@ -327,6 +327,12 @@ def test_classes_are_kept_and_merged_on_both_sides(uncrowd, refused, shapes, tmp
     assert "has no class brigt; the nearest is bright; it has" in refused(
         "eval", truth, "--data", shapes, "--classes", "brigt"
     )
+    assert "has no class bright,dark (write bright dark, without commas); it has" in refused(
+        "eval", truth, "--data", shapes, "--classes", "bright,dark"
+    )
+    assert "has no class bright, (write bright, without commas)" in refused(
+        "eval", truth, "--data", shapes, "--classes", "bright,", "dark"
+    )
     (tmp_path / "config.json").write_text('{"classes": {"shape": ["dark", "bright"]}}')  # of the run they belong to
     assert scores(uncrowd, truth, "--data", shapes) == both
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -104,9 +105,11 @@ def _labels(categories: Categories, classes: ClassMap, source: Path) -> tuple[Ca
     for label, members in enumerate(classes.values()):
         for member in members:
             if member not in label_of:
-                raise InputError(
-                    f"{source} has no class {member}{nearest(member, label_of)}; it has {first(label_of, 30)}."
-                )
+                parts = [part for each in member.split(",") if (part := each.strip())]
+                mend = nearest(member, label_of)
+                if parts and all(part in label_of for part in parts):
+                    mend = f" (write {' '.join(map(quote, parts))}, without commas)"
+                raise InputError(f"{source} has no class {member}{mend}; it has {first(label_of, 30)}.")
             new_label[label_of[member]] = label
         ids.append(categories.ids[label_of[members[0]]])
     return Categories(ids=tuple(ids), names=tuple(classes)), new_label

@@ -37,7 +37,7 @@ def join(datasets: dict[str, DetectionDataset], categories: Categories) -> Detec
         other = next(dataset for dataset in several if dataset.annotated)
         raise InputError(
             f"{other.source} has ground truth and {bare[0].source} has none, so their {one.split} splits cannot be "
-            "joined; leave one of them out."
+            "joined; leave out one of the two datasets, or the file of its split."
         )
     folder = Path(os.path.commonpath([dataset.folder.absolute() for dataset in several]))
     label_of = {name: label for label, name in enumerate(categories.names)}

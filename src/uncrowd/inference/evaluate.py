@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import NamedTuple
 
 from uncrowd.argument_types import checked_types
@@ -180,9 +181,11 @@ def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> P
 def require_same_classes(categories: Categories, dataset: DetectionDataset, name: str) -> None:
     """Raises InputError when a detector's classes have other names than those of the dataset; `name` is what it is."""
     if categories.names != dataset.categories.names:
+        mend = "give data of the same classes, in the order of their ids"
+        if set(categories.names) <= set(dataset.categories.names):
+            mend = f"keep those it knows: --classes {' '.join(map(quote, categories.names))}, in Python classes"
         raise InputError(
-            f"{name} knows {_classes(categories)}, {dataset.source} has {_classes(dataset.categories)}; "
-            "give data of the same classes, in the order of their ids."
+            f"{name} knows {_classes(categories)}, {dataset.source} has {_classes(dataset.categories)}; {mend}."
         )
 
 
