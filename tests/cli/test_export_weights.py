@@ -65,6 +65,20 @@ def test_other_settings_get_thresholds_of_their_own(uncrowd, weights, found, tmp
     assert predictor.thresholds == best_thresholds(val, detect(predictor, val).detections, val.categories)
 
 
+def test_classes_of_the_dataset_can_be_kept(uncrowd, refused, weights, found, tmp_path):
+    annotations = shutil.copytree(found, tmp_path / "data") / "instances_val.json"
+    known = json.loads(annotations.read_text())
+    known["categories"].append({"id": 9, "name": "cat"})
+    annotations.write_text(json.dumps(known))
+    command = "export", weights, tmp_path / "new.safetensors", "--data", annotations
+    assert "keep those it knows: --classes person dog ball" in refused(*command)
+    assert uncrowd(*command, "--classes", "person", "dog", "ball").status == 0
+    val, predictor = library.open_dataset(found).val, library.load(weights, "cpu")
+    assert val is not None
+    chosen = best_thresholds(val, detect(predictor, val).detections, val.categories)
+    assert load_weights(tmp_path / "new.safetensors").thresholds == chosen
+
+
 def test_no_thresholds_can_be_chosen_where_nothing_is_found(refused, weights, found, tmp_path):
     annotations = shutil.copytree(found, tmp_path / "data") / "instances_val.json"
     annotations.write_text(json.dumps(json.loads(annotations.read_text()) | {"annotations": []}))
@@ -86,6 +100,7 @@ def test_what_fp16_cannot_hold_is_refused(weights, tmp_path):
 def test_what_cannot_be_written_is_refused(refused, weights, tmp_path):
     file = tmp_path / "small.safetensors"
     assert "--split is for a dataset; give it with --data" in refused("export", weights, file, "--split", "val")
+    assert "--classes is for a dataset; give it" in refused("export", weights, file, "--classes", "shape")
     assert "is one of the inputs and would be overwritten" in refused("export", weights, weights)
     (tmp_path / "small.bin").touch()
     assert "small.bin exists already" in refused("export", weights, tmp_path / "small.xml")

@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uncrowd.browser.page import export_page
-from uncrowd.cli.flags import OptionalPath, OptionalReal, parse
+from uncrowd.cli.flags import OptionalClasses, OptionalPath, OptionalReal, parse
 from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split
 from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
@@ -69,6 +69,8 @@ class ExportArguments:
     data: OptionalPath = None
     # Split of the dataset; by default the validation split, or the only split.
     split: OptionalSplit = None
+    # Classes of the dataset to keep, as in `uncrowd eval --classes`; by default those of the run.
+    classes: OptionalClasses = ()
     # With --int8, the number of images, the first of the split, to calibrate with.
     images: int = IMAGES
 
@@ -80,10 +82,12 @@ def main(argv: Sequence[str]) -> int:
         case Path() as destination, None if destination.suffix.lower() not in (*FORMATS, ".safetensors"):
             raise InputError(f"{destination} is no name for a detector; end its name in .onnx, .xml or .safetensors.")
         case Path() as destination, None if destination.suffix.lower() == ".safetensors":
-            _refuse_unused(arguments, "a weights file", "overwrite", "half", "lower_duplicates", "data", "split")
+            _refuse_unused(
+                arguments, "a weights file", "overwrite", "half", "lower_duplicates", "data", "split", "classes"
+            )
             _write_weights(arguments, destination)
         case Path() as destination, None:
-            used = ("overwrite", "opset", "half", "int8", "data", "split", "images")
+            used = ("overwrite", "opset", "half", "int8", "data", "split", "classes", "images")
             _refuse_unused(arguments, "an .onnx or .xml file", *used)
             if not arguments.int8:
                 _refuse_unused(arguments, "an .onnx or .xml file without --int8", "overwrite", "opset", "half")
@@ -163,12 +167,13 @@ def _say(sentence: str) -> None:
 def _dataset(arguments: ExportArguments) -> DetectionDataset | None:
     """Opens the dataset, if there is one."""
     if arguments.data is None:
-        if arguments.split is not None:
-            raise InputError("--split is for a dataset; give it with --data, or leave --split out.")
+        for flag, given in (("--split", arguments.split is not None), ("--classes", bool(arguments.classes))):
+            if given:
+                raise InputError(f"{flag} is for a dataset; give it with --data, or leave {flag} out.")
         return None
     layout = find_layout(arguments.data)
     dataset = open_split(layout, choose_split(layout, arguments.split))
-    classes = choose_classes((), arguments.source)
+    classes = choose_classes(arguments.classes, arguments.source)
     return dataset if classes is None else keep_classes(dataset, classes)
 
 
