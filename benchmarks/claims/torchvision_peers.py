@@ -121,7 +121,7 @@ class _Scoring:
         self.log.say(f"after epoch {epoch}: AP {scores.values['AP']:.3f}, AP50 {scores.values['AP50']:.3f}")
         return scores.main
 
-    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
+    def improved(self, model: nn.Module) -> None:
         """Does nothing, because the last weights are the ones that count."""
 
     def finished(self, model: nn.Module) -> None:

@@ -98,7 +98,7 @@ def test_the_best_score_is_kept_and_none_is_no_score(build: Build, monkeypatch: 
     monkeypatch.setattr(trainer.loader, "epoch", lambda epoch, start: iter(()))
     assert trainer.train(None, told)
     evaluated = [("evaluate", epoch) for epoch in (1, 2, 3, 4, 5)]
-    assert told.events == [*evaluated[:2], ("improved", 2), *evaluated[2:], ("improved", 5), ("finished", 0)]
+    assert told.events == [*evaluated[:2], ("improved", 0), *evaluated[2:], ("improved", 0), ("finished", 0)]
     assert trainer.best == 0.3
 
 
@@ -111,7 +111,7 @@ def test_patience_ends_a_run_whose_score_gets_no_better(
     assert trainer.train(log, told)
     log.close()
     assert told.events == [
-        *[("evaluate", 1), ("improved", 1), ("evaluate", 2), ("evaluate", 3), ("evaluate", 4), ("improved", 4)],
+        *[("evaluate", 1), ("improved", 0), ("evaluate", 2), ("evaluate", 3), ("evaluate", 4), ("improved", 0)],
         *[("evaluate", 5), ("evaluate", 6), ("evaluate", 7), ("finished", 0)],
     ], "an evaluation without a score does not count"
     assert trainer.is_finished

@@ -33,7 +33,7 @@ class Events(Protocol):
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
         """Returns the score of the model after `epoch` epochs, higher is better; None if there is no score."""
 
-    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
+    def improved(self, model: nn.Module) -> None:
         """Is called when the score is the best so far."""
 
     def finished(self, model: nn.Module) -> None:
@@ -211,7 +211,7 @@ class Trainer:
         self.since_best += 1
         if self.best is None or score > self.best:
             self.best, self.since_best = score, 0
-            events.improved(self.learner.evaluated_model, epoch, self.global_step)
+            events.improved(self.learner.evaluated_model)
 
     def _say_early_end(self, log: RunLog | None, epoch: int) -> None:
         if log is not None:

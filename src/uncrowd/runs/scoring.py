@@ -76,7 +76,7 @@ class Scoring:
         self._last = detected, scores, step
         return scores.main
 
-    def improved(self, model: nn.Module, epoch: int, step: int) -> None:
+    def improved(self, model: nn.Module) -> None:
         """Saves the weights to deploy."""
         self._save(model, "best.safetensors")
 
