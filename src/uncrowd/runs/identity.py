@@ -58,6 +58,10 @@ def _contents(dataset: DetectionDataset) -> dict[str, Any]:
     records = (dataset.ids, dataset.file_names, dataset.sizes, dataset.offsets)
     for array in (*records, dataset.boxes, dataset.labels, dataset.ignore):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if dataset.outlines is not None:  # a part of a dataset shares the bytes of the whole, so its own are picked out
+        digest.update(np.diff(dataset.outlines.spans).tobytes())
+        for start, end in dataset.outlines.spans:
+            digest.update(dataset.outlines.data[start:end].tobytes())
     return {
         "images": len(dataset),
         "boxes": len(dataset.boxes),
