@@ -17,7 +17,7 @@ from uncrowd.ops.triton_available import c_compiler, lacking_for_triton
 
 
 def compile_layers(model: Detector, device: torch.device) -> None:
-    """Compiles the stages or decoder layers one by one, for training.
+    """Compiles the stages or layers one by one, for training.
 
     They consist of many small operations, which a GPU finishes faster than the host launches them. Backbone and pyramid
     stay uncompiled: they are a few large operations that see the image size, and with symbolic sizes the compiler takes

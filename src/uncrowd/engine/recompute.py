@@ -11,7 +11,7 @@ from uncrowd.models.detector import Detector
 
 
 def recompute_layers(model: Detector) -> None:
-    """Changes the stages or decoder layers of a model in place. Its names, weights and gradients stay the same.
+    """Changes the stages or layers of a model in place. Its names, weights and gradients stay the same.
 
     Copies of the model work too: a bound method is copied together with its module.
     """

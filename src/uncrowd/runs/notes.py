@@ -115,4 +115,5 @@ def longer(experiment: Experiment, before: int) -> str:
     return (
         f"the run gets {counted(experiment.train.epochs, 'epoch')} instead of {before}; its learning rate {schedule}, "
         "as before, and is not stretched to the new length"
+        f"{'; paste and mosaic taper off towards the new end' if experiment.augment.borrows else ''}"
     )

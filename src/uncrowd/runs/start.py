@@ -23,6 +23,8 @@ _OF_TRAINING = {
     "backbone.frozen_stages",
     "backbone.drop_path",
     "stage.zero_deltas",
+    "dense_head.detach_queries",
+    "dense_head.detach_boxes",
 }
 
 

@@ -90,11 +90,12 @@ def resume(
 ) -> TrainedRun:
     """Continues the interrupted run in `folder` with its own data and settings, and returns it.
 
-    The result equals that of an uninterrupted run to the bit. A finished run stays as it is. data: where the data is
-    now; its contents must be the same. out: a folder for a copy of the run, which is continued in its place, such as
-    one that can be written. log_to: the trackers from here on, by default those of the run. changes: settings of
-    `train` that may change: `epochs`, which can only grow, `accumulate`, `compile`, `recompute`, `patience`, `workers`,
-    `max_pixels`, `evaluate_every`, `checkpoint_every` and `log_every`. device, fit_memory, dry_run, say: see `train`.
+    With the settings unchanged, the result equals that of an uninterrupted run to the bit. A finished run stays as it
+    is. data: where the data is now; its contents must be the same. out: a folder for a copy of the run, which is
+    continued in its place, such as one that can be written. log_to: the trackers from here on, by default those of the
+    run. changes: settings of `train` that may change: `epochs`, which can only grow, `accumulate`, `compile`,
+    `recompute`, `patience`, `workers`, `max_pixels`, `evaluate_every`, `checkpoint_every` and `log_every`. device,
+    fit_memory, dry_run, say: see `train`.
 
     Raises InputError when the folder holds no run, when another process is writing into it, or when its checkpoint was
     written with other settings or other data.
