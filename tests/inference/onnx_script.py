@@ -18,12 +18,14 @@ class Found(NamedTuple):
     box: list[float]
 
 
-def run_script(onnx: Path, image: Path, folder: Path) -> list[Found]:
-    """What the script finds, with a threshold of 0. It is written to a folder and run there."""
+def run_script(onnx: Path, image: Path, folder: Path, *, everything: bool = True) -> list[Found]:
+    """What the script finds, with a threshold of 0 unless not everything is wanted. It is run in a folder."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (script,) = (block for block in blocks if "import onnxruntime" in block)
     assert "uncrowd" not in re.sub(r'"uncrowd\.detector"', "", script)
-    (folder / "detect.py").write_text(script.replace("score >= 0.3", "score >= 0"))
+    chosen = "score >= least.get(name, 0.3)"
+    assert chosen in script
+    (folder / "detect.py").write_text(script.replace(chosen, "score >= 0") if everything else script)
     command = [sys.executable, "detect.py", str(onnx), str(image)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
