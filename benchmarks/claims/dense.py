@@ -84,6 +84,13 @@ def dense_1_zero_quality_weight(weight: float) -> Experiment:
     return replace(recipe, name=f"{recipe.name}-weight-{weight:g}", loss=replace(recipe.loss, class_weight=weight))
 
 
+def dense_1_zero_quality_groups(*, detach_boxes: bool = True) -> Experiment:
+    """Queries from the image in four groups."""
+    recipe = dense_1_zero_quality()
+    name = f"{recipe.name}-groups" if detach_boxes else f"{recipe.name}-groups-through-boxes"
+    return _with_model(recipe, name, query_groups=4, dense_head=replace(_HEAD, detach_boxes=detach_boxes))
+
+
 def dense_1_zero_quality_paste() -> Experiment:
     """Crowding by paste in half of the training images, of objects of other images."""
     return _with_paste("paste", probability=0.5, same_image=0.0, objects=(1, 8))
@@ -130,8 +137,8 @@ LEARNED = _both(learned_zero_quality())
 # As many points compete as in the recipe.
 DENSE_FEW_COMPETE = _with_head("four-a-query", candidates_per_query=4)
 # One change each: half and twice the weight of the class loss; points from stride 4; the stages teach the dense head
-# through queries, or through boxes; attention that learns more than IoU; learned queries in four groups; and four
-# points that compete for a query.
+# through queries, or through boxes; attention that learns more than IoU; learned queries in four groups, queries from
+# the image in four groups, and these with stages that teach through boxes; and four points that compete for a query.
 CHOICES = [
     _both(dense_1_zero_quality_weight(1.0)),
     _both(dense_1_zero_quality_weight(4.0)),
@@ -140,5 +147,7 @@ CHOICES = [
     _with_head("through-boxes", detach_boxes=False),
     OurDetector(attention="iou_learned", interaction="dcw", recipe=dense_1_zero_quality()),
     _both(_with_model(learned_zero_quality(), "small-data-1-zero-quality-groups", query_groups=4)),
+    _both(dense_1_zero_quality_groups()),
+    _both(dense_1_zero_quality_groups(detach_boxes=False)),
     DENSE_FEW_COMPETE,
 ]
