@@ -36,9 +36,9 @@ def lowered_table(
         runs = study.records[detector]
         before = [{name: values[0] for name, values in study.resampled[detector][seed].items()} for seed in runs]
         names = [record["name"] for record in runs.values()]
-        after = [[_scored(test(name), found(name), way) for name in names] for way in (lowered, soft_nms)]
-        for way, scored in zip(("as it is", "lowered", "Soft-NMS"), (before, *after), strict=True):
-            means = {name: float(np.mean([each[name] for each in scored])) for name in SHOWN if name in before[0]}
+        after = [[scored(test(name), found(name), way) for name in names] for way in (lowered, soft_nms)]
+        for way, scores in zip(("as it is", "lowered", "Soft-NMS"), (before, *after), strict=True):
+            means = {name: float(np.mean([each[name] for each in scores])) for name in SHOWN if name in before[0]}
             cells = [cell(name, means.get(name, np.nan)) for name in SHOWN]
             rows.append([f"{called(detector)}, {way}", str(len(runs)), *cells])
     head = ["detector", "seeds", "AP", "AP50", "AP75", "JI", "overlapped > .5 found, IoU .5", "the same, IoU .75"]
@@ -51,9 +51,10 @@ def lowered(found: Detections, *, power: float = POWER) -> Detections:
     return replace(found, boxes=one.boxes[0], scores=one.scores[0], labels=one.labels[0])
 
 
-def _scored(
-    test: DetectionDataset, found: Mapping[ImageId, Detections], way: Callable[[Detections], Detections]
+def scored(
+    test: DetectionDataset, found: Mapping[ImageId, Detections], way: Callable[[Detections], Detections] = lowered
 ) -> dict[str, float]:
+    """Returns the scores of kept detections after each image's were ranked anew, by default with duplicates lowered."""
     ranked = {id: way(each) for id, each in found.items()}
     score = scorer(list(test), ranked, test.categories, ious=IOUS, threshold=None)
     return score(np.ones(len(test), dtype=np.int64))

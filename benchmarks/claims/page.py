@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from benchmarks.claims.examples import examples
 from benchmarks.claims.kept import read_kept
 from benchmarks.claims.learning import curve
 from benchmarks.claims.lines import all_lines
-from benchmarks.claims.lowered import lowered_table
-from benchmarks.claims.queries import changes_table, decision_table, learning_of_queries
+from benchmarks.claims.lowered import lowered_table, scored
+from benchmarks.claims.queries import changes_table, decision_table, learning_of_queries, lowered_changes_table
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS, Places, read_lines
 from benchmarks.claims.settings import Line
@@ -69,10 +70,14 @@ def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
     records = read_lines(command.places.lines)
     names = [line.name for line in lines]
     speed = last_speed(command.places.results / SPEED)
-    learning, changes = learning_of_queries(records), changes_table(records)
-    decision = decision_table(records, names, speed)
-    _fill(command.queries, {"learning": learning, "changes": changes, "decision": decision})
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
+    of_queries = {
+        "learning": learning_of_queries(records),
+        "changes": changes_table(records),
+        "lowered changes": lowered_changes_table(records, cache(opened.lowered)),
+        "decision": decision_table(records, names, speed),
+    }
+    _fill(command.queries, of_queries)
     # One detector alone answers no question of this page.
     done = [study for study in studies(records.values(), opened.resampled, names) if len(study.records) > 1]
     _fill(command.page, _blocks(command, done, records, names, opened, speed))
@@ -117,6 +122,10 @@ class _Opened:
     def found(self, name: str) -> dict[ImageId, Detections]:
         """Returns the kept detections of a line."""
         return read_kept(self._places.detections(self._lines[name]), self.test(name).categories)
+
+    def lowered(self, name: str) -> dict[str, float]:
+        """Returns the scores of a line on all images, with duplicates lowered."""
+        return scored(self.test(name), self.found(name))
 
     def resampled(self, record: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Returns the scores of a line on all images and on resamples of them; a share of few objects is left out."""

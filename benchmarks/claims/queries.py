@@ -21,8 +21,13 @@ TO_ONE, LEARNED_TO_ONE = dense.DENSE_TO_ONE.name, ZERO[-1].name
 # The detector whose steps are compared with the yardstick's: as many points compete for its queries as in the recipe.
 TIMED = dense.DENSE_FEW_COMPETE.name
 PASTED, PASTED_OWN, FASTER_RCNN = dense.DENSE_PASTE.name, dense.DENSE_PASTE_OWN.name, PEERS[0].name
-# Compared with dense queries; most differ from them in one thing.
-CHANGED = [LEARNED, dense.BESIDE.name, ALONE, dense.DENSE_ENTANGLED.name, *(each.name for each in dense.CHOICES)]
+# Dense queries, and what is compared with them; most differ from them in one thing.
+CHANGED = [
+    *(each.name for each in (dense.DENSE, dense.LEARNED, dense.BESIDE, dense.ALONE, dense.DENSE_ENTANGLED)),
+    *(each.name for each in dense.CHOICES),
+]
+# The head of a column.
+FOUND_HEAD = "overlapped > .5 found"
 # The recorded lines of a row by seed; a row is DATASET_DETECTOR_BUDGET.
 Rows = Mapping[str, Mapping[int, Record]]
 
@@ -40,7 +45,7 @@ def learning_of_queries(records: Mapping[str, Record]) -> str:
         names.append(f"`drawn-0.5_{detector}_short_`")
     if not cells:
         return NOT_YET
-    head = ["detector", *(f"{each:,}" for each in images), "test AP", "AP50", "AP75", "JI", "overlapped > .5 found"]
+    head = ["detector", *(f"{each:,}" for each in images), "test AP", "AP50", "AP75", "JI", FOUND_HEAD]
     return (
         f"{markdown(head, cells)}\n\nFrom the lines {', '.join(names)} with seed {', '.join(map(str, sorted(seeds)))}."
     )
@@ -62,22 +67,30 @@ def changes_table(records: Mapping[str, Record]) -> str:
 
     Both are means over the seeds that were run with it and without it.
     """
-    rows, shown = _by_row(records), ("validation AP", "AP", "AP75", "JI", "found")
-    without, cells = rows.get(f"{_CROWDED}_{DENSE}_short", {}), []
+    shown = {"validation AP": "validation AP", "test AP": "AP", "AP75": "AP75", "JI": "JI", FOUND_HEAD: "found"}
+    return _changes(records, shown, _score)
+
+
+def lowered_changes_table(records: Mapping[str, Record], lowered: Callable[[str], Mapping[str, float]]) -> str:
+    """Returns the same with duplicates lowered. lowered: what a line, by its name, then scores on the test split."""
+    shown = {"test AP": "AP", "AP75": "AP75", "JI": "JI", FOUND_HEAD: "found at 0.5"}
+    return _changes(records, shown, lambda score, record: lowered(record["name"])[score])
+
+
+def _changes(records: Mapping[str, Record], shown: Mapping[str, str], score: Callable[[str, Record], float]) -> str:
+    """Returns a row for each change that was run. shown: the names of scores by their heads."""
+    rows, cells = _by_row(records), []
+    without = rows.get(f"{_CROWDED}_{DENSE}_short", {})
     for detector in CHANGED:
         with_it = rows.get(f"{_CROWDED}_{detector}_short", {})
         seeds = sorted(without.keys() & with_it.keys())
         if not seeds:
             continue
         cells.append([f"`{detector}`", ", ".join(map(str, seeds))])
-        for score in shown:
-            ours, theirs = (
-                _mean([runs[seed] for seed in seeds], partial(_score, score)) for runs in (with_it, without)
-            )
+        for name in shown.values():
+            ours, theirs = (_mean([runs[seed] for seed in seeds], partial(score, name)) for runs in (with_it, without))
             cells[-1].append(f"{100 * ours:.1f} ({100 * (ours - theirs):+.1f})")
-    if not cells:
-        return NOT_YET
-    return markdown(["detector", "seeds", "validation AP", "test AP", "AP75", "JI", "overlapped > .5 found"], cells)
+    return markdown(["detector", "seeds", *shown], cells) if cells else NOT_YET
 
 
 class Question(NamedTuple):

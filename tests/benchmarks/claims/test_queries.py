@@ -14,6 +14,7 @@ from benchmarks.claims.queries import (
     changes_table,
     decision_table,
     learning_of_queries,
+    lowered_changes_table,
 )
 
 NAMES = [line.name for line in all_lines()]
@@ -71,10 +72,24 @@ def test_each_change_is_compared_over_the_seeds_of_both() -> None:
     records = lines({DENSE: 0.5}, seeds=2) | lines({LEARNED: 0.4}, seeds=1) | lines({FULL: 0.3}, seeds=2)
     records[f"drawn-0.5_{DENSE}_short_1"] = record(0.1)
     assert changes_table(records).splitlines()[2:] == [
-        f"| `{LEARNED}` | 0 | 40.0 (-10.0) | 40.0 (-10.0) | 30.0 (+0.0) | 50.0 (+0.0) | 50.0 (+0.0) |"
+        f"| `{DENSE}` | 0, 1 | 30.0 (+0.0) | 30.0 (+0.0) | 30.0 (+0.0) | 50.0 (+0.0) | 50.0 (+0.0) |",
+        f"| `{LEARNED}` | 0 | 40.0 (-10.0) | 40.0 (-10.0) | 30.0 (+0.0) | 50.0 (+0.0) | 50.0 (+0.0) |",
     ]
-    assert changes_table(lines({DENSE: 0.5}, seeds=2)) == "*Not yet run.*"
+    assert changes_table(lines({FULL: 0.5}, seeds=2)) == "*Not yet run.*"
     assert all(f"drawn-0.5_{each}_short_0" in NAMES for each in CHANGED)
+
+
+def test_each_change_is_compared_with_duplicates_lowered() -> None:
+    records = {name: each | {"name": name} for name, each in lines({DENSE: 0.5, LEARNED: 0.4}, seeds=1).items()}
+
+    def lowered(name: str) -> dict[str, float]:
+        ap = records[name]["test"]["coco"]["AP"] + 0.1
+        return {"AP": ap, "AP75": ap / 2, "JI": 0.8, "found at 0.5": 0.7}
+
+    assert lowered_changes_table(records, lowered).splitlines()[2:] == [
+        f"| `{DENSE}` | 0 | 60.0 (+0.0) | 30.0 (+0.0) | 80.0 (+0.0) | 70.0 (+0.0) |",
+        f"| `{LEARNED}` | 0 | 50.0 (-10.0) | 25.0 (-5.0) | 80.0 (+0.0) | 70.0 (+0.0) |",
+    ]
 
 
 def test_learning_has_the_seeds_of_the_dense_queries() -> None:
