@@ -84,6 +84,12 @@ def dense_1_zero_quality_weight(weight: float) -> Experiment:
     return replace(recipe, name=f"{recipe.name}-weight-{weight:g}", loss=replace(recipe.loss, class_weight=weight))
 
 
+def dense_1_zero_quality_stages(stages: int) -> Experiment:
+    """With one stage or three instead of two."""
+    recipe = dense_1_zero_quality()
+    return _with_model(recipe, f"{recipe.name}-stages-{stages}", stages=stages)
+
+
 def dense_1_zero_quality_groups(*, detach_boxes: bool = True) -> Experiment:
     """Queries from the image in four groups."""
     recipe = dense_1_zero_quality()
@@ -136,10 +142,13 @@ ALONE = _both(dense_1_alone())
 LEARNED = _both(learned_zero_quality())
 # As many points compete as in the recipe.
 DENSE_FEW_COMPETE = _with_head("four-a-query", candidates_per_query=4)
-# One change each: half and twice the weight of the class loss; points from stride 4; the stages teach the dense head
-# through queries, or through boxes; attention that learns more than IoU; learned queries in four groups, queries from
-# the image in four groups, and these with stages that teach through boxes; and four points that compete for a query.
+# One change each: one stage or three; half and twice the weight of the class loss; points from stride 4; the stages
+# teach the dense head through queries, or through boxes; attention that learns more than IoU; learned queries in four
+# groups, queries from the image in four groups, and these with stages that teach through boxes; and four points that
+# compete for a query.
 CHOICES = [
+    _both(dense_1_zero_quality_stages(1)),
+    _both(dense_1_zero_quality_stages(3)),
     _both(dense_1_zero_quality_weight(1.0)),
     _both(dense_1_zero_quality_weight(4.0)),
     _with_head("stride-4", finest_stride=4),
