@@ -18,6 +18,7 @@ from uncrowd.weights.proposals import with_proposals
 # Settings that a run may change and go on from the same weights as if nothing had changed.
 _OF_TRAINING = {
     "num_classes",
+    "query_groups",
     "lower_duplicates",
     "backbone.pretrained",
     "backbone.frozen_stages",
