@@ -107,8 +107,8 @@ class PredictArguments:
     # Number of images or frames (with --tiles, of tiles) in a batch; it changes speed and memory, and in fp32 the last
     # bits of results.
     batch_size: int = 4
-    # For large images: cut each into square tiles of this many pixels, detect in each, and merge what is found. Begin
-    # with the short side to which the detector resizes images (`uncrowd info WEIGHTS`).
+    # For large images: cut each into square tiles of this many pixels, detect in each, and merge what is found. Objects
+    # in a resized tile should be as large as in training; of a detector trained with --augment.tile, give that size.
     tiles: OptionalNumber = None
     # Pixels that neighbouring tiles share, by default a fifth of --tiles: an object up to this wide and high is whole
     # in some tile.

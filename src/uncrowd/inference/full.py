@@ -11,11 +11,11 @@ from uncrowd.structures import Detections
 FULL = 0.9
 
 
-def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None, side: int | None) -> str | None:
+def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None) -> str | None:
     """Returns a sentence if an image, or one of its tiles, has nearly as many objects as the detector can report.
 
     found: the objects that are reported, in image pixels. config: the detector's. grid: the tiles that the image was
-    cut into; None where it was not. side: a size of tiles that would help; None if smaller tiles would not.
+    cut into; None where it was not.
     """
     most = config.proposals
     if grid is None:
@@ -28,12 +28,11 @@ def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None, s
         if not full:
             return None
         where = f"the detector reports at most {most} objects in a tile, and {full} of {len(counts)} have about as many"
-    mend = ""
-    if side is not None:  # the image is made smaller, and more proposals would hardly help
-        mend = f"; {'cut it into' if grid is None else 'use'} tiles of {side} pixels (--tiles {side})"
-    elif config.any_proposals:
-        mend = "; ask for more proposals (--proposals)"
-    return f"{where}, so more may be there{mend}"
+    if config.any_proposals:
+        mend = "ask for more proposals (--proposals)"
+    else:  # what a tile should measure depends on the size of objects in training, which is not known here
+        mend = f"{'cut it into' if grid is None else 'use smaller'} tiles (--tiles)"
+    return f"{where}, so more may be there; {mend}"
 
 
 def _in_tiles(found: Detections, grid: Grid) -> Sequence[int]:

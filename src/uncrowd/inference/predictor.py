@@ -17,7 +17,7 @@ from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.batches import inference_batches, pad
 from uncrowd.data.images.file import MAX_PIXELS, MAX_PIXELS_IN_TILES, BinaryFile
-from uncrowd.data.transforms import ResizeConfig, resize, resized_size
+from uncrowd.data.transforms import ResizeConfig, resize
 from uncrowd.devices import send
 from uncrowd.errors import InputError, NonFiniteError, require_whole
 from uncrowd.inference.cuda_graphs import CudaGraphs
@@ -168,9 +168,7 @@ class Predictor:
         grid = None if self.tiles is None else grid_of(size, self.tiles)
         if grid is not None and len(grid.rows) == len(grid.columns) == 1:
             grid = None  # it is detected in as a whole
-        height, width = size if self.tiles is None else (min(self.tiles.side, side) for side in size)
-        shrinks = resized_size(height, width, self.resize.short_side, self.resize.max_size)[0] < height
-        return note_if_full(found, self.model.config, grid, self.resize.short_side if shrinks else None)
+        return note_if_full(found, self.model.config, grid)
 
     def _warn_if_full(self, image: ImageLike, found: Detections, size: tuple[int, int], threshold: Threshold) -> None:
         note = None if keeps_all(threshold) else self.note_if_full(found, size)
