@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.tiny import TINY_MODEL, tiny_experiment
+from uncrowd.data.formats.open import open_dataset
+from uncrowd.data.transforms import ResizeConfig
 from uncrowd.models.sparse_rcnn import QueryKind
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
@@ -44,10 +47,39 @@ def test_too_few_proposals_are_said(
     assert note == f"{words} {advice}"
 
 
-def test_enough_proposals_are_not(crowd: Path, sayings: Callable[..., list[str]]) -> None:
+def test_fewer_dense_queries_than_twice_the_boxes_are_said(crowd: Path, sayings: Callable[..., list[str]]) -> None:
     experiment = tiny_experiment()
-    said = sayings(crowd, replace(experiment, model=replace(experiment.model, proposals=4)))
+    said = sayings(crowd, replace(experiment, model=replace(TINY_MODEL, proposals=7, queries="dense")))
+    (note,) = [line for line in said if line.startswith("NOTE: an image")]
+    assert note.startswith("NOTE: an image has up to 4 boxes; some of the 7 queries fall on the same object")
+    assert "Give --model.proposals 8, or ask for more" in note
+
+
+@pytest.mark.parametrize(("queries", "proposals"), [("learned", 4), ("dense", 8)])
+def test_enough_proposals_are_not(
+    crowd: Path, sayings: Callable[..., list[str]], queries: QueryKind, proposals: int
+) -> None:
+    experiment = tiny_experiment()
+    said = sayings(crowd, replace(experiment, model=replace(TINY_MODEL, proposals=proposals, queries=queries)))
     assert not any("proposals" in line for line in said)
+
+
+@pytest.mark.parametrize(("short_side", "tile"), [(24, None), (64, None), (16, 32), (48, 32)])
+def test_small_objects_are_said(
+    crowd: Path, sayings: Callable[..., list[str]], short_side: int, tile: int | None
+) -> None:
+    """The scenes have 64 x 96 pixels; tiles of 32 are resized like images."""
+    experiment = tiny_experiment()
+    train = open_dataset(crowd).train
+    assert train is not None
+    widths, heights = (train.boxes[:, 2:] - train.boxes[:, :2]).T
+    median = np.median(np.sqrt(widths * heights)) * short_side / (64 if tile is None else tile)
+    resize = ResizeConfig(short_side=short_side, max_size=500)
+    said = sayings(crowd, replace(experiment, resize=resize, augment=replace(experiment.augment, tile=tile)))
+    notes = [line for line in said if line.startswith("NOTE: resized")]
+    assert len(notes) == (median < 16)
+    for note in notes:
+        assert f"half of the objects are smaller than {median:.0f} x {median:.0f} pixels" in note
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from uncrowd.engine.metrics import read_metrics
 from uncrowd.errors import InputError
 from uncrowd.evaluation.counting import counting_errors
 from uncrowd.evaluation.operating_points import best_thresholds
+from uncrowd.inference.evaluate import evaluate
+from uncrowd.inference.load import load
+from uncrowd.inference.tiles import TilesConfig
 from uncrowd.recipes import Experiment
 from uncrowd.runs.run import Run, begin
 from uncrowd.structures import ScoreProtocol
@@ -83,3 +86,22 @@ def test_the_best_thresholds_are_kept_in_the_weights(
     assert counts == (counted or [])
     said = "score thresholds, chosen on val and kept in the weights: "
     assert (said in capsys.readouterr().out) == (thresholds is not None)
+
+
+def test_what_learns_from_tiles_is_scored_in_tiles(crowd: Path, tmp_path: Path) -> None:
+    """`eval` with the same tiles has the same scores, and the best thresholds are those of tiles."""
+    experiment = tiny_experiment(epochs=1)
+    experiment = replace(experiment, augment=replace(experiment.augment, tile=40))
+    said: list[str] = []
+    run = Run(experiment=experiment, data=str(crowd))
+    assert begin(run, tmp_path / "run", device="cpu", say=said.append).finished
+    assert "scored in tiles of 40 pixels, from which it learns; use the weights with --tiles 40 too" in said
+    val = open_dataset(crowd).val
+    assert val is not None
+    (row,) = [row for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "eval"]
+    in_tiles = load(tmp_path / "run", "cpu", tiles=TilesConfig(side=40, overlap=8))
+    assert row["AP"] == pytest.approx(evaluate(in_tiles, val).values["AP"], abs=1e-6)
+    found = read_detections(tmp_path / "run" / "detections.json", val.categories, val.ids.tolist())
+    assert max(map(len, found.values())) > experiment.model.proposals
+    assert load_weights(tmp_path / "run").thresholds == best_thresholds(val, found, val.categories)
+    assert "own validation split, in tiles of 40 pixels" in (tmp_path / "run" / "report.html").read_text()

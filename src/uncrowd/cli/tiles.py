@@ -15,7 +15,8 @@ def read_tiles(side: int | None, overlap: int | None, max_pixels: int | None) ->
             raise InputError("--overlap is that of tiles; give --tiles too, or leave --overlap out.")
         return None
     require_at_least(LEAST_SIDE, **{"--tiles": side})
-    overlap = max(1, side // 5) if overlap is None else overlap
+    if overlap is None:
+        return TilesConfig.of_side(side)
     if not 1 <= overlap <= side // 2:
         raise InputError(f"--overlap is {overlap}; give 1 to {side // 2}, half of --tiles.")
     return TilesConfig(side=side, overlap=overlap)

@@ -45,11 +45,23 @@ class TilesConfig:
         require_whole(1, overlap=self.overlap)
         require_at_most(self.side // 2, overlap=self.overlap)
 
+    @classmethod
+    def of_side(cls, side: int) -> "TilesConfig":
+        """Returns tiles that share a fifth of their side."""
+        return cls(side=side, overlap=max(1, side // 5))
+
 
 def grid_of(size: tuple[int, int], config: TilesConfig) -> Grid:
     """Returns the fewest tiles that cover an image of (height, width) `size`, evenly spread and all of one size."""
     rows, columns = (_spans(length, config.side, config.overlap) for length in size)
     return Grid(rows, columns)
+
+
+def number_of_views(size: tuple[int, int], config: TilesConfig) -> int:
+    """Returns in how many views an image of (height, width) `size` is detected in: its tiles, and the whole of it."""
+    grid = grid_of(size, config)
+    tiles = len(grid.rows) * len(grid.columns)
+    return 1 if tiles == 1 else tiles + 1
 
 
 def detect_in_tiles(image: ImageRows, config: TilesConfig, resize: ResizeConfig, detect: Detect) -> Detections:

@@ -1,13 +1,16 @@
 """What a run says of itself: notes for the user before the first step, and facts for its report."""
 
+import math
 from importlib.metadata import version
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from uncrowd.data.check.boxes import Mask, learnable
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.splits import Splits
+from uncrowd.data.transforms import resized_size
 from uncrowd.engine.busy import busy_now
 from uncrowd.models.cost import number_of_parameters
 from uncrowd.models.detector import Detector
@@ -18,6 +21,9 @@ from uncrowd.words import counted
 
 # 40 drawn scenes taught more in 1,000 steps than in 300: docs/results/queries.md.
 FEW_STEPS = 1000
+# In pixels after resizing, two steps of the dense head's points. A rule of thumb: objects of some ten pixels were the
+# worst class of docs/results/bccd.md.
+SMALL = 16
 
 
 def notes(
@@ -29,16 +35,8 @@ def notes(
     from_random: bool,
 ) -> list[str]:
     """Returns what the user should know before training begins. from_random: whether it begins with random weights."""
-    said = []
-    objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(~train_set.ignore)])
-    most = int(np.diff(objects[train_set.offsets]).max())
-    model = experiment.model
-    if most > model.proposals:
-        later = ", or ask for more when you use the weights (--proposals)" if model.any_proposals else ""
-        said.append(
-            f"NOTE: an image has up to {most} boxes, more than the {model.proposals} proposals; not all of them can be "
-            f"found. Raise --model.proposals{later}."
-        )
+    learnt = learnable(train_set)
+    said = [*_on_proposals(experiment, train_set, learnt), *_on_small_objects(experiment, train_set, learnt)]
     optim, batch_size, epochs = experiment.optim, experiment.train.batch_size, experiment.train.epochs
     steps = epochs * steps_per_epoch
     late = [f"{milestone:g}" for milestone in optim.milestones if milestone * steps_per_epoch > steps - 1]
@@ -53,6 +51,9 @@ def notes(
             f"learning rate {scaled:g}: {optim.learning_rate:g} is for batches of {optim.scale_to_batch}, "
             f"scaled to batches of {batch_size}"
         )
+    tile = experiment.augment.tile
+    if tile is not None:
+        said.append(f"scored in tiles of {tile} pixels, from which it learns; use the weights with --tiles {tile} too")
     lacking = lacking_for_kernels(device)
     if lacking is not None:
         said.append(f"NOTE: {lacking} is missing here, so the GPU runs without uncrowd's own kernels, more slowly.")
@@ -75,6 +76,48 @@ def notes(
     return said
 
 
+def _on_proposals(experiment: Experiment, train_set: DetectionDataset, learnt: Mask) -> list[str]:
+    """Returns a note where an image, or a tile, may have more objects than there are queries to find them."""
+    model, tile = experiment.model, experiment.augment.tile
+    objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(learnt)])
+    most, proposals = int(np.diff(objects[train_set.offsets]).max()), model.proposals
+    later = ", or ask for more when you use the weights (--proposals)" if model.any_proposals else ""
+    if tile is not None or 2 * most <= proposals:
+        return []  # how many objects a tile has depends on where it is cut
+    if most > proposals:
+        return [
+            f"NOTE: an image has up to {most} boxes, more than the {proposals} proposals; not all of them can be "
+            f"found. Raise --model.proposals{later}."
+        ]
+    if not model.any_proposals:
+        return []
+    return [
+        f"NOTE: an image has up to {most} boxes; some of the {proposals} queries fall on the same object, so twice as "
+        f"many as boxes find more. Give --model.proposals {2 * most}{later}."
+    ]
+
+
+def _on_small_objects(experiment: Experiment, train_set: DetectionDataset, learnt: Mask) -> list[str]:
+    """Returns a note where half of the objects have fewer pixels than SMALL x SMALL after resizing."""
+    resize, tile = experiment.resize, experiment.augment.tile
+    sizes = train_set.sizes if tile is None else np.minimum(train_set.sizes, tile)
+    scale_of = {
+        (height, width): math.sqrt(math.prod(resized_size(height, width, resize.short_side, resize.max_size)) / area)
+        for height, width in set(map(tuple, sizes.tolist()))
+        if (area := height * width)
+    }
+    scales = np.repeat([scale_of[height, width] for height, width in sizes.tolist()], train_set.counts)
+    sides = train_set.boxes[:, 2:] - train_set.boxes[:, :2]
+    middle = float(np.median((np.sqrt(sides.prod(axis=1).clip(min=0)) * scales)[learnt]))
+    if middle >= SMALL:
+        return []
+    return [
+        f"NOTE: resized to a short side of {resize.short_side}, half of the objects are smaller than {middle:.0f} x "
+        f"{middle:.0f} pixels, and small objects are found worst. Train at a larger size (--augment.short-sides, "
+        "--augment.max-size, --resize.short-side, --resize.max-size) or on tiles (--augment.tile)."
+    ]
+
+
 def lacking_for_kernels(device: torch.device) -> str | None:
     """Returns in words what uncrowd's own kernels need and this device lacks; None if nothing, and on a CPU."""
     return lacking_for_triton() if device.type == "cuda" else None
@@ -91,11 +134,11 @@ def facts(
     """Returns the model and its data in words, for the report."""
     device = accelerator.device
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    parameters = number_of_parameters(model)
+    parameters, tile = number_of_parameters(model), experiment.augment.tile
     known = {
         "Data": splits.describe(),
         "Trained on": f"{len(train_set):,} images with {len(train_set.boxes):,} boxes",
-        "Scored on": val_words,
+        "Scored on": val_words + (f", in tiles of {tile} pixels" if tile is not None else ""),
         "Recipe": experiment.name,
         "Model": f"{experiment.model.in_words()}, {parameters / 1e6:.1f} million parameters",
         "Device": device_name if accelerator.num_processes == 1 else f"{accelerator.num_processes} x {device_name}",

@@ -18,6 +18,7 @@ from uncrowd.evaluation.operating_points import best_thresholds
 from uncrowd.evaluation.protocol import Scores
 from uncrowd.inference.evaluate import Detected, detect
 from uncrowd.inference.predictor import Predictor
+from uncrowd.inference.tiles import TilesConfig, number_of_views
 from uncrowd.models.detector import Detector
 from uncrowd.paper.expected import beside_paper
 from uncrowd.ranks import Ranks
@@ -31,6 +32,7 @@ from uncrowd.words import counted, listed
 class Scoring:
     """Scores the model on the validation set as `eval` does, and saves the weights of the best epoch.
 
+    A model that learns from tiles is scored in tiles of the same size, in which objects are as large.
     start_from: the weights that the run began with, if any. facts: the model and its data in words, for the report.
     Only rank 0 writes and prints.
     """
@@ -49,8 +51,18 @@ class Scoring:
         self.dataset, self.accelerator = dataset, accelerator
         self.folder, self.facts, self.log = folder, facts, log
         assert experiment.protocol is not None, "a run chooses it before it begins"
-        self.evaluator = build_evaluator(experiment.protocol, limits_up_to(experiment.model.proposals))
+        tile = experiment.augment.tile
+        self.tiles = None if tile is None else TilesConfig.of_side(tile)
+        self.evaluator = build_evaluator(experiment.protocol, limits_up_to(self._most_of_an_image()))
         self._last: tuple[Detected, Scores, int] | None = None
+
+    def _most_of_an_image(self) -> int:
+        """Returns the most detections that an image can have."""
+        proposals = self.experiment.model.proposals
+        if self.tiles is None:
+            return proposals
+        sizes = set(map(tuple, self.dataset.sizes.tolist()))
+        return proposals * max(number_of_views(size, self.tiles) for size in sizes)
 
     def evaluate(self, model: nn.Module, epoch: int, step: int) -> float | None:
         """Logs all scores and returns the headline score."""
@@ -62,6 +74,7 @@ class Scoring:
             self.experiment.resize,
             self.accelerator.device,
             max_pixels=settings.max_pixels,
+            tiles=self.tiles,
         )
         detected = detect(
             predictor,

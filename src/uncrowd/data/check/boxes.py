@@ -7,7 +7,7 @@ from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.convention import EDGE, as_text
 from uncrowd.data.problems import Names, Problems, Rule
 
-# In pixels: the side of one cell of the finest feature map.
+# In pixels of the image: the side of one cell of the finest feature map, for an image that is not resized.
 TINY = 4.0
 
 PARTLY_OUTSIDE = Rule(

@@ -46,7 +46,7 @@ def describe_crowding(dataset: DetectionDataset) -> list[Finding]:
             count=int(counts.sum()),
             examples=[],
             message=message,
-            training="a model needs at least as many proposals as the fullest image has boxes",
+            training="a model needs at least as many proposals as the fullest image has boxes, better twice as many",
         )
     ]
 
