@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uncrowd import config
 from uncrowd.cli.eval_arguments import EvalArguments, require_fitting, require_usable
 from uncrowd.cli.flags import parse
-from uncrowd.cli.method import choose_classes, choose_split, found_in, holds_detections, load_for
+from uncrowd.cli.method import choose_classes, choose_split, found_in, held_out_of, holds_detections, load_for
 from uncrowd.cli.progress import progress_bar
 from uncrowd.cli.thresholds import complete, read_threshold
 from uncrowd.cli.tiles import read_tiles
@@ -70,6 +70,7 @@ def _evaluate(
     )
     classes = choose_classes(arguments.classes, arguments.what)
     dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
+    dataset = held_out_of(dataset, layout, arguments.split, methods)
     protocol = arguments.protocol or dataset.protocol
     require_fitting(arguments, protocol, dataset)
     if isinstance(wanted, Mapping):

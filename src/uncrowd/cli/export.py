@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from uncrowd.browser.page import export_page
 from uncrowd.cli.flags import OptionalClasses, OptionalPath, OptionalReal, parse
-from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split
+from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, held_out_of
 from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.layout import find_layout
@@ -174,7 +174,8 @@ def _dataset(arguments: ExportArguments) -> DetectionDataset | None:
     layout = find_layout(arguments.data)
     dataset = open_split(layout, choose_split(layout, arguments.split))
     classes = choose_classes(arguments.classes, arguments.source)
-    return dataset if classes is None else keep_classes(dataset, classes)
+    dataset = dataset if classes is None else keep_classes(dataset, classes)
+    return held_out_of(dataset, layout, arguments.split, [arguments.source])
 
 
 def _print_differences(checked: Checked, runtime: str, *, half: bool) -> None:

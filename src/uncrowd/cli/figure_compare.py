@@ -11,7 +11,15 @@ from tyro.conf import Positional, arg
 
 from uncrowd.cli.figure_file import images_named, require_figure_file, save_figure
 from uncrowd.cli.flags import OptionalClasses, OptionalDevice, parse, require_device
-from uncrowd.cli.method import OptionalSplit, choose_classes, choose_split, found_in, holds_detections, load_for
+from uncrowd.cli.method import (
+    OptionalSplit,
+    choose_classes,
+    choose_split,
+    found_in,
+    held_out_of,
+    holds_detections,
+    load_for,
+)
 from uncrowd.data.classes import keep_classes
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.formats.layout import find_layout
@@ -67,9 +75,10 @@ def compare(argv: Sequence[str]) -> int:
     of_all_classes = open_split(layout, choose_split(layout, arguments.split))
     classes = choose_classes(arguments.classes, arguments.first)
     dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
+    methods = arguments.first, arguments.second
+    dataset = held_out_of(dataset, layout, arguments.split, methods)
     require_figure_file(arguments.out, *images_named(arguments.out.name, [dataset]))
     shown = dataset.subset(_chosen(arguments.images, arguments.count, dataset))
-    methods = arguments.first, arguments.second
     found = [
         found_in(read_results(method), of_all_classes, classes)
         if holds_detections(method)

@@ -1,6 +1,7 @@
 """What `eval` scores and `figure compare` draws, a detector or a file of detections, and the split to take."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +19,10 @@ from uncrowd.inference.formats import is_exported
 from uncrowd.inference.load import load
 from uncrowd.inference.predictor import Predictor
 from uncrowd.runs.folder import classes_of_run
+from uncrowd.runs.held_out import held_out
 from uncrowd.structures import Detections, ImageId
 from uncrowd.weights.packaged import located, offered
+from uncrowd.words import counted
 
 OptionalSplit = Annotated[
     Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")
@@ -77,6 +80,34 @@ def found_in(
     return {id: keep_classes_of(of_image, classes, of_all_classes.source) for id, of_image in found.items()}
 
 
+def held_out_of(
+    dataset: DetectionDataset, layout: Layout, wanted: str | None, methods: Sequence[Path]
+) -> DetectionDataset:
+    """Returns, of a training split that nobody asked for, the images on which the first of the methods did not train.
+
+    methods: detectors or files of detections. Where there is a file, or the first is not of a run that held images of
+    this dataset out, all images are returned, and it is said what that means. Other splits are returned as they are.
+    """
+    if layout.root.is_file() or wanted is not None or layout.splits != ["train"]:
+        return dataset
+    method = located(methods[0])
+    run = method if method.is_dir() else method.parent
+    held = None if any(map(holds_detections, methods)) else held_out(run, dataset)
+    if held is None:
+        print(
+            f"{layout.root} has no validation split, so its training split is used; a detector that was trained on it "
+            "scores better there than on new images.",
+            file=sys.stderr,
+        )
+        return dataset
+    print(
+        f"{layout.root} has no validation split; only the {counted(len(held), 'image')} are used that {method} held "
+        "out when it was trained (--split train uses all)",
+        file=sys.stderr,
+    )
+    return held
+
+
 def choose_split(layout: Layout, wanted: str | None) -> str:
     """Returns the wanted split, else the validation split, else the only one. Raises InputError if there is none."""
     data, present = layout.root, layout.splits
@@ -85,10 +116,4 @@ def choose_split(layout: Layout, wanted: str | None) -> str:
             raise InputError(f"{data} is one annotation file, which is used completely; leave --split out.")
     elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
         raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
-    elif wanted is None and "train" in present and len(present) == 1:
-        print(
-            f"{data} has no validation split, so its training split is used; a detector that was trained on it scores "
-            "better there than on new images. If training held images out, report.html has the scores on them.",
-            file=sys.stderr,
-        )
     return wanted or ("val" if "val" in present else next(iter(present)))

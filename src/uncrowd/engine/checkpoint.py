@@ -8,6 +8,7 @@ from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -42,6 +43,15 @@ def save_checkpoint(
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     write_safetensors(path, tensors, {HEADER: json.dumps({"facts": facts, "progress": progress})})
+
+
+def facts_of(path: Path) -> Facts | None:
+    """Returns the facts of a checkpoint without reading its tensors; None where there is no checkpoint."""
+    try:
+        with safetensors.safe_open(path, framework="np") as opened:
+            return read_json((opened.metadata() or {})[HEADER])["facts"]
+    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError):
+        return None
 
 
 def load_checkpoint(

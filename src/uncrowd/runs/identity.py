@@ -32,8 +32,8 @@ def identity(experiment: Experiment, train_set: DetectionDataset, val_set: Detec
     """Returns, as JSON, what a checkpoint and the run that continues from it must share, apart from `MAY_DIFFER`."""
     return {
         "configuration": config.to_dict(experiment),
-        "training data": _contents(train_set),
-        "validation data": _contents(val_set),
+        "training data": contents(train_set),
+        "validation data": contents(val_set),
     }
 
 
@@ -52,7 +52,7 @@ def _counting_images(contents: dict[str, Any]) -> dict[str, Any]:
     return {"images" if key == "pictures" else key: value for key, value in contents.items()}
 
 
-def _contents(dataset: DetectionDataset) -> dict[str, Any]:
+def contents(dataset: DetectionDataset) -> dict[str, Any]:
     """Returns what tells one dataset from another, wherever it is: readable counts and a digest of all records."""
     digest = hashlib.sha256()
     records = (dataset.ids, dataset.file_names, dataset.sizes, dataset.offsets)
