@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,13 @@ from benchmarks.claims.kept import read_kept
 from benchmarks.claims.learning import curve
 from benchmarks.claims.lines import all_lines
 from benchmarks.claims.lowered import lowered_table, scored
-from benchmarks.claims.queries import changes_table, decision_table, learning_of_queries, lowered_changes_table
+from benchmarks.claims.queries import (
+    changes_table,
+    decision_table,
+    learning_of_queries,
+    lowered_changes_table,
+    with_lowered,
+)
 from benchmarks.claims.resampled import scorer
 from benchmarks.claims.run import IOUS, Places, read_lines
 from benchmarks.claims.settings import Line
@@ -71,11 +76,12 @@ def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
     names = [line.name for line in lines]
     speed = last_speed(command.places.results / SPEED)
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
+    of_changes = with_lowered(records, opened.lowered)
     of_queries = {
         "learning": learning_of_queries(records),
         "changes": changes_table(records),
-        "lowered changes": lowered_changes_table(records, cache(opened.lowered)),
-        "decision": decision_table(records, names, speed),
+        "lowered changes": lowered_changes_table(of_changes),
+        "decision": decision_table(of_changes, names, speed),
     }
     _fill(command.queries, of_queries)
     # One detector alone answers no question of this page.

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from benchmarks.claims.effects import BASELINE, FULL
-from benchmarks.claims.learning import curve, images_to_reach
+from benchmarks.claims.learning import ap_at, curve, images_to_reach
 from benchmarks.claims.lines import PEERS, ZERO
 from benchmarks.claims.speed import step_factors
 from benchmarks.claims.study import Record
@@ -68,16 +68,25 @@ def changes_table(records: Mapping[str, Record]) -> str:
     Both are means over the seeds that were run with it and without it.
     """
     shown = {"validation AP": "validation AP", "test AP": "AP", "AP75": "AP75", "JI": "JI", FOUND_HEAD: "found"}
-    return _changes(records, shown, _score)
+    return _changes(records, shown)
 
 
-def lowered_changes_table(records: Mapping[str, Record], lowered: Callable[[str], Mapping[str, float]]) -> str:
-    """Returns the same with duplicates lowered. lowered: what a line, by its name, then scores on the test split."""
+def lowered_changes_table(records: Mapping[str, Record]) -> str:
+    """Returns the same with duplicates lowered, of lines that have these scores; see `with_lowered`."""
     shown = {"test AP": "AP", "AP75": "AP75", "JI": "JI", FOUND_HEAD: "found at 0.5"}
-    return _changes(records, shown, lambda score, record: lowered(record["name"])[score])
+    return _changes(records, {head: f"lowered {name}" for head, name in shown.items()})
 
 
-def _changes(records: Mapping[str, Record], shown: Mapping[str, str], score: Callable[[str, Record], float]) -> str:
+def with_lowered(records: Mapping[str, Record], scored: Callable[[str], Mapping[str, float]]) -> dict[str, Record]:
+    """Returns the lines; those of changes on the drawn crowds have what `scored` gives for their name as "lowered"."""
+    rows = {f"{_CROWDED}_{detector}_short" for detector in CHANGED}
+    return {
+        name: {**record, "lowered": scored(name)} if name.rpartition("_")[0] in rows else record
+        for name, record in records.items()
+    }
+
+
+def _changes(records: Mapping[str, Record], shown: Mapping[str, str]) -> str:
     """Returns a row for each change that was run. shown: the names of scores by their heads."""
     rows, cells = _by_row(records), []
     without = rows.get(f"{_CROWDED}_{DENSE}_short", {})
@@ -88,7 +97,7 @@ def _changes(records: Mapping[str, Record], shown: Mapping[str, str], score: Cal
             continue
         cells.append([f"`{detector}`", ", ".join(map(str, seeds))])
         for name in shown.values():
-            ours, theirs = (_mean([runs[seed] for seed in seeds], partial(score, name)) for runs in (with_it, without))
+            ours, theirs = (_mean([runs[seed] for seed in seeds], partial(_score, name)) for runs in (with_it, without))
             cells[-1].append(f"{100 * ours:.1f} ({100 * (ours - theirs):+.1f})")
     return markdown(["detector", "seeds", *shown], cells) if cells else NOT_YET
 
@@ -131,7 +140,29 @@ def decision_table(records: Mapping[str, Record], names: Sequence[str], speed: M
     step = factors[TIMED] / factors[FULL] if {TIMED, FULL} <= factors.keys() else None
     words = "seconds of a training step, times the yardstick's"
     cells.append([words, *_judged("at most", 1.0, step, False), "", "`python -m benchmarks.claims speed`"])
+    cells += _over_seconds(rows, planned, step)
     return markdown(["question", "wanted", "measured", "answer", "seeds", "lines"], cells)
+
+
+def _over_seconds(rows: Rows, planned: Rows, step: float | None) -> list[list[str]]:
+    """Returns the rows that compare seconds of training: images times what a step takes on one machine.
+
+    step: the seconds of a step, as a multiple of the yardstick's. Lines themselves were run on several machines.
+    """
+    ours, theirs = (f"{_CROWDED}_{detector}_short" for detector in (TIMED, FULL))
+    both, wanted = (sorted(each.get(ours, {}).keys() & each.get(theirs, {}).keys()) for each in (rows, planned))
+    share = times = None
+    if both and step is not None:
+        (images, ap), (_, other) = (curve([rows[row][seed] for seed in both]) for row in (ours, theirs))
+        mean, target = ap.mean(axis=0), other[:, -1].mean()
+        share = 100 * step * images_to_reach(target, images, mean) / images[-1]
+        times = ap_at(images[-1] / step, images, mean) / target
+    end = [f"{len(both)} of {len(wanted)}", f"`{ours}_` with `{theirs}_`, times the seconds of a step"]
+    more = len(both) < len(wanted)
+    return [
+        ["seconds to the yardstick's last AP, %", *_judged("at most", 60, share, more), *end],
+        ["AP after the same seconds, times the yardstick's", *_judged("at least", 1.2, times, more), *end],
+    ]
 
 
 def _judged(wanted: str, bound: float, measured: float | None, more: bool) -> list[str]:
@@ -167,6 +198,8 @@ def _score(name: str, record: Record) -> float:
     test = record["test"]
     if name == "validation AP":
         return record["evaluations"][-1]["AP"]
+    if name.startswith("lowered "):
+        return record["lowered"][name.removeprefix("lowered ")]
     if name == "found":
         return overlapped_found(test["overlapped"][0])
     if name == "crowd AP":
@@ -201,6 +234,7 @@ _CROWDED, _LARGE, _COMPOSED, _NUCLEI = "drawn-0.5", "drawn-large-0.5", "nuclei-c
 _ASKED, _PLAIN = f"{DENSE}-from-{_CROWDED}", f"{DENSE}-from-{_NUCLEI}"
 _PASTED, _PASTED_OWN = f"{PASTED}-from-{_NUCLEI}", f"{PASTED_OWN}-from-{_NUCLEI}"
 _AP, _FOUND, _RECALL = (partial(_points, name) for name in ("AP", "found", "Recall"))
+_LOWERED_AP, _LOWERED_FOUND = (partial(_points, f"lowered {name}") for name in ("AP", "found at 0.5"))
 # CrowdHuman's AP, which counts all detections: COCO's stops at 100 of an image.
 _CROWD, _FULLEST = (partial(_points, name) for name in ("crowd AP", "AP of the fullest"))
 QUESTIONS = [
@@ -232,6 +266,10 @@ QUESTIONS = [
     Question("the same: overlapped > .5 found", _LARGE, _ASKED, DENSE, _FOUND, "at least", -5),
     Question("what the stages add to their dense head: AP", _CROWDED, DENSE, ALONE, _AP, "at least", 2),
     Question("the same: overlapped > .5 found", _CROWDED, DENSE, ALONE, _FOUND, "at least", 5),
+    Question("the same, duplicates lowered: AP", _CROWDED, DENSE, ALONE, _LOWERED_AP, "at least", 2),
+    Question(
+        "the same, duplicates lowered: overlapped > .5 found", _CROWDED, DENSE, ALONE, _LOWERED_FOUND, "at least", 5
+    ),
     Question("crowding by paste: crowd AP on nuclei", _NUCLEI, PASTED, DENSE, _CROWD, "at least", -0.5),
     Question("the same: overlapped > .5 found in composed crowds", _COMPOSED, _PASTED, _PLAIN, _FOUND, "at least", 8),
     Question("the image's own pasted: crowd AP on nuclei", _NUCLEI, PASTED_OWN, DENSE, _CROWD, "at least", -0.5),

@@ -15,6 +15,7 @@ from benchmarks.claims.queries import (
     decision_table,
     learning_of_queries,
     lowered_changes_table,
+    with_lowered,
 )
 
 NAMES = [line.name for line in all_lines()]
@@ -61,11 +62,26 @@ def test_what_is_measured_is_judged_and_the_rest_is_open() -> None:
 
 def test_with_all_seeds_it_is_decided() -> None:
     records = lines({FULL: 0.4, DENSE: 0.3, ALONE: 0.25}, seeds=3)
+    records = with_lowered(records, lambda name: {"AP": 0.3 if ALONE in name else 0.4, "found at 0.5": 0.6})
     speed = {"seconds": {"training step": {BASELINE: [1.0], FULL: [1.2], TIMED: [1.5]}}}
     table = decision_table(records, NAMES, speed)
     assert row(table, "images to the yardstick's last AP, %") == ["at most 40", "never", "does not hold", "3 of 3"]
     assert row(table, "what the stages add to their dense head: AP") == ["at least 2", "5.00", "holds", "3 of 3"]
+    assert row(table, "the same, duplicates lowered: AP") == ["at least 2", "10.00", "holds", "3 of 3"]
     assert row(table, "seconds of a training step, times the yardstick's")[:3] == ["at most 1", "1.25", "does not hold"]
+
+
+def test_seconds_are_images_times_those_of_a_step() -> None:
+    """The AP of half of the images, .3, is .75 of the yardstick's last one; a step takes 1.25 times as long."""
+    records = lines({FULL: 0.4, TIMED: 0.6}, seeds=2)
+    speed = {"seconds": {"training step": {BASELINE: [1.0], FULL: [1.0], TIMED: [1.25]}}}
+    table = decision_table(records, NAMES, speed)
+    seconds = row(table, "seconds to the yardstick's last AP, %")
+    assert seconds == ["at most 60", f"{1.25 * 66.6667:.2f}", "does not hold so far", "2 of 3"]
+    times = row(table, "AP after the same seconds, times the yardstick's")
+    assert times == ["at least 1.2", f"{(0.3 + 0.3 * 0.6) / 0.4:.2f}", "holds so far", "2 of 3"]
+    without = decision_table(records, NAMES, None)
+    assert row(without, "AP after the same seconds, times the yardstick's")[2] == "open"
 
 
 def test_each_change_is_compared_over_the_seeds_of_both() -> None:
@@ -80,16 +96,18 @@ def test_each_change_is_compared_over_the_seeds_of_both() -> None:
 
 
 def test_each_change_is_compared_with_duplicates_lowered() -> None:
-    records = {name: each | {"name": name} for name, each in lines({DENSE: 0.5, LEARNED: 0.4}, seeds=1).items()}
+    records = lines({DENSE: 0.5, LEARNED: 0.4, FULL: 0.3}, seeds=1)
 
     def lowered(name: str) -> dict[str, float]:
         ap = records[name]["test"]["coco"]["AP"] + 0.1
         return {"AP": ap, "AP75": ap / 2, "JI": 0.8, "found at 0.5": 0.7}
 
-    assert lowered_changes_table(records, lowered).splitlines()[2:] == [
+    both = with_lowered(records, lowered)
+    assert lowered_changes_table(both).splitlines()[2:] == [
         f"| `{DENSE}` | 0 | 60.0 (+0.0) | 30.0 (+0.0) | 80.0 (+0.0) | 70.0 (+0.0) |",
         f"| `{LEARNED}` | 0 | 50.0 (-10.0) | 25.0 (-5.0) | 80.0 (+0.0) | 70.0 (+0.0) |",
     ]
+    assert "lowered" not in both[f"drawn-0.5_{FULL}_short_0"]
 
 
 def test_learning_has_the_seeds_of_the_dense_queries() -> None:
