@@ -18,8 +18,8 @@ def test_hours_are_those_of_all_remaining_steps() -> None:
     assert forecast.hours == 3
     assert str(forecast) == (
         "forecast: 7200 steps of 16 images at 1.50 s each take 3.0 hours, and the first 3 took 3.0 GiB of memory "
-        "at the peak. Not included: 12 evaluations, images padded to more than 320 x 480, and the memory of processes "
-        "that load images."
+        "at the peak. Not included: 12 evaluations, images padded to more than 320 x 480, steps with more queries, "
+        "and the memory of processes that load images."
     )
 
 

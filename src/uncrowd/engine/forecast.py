@@ -44,7 +44,8 @@ class Forecast:
         return (
             f"forecast: {counted(self.steps, 'step')} of {counted(self.images, 'image')} at {self.seconds:.2f} s each "
             f"take {duration(self.hours)}{memory}. Not included: {counted(self.evaluations, 'evaluation')}, images "
-            f"padded to more than {height} x {width}, and the memory of processes that load images."
+            f"padded to more than {height} x {width}, steps with more queries, and the memory of processes that load "
+            "images."
         )
 
 
