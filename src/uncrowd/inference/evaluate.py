@@ -128,7 +128,7 @@ def count_threshold(
     """
     best = None
     if isinstance(found, Predictor):
-        require_same_classes(found.categories, dataset, "The predictor")
+        require_known_classes(found.categories, dataset, "The predictor")
         best = found.thresholds
     threshold = given if given is not None else DEFAULT_THRESHOLD if best is None else best.count
     of_each_class(threshold, dataset.categories.names)
@@ -172,13 +172,13 @@ def with_ids_of(dataset: DetectionDataset, predictor: Predictor, name: str) -> P
 
     name: what an error calls the predictor. Raises InputError when the names of the classes differ.
     """
-    require_same_classes(predictor.categories, dataset, name)
+    require_known_classes(predictor.categories, dataset, name)
     predictor = copy.copy(predictor)
     predictor.categories = dataset.categories
     return predictor
 
 
-def require_same_classes(categories: Categories, dataset: DetectionDataset, name: str) -> None:
+def require_known_classes(categories: Categories, dataset: DetectionDataset, name: str) -> None:
     """Raises InputError when a detector's classes have other names than those of the dataset; `name` is what it is."""
     if categories.names != dataset.categories.names:
         mend = "give data of the same classes, in the order of their ids"

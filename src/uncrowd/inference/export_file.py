@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uncrowd.argument_types import checked_types
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.errors import InputError, require_whole
-from uncrowd.inference.evaluate import require_annotated, require_same_classes
+from uncrowd.inference.evaluate import require_annotated, require_known_classes
 from uncrowd.inference.export import OPSET, OPSETS, require_packages, write_onnx
 from uncrowd.inference.export_check import Checked, check
 from uncrowd.inference.formats import FORMATS, load_exported
@@ -68,7 +68,7 @@ def export(
         import_openvino()
     model, categories, resize, thresholds = load_weights(source)
     if int8 is not None:
-        require_same_classes(categories, int8, str(source))
+        require_known_classes(categories, int8, str(source))
     if say is not None:
         parameters = number_of_parameters(model)
         what = f"{parameters:,} parameters, {counted(len(categories), 'class')}"
