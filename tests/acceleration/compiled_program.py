@@ -6,6 +6,7 @@ It runs in a process of its own, because the import hooks that check shapes in t
 import json
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from functools import partialmethod
 
 import torch
@@ -16,6 +17,7 @@ from uncrowd.acceleration.compile import compile_layers, compile_whole
 from uncrowd.acceleration.for_inference import for_inference
 from uncrowd.models.build import build_detector
 from uncrowd.models.detector import Detector
+from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 # images, height, width
 SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (1, 96, 70)]}
@@ -43,11 +45,11 @@ def furthest(found: list[Tensor], expected: list[Tensor]) -> float:
     return max(float((a - b).abs().max() / (b.abs().max() + 1e-6)) for a, b in zip(found, expected, strict=True))
 
 
-def compile_detector(what: str) -> None:
+def compile_detector(what: str, config: SparseRCNNConfig) -> None:
     nn.Module.compile = partialmethod(nn.Module.compile, backend=BACKEND)  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
-    plain = build_detector(SPARSE_RCNN).to("cuda" if ON_GPU else "cpu")
+    plain = build_detector(config).to("cuda" if ON_GPU else "cpu").train(what == "layers")
     as_if_trained(plain)
     compiled = deepcopy(plain)
     if what == "layers":
@@ -71,5 +73,5 @@ def compile_detector(what: str) -> None:
 
 
 if __name__ == "__main__":
-    (what,) = sys.argv[1:]
-    compile_detector(what)
+    what, *dense = sys.argv[1:]
+    compile_detector(what, replace(SPARSE_RCNN, queries="dense") if dense else SPARSE_RCNN)

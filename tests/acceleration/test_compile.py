@@ -21,8 +21,8 @@ ROUNDING = 1e-3  # as a share of a tensor's largest value
 BACKWARD = 5e-2  # of a gradient's largest value: rounding may change the sign of a ReLU's input near 0
 
 
-def run(what: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.acceleration.compiled_program", what]
+def run(*what: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.acceleration.compiled_program", *what]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -37,8 +37,9 @@ def test_stages_are_compiled_once_for_all_sizes_and_pass_gradients() -> None:
     assert found["apart_backward"] < BACKWARD
 
 
-def test_the_whole_model_is_one_graph_for_each_size() -> None:
-    found = run("whole")
+@pytest.mark.parametrize("queries", [(), ("dense",)], ids=["learned", "dense"])
+def test_the_whole_model_is_one_graph_for_each_size(queries: tuple[str, ...]) -> None:
+    found = run("whole", *queries)
     assert found["graphs"] == [1, 2]
     assert found["breaks"] == 0
     assert found["apart"] < ROUNDING

@@ -6,6 +6,7 @@ test_compile.py, test_roi_align.py, test_bias_relu_triton.py and test_fuse.py al
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -120,7 +121,9 @@ def test_pooling_far_away_and_in_half_precision() -> None:
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("config", [SMALL, SMALL_DETR], ids=["sparse-rcnn", "detr"])
+@pytest.mark.parametrize(
+    "config", [SMALL, replace(SMALL, queries="dense"), SMALL_DETR], ids=["sparse-rcnn", "dense", "detr"]
+)
 def test_a_replayed_cuda_graph_equals_the_eager_model(config: AnyDetectorConfig, bf16: bool) -> None:
     """Two image sizes in turn, with new images each time."""
     torch.manual_seed(0)
