@@ -76,10 +76,10 @@ def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
     names = [line.name for line in lines]
     speed = last_speed(command.places.results / SPEED)
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
-    of_changes = with_lowered(records, opened.lowered)
+    of_changes = with_lowered({name: records[name] for name in names if name in records}, opened.lowered)
     of_queries = {
-        "learning": learning_of_queries(records),
-        "changes": changes_table(records),
+        "learning": learning_of_queries(of_changes),
+        "changes": changes_table(of_changes),
         "lowered changes": lowered_changes_table(of_changes),
         "decision": decision_table(of_changes, names, speed),
     }

@@ -248,7 +248,7 @@ def test_another_short_side_keeps_the_limit_in_proportion():
         (lambda: TrainTransformConfig(short_sides=()), "short_sides is empty"),
         (lambda: TrainTransformConfig(short_sides=(480, 0)), "short_sides is 480, 0"),
         (lambda: TrainTransformConfig(horizontal_flip=1.5), "horizontal_flip is 1.5"),
-        (lambda: TrainTransformConfig(tile=0), "tile is 0"),
+        (lambda: TrainTransformConfig(tile=31), "tile is 31"),
         (lambda: CropConfig(sides=(600, 384)), "give the shortest first"),
     ],
 )

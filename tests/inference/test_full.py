@@ -43,7 +43,7 @@ def at(centres: list[tuple[float, float]]) -> Detections:
     ],
 )
 def test_an_image_is_full_at_nine_tenths_of_the_most(number: int, config: SparseRCNNConfig, said: str | None) -> None:
-    note = note_if_full(at([(5, 5)] * number), config, None)
+    note = note_if_full(at([(5, 5)] * number), config, None, tiles=False)
     if said is None or note is None:
         assert note is said
     else:
@@ -54,22 +54,28 @@ def test_each_tile_has_its_own_most() -> None:
     grid = Grid([(0, 100)], [(0, 100), (80, 180), (160, 260)])
     left, right = [(20.0, 20.0)] * 9, [(230.0, 50.0)] * 8
     both = (90.0, 50.0)
-    assert note_if_full(at([*left[1:], *right]), TEN, grid) is None
-    note = note_if_full(at([*left[1:], both, *right]), TEN, grid)
+    assert note_if_full(at([*left[1:], *right]), TEN, grid, tiles=True) is None
+    note = note_if_full(at([*left[1:], both, *right]), TEN, grid, tiles=True)
     assert note == (
         "the detector reports at most 10 objects in a tile, and 1 of 3 have about as many, so more may be there; "
         "use smaller tiles (--tiles)"
     )
-    note = note_if_full(at([*left, *right, (200.0, 50.0)]), TEN_DENSE, grid)
+    note = note_if_full(at([*left, *right, (200.0, 50.0)]), TEN_DENSE, grid, tiles=True)
     assert note is not None
     assert "2 of 3 have about as many, so more may be there; ask for more proposals (--proposals)" in note
 
 
 @pytest.mark.parametrize(
-    ("size", "tiles", "where"),
-    [((300, 400), None, "in an image"), ((300, 400), 400, "in an image"), ((900, 900), 640, "in a tile")],
+    ("size", "tiles", "where", "mend"),
+    [
+        ((300, 400), None, "in an image", "cut it into tiles (--tiles)"),
+        ((300, 400), 400, "in an image", "use smaller tiles (--tiles)"),
+        ((900, 900), 640, "in a tile", "use smaller tiles (--tiles)"),
+    ],
 )
-def test_a_predictor_says_if_its_image_or_a_tile_is_full(size: tuple[int, int], tiles: int | None, where: str) -> None:
+def test_a_predictor_says_if_its_image_or_a_tile_is_full(
+    size: tuple[int, int], tiles: int | None, where: str, mend: str
+) -> None:
     predictor = Predictor(
         build_detector(TINY_MODEL),
         CATEGORIES,
@@ -79,6 +85,7 @@ def test_a_predictor_says_if_its_image_or_a_tile_is_full(size: tuple[int, int], 
     note = predictor.note_if_full(at([(20.0, 20.0)] * 10), size)
     assert note is not None
     assert where in note
+    assert note.endswith(f"; {mend}")
 
 
 def test_predicting_warns_where_there_is_a_threshold(predictor: Predictor) -> None:

@@ -76,10 +76,11 @@ def test_small_objects_are_said(
     median = np.median(np.sqrt(widths * heights)) * short_side / (64 if tile is None else tile)
     resize = ResizeConfig(short_side=short_side, max_size=500)
     said = sayings(crowd, replace(experiment, resize=resize, augment=replace(experiment.augment, tile=tile)))
-    notes = [line for line in said if line.startswith("NOTE: resized")]
+    notes = [line for line in said if "half of the objects" in line]
     assert len(notes) == (median < 16)
     for note in notes:
-        assert f"half of the objects are smaller than {median:.0f} x {median:.0f} pixels" in note
+        assert f"half of the objects are smaller than {median:.2g} x {median:.2g} pixels" in note
+        assert note.endswith("or on smaller tiles (--augment.tile)." if tile else "or on tiles (--augment.tile).")
 
 
 @pytest.mark.parametrize(

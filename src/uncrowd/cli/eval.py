@@ -129,7 +129,8 @@ def _find(
         predictor = _load(arguments, method, dataset, ranks)
         detections = _detect(arguments, predictor, dataset, ranks)
         return _Found(detections, most_found(predictor, detections), count_threshold(predictor, dataset, None))
-    detections = found_in(results, of_all_classes, classes)
+    of_all = found_in(results, of_all_classes, classes)
+    detections = {id: of_all[id] for id in dataset.ids.tolist()}
     findings = check_detections(detections, dataset)
     refuse(findings, method)
     for finding in findings:

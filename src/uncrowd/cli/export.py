@@ -126,7 +126,7 @@ def _write_weights(arguments: ExportArguments, destination: Path) -> None:
         destination,
         half=arguments.half,
         lower_duplicates=arguments.lower_duplicates,
-        dataset=_dataset(arguments),
+        dataset=_dataset(arguments, unlearned=True),
     )
     print(f"written to {destination}, {destination.stat().st_size / 1e6:.1f} MB")
     if arguments.half and in_half_precision(file_of(arguments.source)):
@@ -146,7 +146,7 @@ def _write_file(arguments: ExportArguments, destination: Path) -> None:
         destination,
         opset=arguments.opset,
         half=arguments.half,
-        int8=_dataset(arguments),
+        int8=_dataset(arguments, unlearned=False),
         images=arguments.images,
         say=_say,
     )
@@ -164,8 +164,8 @@ def _say(sentence: str) -> None:
     print(sentence, flush=True)
 
 
-def _dataset(arguments: ExportArguments) -> DetectionDataset | None:
-    """Opens the dataset, if there is one."""
+def _dataset(arguments: ExportArguments, *, unlearned: bool) -> DetectionDataset | None:
+    """Opens the dataset, if there is one; unlearned: without the images that the detector's run has learned from."""
     if arguments.data is None:
         for flag, given in (("--split", arguments.split is not None), ("--classes", bool(arguments.classes))):
             if given:
@@ -175,7 +175,7 @@ def _dataset(arguments: ExportArguments) -> DetectionDataset | None:
     dataset = open_split(layout, choose_split(layout, arguments.split))
     classes = choose_classes(arguments.classes, arguments.source)
     dataset = dataset if classes is None else keep_classes(dataset, classes)
-    return held_out_of(dataset, layout, arguments.split, [arguments.source])
+    return held_out_of(dataset, layout, arguments.split, [arguments.source]) if unlearned else dataset
 
 
 def _print_differences(checked: Checked, runtime: str, *, half: bool) -> None:

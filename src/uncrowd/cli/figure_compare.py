@@ -76,7 +76,8 @@ def compare(argv: Sequence[str]) -> int:
     classes = choose_classes(arguments.classes, arguments.first)
     dataset = of_all_classes if classes is None else keep_classes(of_all_classes, classes)
     methods = arguments.first, arguments.second
-    dataset = held_out_of(dataset, layout, arguments.split, methods)
+    if not arguments.images:
+        dataset = held_out_of(dataset, layout, arguments.split, methods)
     require_figure_file(arguments.out, *images_named(arguments.out.name, [dataset]))
     shown = dataset.subset(_chosen(arguments.images, arguments.count, dataset))
     found = [

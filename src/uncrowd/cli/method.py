@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from tyro.conf import arg
 
 from uncrowd.data.classes import ClassMap, class_map, keep_classes_of
@@ -62,8 +63,7 @@ def load_for(dataset: DetectionDataset, method: Path, device: str | None = None,
 
 def choose_classes(given: tuple[str, ...], method: Path) -> ClassMap | None:
     """Returns the class map that was given, else that of the run to which a detector or its detections belong."""
-    method = located(method)
-    return class_map(given) if given else classes_of_run(method if method.is_dir() else method.parent)
+    return class_map(given) if given else classes_of_run(_run_of(method))
 
 
 def found_in(
@@ -83,37 +83,42 @@ def found_in(
 def held_out_of(
     dataset: DetectionDataset, layout: Layout, wanted: str | None, methods: Sequence[Path]
 ) -> DetectionDataset:
-    """Returns, of a training split that nobody asked for, the images on which the first of the methods did not train.
+    """Returns, of a training split that nobody asked for, the images that runs of these methods held out.
 
-    methods: detectors or files of detections. Where there is a file, or the first is not of a run that held images of
-    this dataset out, all images are returned, and it is said what that means. Other splits are returned as they are.
+    methods: detectors, or files of detections. Where none of them is of a run that held images of this dataset out, or
+    two held out others, all images are returned, and it is said what that means. Other splits are returned as they are.
     """
-    if layout.root.is_file() or wanted is not None or layout.splits != ["train"]:
+    if wanted is not None or layout.splits != ["train"]:
         return dataset
-    method = located(methods[0])
-    run = method if method.is_dir() else method.parent
-    held = None if any(map(holds_detections, methods)) else held_out(run, dataset)
-    if held is None:
+    held = [part for method in methods if (part := held_out(_run_of(method), dataset)) is not None]
+    if held and all(np.array_equal(part.ids, held[0].ids) for part in held):
+        print(
+            f"{layout.root} has no validation split; only the {counted(len(held[0]), 'image')} are used that were held "
+            "out in training (--split train uses all)",
+            file=sys.stderr,
+        )
+        return held[0]
+    if held or not layout.root.is_file():
         print(
             f"{layout.root} has no validation split, so its training split is used; a detector that was trained on it "
             "scores better there than on new images.",
             file=sys.stderr,
         )
-        return dataset
-    print(
-        f"{layout.root} has no validation split; only the {counted(len(held), 'image')} are used that {method} held "
-        "out when it was trained (--split train uses all)",
-        file=sys.stderr,
-    )
-    return held
+    return dataset
+
+
+def _run_of(method: Path) -> Path:
+    """Returns the folder in which the run of a detector, or of its detections, would be."""
+    method = located(method)
+    return method if method.is_dir() else method.parent
 
 
 def choose_split(layout: Layout, wanted: str | None) -> str:
     """Returns the wanted split, else the validation split, else the only one. Raises InputError if there is none."""
     data, present = layout.root, layout.splits
     if data.is_file():
-        if wanted is not None:
-            raise InputError(f"{data} is one annotation file, which is used completely; leave --split out.")
+        if wanted is not None and wanted not in present:
+            raise InputError(f"{data} is one annotation file, its {present[0]} split; leave --split out.")
     elif (wanted or "val") not in present and (wanted is not None or len(present) > 1):
         raise InputError(f"{data} has no {wanted or 'val'} split; it has {', '.join(present)}: choose with --split.")
     return wanted or ("val" if "val" in present else next(iter(present)))

@@ -1,7 +1,8 @@
 """The flags that cut images into tiles, which `predict` and `eval` share."""
 
+from uncrowd.data.transforms import LEAST_TILE
 from uncrowd.errors import InputError, require_at_least
-from uncrowd.inference.tiles import LEAST_SIDE, TilesConfig
+from uncrowd.inference.tiles import TilesConfig
 
 
 def read_tiles(side: int | None, overlap: int | None, max_pixels: int | None) -> TilesConfig | None:
@@ -14,7 +15,7 @@ def read_tiles(side: int | None, overlap: int | None, max_pixels: int | None) ->
         if overlap is not None:
             raise InputError("--overlap is that of tiles; give --tiles too, or leave --overlap out.")
         return None
-    require_at_least(LEAST_SIDE, **{"--tiles": side})
+    require_at_least(LEAST_TILE, **{"--tiles": side})
     if overlap is None:
         return TilesConfig.of_side(side)
     if not 1 <= overlap <= side // 2:

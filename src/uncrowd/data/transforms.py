@@ -21,13 +21,15 @@ from uncrowd.data.augment.labelled import Labelled, labelled, to_tensor
 from uncrowd.data.augment.mosaic import MosaicConfig, mosaic
 from uncrowd.data.augment.others import Others
 from uncrowd.data.augment.paste import PasteConfig, paste
-from uncrowd.errors import InputError, require_probability
+from uncrowd.errors import InputError, require_probability, require_whole
 from uncrowd.structures import Sample, Target
 
 # In pixels: a box whose shorter side is below this after clipping is dropped.
 MIN_SIDE = 1e-5
 # In pixels: the longest side that can be configured. Longer ones are typing errors and would not fit in memory.
 LONGEST = 65_536
+# Least side of a tile: the coarsest features of the models have a cell for each square of 32 pixels.
+LEAST_TILE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ class TrainTransformConfig:
         _require_lengths("max_size", (self.max_size,))
         require_probability(horizontal_flip=self.horizontal_flip, vertical_flip=self.vertical_flip)
         if self.tile is not None:
+            require_whole(LEAST_TILE, tile=self.tile)
             _require_lengths("tile", (self.tile,))
 
     @property

@@ -50,7 +50,7 @@ def facts_of(path: Path) -> Facts | None:
     try:
         with safetensors.safe_open(path, framework="np") as opened:
             return read_json((opened.metadata() or {})[HEADER])["facts"]
-    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError):
+    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -11,11 +11,11 @@ from uncrowd.structures import Detections
 FULL = 0.9
 
 
-def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None) -> str | None:
+def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None, *, tiles: bool) -> str | None:
     """Returns a sentence if an image, or one of its tiles, has nearly as many objects as the detector can report.
 
     found: the objects that are reported, in image pixels. config: the detector's. grid: the tiles that the image was
-    cut into; None where it was not.
+    cut into; None where it was not. tiles: whether tiles were asked for.
     """
     most = config.proposals
     if grid is None:
@@ -31,7 +31,7 @@ def note_if_full(found: Detections, config: DetectorConfig, grid: Grid | None) -
     if config.any_proposals:
         mend = "ask for more proposals (--proposals)"
     else:  # what a tile should measure depends on the size of objects in training, which is not known here
-        mend = f"{'cut it into' if grid is None else 'use smaller'} tiles (--tiles)"
+        mend = f"{'use smaller' if tiles else 'cut it into'} tiles (--tiles)"
     return f"{where}, so more may be there; {mend}"
 
 

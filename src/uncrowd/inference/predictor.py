@@ -168,7 +168,7 @@ class Predictor:
         grid = None if self.tiles is None else grid_of(size, self.tiles)
         if grid is not None and len(grid.rows) == len(grid.columns) == 1:
             grid = None  # it is detected in as a whole
-        return note_if_full(found, self.model.config, grid)
+        return note_if_full(found, self.model.config, grid, tiles=self.tiles is not None)
 
     def _warn_if_full(self, image: ImageLike, found: Detections, size: tuple[int, int], threshold: Threshold) -> None:
         note = None if keeps_all(threshold) else self.note_if_full(found, size)

@@ -11,13 +11,11 @@ from PIL import Image
 
 from uncrowd.boxes import clip, rescale
 from uncrowd.data.images.rows import ImageRows
-from uncrowd.data.transforms import LONGEST, ResizeConfig, resized_size
+from uncrowd.data.transforms import LEAST_TILE, LONGEST, ResizeConfig, resized_size
 from uncrowd.errors import require_at_most, require_whole
 from uncrowd.inference.merge import Grid, Views, merge
 from uncrowd.structures import Detections
 
-# Least side of a tile: the coarsest features of the models have a cell for each square of 32 pixels.
-LEAST_SIDE = 32
 # The most tiles of an image about which nothing is said.
 MANY = 10_000
 # The whole image is first averaged to this many times the size that the model wants, as Pillow's `reducing_gap` does.
@@ -40,7 +38,7 @@ class TilesConfig:
 
     def __post_init__(self) -> None:
         """Raises InputError for a side that is too small or that no image has, and for an overlap above half of it."""
-        require_whole(LEAST_SIDE, side=self.side)
+        require_whole(LEAST_TILE, side=self.side)
         require_at_most(LONGEST, side=self.side)
         require_whole(1, overlap=self.overlap)
         require_at_most(self.side // 2, overlap=self.overlap)

@@ -5,7 +5,8 @@ from pathlib import Path
 from uncrowd.data.dataset import DetectionDataset
 from uncrowd.data.splits import hold_out
 from uncrowd.engine.checkpoint import facts_of
-from uncrowd.runs.identity import contents
+from uncrowd.errors import InputError
+from uncrowd.runs.identity import completed, contents
 
 
 def held_out(run: Path, dataset: DetectionDataset) -> DetectionDataset | None:
@@ -17,8 +18,8 @@ def held_out(run: Path, dataset: DetectionDataset) -> DetectionDataset | None:
     if facts is None or len(dataset) < 2:
         return None
     try:
-        seed, scored_on = facts["configuration"]["train"]["seed"], facts["validation data"]
-        _, held = hold_out(dataset, seed=seed)
-    except (KeyError, TypeError, ValueError):  # a damaged description, with which no run can go on either
+        facts = completed(facts)
+        _, held = hold_out(dataset, seed=facts["configuration"]["train"]["seed"])
+    except (InputError, KeyError, TypeError, ValueError, AttributeError):  # damaged, so no run can go on from it either
         return None
-    return held if contents(held) == scored_on else None
+    return held if contents(held) == facts["validation data"] else None

@@ -77,24 +77,26 @@ def notes(
 
 
 def _on_proposals(experiment: Experiment, train_set: DetectionDataset, learnt: Mask) -> list[str]:
-    """Returns a note where an image, or a tile, may have more objects than there are queries to find them."""
+    """Returns a note where an image may have more objects than there are queries to find them.
+
+    How many objects a tile has depends on where it is cut, so images that are cut into tiles do not count.
+    """
     model, tile = experiment.model, experiment.augment.tile
-    objects = np.concatenate([np.zeros(1, np.int64), np.cumsum(learnt)])
-    most, proposals = int(np.diff(objects[train_set.offsets]).max()), model.proposals
+    objects = np.diff(np.concatenate([np.zeros(1, np.int64), np.cumsum(learnt)])[train_set.offsets])
+    whole = np.ones(len(train_set), dtype=bool) if tile is None else (train_set.sizes <= tile).all(axis=1)
+    most = int(objects[whole].max(initial=0))
     later = ", or ask for more when you use the weights (--proposals)" if model.any_proposals else ""
-    if tile is not None or 2 * most <= proposals:
-        return []  # how many objects a tile has depends on where it is cut
-    if most > proposals:
+    if most > model.proposals:
         return [
-            f"NOTE: an image has up to {most} boxes, more than the {proposals} proposals; not all of them can be "
+            f"NOTE: an image has up to {most} boxes, more than the {model.proposals} proposals; not all of them can be "
             f"found. Raise --model.proposals{later}."
         ]
-    if not model.any_proposals:
-        return []
-    return [
-        f"NOTE: an image has up to {most} boxes; some of the {proposals} queries fall on the same object, so twice as "
-        f"many as boxes find more. Give --model.proposals {2 * most}{later}."
-    ]
+    if model.any_proposals and 2 * most > model.proposals:
+        return [
+            f"NOTE: an image has up to {most} boxes; some of the {model.proposals} queries fall on the same object, so "
+            f"twice as many as boxes find more. Give --model.proposals {2 * most}{later}."
+        ]
+    return []
 
 
 def _on_small_objects(experiment: Experiment, train_set: DetectionDataset, learnt: Mask) -> list[str]:
@@ -102,19 +104,23 @@ def _on_small_objects(experiment: Experiment, train_set: DetectionDataset, learn
     resize, tile = experiment.resize, experiment.augment.tile
     sizes = train_set.sizes if tile is None else np.minimum(train_set.sizes, tile)
     scale_of = {
-        (height, width): math.sqrt(math.prod(resized_size(height, width, resize.short_side, resize.max_size)) / area)
+        (height, width): math.sqrt(
+            math.prod(resized_size(height, width, resize.short_side, resize.max_size)) / (height * width)
+        )
         for height, width in set(map(tuple, sizes.tolist()))
-        if (area := height * width)
     }
     scales = np.repeat([scale_of[height, width] for height, width in sizes.tolist()], train_set.counts)
-    sides = train_set.boxes[:, 2:] - train_set.boxes[:, :2]
-    middle = float(np.median((np.sqrt(sides.prod(axis=1).clip(min=0)) * scales)[learnt]))
+    sides = (train_set.boxes[:, 2:] - train_set.boxes[:, :2])[learnt]
+    middle = float(np.median(np.sqrt(sides.prod(axis=1)) * scales[learnt]))
     if middle >= SMALL:
         return []
+    what, mend = "images are", "or on tiles (--augment.tile)"
+    if tile is not None:
+        what, mend = "tiles are", "or on smaller tiles (--augment.tile)"
     return [
-        f"NOTE: resized to a short side of {resize.short_side}, half of the objects are smaller than {middle:.0f} x "
-        f"{middle:.0f} pixels, and small objects are found worst. Train at a larger size (--augment.short-sides, "
-        "--augment.max-size, --resize.short-side, --resize.max-size) or on tiles (--augment.tile)."
+        f"NOTE: when {what} resized to a short side of {resize.short_side}, half of the objects are smaller than "
+        f"{middle:.2g} x {middle:.2g} pixels, and small objects are found worst. Train at a larger size "
+        f"(--augment.short-sides, --augment.max-size, --resize.short-side, --resize.max-size) {mend}."
     ]
 
 

@@ -57,7 +57,7 @@ class Scoring:
         self._last: tuple[Detected, Scores, int] | None = None
 
     def _most_of_an_image(self) -> int:
-        """Returns the most detections that an image can have."""
+        """Returns the most detections that an image can have, so that scores have the same names in each epoch."""
         proposals = self.experiment.model.proposals
         if self.tiles is None:
             return proposals
