@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from tests.models.trained_norms import SPARSE_RCNN, as_if_trained
 from uncrowd.acceleration.compile import compile_layers, compile_whole
 from uncrowd.acceleration.for_inference import for_inference
-from uncrowd.models.build import build_detector
+from uncrowd.models.build import AnyDetectorConfig, build_detector
 from uncrowd.models.detector import Detector
-from uncrowd.models.sparse_rcnn import SparseRCNNConfig
 
 # images, height, width
 SIZES = {"layers": [(2, 64, 96), (2, 96, 70)], "whole": [(2, 64, 96), (1, 96, 70)]}
@@ -45,7 +44,7 @@ def furthest(found: list[Tensor], expected: list[Tensor]) -> float:
     return max(float((a - b).abs().max() / (b.abs().max() + 1e-6)) for a, b in zip(found, expected, strict=True))
 
 
-def compile_detector(what: str, config: SparseRCNNConfig) -> None:
+def compile_detector(what: str, config: AnyDetectorConfig) -> None:
     nn.Module.compile = partialmethod(nn.Module.compile, backend=BACKEND)  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
