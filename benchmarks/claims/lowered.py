@@ -20,23 +20,23 @@ from uncrowd.structures import Decoded, Detections, ImageId
 
 POWER = 3.0
 SHOWN = ("AP", "AP50", "AP75", "JI", "found at 0.5", "found at 0.75")
+# Ranks the detections of an image anew.
+Way = Callable[[Detections], Detections]
 
 
-def lowered_table(
-    study: Study, test: Callable[[str], DetectionDataset], found: Callable[[str], Mapping[ImageId, Detections]]
-) -> str:
+def lowered_table(study: Study, scored: Callable[[str, Way], Mapping[str, float]]) -> str:
     """Returns the mean of each score over the seeds of each of our detectors, in three ways.
 
     They are: as it is, with duplicates lowered, and with the Soft-NMS that torchvision's detectors have.
 
-    test, found: the test split and the kept detections of a line, by its name.
+    scored: what a line, by its name, scores on its test split when its kept detections are ranked in a way.
     """
     rows = []
     for detector in study.ours:
         runs = study.records[detector]
         before = [{name: values[0] for name, values in study.resampled[detector][seed].items()} for seed in runs]
         names = [record["name"] for record in runs.values()]
-        after = [[scored(test(name), found(name), way) for name in names] for way in (lowered, soft_nms)]
+        after = [[scored(name, way) for name in names] for way in (lowered, soft_nms)]
         for way, scores in zip(("as it is", "lowered", "Soft-NMS"), (before, *after), strict=True):
             means = {name: float(np.mean([each[name] for each in scores])) for name in SHOWN if name in before[0]}
             cells = [cell(name, means.get(name, np.nan)) for name in SHOWN]
@@ -51,10 +51,8 @@ def lowered(found: Detections, *, power: float = POWER) -> Detections:
     return replace(found, boxes=one.boxes[0], scores=one.scores[0], labels=one.labels[0])
 
 
-def scored(
-    test: DetectionDataset, found: Mapping[ImageId, Detections], way: Callable[[Detections], Detections] = lowered
-) -> dict[str, float]:
-    """Returns the scores of kept detections after each image's were ranked anew, by default with duplicates lowered."""
+def score_ranked(test: DetectionDataset, found: Mapping[ImageId, Detections], way: Way) -> dict[str, float]:
+    """Returns the scores of kept detections after each image's were ranked anew."""
     ranked = {id: way(each) for id, each in found.items()}
     score = scorer(list(test), ranked, test.categories, ious=IOUS, threshold=None)
     return score(np.ones(len(test), dtype=np.int64))

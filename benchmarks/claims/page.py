@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.claims.examples import examples
 from benchmarks.claims.kept import read_kept
 from benchmarks.claims.learning import curve
 from benchmarks.claims.lines import all_lines
-from benchmarks.claims.lowered import lowered_table, scored
+from benchmarks.claims.lowered import Way, lowered, lowered_table, score_ranked
 from benchmarks.claims.queries import (
     changes_table,
     decision_table,
@@ -76,7 +77,9 @@ def write_page(command: Tables, lines: Sequence[Line] | None = None) -> None:
     names = [line.name for line in lines]
     speed = last_speed(command.places.results / SPEED)
     opened = _Opened(command.places, {line.name: line for line in lines}, command.resamples)
-    of_changes = with_lowered({name: records[name] for name in names if name in records}, opened.lowered)
+    of_changes = with_lowered(
+        {name: records[name] for name in names if name in records}, partial(opened.ranked, way=lowered)
+    )
     of_queries = {
         "learning": learning_of_queries(of_changes),
         "changes": changes_table(of_changes),
@@ -115,6 +118,7 @@ class _Opened:
     def __init__(self, places: Places, lines: Mapping[str, Line], resamples: int) -> None:
         self._places, self._lines, self._resamples = places, lines, resamples
         self._tests: dict[str, DetectionDataset] = {}
+        self._ranked: dict[tuple[str, Way], dict[str, float]] = {}
 
     def test(self, name: str) -> DetectionDataset:
         """Returns the test split of a line's dataset."""
@@ -129,9 +133,11 @@ class _Opened:
         """Returns the kept detections of a line."""
         return read_kept(self._places.detections(self._lines[name]), self.test(name).categories)
 
-    def lowered(self, name: str) -> dict[str, float]:
-        """Returns the scores of a line on all images, with duplicates lowered."""
-        return scored(self.test(name), self.found(name))
+    def ranked(self, name: str, way: Way) -> dict[str, float]:
+        """Returns the scores of a line on all images when its detections are ranked in a way; each is computed once."""
+        if (name, way) not in self._ranked:
+            self._ranked[name, way] = score_ranked(self.test(name), self.found(name), way)
+        return self._ranked[name, way]
 
     def resampled(self, record: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Returns the scores of a line on all images and on resamples of them; a share of few objects is left out."""
@@ -173,7 +179,7 @@ def _blocks(
         "effects": _each(done, effects_table),
         "learning": _each(done, learning),
         "overlapped": _each(done, overlapped),
-        "lowered": _each(done, lambda study: lowered_table(study, opened.test, opened.found)),
+        "lowered": _each(done, lambda study: lowered_table(study, opened.ranked)),
         "peers": _each(with_peers, peers_table),
         "examples": _each(done[:1], shown),
         "speed": speed_table(speed),

@@ -33,6 +33,11 @@ class Grid(NamedTuple):
     rows: Sequence[tuple[int, int]]
     columns: Sequence[tuple[int, int]]
 
+    @property
+    def tiles(self) -> int:
+        """The number of tiles. An image of one is detected in as a whole."""
+        return len(self.rows) * len(self.columns)
+
 
 class Views(NamedTuple):
     """The detections of all tiles and of the coarse pass, in image pixels.

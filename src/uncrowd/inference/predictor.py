@@ -166,7 +166,7 @@ class Predictor:
         if self.tta is not None:
             return None
         grid = None if self.tiles is None else grid_of(size, self.tiles)
-        if grid is not None and len(grid.rows) == len(grid.columns) == 1:
+        if grid is not None and grid.tiles == 1:
             grid = None  # it is detected in as a whole
         return note_if_full(found, self.model.config, grid, tiles=self.tiles is not None)
 

@@ -57,8 +57,7 @@ def grid_of(size: tuple[int, int], config: TilesConfig) -> Grid:
 
 def number_of_views(size: tuple[int, int], config: TilesConfig) -> int:
     """Returns in how many views an image of (height, width) `size` is detected in: its tiles, and the whole of it."""
-    grid = grid_of(size, config)
-    tiles = len(grid.rows) * len(grid.columns)
+    tiles = grid_of(size, config).tiles
     return 1 if tiles == 1 else tiles + 1
 
 
@@ -70,13 +69,13 @@ def detect_in_tiles(image: ImageRows, config: TilesConfig, resize: ResizeConfig,
     """
     grid = grid_of(image.size, config)
     height, width = image.size
-    if (tiles := len(grid.rows) * len(grid.columns)) > MANY:
+    if grid.tiles > MANY:
         warnings.warn(
-            f"An image of {height} x {width} pixels is cut into {tiles:,} tiles of {config.side} pixels, which takes "
-            "long; fewer, larger ones take less.",
+            f"An image of {height} x {width} pixels is cut into {grid.tiles:,} tiles of {config.side} pixels, which "
+            "takes long; fewer, larger ones take less.",
             stacklevel=2,
         )
-    if len(grid.rows) == len(grid.columns) == 1:
+    if grid.tiles == 1:
         return detect([image.rows(0, height)])[0]
     found: list[Detections] = []
     origins: list[tuple[int, int]] = []

@@ -1,6 +1,5 @@
 """What a run says of itself: notes for the user before the first step, and facts for its report."""
 
-import math
 from importlib.metadata import version
 
 import numpy as np
@@ -103,14 +102,9 @@ def _on_small_objects(experiment: Experiment, train_set: DetectionDataset, learn
     """Returns a note where half of the objects have fewer pixels than SMALL x SMALL after resizing."""
     resize, tile = experiment.resize, experiment.augment.tile
     sizes = train_set.sizes if tile is None else np.minimum(train_set.sizes, tile)
-    scale_of = {
-        (height, width): math.sqrt(
-            math.prod(resized_size(height, width, resize.short_side, resize.max_size)) / (height * width)
-        )
-        for height, width in set(map(tuple, sizes.tolist()))
-    }
-    scales = np.repeat([scale_of[height, width] for height, width in sizes.tolist()], train_set.counts)
-    sides = (train_set.boxes[:, 2:] - train_set.boxes[:, :2])[learnt]
+    resized = [resized_size(height, width, resize.short_side, resize.max_size) for height, width in sizes.tolist()]
+    scales = np.repeat(np.sqrt(np.prod(resized, axis=1) / sizes.prod(axis=1)), train_set.counts)
+    sides = (train_set.boxes[:, 2:] - train_set.boxes[:, :2])[learnt]  # in pixels of the image
     middle = float(np.median(np.sqrt(sides.prod(axis=1)) * scales[learnt]))
     if middle >= SMALL:
         return []
